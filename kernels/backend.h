@@ -1,0 +1,73 @@
+/* backend.h: a place where tensors live and operations run. One const table per backend (cpu, cuda), chosen once
+ * per engine. The engine never learns which one it talks to. */
+#ifndef VG_KERNELS_BACKEND_H
+#define VG_KERNELS_BACKEND_H
+
+#include "kernels/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum vg_device_kind { VG_DEVICE_CPU, VG_DEVICE_CUDA, VG_DEVICE_KIND_COUNT } vg_device_kind;
+
+const char *vg_device_kind_name(vg_device_kind kind); /* "cpu", "cuda" */
+
+typedef struct vg_device_info {
+    char name[128];        /* e.g. "NVIDIA H100 80GB HBM3" or "CPU, 2 threads" */
+    int capability;        /* 90 for sm_90; 0 on the CPU */
+    size_t memory_total;   /* bytes */
+    size_t memory_free;    /* bytes, now */
+} vg_device_info;
+
+typedef struct vg_backend_ops {
+    vg_device_kind kind;
+    bool host_memory; /* memory of this backend can be read and written by the host directly */
+    void (*close)(vg_backend *be);
+    vg_status (*info)(vg_backend *be, vg_device_info *info, vg_err *err);
+    /* 64-byte aligned (CPU) or 256-byte aligned (CUDA). VG_E_NOMEM carries wanted and free bytes. */
+    vg_status (*alloc)(vg_backend *be, size_t bytes, void **memory, vg_err *err);
+    void (*release)(vg_backend *be, void *memory); /* NULL is a no-op */
+    vg_status (*upload)(vg_backend *be, void *to, const void *from_host, size_t bytes, vg_err *err);
+    vg_status (*download)(vg_backend *be, void *to_host, const void *from, size_t bytes, vg_err *err); /* waits */
+    vg_status (*copy)(vg_backend *be, void *to, const void *from, size_t bytes, vg_err *err);
+    vg_status (*zero)(vg_backend *be, void *to, size_t bytes, vg_err *err);
+    vg_status (*sync)(vg_backend *be, vg_err *err);
+    /* Operations: NULL = unsupported here. */
+#define VG_OP(name, help) vg_status (*name)(vg_backend * be, const vg_##name##_args *args, vg_err *err);
+#include "kernels/ops.def"
+#undef VG_OP
+} vg_backend_ops;
+
+/* Common head of every backend; backends embed it as their first member. */
+struct vg_backend {
+    const vg_backend_ops *ops;
+    int64_t calls[VG_OP_COUNT];      /* successful calls per op, for the report */
+    size_t bytes_now, bytes_peak;    /* allocated through vg_backend_alloc */
+};
+
+/* Open a backend. threads: worker threads of the CPU backend (0 = all the machine has); device: CUDA ordinal.
+ * Errors: VG_E_UNSUPPORTED when the build lacks the backend, VG_E_DEVICE without a usable driver or GPU. */
+vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err);
+void vg_backend_close(vg_backend *be);
+
+bool vg_backend_supports(const vg_backend *be, vg_op op);
+vg_status vg_backend_info(vg_backend *be, vg_device_info *info, vg_err *err);
+
+/* Memory of the backend, counted in bytes_now / bytes_peak. The caller releases with vg_backend_release. */
+vg_status vg_backend_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *err);
+void vg_backend_release(vg_backend *be, void *memory, size_t bytes);
+vg_status vg_backend_upload(vg_backend *be, vg_tensor *to, const void *from_host, vg_err *err);
+vg_status vg_backend_download(vg_backend *be, void *to_host, const vg_tensor *from, vg_err *err);
+vg_status vg_backend_copy(vg_backend *be, vg_tensor *to, const vg_tensor *from, vg_err *err); /* same bytes */
+vg_status vg_backend_zero(vg_backend *be, vg_tensor *to, vg_err *err);
+vg_status vg_backend_sync(vg_backend *be, vg_err *err);
+
+/* The tables, for vg_backend_open only. The CUDA one is absent in builds without VGEN_CUDA. */
+vg_status vg_cpu_backend_open(int threads, vg_backend **be, vg_err *err);
+vg_status vg_cuda_backend_open(int device, vg_backend **be, vg_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,210 @@
+/* ops.h: the argument struct of every operation in ops.def. The wrappers vg_<op>(be, args, err) check shapes and
+ * dtypes once, centrally (ops_check.c), then call the backend; a backend without the op answers VG_E_UNSUPPORTED.
+ *
+ * Common rules. "act dtype" is F32 or BF16: math is FP32 inside, one rounding on store unless said otherwise.
+ * Tensors live in memory of the backend `be`. Calls are asynchronous on the backend's stream; operands stay alive
+ * until vg_backend_sync. Outputs may alias inputs only where said. [..] are shapes, outermost first.
+ * All vg_<op> return VG_OK, VG_E_SHAPE, VG_E_DTYPE, VG_E_ARG, VG_E_UNSUPPORTED, VG_E_NOMEM or VG_E_DEVICE. */
+#ifndef VG_KERNELS_OPS_H
+#define VG_KERNELS_OPS_H
+
+#include "kernels/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct vg_backend vg_backend;
+
+#define VG_E4M3_MAX        448.0f
+#define VG_QUANT_GROUP     128    /* input channels per dynamic activation scale, and block edge of weights */
+#define VG_QUANT_AMAX_MIN  1e-10f /* floor of a 1x128 group's absolute maximum (specs: modelopt-fp8 6.6) */
+
+/* How an activation was quantised, and so what the weight beside it must look like. */
+typedef enum vg_quant_kind {
+    VG_QUANT_NONE,           /* F32 or BF16 values */
+    VG_QUANT_TENSOR_STATIC,  /* E4M3, one scale known beforehand (calibrated input_scale) */
+    VG_QUANT_TENSOR_DYNAMIC, /* E4M3, one scale = amax / 448 of this very tensor (amax 0 -> scale 1) */
+    VG_QUANT_GROUP_DYNAMIC,  /* E4M3, scale per row and 128 input channels */
+    VG_QUANT_KIND_COUNT
+} vg_quant_kind;
+
+typedef struct vg_cast_args {
+    const vg_tensor *x; /* any of F32, BF16, F16, E4M3 */
+    vg_tensor *y;       /* same shape, F32, BF16 or E4M3 */
+} vg_cast_args;
+
+/* q = sat_e4m3(x / scale): static and dynamic per tensor multiply by the FP32 reciprocal of the scale, groups
+ * divide. Source: modelopt-fp8 6.5, 6.6. */
+typedef struct vg_quantize_args {
+    const vg_tensor *x; /* [M,K] act dtype */
+    vg_quant_kind kind; /* not NONE */
+    vg_tensor *q;       /* [M,K] E4M3 */
+    vg_tensor *scale;   /* F32: TENSOR_*: [1] (in for STATIC, out for DYNAMIC); GROUP: [ceil(K/128), M] out, token fastest */
+} vg_quantize_args;
+
+typedef enum vg_act { VG_ACT_NONE, VG_ACT_SILU, VG_ACT_GELU_TANH, VG_ACT_GELU_ERF, VG_ACT_COUNT } vg_act;
+
+/* y[m,n] = act( sum_k x[m,k] w[n,k] * scales + bias[n] ). FP32 accumulation, one rounding of the sum to y's dtype;
+ * with act != NONE and BF16 y the sum is rounded to BF16 before the activation (as two torch calls would). */
+typedef struct vg_linear_args {
+    const vg_tensor *x;       /* [M,K] F32, BF16, or E4M3 (then x_scale) */
+    const vg_tensor *x_scale; /* per vg_quantize_args, NULL for F32/BF16 x */
+    const vg_tensor *w;       /* [N,K] F32, BF16 or E4M3 */
+    const vg_tensor *w_scale; /* F32, E4M3 w only: [1], [N], or [ceil(N/128), ceil(K/128)]; F32/BF16 x with E4M3 w = weight-only */
+    const vg_tensor *bias;    /* [N] F32 or BF16, or NULL */
+    vg_act act;
+    vg_tensor *y;             /* [M,N] act dtype */
+} vg_linear_args;
+
+typedef struct vg_embedding_args {
+    const vg_tensor *table; /* [V,D] F32 or BF16 */
+    const vg_tensor *ids;   /* [N] I32, 0 <= id < V (checked by the engine before upload) */
+    vg_tensor *y;           /* [N,D] act dtype */
+} vg_embedding_args;
+
+/* y = w * round(x * rsqrt(mean(x^2) + eps)): two roundings with BF16. Source: transformers UMT5LayerNorm. */
+typedef struct vg_rms_norm_args {
+    const vg_tensor *x; /* [N,D] act dtype */
+    const vg_tensor *w; /* [D] F32 or BF16 */
+    float eps;
+    vg_tensor *y; /* [N,D], may alias x */
+} vg_rms_norm_args;
+
+/* y = LN(x) * (1 + scale) + shift, or LN(x) * w + b, or LN(x); biased variance. Source: wan 2.6 steps 1, 7, 9. */
+typedef struct vg_layer_norm_modulate_args {
+    const vg_tensor *x;     /* [N,D] act dtype */
+    const vg_tensor *scale; /* [D] F32 or NULL; modulation (adds 1) */
+    const vg_tensor *shift; /* [D] F32 or NULL, together with scale */
+    const vg_tensor *w;     /* [D] F32 or NULL; affine weight, instead of scale */
+    const vg_tensor *b;     /* [D] F32 or NULL, together with w */
+    float eps;
+    vg_tensor *y; /* [N,D] act dtype, may alias x */
+} vg_layer_norm_modulate_args;
+
+/* y = rope( x * rsqrt(mean_D(x^2) + eps) * w ): norm over the whole D = heads * head_dim, one rounding, then rotation of
+ * interleaved pairs in FP32 with one more rounding. Source: wan 2.4, 2.6 steps 3-4. */
+typedef struct vg_rms_norm_rope_args {
+    const vg_tensor *x;        /* [N,D] act dtype */
+    const vg_tensor *w;        /* [D] F32 or BF16 */
+    float eps;
+    int heads;                 /* D % heads == 0 */
+    const vg_tensor *rope_cos; /* [N, D/heads/2] F32 or NULL for no rotation */
+    const vg_tensor *rope_sin;
+    vg_tensor *y; /* [N,D], may alias x */
+} vg_rms_norm_rope_args;
+
+/* y[i,h,:] = sum_j softmax_j( scale * q[i,h,:].k[j,h,:] + bias[h,i,j] ) v[j,h,:]. Non-causal. The working set is
+ * O(tile), never [Nq,Nk]. */
+typedef struct vg_attention_args {
+    const vg_tensor *q;    /* [Nq,H,D] act dtype */
+    const vg_tensor *k;    /* [Nk,H,D] */
+    const vg_tensor *v;    /* [Nk,H,D] */
+    const vg_tensor *bias; /* [H,Nq,Nk] F32 or NULL */
+    float scale;
+    vg_tensor *y; /* [Nq,H,D] act dtype */
+} vg_attention_args;
+
+/* out = x + y * gate (gate per channel, FP32) or x + y. Source: wan 2.6 steps 6, 8, 10. */
+typedef struct vg_gate_residual_args {
+    const vg_tensor *x;    /* [N,D] act dtype */
+    const vg_tensor *y;    /* [N,D] act dtype */
+    const vg_tensor *gate; /* [D] F32 or NULL */
+    vg_tensor *out;        /* [N,D], may alias x */
+} vg_gate_residual_args;
+
+/* out = round(act(x)) [* mul, rounded again]. */
+typedef struct vg_activation_args {
+    const vg_tensor *x;   /* any shape, act dtype */
+    vg_act act;
+    const vg_tensor *mul; /* same shape or NULL */
+    vg_tensor *y;         /* same shape, may alias x */
+} vg_activation_args;
+
+/* rows[n, c*ph*pw*pt + ...] = x[c, t*pt+it, y*ph+ih, z*pw+iw], n = (t*H/ph + y)*W/pw + z. Source: wan 2.3. */
+typedef struct vg_patchify_args {
+    const vg_tensor *x; /* [C,T,H,W] act dtype */
+    int patch[3];       /* t, h, w */
+    vg_tensor *y;       /* [N, C*pt*ph*pw] act dtype */
+} vg_patchify_args;
+
+/* y[c, t*pt+it, y*ph+ih, z*pw+iw] = rows[n, ((it*ph + ih)*pw + iw)*C + c]. Source: wan 2.7. */
+typedef struct vg_unpatchify_args {
+    const vg_tensor *x; /* [N, pt*ph*pw*C] act dtype */
+    int patch[3];
+    vg_tensor *y; /* [C,T,H,W] act dtype */
+} vg_unpatchify_args;
+
+#define VG_COMBINE_MAX 8
+/* y = sum_i coef[i] * x[i], summed in the order given, in FP32. If round_first is set, the product coef[0]*x[0]... of a BF16
+ * x[i] is rounded to BF16 before it is added (torch: 0-dim FP32 times BF16 stays BF16; wan 8.4 step 1). */
+typedef struct vg_linear_combination_args {
+    int count;                          /* 1..VG_COMBINE_MAX */
+    const vg_tensor *x[VG_COMBINE_MAX]; /* same numel, F32 or BF16 */
+    float coef[VG_COMBINE_MAX];
+    bool round_bf16_products; /* for BF16 x[i] only */
+    vg_tensor *y;             /* F32 or BF16; may alias any x of the same dtype */
+} vg_linear_combination_args;
+
+typedef struct vg_guidance_args {
+    const vg_tensor *cond;   /* act dtype */
+    const vg_tensor *uncond; /* same */
+    float scale;
+    vg_tensor *y; /* may alias either. BF16: difference, product and sum are each rounded (wan 7.3) */
+} vg_guidance_args;
+
+/* y[to,yo,xo,o] = b[o] + sum_{dt,dy,dx,c} in(to*st + dt, yo*sh + dy - ph0, xo*sw + dx - pw0, c) w[o,dt,dy,dx,c].
+ * in = history frames, then x (each pixel repeated `upsample` times in both directions first); out of range in space is 0.
+ * Source: wan 4.2, 4.5. Frames in front: pad_front zero frames, then the frames of history, then x. */
+typedef struct vg_conv3d_args {
+    const vg_tensor *x;       /* [T,H,W,C] act dtype */
+    const vg_tensor *history; /* [Th,H,W,C] or NULL; same dtype */
+    int pad_front;            /* zero frames before the history */
+    int upsample;             /* 1 or 2: nearest in y and x before the convolution */
+    const vg_tensor *w;       /* [O,kt,kh,kw,C] F32 or BF16 (re-ordered at load) */
+    const vg_tensor *bias;    /* [O] or NULL */
+    int stride[3];            /* t, h, w */
+    int pad[4];               /* top, bottom, left, right */
+    vg_tensor *y;             /* [To,Ho,Wo,O] act dtype */
+} vg_conv3d_args;
+
+typedef struct vg_channel_norm_args {
+    const vg_tensor *x;     /* [P,C] act dtype, P = all pixels */
+    const vg_tensor *gamma; /* [C] F32 or BF16 */
+    bool silu;              /* apply SiLU to the (rounded) result */
+    vg_tensor *y;           /* [P,C], may alias x */
+} vg_channel_norm_args;
+
+/* y = x * scale[c] + shift[c] or, with divide, x / scale[c] + shift[c]; layout change between [C,T,H,W] and [T,H,W,C]. */
+typedef struct vg_channel_affine_args {
+    const vg_tensor *x;     /* [C,T,H,W] if to_channels_last, else [T,H,W,C]; act dtype */
+    bool to_channels_last;
+    const vg_tensor *scale; /* [C] F32 or NULL */
+    const vg_tensor *shift; /* [C] F32 or NULL */
+    bool divide;
+    vg_tensor *y; /* act dtype, the other layout */
+} vg_channel_affine_args;
+
+typedef struct vg_frames_to_u8_args {
+    const vg_tensor *x; /* [T,H,W,3] act dtype */
+    vg_tensor *y;       /* [T,H,W,3] U8. Source: diffusers export_to_video on float frames (wan 7.4) */
+} vg_frames_to_u8_args;
+
+typedef enum vg_op {
+#define VG_OP(name, help) VG_OP_##name,
+#include "kernels/ops.def"
+#undef VG_OP
+    VG_OP_COUNT
+} vg_op;
+
+const char *vg_op_name(vg_op op);
+const char *vg_op_help(vg_op op);
+
+#define VG_OP(name, help) vg_status vg_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err);
+#include "kernels/ops.def"
+#undef VG_OP
+
+#ifdef __cplusplus
+}
+#endif
+#endif

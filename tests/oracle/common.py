@@ -1,0 +1,132 @@
+"""Shared helpers of the golden makers: where goldens live, lively random weights, saving.
+
+Everything here is deterministic: the same script with the same library versions writes the same bytes. Weights are drawn
+per tensor from a generator seeded by the tensor's name, so adding a tensor changes no other one.
+"""
+
+import json
+import logging
+import os
+import warnings
+import zlib
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+warnings.filterwarnings("ignore")
+logging.disable(logging.WARNING)
+
+import torch  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+TINY = ["tiny-a", "tiny-b", "tiny-c"]
+
+torch.set_grad_enabled(False)
+torch.use_deterministic_algorithms(True)
+
+
+def generator(*key):
+    """A CPU generator seeded by any printable key."""
+    return torch.Generator().manual_seed(zlib.crc32(repr(key).encode()))
+
+
+def randn(shape, *key, dtype=torch.float32):
+    return torch.randn(shape, generator=generator(*key)).to(dtype)
+
+
+def save(path, tensors, **metadata):
+    """Write a safetensors golden; every tensor contiguous, metadata values as strings."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path,
+              metadata={k: str(v) for k, v in metadata.items()})
+
+
+def save_json(path, value):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load(path):
+    return load_file(path)
+
+
+def versions():
+    import diffusers
+    import ftfy
+    import sentencepiece
+    import tokenizers
+    import transformers
+
+    return {"torch": torch.__version__, "diffusers": diffusers.__version__, "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__, "sentencepiece": sentencepiece.__version__, "ftfy": ftfy.__version__}
+
+
+def rel_l2(a, b):
+    a, b = a.double(), b.double()
+    return float((a - b).norm() / b.norm().clamp_min(1e-30))
+
+
+# ---- lively weights -------------------------------------------------------------------------------------------------
+# A golden is only worth something if each operation changes it visibly: no weight vector is constant, no bias zero, gates
+# and modulations are of order one, attention scores spread over several units, and the signal neither dies nor explodes.
+
+
+def fan_in_normal(p, gain, *key):
+    fan_in = p[0].numel() if p.dim() > 1 else p.numel()
+    p.copy_(randn(p.shape, *key) * (gain / fan_in**0.5))
+
+
+def liven_transformer(model, *seed):
+    for name, p in model.named_parameters():
+        key = (*seed, name)
+        if name.endswith("scale_shift_table"):
+            p.copy_(0.35 * randn(p.shape, *key) + 0.15)
+        elif "norm" in name:  # q/k norms set how peaked attention is
+            base = 1.4 if "norm_q" in name or "norm_k" in name else 1.0
+            p.copy_(0.2 * randn(p.shape, *key) + (0.0 if name.endswith("bias") else base))
+        elif name.endswith("bias"):
+            p.copy_(0.15 * randn(p.shape, *key))
+        else:
+            gain = 1.0
+            if "time_proj" in name:
+                gain = 0.5
+            elif "time_embedder.linear_1" in name:
+                gain = 2.0
+            elif "ffn.net.0" in name or "text_embedder.linear_1" in name:
+                gain = 1.5
+            fan_in_normal(p, gain, *key)
+
+
+def liven_text_encoder(model, *seed):
+    for name, p in model.named_parameters():
+        key = (*seed, name)
+        if "relative_attention_bias" in name:
+            p.copy_(1.2 * randn(p.shape, *key))
+        elif "layer_norm" in name:
+            p.copy_(0.25 * randn(p.shape, *key) + 1.0)
+        elif "shared" in name or "embed_tokens" in name:
+            p.copy_(1.5 * randn(p.shape, *key))
+        elif name.endswith((".q.weight", ".k.weight")):  # UMT5 has no 1/sqrt(d): keep scores of a few units
+            fan_in_normal(p, 1.0 / model.config.d_kv**0.25, *key)
+        else:
+            fan_in_normal(p, 1.2, *key)
+
+
+def liven_vae(model, *seed):
+    for name, p in model.named_parameters():
+        key = (*seed, name)
+        if name.endswith("gamma"):
+            p.copy_(0.25 * randn(p.shape, *key) + 1.0)
+        elif name.endswith("bias"):
+            p.copy_(0.1 * randn(p.shape, *key))
+        else:
+            gain = 1.3
+            if "decoder.conv_out" in name:
+                gain = 0.55  # decoded video mostly inside [-1, 1], a little of it clamped
+            elif "post_quant_conv" in name:
+                gain = 0.6
+            fan_in_normal(p, gain, *key)
