@@ -3,16 +3,15 @@
 
   tiny-a  one expert, model_index without boundary_ratio and transformer_2 (as Wan2.1); 2 heads x 64, d and ffn multiples
           of 128 (exact FP8 blocks); BF16 transformer and text encoder; UniPC, flow_shift 3
-  tiny-b  two experts, boundary 0.875 (as Wan2.2 T2V-A14B); 3 heads x 16, ffn 40, 3 layers (partial FP8 blocks); all FP32
+  tiny-b  two experts, boundary 0.875 (as Wan2.2 T2V-A14B); 3 heads x 16, ffn 40, 2 layers (partial FP8 blocks); all FP32
           but a BF16 VAE; text encoder with inner size != d_model and the key `encoder.embed_tokens.weight`; tokenizer
           with `<s>` 2, `<unk>` 3 and 300 extra ids as UMT5; UniPC, flow_shift 12
-  tiny-c  two experts, boundary 0.9; 3 heads x 24, ffn 136; BF16 with the FP32-kept tensors, sharded with an index;
+  tiny-c  two experts, boundary 0.9; 2 heads x 32, ffn 136; BF16 with the FP32-kept tensors, sharded with an index;
           VAE with 2 res blocks; FlowMatchEuler scheduler, shift 5
   tokenizer-nfkc  only a tokenizer folder, with the whole nmt_nfkc character map that the real checkpoints carry
           (the tiny pipelines have a small map made from the same rules: the full one weighs half a megabyte)
 """
 
-import base64
 import io
 import json
 import shutil
@@ -93,8 +92,8 @@ def train_spiece(vocab_size, umt5_ids, full_nfkc):
             add_dummy_prefix=True, remove_extra_whitespaces=True, num_threads=1, minloglevel=2, **options)
     model = spm_pb.ModelProto()
     model.ParseFromString(out.getvalue())
-    for field in ("input", "model_prefix", "normalization_rule_tsv"):  # no trace of temporary paths
-        model.trainer_spec.ClearField(field) if field != "normalization_rule_tsv" else None
+    model.trainer_spec.ClearField("input")  # no trace of temporary paths
+    model.trainer_spec.ClearField("model_prefix")
     model.normalizer_spec.ClearField("normalization_rule_tsv")
     return model
 
@@ -154,13 +153,13 @@ MODELS = {
     "tiny-b": dict(
         tokenizer=dict(vocab_size=320, umt5_ids=True, extra_ids=300),
         text=dict(d_model=32, d_kv=24, num_heads=2, d_ff=72, num_layers=2, vocab_pad=20),
-        transformer=dict(num_attention_heads=3, attention_head_dim=16, ffn_dim=40, num_layers=3),
+        transformer=dict(num_attention_heads=3, attention_head_dim=16, ffn_dim=40, num_layers=2),
         vae=dict(base_dim=4, dim_mult=[1, 2, 3, 3], num_res_blocks=1),
         experts=2, boundary=0.875, scheduler=("unipc", 12.0), bf16=("vae",), shard=None),
     "tiny-c": dict(
         tokenizer=dict(vocab_size=320, umt5_ids=False, extra_ids=100),
         text=dict(d_model=40, d_kv=8, num_heads=5, d_ff=56, num_layers=3),
-        transformer=dict(num_attention_heads=3, attention_head_dim=24, ffn_dim=136, num_layers=2),
+        transformer=dict(num_attention_heads=2, attention_head_dim=32, ffn_dim=136, num_layers=2),
         vae=dict(base_dim=4, dim_mult=[1, 1, 2, 2], num_res_blocks=2),
         experts=2, boundary=0.9, scheduler=("euler", 5.0), bf16=("transformer", "text"), shard=("160KB", "48KB")),
 }
