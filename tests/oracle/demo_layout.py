@@ -20,13 +20,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 KEEP_FP32 = {"rope", "time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"}
-VOCAB = 768
+VOCAB = 512
 SPECIAL = ["<pad>", "</s>", "<unk>"]
 TEXT_ROWS = 512
 
 TRANSFORMER = dict(
     _class_name="WanTransformer3DModel", _diffusers_version="0.40.0", added_kv_proj_dim=None,
-    attention_head_dim=64, cross_attn_norm=True, eps=1e-06, ffn_dim=768, freq_dim=256, image_dim=None,
+    attention_head_dim=64, cross_attn_norm=True, eps=1e-06, ffn_dim=384, freq_dim=256, image_dim=None,
     in_channels=16, num_attention_heads=4, num_layers=3, out_channels=16, patch_size=[1, 2, 2],
     pos_embed_seq_len=None, qk_norm="rms_norm_across_heads", rope_max_seq_len=1024, text_dim=128)
 VAE = dict(
@@ -70,7 +70,7 @@ def train_tokenizer(folder):
     rng = random.Random(0)
     lines = [world.caption(s, rng) for s in world.sample_scenes(6000, rng)]
     lines += [w for w in world.vocabulary() for _ in range(20)]
-    lines += ENGLISH.split("\n") * 12
+    lines += ENGLISH.split("\n") * 12 + ENGLISH.split() * 4
     printable = "".join(chr(c) for c in range(33, 127))
     model = io.BytesIO()
     spm.SentencePieceTrainer.train(
@@ -107,6 +107,22 @@ def train_tokenizer(folder):
 
 
 ENGLISH = """\
+time year people way day man thing woman life child world school state family student group country problem hand part
+place case week company system program question work government number night point home water room mother area money
+story fact month lot right study book eye job word business issue side kind head house service friend father power hour
+game line end member law car city community name president team minute idea body information back parent face others
+level office door health person art war history party result change morning reason research girl guy moment air teacher
+force education foot boy age policy music animal bird fish dog horse mountain river ocean forest tree flower grass cloud
+rain snow storm sun moon star planet space ship plane train bridge road street building tower castle garden window table
+chair bed lamp fire smoke glass metal wood stone paper plastic cloth leather gold silver bronze shadow light colour
+be have do say get make go know take see come think look want give use find tell ask seem feel try leave call
+good new first last long great little own other old different large next early young important few public bad same able
+walking running jumping dancing singing sitting sleeping eating drinking reading writing playing swimming climbing
+flying falling turning spinning shaking opening closing breaking burning melting floating drifting exploding shining
+beautiful dramatic gentle ancient modern futuristic mysterious colourful realistic cartoon animated painted detailed
+camera zoom pan tilt close wide angle shot scene frame focus portrait landscape slow motion smooth steady handheld
+above below behind between beside inside outside through across along around against toward under over near far
+very quite almost always never often again still just only even also then now here there where when while because
 a cat walks along the edge of a wooden table and looks at the camera, then it jumps down to the floor
 the quick brown fox jumps over the lazy dog while two birds are flying in the sky above the mountains
 an old man with a long white beard is reading a book by the window, warm light, close-up, high quality

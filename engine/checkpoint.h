@@ -1,0 +1,60 @@
+/* checkpoint.h: a HuggingFace diffusers folder: model_index.json, its components, and their sharded weights.
+ * Also finds models: by path, by hub id in the local hub cache, or as a bundled demo. Loads nothing to a device. */
+#ifndef VG_ENGINE_CHECKPOINT_H
+#define VG_ENGINE_CHECKPOINT_H
+
+#include "engine/json.h"
+#include "engine/safetensors.h"
+
+/* All safetensors files of one component, as one name -> tensor table. */
+typedef struct vg_weights vg_weights;
+
+/* Open DIR/COMPONENT: <stem>.safetensors.index.json with its shards, or the single <stem>.safetensors, for stem
+ * "diffusion_pytorch_model" or "model". Every tensor of the index must be in the shard it names; shard names may not leave
+ * the folder. Errors: VG_E_MISSING (which file), VG_E_FORMAT. */
+vg_status vg_weights_open(const char *component_dir, vg_weights **weights, vg_err *err);
+void vg_weights_close(vg_weights *weights);
+int vg_weights_count(const vg_weights *weights);
+const char *vg_weights_name(const vg_weights *weights, int index);
+const vg_tensor *vg_weights_tensor(const vg_weights *weights, int index);
+const vg_tensor *vg_weights_find(const vg_weights *weights, const char *name); /* NULL when absent; view into the map */
+size_t vg_weights_file_bytes(const vg_weights *weights);
+/* Identity of the weights without hashing their data: FNV-1a 64 over names, dtypes, shapes, file sizes, and the first and last
+ * 4 KiB of every tensor. Changes when a file is replaced by another. */
+uint64_t vg_weights_identity(const vg_weights *weights);
+
+typedef struct vg_checkpoint vg_checkpoint;
+
+/* Open DIR/model_index.json and list the components; no weights are mapped. */
+vg_status vg_checkpoint_open(const char *dir, vg_checkpoint **checkpoint, vg_err *err);
+void vg_checkpoint_close(vg_checkpoint *checkpoint);
+const char *vg_checkpoint_dir(const vg_checkpoint *checkpoint);        /* absolute */
+const char *vg_checkpoint_class(const vg_checkpoint *checkpoint);      /* "WanPipeline" */
+const cJSON *vg_checkpoint_index(const vg_checkpoint *checkpoint);     /* model_index.json */
+/* Class name of a component ("WanTransformer3DModel"), NULL when absent or [null, null]. */
+const char *vg_checkpoint_component(const vg_checkpoint *checkpoint, const char *name);
+/* DIR/NAME/config.json (or scheduler_config.json for "scheduler", tokenizer_config.json for "tokenizer");
+ * caller deletes. VG_E_MISSING names the file. */
+vg_status vg_checkpoint_config(const vg_checkpoint *checkpoint, const char *name, cJSON **config, vg_err *err);
+/* diffusers version that wrote the checkpoint as major * 1000 + minor (0.37 -> 37), 0 when unknown. */
+int vg_checkpoint_diffusers_version(const vg_checkpoint *checkpoint);
+
+/* Resolve what a person typed into a directory: an existing path; a hub id "org/name" found in HF_HUB_CACHE, HF_HOME/hub,
+ * ~/.cache/huggingface/hub (refs/main, else the newest snapshot); or "demo", "demo/<name>" in the presets folders given.
+ * *dir is malloc'd. The error lists what was looked at. */
+vg_status vg_model_find(const char *model, const char *const *presets_dirs, int presets_count, char **dir, vg_err *err);
+
+typedef struct vg_model_entry {
+    char *id;        /* hub id, demo name or path, as vg_model_find takes it */
+    char *dir;
+    char *family;    /* e.g. "wan"; "" when no family claims it */
+    char *modes;     /* "t2v" */
+    char *precision; /* e.g. "bf16", "fp8 per-tensor (400 of 410)", "f32" */
+    uint64_t bytes;  /* files on disk */
+    char *missing;   /* NULL when complete, else what is missing, one line */
+} vg_model_entry;
+
+/* Everything found in the hub cache and the presets folders, sorted by id. Incomplete ones are listed with `missing`. */
+vg_status vg_model_list(const char *const *presets_dirs, int presets_count, vg_model_entry **entries, int *count, vg_err *err);
+void vg_model_list_free(vg_model_entry *entries, int count);
+#endif

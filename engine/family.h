@@ -1,0 +1,42 @@
+/* family.h: one model family (wan, later wan_vace, hunyuanvideo15) as a const struct. Code outside engine/family/ never asks which family it
+ * has. Families are rows of engine/families.def. */
+#ifndef VG_ENGINE_FAMILY_H
+#define VG_ENGINE_FAMILY_H
+
+#include "engine/engine.h"
+#include "engine/linear.h"
+
+/* One runnable part of a model for `vgen component`: named tensors in, named tensors out (host, malloc'd data). */
+typedef struct vg_part {
+    const char *name; /* "transformer" */
+    const char *help; /* inputs -> outputs */
+    vg_status (*run)(vg_engine *engine, vg_model *model, const vg_component_params *params, const vg_safetensors *in,
+                     vg_safetensors_entry **out, int *out_count, vg_err *err);
+} vg_part;
+
+typedef struct vg_family {
+    const char *name;  /* "wan" */
+    const char *title; /* "Wan 2.x text to video" */
+    const char *modes; /* comma list: "t2v" */
+    /* True when this family runs the checkpoint: decided from class names, configs, tensor names. */
+    bool (*probe)(const vg_checkpoint *checkpoint);
+    /* Read and check every config; *config is the family's own struct, freed by config_free. */
+    vg_status (*config_load)(const vg_checkpoint *checkpoint, void **config, vg_err *err);
+    void (*config_free)(void *config);
+    /* What is missing on disk (one line, malloc'd) or NULL; census of precision into `precision`. */
+    vg_status (*inspect)(const vg_checkpoint *checkpoint, char **missing, char *precision, size_t precision_size, vg_err *err);
+    /* Defaults that follow from the checkpoint: boundary_ratio, flow_shift, grid, size steps. */
+    vg_status (*defaults)(const vg_model *model, vg_generate_params *params, vg_err *err);
+    vg_status (*plan)(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
+    vg_status (*encode)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_callbacks *cb, vg_conditioning *out, vg_err *err);
+    vg_status (*denoise)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text,
+                         const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err);
+    vg_status (*decode)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents,
+                        const vg_callbacks *cb, vg_frames *out, vg_err *err);
+    const vg_part *parts;
+    int parts_count;
+} vg_family;
+
+extern const vg_family *const vg_families[];
+extern const int vg_families_count;
+#endif

@@ -1,0 +1,35 @@
+/* linear.h: one linear layer, whatever its precision. The scheme is a property of the weights: model code calls vg_linear_layer_run and
+ * never asks. Precision is decided per layer from the tensors of the checkpoint (modelopt-fp8 1.6), or made at load. */
+#ifndef VG_ENGINE_LINEAR_H
+#define VG_ENGINE_LINEAR_H
+
+#include "engine/checkpoint.h"
+#include "kernels/arena.h"
+
+typedef enum vg_scheme {
+#define VG_SCHEME(id, name, label, granularity, help) VG_SCHEME_##id,
+#include "engine/schemes.def"
+#undef VG_SCHEME
+    VG_SCHEME_COUNT
+} vg_scheme;
+
+const char *vg_scheme_name(vg_scheme scheme);  /* "fp8-block" */
+const char *vg_scheme_label(vg_scheme scheme); /* "FP8 per-block" */
+const char *vg_scheme_help(vg_scheme scheme);
+/* VG_E_ARG lists the names. */
+vg_status vg_scheme_parse(const char *name, vg_scheme *scheme, vg_err *err);
+
+/* Where the per-tensor activation scale comes from when weights are made FP8 at load. */
+typedef enum vg_fp8_act { VG_FP8_ACT_STATIC, VG_FP8_ACT_DYNAMIC, VG_FP8_ACT_COUNT } vg_fp8_act;
+
+typedef struct vg_linear_layer {
+    const char *name;    /* e.g. "blocks.0.attn1.to_q", owned by the module's arena of names */
+    int64_t n, k;        /* out, in */
+    vg_tensor w;         /* [n,k] F32, BF16 or E4M3 */
+    vg_tensor w_scale;   /* see vg_linear_args */
+    vg_tensor x_scale;   /* [1] F32 on the device, TENSOR_STATIC only */
+    vg_tensor bias;      /* [n] or absent */
+    vg_quant_kind act;   /* how x must be quantised */
+    float *amax;         /* host; when not NULL, running max |x| is recorded (calibration) */
+} vg_linear_layer;
+#endif
