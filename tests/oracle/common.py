@@ -44,6 +44,7 @@ def save(path, tensors, **metadata):
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path,
               metadata={k: str(v) for k, v in metadata.items()})
+    path.chmod(0o644)
 
 
 def save_json(path, value):
