@@ -7,6 +7,7 @@ per tensor from a generator seeded by the tensor's name, so adding a tensor chan
 import json
 import logging
 import os
+import re
 import warnings
 import zlib
 from pathlib import Path
@@ -47,9 +48,11 @@ def save(path, tensors, **metadata):
     path.chmod(0o644)
 
 
-def save_json(path, value):
+def save_json(path, value, ascii=False):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, ensure_ascii=ascii)
+    text = re.sub(r"\[\s+([-+\d.eE,\s]*?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text)  # numbers: one line
+    Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 def load(path):
