@@ -6,13 +6,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whole file into a malloc'd, NUL-terminated buffer that the caller frees. Errors: VG_E_IO, VG_E_FORMAT (over the limit). */
+/* Whole regular file into a malloc'd, NUL-terminated buffer that the caller frees; size may be NULL. The bytes may hold
+ * NULs of their own. Errors: VG_E_IO (also for a folder, a pipe, a device), VG_E_FORMAT (over the limit), VG_E_NOMEM. */
 vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t *size, vg_err *err);
-/* Replace `path` by these bytes or leave it as it was. */
+/* Replace `path` by these bytes or leave it as it was: a temporary file beside it, fsync, rename, fsync of the folder.
+ * A symbolic link at `path` is replaced, not followed. Errors: VG_E_IO. */
 vg_status vg_file_write_atomic(const char *path, const void *bytes, size_t size, vg_err *err);
+/* The same from several pieces, written one after the other. */
+typedef struct vg_file_part {
+    const void *bytes;
+    size_t size;
+} vg_file_part;
+vg_status vg_file_write_atomic_parts(const char *path, const vg_file_part *parts, int count, vg_err *err);
 /* mkdir -p; VG_OK when it is there already as a directory. */
 vg_status vg_file_make_dirs(const char *path, vg_err *err);
-/* Remove a directory tree (does not follow symbolic links). */
+/* Remove a directory tree, or a single file (does not follow symbolic links). VG_OK when there is nothing at `path`. */
 vg_status vg_file_remove_tree(const char *path, vg_err *err);
 bool vg_file_exists(const char *path);
 bool vg_file_is_dir(const char *path);

@@ -1,6 +1,14 @@
 /* safetensors.h: memory-mapped reader and atomic writer of the safetensors format.
- * Everything read from a file is checked before use: header length, JSON, dtype, shape products, offsets inside the
- * data section, sizes equal to shape x dtype, no overlap beyond the file. */
+ * Everything read from a file is checked before use: header length (<= 100 MB and inside the file), JSON, dtype, shape
+ * products, sizes equal to shape x dtype, and, as the reference does, that the tensors cover the data section exactly: no
+ * overlap, no hole, nothing behind the last one.
+ *
+ * A tensor of a dtype that the format knows and vgen does not (F8_E5M2, BOOL, I16, ...) or of more than VG_MAX_DIMS
+ * dimensions is checked like any other but not listed; vg_safetensors_unsupported says why one is not found.
+ *
+ * Hazards. Data may start at any byte: before reading values on the host, copy them out (memcpy, upload) unless the pointer
+ * is known to be aligned. The size is checked when the file is opened; a file that somebody truncates while it is mapped
+ * raises SIGBUS on access, as with any mapping: replace weight files by rename, never in place. */
 #ifndef VG_ENGINE_SAFETENSORS_H
 #define VG_ENGINE_SAFETENSORS_H
 
@@ -16,10 +24,12 @@ void vg_safetensors_close(vg_safetensors *st);
 vg_status vg_safetensors_open_memory(const void *bytes, size_t size, const char *name, vg_safetensors **st, vg_err *err);
 
 int vg_safetensors_count(const vg_safetensors *st);
-const char *vg_safetensors_name(const vg_safetensors *st, int index);     /* borrowed until close */
+const char *vg_safetensors_name(const vg_safetensors *st, int index);     /* borrowed until close; in order of the data */
 /* View into the map (read-only: data must not be written), borrowed until close. */
 const vg_tensor *vg_safetensors_tensor(const vg_safetensors *st, int index);
 const vg_tensor *vg_safetensors_find(const vg_safetensors *st, const char *name); /* NULL when absent */
+/* "dtype F8_E5M2", "7 dimensions", ... for a tensor that is in the file but cannot be used; NULL otherwise. */
+const char *vg_safetensors_unsupported(const vg_safetensors *st, const char *name);
 const char *vg_safetensors_metadata(const vg_safetensors *st, const char *key);   /* NULL when absent */
 size_t vg_safetensors_file_bytes(const vg_safetensors *st);
 const char *vg_safetensors_path(const vg_safetensors *st);
@@ -30,7 +40,8 @@ typedef struct vg_safetensors_entry {
 } vg_safetensors_entry;
 
 /* Write atomically: temporary file beside `path`, fsync, rename, fsync of the directory. metadata: key, value pairs,
- * NULL-terminated, or NULL. Tensors are laid out in the given order, header padded to 8 bytes: same input, same bytes. */
+ * NULL-terminated, or NULL. Tensors are laid out in the given order, header padded to 8 bytes: same input, same bytes.
+ * Errors: VG_E_ARG (a name twice or not UTF-8, "__metadata__", NULL data), VG_E_SHAPE, VG_E_NOMEM, VG_E_IO. */
 vg_status vg_safetensors_write(const char *path, const vg_safetensors_entry *entries, int count,
                                const char *const *metadata, vg_err *err);
 #endif
