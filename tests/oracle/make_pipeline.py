@@ -4,9 +4,10 @@
 NAME = pipeline            FP32 everywhere, the model's own scheduler
        pipeline_bf16       transformers and text encoder BF16 (from_pretrained(torch_dtype=bfloat16)), VAE FP32
        pipeline_euler/_unipc  FP32 with the other scheduler (Euler for tiny-a and tiny-b, UniPC for tiny-c)
-Tensors: init_latents F32 [1,16,T,h,w] (torch CPU generator), steps F32 [n,1,16,T,h,w] latents after each step (FP32 runs),
-latents F32 final (output_type="latent"), frames U8 [F,H,W,3] = trunc(x*255) of the float frames, as export_to_video writes,
-prompt_embeds / negative_prompt_embeds F32 [1,512,d] cut to the real tokens (the remaining rows are zero).
+Tensors: init_latents F32 [1,16,T,h,w] (torch CPU generator), steps F32 [n,1,16,T,h,w] latents after each step (`pipeline` only),
+latents F32 final (output_type="latent"), frames U8 [F,H,W,3] = trunc(x*255) of the float frames, as export_to_video writes (not for the other
+scheduler),
+prompt_embeds / negative_prompt_embeds F32 [1,real tokens,d] (`pipeline` only; the rows up to 512 are zero).
 The .json has the arguments, and `amplification`: relative change of the final latents per relative change of the initial
 noise (1e-6 tried), by which an engine's own rounding errors grow over the run.
 """
@@ -91,11 +92,12 @@ def run(folder, spec, dtype, scheduler=None, noise_scale=None):
 
 def golden(folder, name, spec, dtype, scheduler=None, amplification=None, reference=None):
     r = run(folder, spec, dtype, scheduler)
-    tensors = {"init_latents": r["init"], "latents": r["latents"], "frames": (r["frames"] * 255).to(torch.uint8)}
-    if dtype == torch.float32:
+    tensors = {"init_latents": r["init"], "latents": r["latents"]}
+    if scheduler is None:
+        tensors["frames"] = (r["frames"] * 255).to(torch.uint8)
+    if dtype == torch.float32 and scheduler is None:
         tensors["steps"] = r["steps"]
-        if scheduler is None:
-            tensors["prompt_embeds"], tensors["negative_prompt_embeds"] = r["positive"], r["negative"]
+        tensors["prompt_embeds"], tensors["negative_prompt_embeds"] = r["positive"], r["negative"]
     assert all(torch.isfinite(t.float()).all() for t in tensors.values())
     common.save(folder / f"{name}.safetensors", tensors)
     info = {k: v for k, v in spec.items() if k != "other"}
