@@ -10,18 +10,27 @@
 typedef struct vg_weights vg_weights;
 
 /* Open DIR/COMPONENT: <stem>.safetensors.index.json with its shards, or the single <stem>.safetensors, for stem
- * "diffusion_pytorch_model" or "model". Every tensor of the index must be in the shard it names; shard names may not leave
- * the folder. Errors: VG_E_MISSING (which file), VG_E_FORMAT. */
+ * "diffusion_pytorch_model" or "model". Every tensor of the index must be in the shard it names (tensors of a shard that the
+ * index does not name are left out); shard names are plain file names, though the files may be symbolic links, as in the hub
+ * cache. Errors: VG_E_MISSING (which files), VG_E_FORMAT. */
 vg_status vg_weights_open(const char *component_dir, vg_weights **weights, vg_err *err);
 void vg_weights_close(vg_weights *weights);
 int vg_weights_count(const vg_weights *weights);
-const char *vg_weights_name(const vg_weights *weights, int index);
+const char *vg_weights_name(const vg_weights *weights, int index); /* sorted */
 const vg_tensor *vg_weights_tensor(const vg_weights *weights, int index);
 const vg_tensor *vg_weights_find(const vg_weights *weights, const char *name); /* NULL when absent; view into the map */
+/* Why a tensor that is in the files cannot be used (vg_safetensors_unsupported), NULL otherwise. */
+const char *vg_weights_unsupported(const vg_weights *weights, const char *name);
+/* safetensors __metadata__ of the first file that has the key; NULL when absent. */
+const char *vg_weights_metadata(const vg_weights *weights, const char *key);
 size_t vg_weights_file_bytes(const vg_weights *weights);
 /* Identity of the weights without hashing their data: FNV-1a 64 over names, dtypes, shapes, file sizes, and the first and last
  * 4 KiB of every tensor. Changes when a file is replaced by another. */
 uint64_t vg_weights_identity(const vg_weights *weights);
+
+/* Which weight files are missing, by name, opening none: *count of them, the name of the first in *first (malloc'd; NULL when
+ * they are all there). Errors: VG_E_FORMAT for an index that cannot be read. */
+vg_status vg_weights_missing(const char *component_dir, char **first, int *count, vg_err *err);
 
 typedef struct vg_checkpoint vg_checkpoint;
 
@@ -39,9 +48,14 @@ vg_status vg_checkpoint_config(const vg_checkpoint *checkpoint, const char *name
 /* diffusers version that wrote the checkpoint as major * 1000 + minor (0.37 -> 37), 0 when unknown. */
 int vg_checkpoint_diffusers_version(const vg_checkpoint *checkpoint);
 
-/* Resolve what a person typed into a directory: an existing path; a hub id "org/name" found in HF_HUB_CACHE, HF_HOME/hub,
- * ~/.cache/huggingface/hub (refs/main, else the newest snapshot); or "demo", "demo/<name>" in the presets folders given.
- * *dir is malloc'd. The error lists what was looked at. */
+/* Missing config and weight files of all components, e.g. "transformer/diffusion_pytorch_model-00003-of-00012.safetensors and
+ * 2 more", malloc'd; NULL when complete. Looks at names only. */
+vg_status vg_checkpoint_missing(const vg_checkpoint *checkpoint, char **missing, vg_err *err);
+
+/* Resolve what a person typed into a directory: an existing path; "demo" (= demo/wan-t2v) or "demo/<name>" in the presets folders
+ * given; or a hub id "org/name" or "org/name@revision" in the hub cache: $HF_HUB_CACHE, else $HF_HOME/hub, else
+ * $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub (refs/main, else the newest snapshot). A path counts when it
+ * holds model_index.json or starts with '/', './', '../' or '~/'. *dir is malloc'd. VG_E_MISSING lists what was looked at. */
 vg_status vg_model_find(const char *model, const char *const *presets_dirs, int presets_count, char **dir, vg_err *err);
 
 typedef struct vg_model_entry {

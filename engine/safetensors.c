@@ -351,6 +351,13 @@ const vg_tensor *vg_safetensors_find(const vg_safetensors *st, const char *name)
     return e && !e->why[0] ? &e->tensor : NULL;
 }
 
+int vg_safetensors_index(const vg_safetensors *st, const char *name)
+{
+    const entry *e = lookup(st, name);
+
+    return e && !e->why[0] ? (int)(e - st->entries) : -1;
+}
+
 const char *vg_safetensors_unsupported(const vg_safetensors *st, const char *name)
 {
     const entry *e = lookup(st, name);

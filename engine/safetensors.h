@@ -28,6 +28,7 @@ const char *vg_safetensors_name(const vg_safetensors *st, int index);     /* bor
 /* View into the map (read-only: data must not be written), borrowed until close. */
 const vg_tensor *vg_safetensors_tensor(const vg_safetensors *st, int index);
 const vg_tensor *vg_safetensors_find(const vg_safetensors *st, const char *name); /* NULL when absent */
+int vg_safetensors_index(const vg_safetensors *st, const char *name); /* -1 when absent */
 /* "dtype F8_E5M2", "7 dimensions", ... for a tensor that is in the file but cannot be used; NULL otherwise. */
 const char *vg_safetensors_unsupported(const vg_safetensors *st, const char *name);
 const char *vg_safetensors_metadata(const vg_safetensors *st, const char *key);   /* NULL when absent */
