@@ -1,0 +1,222 @@
+/* picture.c: chafa's canvas copied into cells, so that text and pictures share one screen and one diff.
+ *
+ * Symbols: halves, quarters and the other block elements, which every monospace font since DejaVu has; no sextants (few fonts draw
+ * them), no line or braille marks (they draw edges that are not in the picture). Below 256 colours and without UTF-8 chafa's ASCII
+ * set is used. No preprocessing: colours are compared by eye here, so chafa must not stretch contrast. */
+#include "ui/picture.h"
+
+#include <chafa.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct entry {
+    uint64_t owner, serial, used;
+    int rows, cols;
+    vg_cell *cells;
+} entry;
+
+enum { ENTRIES = 512, CELLS_MAX = 1500000 }; /* about 36 MB of cells at most */
+
+struct vg_pictures {
+    vg_depth depth;
+    vg_glyphs glyphs;
+    double aspect;
+    bool enabled;
+    ChafaSymbolMap *symbols;
+    entry entries[ENTRIES];
+    uint64_t clock;
+    long cells;
+};
+
+vg_pictures *vg_pictures_new(vg_depth depth, vg_glyphs glyphs, double cell_aspect, bool enabled)
+{
+    vg_pictures *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->depth = depth;
+    p->glyphs = glyphs;
+    p->aspect = cell_aspect;
+    p->enabled = enabled;
+    p->symbols = chafa_symbol_map_new();
+    if (glyphs == VG_GLYPHS_ASCII) {
+        chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE);
+        chafa_symbol_map_add_by_range(p->symbols, 0x21, 0x7e);
+    } else if (glyphs == VG_GLYPHS_BASIC) {
+        chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID | CHAFA_SYMBOL_TAG_HALF);
+    } else if (depth == VG_DEPTH_MONO) {
+        chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_BRAILLE | CHAFA_SYMBOL_TAG_SOLID);
+    } else {
+        chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID | CHAFA_SYMBOL_TAG_HALF | CHAFA_SYMBOL_TAG_QUAD |
+                                                     CHAFA_SYMBOL_TAG_BLOCK);
+        chafa_symbol_map_remove_by_tags(p->symbols, CHAFA_SYMBOL_TAG_STIPPLE);
+    }
+    return p;
+}
+
+static void drop(vg_pictures *p, entry *e)
+{
+    p->cells -= (long)e->rows * e->cols;
+    free(e->cells);
+    memset(e, 0, sizeof *e);
+}
+
+void vg_pictures_free(vg_pictures *p)
+{
+    if (!p)
+        return;
+    for (int i = 0; i < ENTRIES; i++)
+        if (p->entries[i].cells)
+            drop(p, &p->entries[i]);
+    chafa_symbol_map_unref(p->symbols);
+    free(p);
+}
+
+void vg_pictures_set_aspect(vg_pictures *p, double cell_aspect)
+{
+    if (p->aspect == cell_aspect)
+        return;
+    p->aspect = cell_aspect; /* entries of other sizes age out by themselves */
+}
+
+vg_rect vg_picture_fit(vg_rect room, int w, int h, double cell_aspect)
+{
+    if (w <= 0 || h <= 0 || room.rows <= 0 || room.cols <= 0)
+        return (vg_rect){room.row, room.col, 0, 0};
+    double cols_per_row = (double)w / h * cell_aspect;
+    int cols = room.cols, rows = (int)lround(cols / cols_per_row);
+    if (rows > room.rows) {
+        rows = room.rows;
+        cols = (int)lround(rows * cols_per_row);
+        cols = cols > room.cols ? room.cols : cols;
+    }
+    rows = rows < 1 ? 1 : rows;
+    cols = cols < 1 ? 1 : cols;
+    return (vg_rect){room.row + (room.rows - rows) / 2, room.col + (room.cols - cols) / 2, rows, cols};
+}
+
+vg_rect vg_pictures_fit(const vg_pictures *p, vg_rect room, int w, int h)
+{
+    return vg_picture_fit(room, w, h, p->aspect);
+}
+
+static entry *find(const vg_pictures *p, vg_rect r, uint64_t owner, uint64_t serial)
+{
+    for (int i = 0; i < ENTRIES; i++) {
+        const entry *e = &p->entries[i];
+        if (e->cells && e->owner == owner && e->serial == serial && e->rows == r.rows && e->cols == r.cols)
+            return (entry *)e;
+    }
+    return NULL;
+}
+
+bool vg_picture_cached(const vg_pictures *p, vg_rect r, uint64_t owner, uint64_t serial)
+{
+    return !p->enabled || find(p, r, owner, serial) != NULL;
+}
+
+static ChafaCanvasMode canvas_mode(vg_depth depth)
+{
+    switch (depth) {
+    case VG_DEPTH_TRUE:
+        return CHAFA_CANVAS_MODE_TRUECOLOR;
+    case VG_DEPTH_256:
+        return CHAFA_CANVAS_MODE_INDEXED_240;
+    case VG_DEPTH_16:
+        return CHAFA_CANVAS_MODE_INDEXED_16_8;
+    default:
+        return CHAFA_CANVAS_MODE_FGBG;
+    }
+}
+
+static uint32_t color_of(vg_depth depth, int raw)
+{
+    if (raw < 0 || depth == VG_DEPTH_MONO)
+        return 0;
+    return depth == VG_DEPTH_TRUE ? 0x01000000u | ((uint32_t)raw & 0xffffff) : VG_INDEXED(raw & 255);
+}
+
+static void render(vg_pictures *p, entry *e, const uint8_t *rgb, int w, int h)
+{
+    ChafaCanvasConfig *config = chafa_canvas_config_new();
+    chafa_canvas_config_set_geometry(config, e->cols, e->rows);
+    chafa_canvas_config_set_canvas_mode(config, canvas_mode(p->depth));
+    chafa_canvas_config_set_symbol_map(config, p->symbols);
+    chafa_canvas_config_set_color_space(config, CHAFA_COLOR_SPACE_RGB);
+    chafa_canvas_config_set_preprocessing_enabled(config, p->depth == VG_DEPTH_MONO || p->depth == VG_DEPTH_16);
+    chafa_canvas_config_set_dither_mode(config, p->depth == VG_DEPTH_MONO ? CHAFA_DITHER_MODE_DIFFUSION : CHAFA_DITHER_MODE_NONE);
+    chafa_canvas_config_set_work_factor(config, 0.6f);
+    ChafaCanvas *canvas = chafa_canvas_new(config);
+    chafa_canvas_draw_all_pixels(canvas, CHAFA_PIXEL_RGB8, rgb, w, h, w * 3);
+    for (int row = 0; row < e->rows; row++)
+        for (int col = 0; col < e->cols; col++) {
+            int fg, bg;
+            gunichar c = chafa_canvas_get_char_at(canvas, col, row);
+            chafa_canvas_get_raw_colors_at(canvas, col, row, &fg, &bg);
+            vg_cell cell = {.cp = {c ? c : ' '}, .fg = color_of(p->depth, fg), .bg = color_of(p->depth, bg), .width = 1};
+            e->cells[row * e->cols + col] = cell;
+        }
+    chafa_canvas_unref(canvas);
+    chafa_canvas_config_unref(config);
+}
+
+/* A free entry, the oldest ones given up for it. */
+static entry *room_for(vg_pictures *p, long cells)
+{
+    for (;;) {
+        entry *empty = NULL, *oldest = NULL;
+        for (int i = 0; i < ENTRIES; i++) {
+            entry *e = &p->entries[i];
+            if (!e->cells)
+                empty = e;
+            else if (!oldest || e->used < oldest->used)
+                oldest = e;
+        }
+        if (empty && (p->cells + cells <= CELLS_MAX || !oldest))
+            return empty;
+        drop(p, oldest);
+    }
+}
+
+bool vg_picture_draw(vg_pictures *p, vg_grid *g, vg_rect r, uint64_t owner, uint64_t serial, const uint8_t *rgb, int w, int h)
+{
+    if (r.rows < 1 || r.cols < 1)
+        return true;
+    if (!p->enabled) {
+        vg_text(g, r.row + r.rows / 2, r.col, r.cols, VG_R_DIM, "(pictures are off)");
+        return true;
+    }
+    entry *e = find(p, r, owner, serial);
+    if (!e) {
+        if (!rgb || w < 1 || h < 1)
+            return false;
+        vg_cell *cells = calloc((size_t)r.rows * (size_t)r.cols, sizeof *cells);
+        if (!cells)
+            return false;
+        e = room_for(p, (long)r.rows * r.cols);
+        *e = (entry){.owner = owner, .serial = serial, .rows = r.rows, .cols = r.cols, .cells = cells};
+        p->cells += (long)r.rows * r.cols;
+        render(p, e, rgb, w, h);
+    }
+    e->used = ++p->clock;
+    for (int row = 0; row < r.rows; row++)
+        for (int col = 0; col < r.cols; col++) {
+            int y = r.row + row, x = r.col + col;
+            if (y < 0 || y >= g->rows || x < 0 || x >= g->cols)
+                continue;
+            vg_cell c = e->cells[row * r.cols + col];
+            vg_put(g, y, x, c.cp[0], (vg_style){c.fg, c.bg, c.attrs});
+        }
+    return true;
+}
+
+void vg_picture_difference(uint8_t *out, const uint8_t *a, const uint8_t *b, size_t n, double gain)
+{
+    uint8_t table[256];
+    for (int i = 0; i < 256; i++) {
+        double v = i * gain + 0.5;
+        table[i] = v > 255 ? 255 : (uint8_t)v;
+    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = table[a[i] > b[i] ? a[i] - b[i] : b[i] - a[i]];
+}
