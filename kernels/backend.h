@@ -44,6 +44,7 @@ struct vg_backend {
     const vg_backend_ops *ops;
     int64_t calls[VG_OP_COUNT];      /* successful calls per op, for the report */
     size_t bytes_now, bytes_peak;    /* allocated through vg_backend_alloc */
+    int64_t fail_after;              /* see vg_backend_fail_after; negative = never */
 };
 
 /* Open a backend. threads: worker threads of the CPU backend (0 = all the machine has); device: CUDA ordinal.
@@ -57,11 +58,17 @@ vg_status vg_backend_info(vg_backend *be, vg_device_info *info, vg_err *err);
 /* Memory of the backend, counted in bytes_now / bytes_peak. The caller releases with vg_backend_release. */
 vg_status vg_backend_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *err);
 void vg_backend_release(vg_backend *be, void *memory, size_t bytes);
+/* Fault injection for tests: the next n allocations succeed, the one after them fails once with VG_E_NOMEM. Counts
+ * vg_backend_alloc and the scratch memory that operations take. Negative n switches it off. */
+void vg_backend_fail_after(vg_backend *be, int64_t n);
 vg_status vg_backend_upload(vg_backend *be, vg_tensor *to, const void *from_host, vg_err *err);
 vg_status vg_backend_download(vg_backend *be, void *to_host, const vg_tensor *from, vg_err *err);
 vg_status vg_backend_copy(vg_backend *be, vg_tensor *to, const vg_tensor *from, vg_err *err); /* same bytes */
 vg_status vg_backend_zero(vg_backend *be, vg_tensor *to, vg_err *err);
 vg_status vg_backend_sync(vg_backend *be, vg_err *err);
+
+/* For backends: count one allocation of `bytes`; VG_E_NOMEM when it is the one that shall fail. */
+vg_status vg_backend_count_allocation(vg_backend *be, size_t bytes, vg_err *err);
 
 /* The tables, for vg_backend_open only. The CUDA one is absent in builds without VGEN_CUDA. */
 vg_status vg_cpu_backend_open(int threads, vg_backend **be, vg_err *err);

@@ -50,11 +50,20 @@ size_t vg_tensor_bytes(const vg_tensor *t);
 /* Bytes of a [shape[0], ..., shape[ndim-1]] array, overflow-checked. Errors: VG_E_SHAPE. */
 vg_status vg_shape_bytes(const int64_t *shape, int ndim, vg_dtype dtype, size_t *bytes, vg_err *err);
 
-/* A view with the given trailing shape: vg_tensor_make(p, VG_BF16, 2, rows, cols). */
-vg_tensor vg_tensor_make(void *data, vg_dtype dtype, int ndim, ...);
+/* A view from a shape array. Shapes are trusted here: run vg_shape_bytes on any that came from a file. */
+vg_tensor vg_tensor_of(void *data, vg_dtype dtype, int ndim, const int64_t *shape);
 
 /* The same memory under another shape; numel must agree (asserted). */
-vg_tensor vg_tensor_reshape(const vg_tensor *t, int ndim, ...);
+vg_tensor vg_tensor_reshaped(const vg_tensor *t, int ndim, const int64_t *shape);
+
+#ifndef __cplusplus
+/* The two with the shape written out: vg_tensor_make(p, VG_BF16, 2, rows, cols). Macros, so that int and size_t entries
+ * are converted to int64_t; a plain variadic function would read garbage for an int. C only. */
+#define vg_tensor_make(data, dtype, ndim, ...)                                                     \
+    vg_tensor_of((data), (dtype), (ndim), &((const int64_t[]){0, __VA_ARGS__})[1])
+#define vg_tensor_reshape(t, ndim, ...)                                                            \
+    vg_tensor_reshaped((t), (ndim), &((const int64_t[]){0, __VA_ARGS__})[1])
+#endif
 
 /* Rows [begin, begin+count) along the first dimension. */
 vg_tensor vg_tensor_rows(const vg_tensor *t, int64_t begin, int64_t count);

@@ -1,0 +1,129 @@
+/* backend.c: the part of a backend that is the same everywhere: opening, counted memory, size checks of transfers. */
+#include "kernels/backend.h"
+
+const char *vg_device_kind_name(vg_device_kind kind)
+{
+    switch (kind) {
+    case VG_DEVICE_CPU:
+        return "cpu";
+    case VG_DEVICE_CUDA:
+        return "cuda";
+    case VG_DEVICE_KIND_COUNT:
+        break;
+    }
+    return "?";
+}
+
+vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err)
+{
+    vg_backend *opened = NULL;
+
+    switch (kind) {
+    case VG_DEVICE_CPU:
+        VG_TRY(vg_cpu_backend_open(threads, &opened, err));
+        break;
+    case VG_DEVICE_CUDA:
+#if defined(VG_HAVE_CUDA)
+        VG_TRY(vg_cuda_backend_open(device, &opened, err));
+        break;
+#else
+        (void)device;
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "this build has no CUDA backend (configure with VGEN_CUDA=ON)");
+#endif
+    case VG_DEVICE_KIND_COUNT:
+        break;
+    }
+    if (!opened)
+        return VG_FAIL(err, VG_E_ARG, "unknown device kind %d", (int)kind);
+    opened->fail_after = -1;
+    *be = opened;
+    return VG_OK;
+}
+
+void vg_backend_close(vg_backend *be)
+{
+    if (be)
+        be->ops->close(be);
+}
+
+bool vg_backend_supports(const vg_backend *be, vg_op op)
+{
+    switch (op) {
+#define VG_OP(name, help)                                                                          \
+    case VG_OP_##name:                                                                             \
+        return be->ops->name != NULL;
+#include "kernels/ops.def"
+#undef VG_OP
+    case VG_OP_COUNT:
+        break;
+    }
+    return false;
+}
+
+vg_status vg_backend_info(vg_backend *be, vg_device_info *info, vg_err *err)
+{
+    return be->ops->info(be, info, err);
+}
+
+void vg_backend_fail_after(vg_backend *be, int64_t n)
+{
+    be->fail_after = n;
+}
+
+vg_status vg_backend_count_allocation(vg_backend *be, size_t bytes, vg_err *err)
+{
+    if (be->fail_after < 0 || be->fail_after-- > 0)
+        return VG_OK;
+    return VG_FAIL(err, VG_E_NOMEM, "out of memory (injected): wanted %zu bytes, 0 free", bytes);
+}
+
+vg_status vg_backend_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    void *got = NULL;
+
+    VG_TRY(vg_backend_count_allocation(be, bytes, err));
+    VG_TRY(be->ops->alloc(be, bytes, &got, err));
+    be->bytes_now += bytes;
+    if (be->bytes_now > be->bytes_peak)
+        be->bytes_peak = be->bytes_now;
+    *memory = got;
+    return VG_OK;
+}
+
+void vg_backend_release(vg_backend *be, void *memory, size_t bytes)
+{
+    if (!memory)
+        return;
+    be->ops->release(be, memory);
+    be->bytes_now = be->bytes_now > bytes ? be->bytes_now - bytes : 0;
+}
+
+vg_status vg_backend_upload(vg_backend *be, vg_tensor *to, const void *from_host, vg_err *err)
+{
+    return be->ops->upload(be, to->data, from_host, vg_tensor_bytes(to), err);
+}
+
+vg_status vg_backend_download(vg_backend *be, void *to_host, const vg_tensor *from, vg_err *err)
+{
+    return be->ops->download(be, to_host, from->data, vg_tensor_bytes(from), err);
+}
+
+vg_status vg_backend_copy(vg_backend *be, vg_tensor *to, const vg_tensor *from, vg_err *err)
+{
+    char is[96], wanted[96];
+
+    if (to->dtype != from->dtype || vg_tensor_bytes(to) != vg_tensor_bytes(from))
+        return VG_FAIL(err, VG_E_SHAPE, "copy: %s does not fit into %s", vg_tensor_describe(from, is, sizeof is),
+                       vg_tensor_describe(to, wanted, sizeof wanted));
+    return be->ops->copy(be, to->data, from->data, vg_tensor_bytes(to), err);
+}
+
+vg_status vg_backend_zero(vg_backend *be, vg_tensor *to, vg_err *err)
+{
+    return be->ops->zero(be, to->data, vg_tensor_bytes(to), err);
+}
+
+vg_status vg_backend_sync(vg_backend *be, vg_err *err)
+{
+    return be->ops->sync(be, err);
+}

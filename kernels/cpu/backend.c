@@ -1,0 +1,170 @@
+/* backend.c: the CPU backend: memory is malloc'ed, transfers are memcpy, every call has finished when it returns. */
+#include "kernels/cpu/cpu.h"
+
+#include <cblas.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* "MemTotal" or "MemAvailable" of the machine, in bytes; 0 when it cannot be read. */
+static size_t meminfo(const char *key)
+{
+    char line[128];
+    size_t length = strlen(key), found = 0;
+    FILE *file = fopen("/proc/meminfo", "re");
+
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof line, file)) {
+        uint64_t kib;
+        if (strncmp(line, key, length) == 0 && sscanf(line + length, ": %" SCNu64, &kib) == 1) {
+            found = (size_t)kib * 1024;
+            break;
+        }
+    }
+    fclose(file);
+    return found;
+}
+
+static vg_status cpu_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    size_t total = meminfo("MemTotal");
+    void *got = NULL;
+
+    (void)be;
+    /* The kernel grants more than there is and ends the process later; refuse what can never be filled. */
+    if (bytes > SIZE_MAX / 2 || (total && bytes > total) || posix_memalign(&got, 64, bytes ? bytes : 64) != 0)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes, %zu free", bytes, meminfo("MemAvailable"));
+    *memory = got;
+    return VG_OK;
+}
+
+static void cpu_release(vg_backend *be, void *memory)
+{
+    (void)be;
+    free(memory);
+}
+
+static vg_status cpu_transfer(vg_backend *be, void *to, const void *from, size_t bytes, vg_err *err)
+{
+    (void)be, (void)err;
+    if (bytes)
+        memmove(to, from, bytes);
+    return VG_OK;
+}
+
+static vg_status cpu_zero(vg_backend *be, void *to, size_t bytes, vg_err *err)
+{
+    (void)be, (void)err;
+    if (bytes)
+        memset(to, 0, bytes);
+    return VG_OK;
+}
+
+static vg_status cpu_sync(vg_backend *be, vg_err *err)
+{
+    (void)be, (void)err;
+    return VG_OK;
+}
+
+static vg_status cpu_info(vg_backend *be, vg_device_info *info, vg_err *err)
+{
+    int threads = vg_cpu(be)->threads;
+
+    (void)err;
+    memset(info, 0, sizeof *info);
+    snprintf(info->name, sizeof info->name, threads == 1 ? "CPU, %d thread" : "CPU, %d threads", threads);
+    info->memory_total = meminfo("MemTotal");
+    info->memory_free = meminfo("MemAvailable");
+    return VG_OK;
+}
+
+static void cpu_close(vg_backend *be)
+{
+    vg_threads_free(vg_cpu(be)->pool);
+    free(vg_cpu(be)->scratch);
+    free(vg_cpu(be)->shared);
+    free(be);
+}
+
+static vg_status grow(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    void *grown = NULL;
+
+    VG_TRY(vg_backend_count_allocation(be, bytes, err));
+    VG_TRY(cpu_alloc(be, bytes, &grown, err));
+    free(*memory);
+    *memory = grown;
+    return VG_OK;
+}
+
+vg_status vg_cpu_scratch_reserve(vg_backend *be, size_t floats, vg_err *err)
+{
+    vg_cpu_backend *cpu = vg_cpu(be);
+    size_t each = vg_cpu_round(floats) * sizeof(float), bytes;
+    void *memory = cpu->scratch;
+
+    if (each <= cpu->scratch_bytes)
+        return VG_OK;
+    if (__builtin_mul_overflow(each, (size_t)cpu->threads, &bytes))
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory: scratch of %zu bytes for each of %d threads", each, cpu->threads);
+    VG_TRY(grow(be, bytes, &memory, err));
+    cpu->scratch = memory;
+    cpu->scratch_bytes = each;
+    return VG_OK;
+}
+
+vg_status vg_cpu_shared_reserve(vg_backend *be, size_t floats, vg_err *err)
+{
+    vg_cpu_backend *cpu = vg_cpu(be);
+    size_t bytes = vg_cpu_round(floats) * sizeof(float);
+    void *memory = cpu->shared;
+
+    if (bytes <= cpu->shared_bytes)
+        return VG_OK;
+    VG_TRY(grow(be, bytes, &memory, err));
+    cpu->shared = memory;
+    cpu->shared_bytes = bytes;
+    return VG_OK;
+}
+
+static const vg_backend_ops CPU_OPS = {
+    .kind = VG_DEVICE_CPU,
+    .host_memory = true,
+    .close = cpu_close,
+    .info = cpu_info,
+    .alloc = cpu_alloc,
+    .release = cpu_release,
+    .upload = cpu_transfer,
+    .download = cpu_transfer,
+    .copy = cpu_transfer,
+    .zero = cpu_zero,
+    .sync = cpu_sync,
+#define VG_OP(op, help) .op = vg_cpu_##op,
+#include "kernels/ops.def"
+#undef VG_OP
+};
+
+vg_status vg_cpu_backend_open(int threads, vg_backend **be, vg_err *err)
+{
+    vg_cpu_backend *cpu = calloc(1, sizeof *cpu);
+    vg_status status;
+
+    if (!cpu)
+        return VG_FAIL(err, VG_E_NOMEM, "no memory for the CPU backend");
+    status = vg_threads_new(threads, &cpu->pool, err);
+    if (status != VG_OK) {
+        free(cpu);
+        return status;
+    }
+    cpu->threads = vg_threads_count(cpu->pool);
+    cpu->base.ops = &CPU_OPS;
+    cpu->base.fail_after = -1;
+    /* The library's own threads would make the split of a product, and so its bits, depend on their number; ours
+     * call it on tiles of fixed sizes instead. Process-wide, idempotent. */
+    openblas_set_num_threads(1);
+    *be = &cpu->base;
+    return VG_OK;
+}

@@ -1,0 +1,72 @@
+/* channel_norm.c: the VAE's norm per pixel over channels, x / max(|x|_2, 1e-12) * sqrt(C) * gamma, each of the three steps
+ * rounded to y's dtype, then SiLU of the rounded result. Source: wan 4.2. */
+#include <math.h>
+
+#include "kernels/cpu/cpu.h"
+
+typedef struct job {
+    vg_backend *be;
+    const vg_channel_norm_args *a;
+    int64_t batch; /* pixels per scratch buffer */
+} job;
+
+VG_CPU_BODY normalise_body(float *row, int64_t d, float length)
+{
+    for (int64_t c = 0; c < d; c++)
+        row[c] /= length;
+}
+VG_CPU_WIDE(normalise, (float *row, int64_t d, float length), (row, d, length))
+
+VG_CPU_BODY scale_body(float *row, int64_t d, float factor)
+{
+    for (int64_t c = 0; c < d; c++)
+        row[c] *= factor;
+}
+VG_CPU_WIDE(scale, (float *row, int64_t d, float factor), (row, d, factor))
+
+VG_CPU_BODY multiply_body(float *row, int64_t d, const float *gamma)
+{
+    for (int64_t c = 0; c < d; c++)
+        row[c] *= gamma[c];
+}
+VG_CPU_WIDE(multiply, (float *row, int64_t d, const float *gamma), (row, d, gamma))
+
+/* Scratch: `batch` pixels, then gamma. */
+static void pixels(void *ctx, int64_t begin, int64_t end, int worker)
+{
+    job *j = ctx;
+    const vg_channel_norm_args *a = j->a;
+    vg_dtype dtype = a->y->dtype;
+    int64_t d = a->x->shape[1];
+    float *rows = vg_cpu_scratch(j->be, worker), factor = (float)sqrt((double)d);
+    const float *gamma = vg_cpu_view(a->gamma, 0, d, rows + vg_cpu_round((size_t)(j->batch * d)));
+
+    for (int64_t i = begin; i < end; i += j->batch) {
+        int64_t n = end - i < j->batch ? end - i : j->batch;
+        vg_cpu_load(a->x, i * d, n * d, rows);
+        for (int64_t p = 0; p < n; p++) {
+            float length = sqrtf(vg_cpu_sum_squares(rows + p * d, d, 0.0f));
+            normalise(rows + p * d, d, length > 1e-12f ? length : 1e-12f);
+        }
+        vg_cpu_round_to(dtype, rows, n * d);
+        scale(rows, n * d, factor);
+        vg_cpu_round_to(dtype, rows, n * d);
+        for (int64_t p = 0; p < n; p++)
+            multiply(rows + p * d, d, gamma);
+        if (a->silu) {
+            vg_cpu_round_to(dtype, rows, n * d);
+            vg_cpu_activate(VG_ACT_SILU, rows, n * d);
+        }
+        vg_cpu_store(a->y, i * d, n * d, rows);
+    }
+}
+
+vg_status vg_cpu_channel_norm(vg_backend *be, const vg_channel_norm_args *a, vg_err *err)
+{
+    int64_t d = a->x->shape[1];
+    job j = {be, a, d < 4096 ? 4096 / d : 1};
+
+    VG_TRY(vg_cpu_scratch_reserve(be, vg_cpu_round((size_t)(j.batch * d)) + (size_t)d, err));
+    vg_cpu_for(be, a->x->shape[0], 4 * j.batch, pixels, &j);
+    return VG_OK;
+}

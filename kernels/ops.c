@@ -1,0 +1,43 @@
+/* ops.c: the wrapper of every row of ops.def: check, dispatch, count. */
+#include "kernels/ops.h"
+
+#include "kernels/backend.h"
+#include "kernels/ops_check.h"
+
+static const char *const NAMES[VG_OP_COUNT] = {
+#define VG_OP(name, help) #name,
+#include "kernels/ops.def"
+#undef VG_OP
+};
+
+static const char *const HELPS[VG_OP_COUNT] = {
+#define VG_OP(name, help) help,
+#include "kernels/ops.def"
+#undef VG_OP
+};
+
+const char *vg_op_name(vg_op op)
+{
+    return (unsigned)op < VG_OP_COUNT ? NAMES[op] : "?";
+}
+
+const char *vg_op_help(vg_op op)
+{
+    return (unsigned)op < VG_OP_COUNT ? HELPS[op] : "";
+}
+
+#define VG_OP(name, help)                                                                          \
+    vg_status vg_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err)                 \
+    {                                                                                              \
+        if (!be || !args)                                                                          \
+            return VG_FAIL(err, VG_E_ARG, "%s: backend or arguments are NULL", #name);             \
+        VG_TRY(vg_check_##name(args, err));                                                        \
+        if (!be->ops->name)                                                                        \
+            return VG_FAIL(err, VG_E_UNSUPPORTED, "operation %s is not available on the %s backend", #name, \
+                           vg_device_kind_name(be->ops->kind));                                    \
+        VG_TRY(be->ops->name(be, args, err));                                                      \
+        be->calls[VG_OP_##name]++;                                                                 \
+        return VG_OK;                                                                              \
+    }
+#include "kernels/ops.def"
+#undef VG_OP
