@@ -1,0 +1,64 @@
+/* lock.c: open-file-description locks: unlike flock they can be looked at (F_OFD_GETLK) without being taken. See lock.h. */
+#include "app/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include "app/text.h"
+
+static struct flock whole_file(short type)
+{
+    struct flock fl;
+    memset(&fl, 0, sizeof fl);
+    fl.l_type = type;
+    fl.l_whence = SEEK_SET;
+    return fl;
+}
+
+vg_status vg_lock_take(const char *path, const char *note, int *fd, vg_err *err)
+{
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (file < 0)
+        return VG_FAIL(err, VG_E_IO, "%s: cannot open the lock: %s", path, strerror(errno));
+    struct flock fl = whole_file(F_WRLCK);
+    if (fcntl(file, F_OFD_SETLK, &fl) != 0) {
+        vg_status status = errno == EAGAIN || errno == EACCES ? VG_FAIL(err, VG_E_BUSY, "%s: held by another process", path)
+                                                              : VG_FAIL(err, VG_E_IO, "%s: cannot lock: %s", path, strerror(errno));
+        close(file);
+        return status;
+    }
+    size_t n = strlen(note);
+    if (ftruncate(file, 0) != 0 || pwrite(file, note, n, 0) != (ssize_t)n) {
+        vg_status status = VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", path, strerror(errno));
+        close(file);
+        return status;
+    }
+    *fd = file;
+    return VG_OK;
+}
+
+void vg_lock_release(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+bool vg_lock_held(const char *path, char *note, size_t note_size)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (note && note_size)
+        note[0] = 0;
+    if (file < 0)
+        return false;
+    struct flock fl = whole_file(F_RDLCK);
+    bool held = fcntl(file, F_OFD_GETLK, &fl) == 0 && fl.l_type != F_UNLCK;
+    if (held && note && note_size) {
+        char raw[256];
+        ssize_t n = pread(file, raw, sizeof raw - 1, 0);
+        raw[n > 0 ? n : 0] = 0;
+        vg_text_clean_to(note, note_size, raw);
+    }
+    close(file);
+    return held;
+}

@@ -1,0 +1,16 @@
+/* lock.h: advisory locks on files that end with their holder, however it dies. Looking at a lock does not disturb it. */
+#ifndef VG_APP_LOCK_H
+#define VG_APP_LOCK_H
+
+#include "kernels/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Take the lock now and write `note` (one line: who holds it) into the file. *fd stays open while it is held.
+ * VG_E_BUSY when another process has it. */
+vg_status vg_lock_take(const char *path, const char *note, int *fd, vg_err *err);
+void vg_lock_release(int fd); /* -1 is a no-op */
+/* Whether somebody holds it; the holder's note into `note` (may be NULL), control characters replaced. */
+bool vg_lock_held(const char *path, char *note, size_t note_size);
+#endif

@@ -1,0 +1,75 @@
+/* view.h: what is known of a job right now, folded from its events, its lock and its files. The command line, the screens and the worker
+ * itself (for what an earlier run already did) all read jobs through this. */
+#ifndef VG_APP_VIEW_H
+#define VG_APP_VIEW_H
+
+#include "app/job.h"
+#include "app/report.h"
+
+typedef enum vg_job_state { VG_JOB_QUEUED, VG_JOB_RUNNING, VG_JOB_DONE, VG_JOB_FAILED, VG_JOB_CANCELLED, VG_JOB_INTERRUPTED, VG_JOB_STATE_COUNT } vg_job_state;
+const char *vg_job_state_name(vg_job_state state); /* "running" */
+
+typedef struct vg_variant_view {
+    vg_job_state state;
+    char stage[24];  /* "" before it began */
+    char detail[96]; /* what is loaded ... */
+    int step, steps;
+    int part, parts;
+    int expert;        /* of the last step, -1 none yet */
+    int boundary_step; /* first step of the second expert, -1 unknown */
+    double *step_s;    /* seconds of each step [step], NaN unknown */
+    int step_s_capacity;
+    double stage_s[VG_STAGE_COUNT]; /* seconds spent, finished stages, all runs */
+    double wall_s;      /* over all runs */
+    double denoise_s;   /* sum of the steps */
+    uint64_t peak_bytes; /* backend memory */
+    uint64_t weight_bytes;
+    char peak_stage[24];
+    char precision[96];
+    char note[256];     /* last note */
+    int preview_w, preview_h;
+    uint64_t preview_serial;
+    bool frames_ready, clip_ready, metrics_ready;
+    vg_report_metrics metrics;
+    /* internal */
+    double anchor_t, wall_base;
+} vg_variant_view;
+
+typedef enum vg_last { VG_LAST_NONE, VG_LAST_ASKED, VG_LAST_QUEUED, VG_LAST_STARTED, VG_LAST_DONE, VG_LAST_FAILED, VG_LAST_CANCELLED, VG_LAST_STOPPED } vg_last;
+
+typedef struct vg_job_view {
+    const vg_job *job; /* borrowed */
+    vg_job_state state;
+    char message[VG_ERR_MESSAGE_MAX]; /* why it failed, what it waits for; cleaned; "" */
+    pid_t pid;          /* of the worker, 0 */
+    int current;        /* variant that runs, -1 */
+    char device[160];   /* "cpu: CPU, 2 threads" */
+    uint64_t memory_now, memory_peak, memory_total; /* bytes, 0 unknown: of the process, or of the GPU */
+    bool memory_is_device;
+    bool comparison_ready;
+    int runs;           /* how often a worker began */
+    double ended;       /* Unix time of the last ending, 0 */
+    bool stopped;       /* ended because max_steps_run said so */
+    vg_variant_view variants[VG_SCHEME_COUNT];
+    uint64_t serial;    /* changes with anything above */
+    /* internal */
+    vg_event_reader reader;
+    vg_last last;
+    double last_t;
+} vg_job_view;
+
+void vg_job_view_init(vg_job_view *view, const vg_job *job);
+void vg_job_view_deinit(vg_job_view *view);
+/* Take in what is new; true when something changed. `tell` (or NULL) sees every new event first. */
+bool vg_job_view_refresh(vg_job_view *view, void (*tell)(void *user, const cJSON *event, const char *line), void *user);
+
+bool vg_job_state_is_final(vg_job_state state); /* no worker is or will be on it */
+double vg_variant_s_per_it(const vg_variant_view *v); /* mean over the steps so far; NaN none yet */
+double vg_variant_wall_s(const vg_variant_view *v);   /* counts on while it runs */
+double vg_variant_eta_s(const vg_job_view *view, int variant); /* to the end of this variant; NaN unknown */
+
+/* The table's rows for vg_report_*; strings and metrics are borrowed from view and job, clip paths are malloc'd into `paths`. */
+int vg_job_view_rows(const vg_job_view *view, vg_report_row rows[VG_SCHEME_COUNT], vg_lines *paths);
+/* {"job": ..., "state": ..., "variants": [...]}: the result object of --json. Caller deletes. */
+cJSON *vg_job_view_json(const vg_job_view *view);
+#endif
