@@ -45,7 +45,20 @@ def save(path, tensors, **metadata):
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, path,
               metadata={k: str(v) for k, v in metadata.items()})
+    sort_metadata(path)
     path.chmod(0o644)
+
+
+def sort_metadata(path):
+    """safetensors writes metadata in random order; make the file the same each time."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    if len(header.get("__metadata__", {})) > 1:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size:])
 
 
 def save_json(path, value, ascii=False):

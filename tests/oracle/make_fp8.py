@@ -92,20 +92,21 @@ def write_output(path, model, inp, **metadata):
     return out["sample"], moved
 
 
-def emulated(name):
+def emulated(model_dir, folder):
+    """FP8 outputs for the transformer inputs found in `folder`."""
     for part in ("transformer", "transformer_2"):
-        inputs = GOLDEN / name / "component" / f"{part}.in.safetensors"
+        inputs = folder / f"{part}.in.safetensors"
         if not inputs.exists():
             continue
         inp = common.load(inputs)
         for suffix, dtype in (("", torch.float32), (".bf16", torch.bfloat16)):
             plain = common.load(inputs.with_name(f"{part}{suffix}.out.safetensors"))["sample"]
             for label, mode in (("fp8", "tensor"), ("fp8-block", "block")):
-                model = load_model(GOLDEN / name / part, dtype)
+                model = load_model(model_dir / part, dtype)
                 fp8.replace_linears(model, lambda _, linear: Fp8Linear.quantize(linear, mode))
                 y, moved = write_output(inputs.with_name(f"{part}.{label}{suffix}.out.safetensors"), model, inp,
                                         compute=str(dtype)[6:], mode=label)
-                print(f"{name} {part}.{label}{suffix}: rel_l2 to unquantised {common.rel_l2(y, plain):.3f}, nudged {moved:.1e}")
+                print(f"{model_dir.name} {part}.{label}{suffix}: rel_l2 to unquantised {common.rel_l2(y, plain):.3f}, nudged {moved:.1e}")
 
 
 # ---- ModelOpt checkpoints -------------------------------------------------------------------------------------------
@@ -164,7 +165,8 @@ def modelopt_folder(source, out, block, shards, key):
             save_file(part, out / file, metadata={"format": "pt"})
             where |= {k: file for k in part}
         total = sum(t.numel() * t.element_size() for t in tensors.values())
-        common.save_json(out / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))})
+        common.save_json(out / f"{stem}.safetensors.index.json",
+                         {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))})
     for file in out.glob("*.safetensors"):
         file.chmod(0o644)
     return tensors
@@ -202,7 +204,7 @@ def main():
     tensors = {"decode.codes": codes, "decode.values": codes.view(E4M3).float(), "cast.in": cast, "cast.out": fp8.sat_e4m3(cast).view(U8)}
     save(GOLDEN / "fp8.safetensors", tensors | linear_goldens(), **common.versions())
     for name in TINY:
-        emulated(name)
+        emulated(GOLDEN / name, GOLDEN / name / "component")
     modelopt_checkpoint("tiny-b", GOLDEN / "tiny-b-modelopt-fp8", block=False, shards=1)
     modelopt_checkpoint("tiny-a", GOLDEN / "tiny-a-modelopt-fp8-block", block=True, shards=2)
 

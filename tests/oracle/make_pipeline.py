@@ -5,8 +5,8 @@ NAME = pipeline            FP32 everywhere, the model's own scheduler
        pipeline_bf16       transformers and text encoder BF16 (from_pretrained(torch_dtype=bfloat16)), VAE FP32
        pipeline_euler/_unipc  FP32 with the other scheduler (Euler for tiny-a and tiny-b, UniPC for tiny-c)
 Tensors: init_latents F32 [1,16,T,h,w] (torch CPU generator), steps F32 [n,1,16,T,h,w] latents after each step (`pipeline` only),
-latents F32 final (output_type="latent"), frames U8 [F,H,W,3] = trunc(x*255) of the float frames, as export_to_video writes (not for the other
-scheduler),
+latents F32 final (output_type="latent"), frames U8 [F,H,W,3] = trunc(x*255) of the float frames, as export_to_video writes
+(not for the other scheduler),
 prompt_embeds / negative_prompt_embeds F32 [1,real tokens,d] (`pipeline` only; the rows up to 512 are zero).
 The .json has the arguments, and `amplification`: relative change of the final latents per relative change of the initial
 noise (1e-6 tried), by which an engine's own rounding errors grow over the run.
