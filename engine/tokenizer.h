@@ -4,6 +4,7 @@
 #define VG_ENGINE_TOKENIZER_H
 
 #include "kernels/status.h"
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct vg_tokenizer vg_tokenizer;
@@ -11,6 +12,8 @@ typedef struct vg_tokenizer vg_tokenizer;
 /* DIR holds spiece.model (sentencepiece.model, tokenizer.model are accepted too) and, optionally, tokenizer_config.json /
  * special_tokens_map.json / tokenizer.json with the special tokens. */
 vg_status vg_tokenizer_open(const char *dir, vg_tokenizer **tokenizer, vg_err *err);
+/* From the bytes of a model file alone; the special tokens are its control pieces. For fuzzing. */
+vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *name, vg_tokenizer **tokenizer, vg_err *err);
 void vg_tokenizer_close(vg_tokenizer *tokenizer);
 int vg_tokenizer_vocab(const vg_tokenizer *tokenizer); /* pieces plus added tokens: ids are below this */
 
