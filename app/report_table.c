@@ -286,7 +286,7 @@ cJSON *vg_report_json(const vg_report_row *rows, int count, const char *comparis
 
 void vg_report_caption(const vg_report_row *row, char *text, size_t size)
 {
-    char piece[CELL_BYTES], value[CELL_BYTES];
+    char value[CELL_BYTES];
     size_t used = 0;
     if (!size)
         return;
@@ -294,8 +294,7 @@ void vg_report_caption(const vg_report_row *row, char *text, size_t size)
     double s_it = per_step(row, row->denoise_seconds);
     if (s_it >= 0) {
         seconds_text(s_it, value, sizeof value);
-        snprintf(piece, sizeof piece, "%s s/it", value);
-        snprintf(text, size, "%s", piece);
+        snprintf(text, size, "%s s/it", value);
         used = strlen(text);
     }
     for (int k = 0; k < VG_METRIC_COUNT && !row->reference && row->metrics; k++) {
