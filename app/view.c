@@ -230,8 +230,11 @@ static void fold(void *user, const cJSON *event, const char *line)
     fold_context *c = user;
     int variant = variant_of(c->view, event);
     c->view->last_t = vg_event_number(event, "t", c->view->last_t);
-    if (variant >= 0)
+    if (variant >= 0) {
+        /* Whoever works on a variant has begun, whatever was said in between (two people asking for a resume). */
+        c->view->last = VG_LAST_STARTED;
         fold_variant(c->view, variant, event);
+    }
     else
         fold_job(c->view, event);
     if (c->tell)

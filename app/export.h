@@ -1,0 +1,11 @@
+/* export.h: the comparison clip of a job, for the worker, `vgen export` and the screens. */
+#ifndef VG_APP_EXPORT_H
+#define VG_APP_EXPORT_H
+
+#include "app/frames.h"
+#include "app/view.h"
+
+/* Write all finished variants side by side (one variant: just its clip) to `path`, atomically. diff_gain > 0 adds the amplified difference.
+ * view: refreshed by the caller; for the captions. VG_E_MISSING when a variant has no frames yet. */
+vg_status vg_job_export(const vg_job *job, const vg_job_view *view, const char *path, double diff_gain, vg_frames_progress progress, void *progress_user, vg_err *err);
+#endif

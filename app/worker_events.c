@@ -1,0 +1,199 @@
+/* worker_events.c: what the engine says, written down as events; the memory thread. */
+#include "app/worker_run.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRESS_EVERY_MS 150
+#define MEMORY_EVERY_MS   1000
+
+void vg_worker_tell(vg_worker *w, const char *type, cJSON *fields)
+{
+    bool is_state = !strcmp(type, "done") || !strcmp(type, "failed") || !strcmp(type, "cancelled") || !strcmp(type, "stopped") || !strcmp(type, "started");
+    (void)vg_event_write(&w->events, type, fields, is_state, NULL); /* a full disk must not end a run; files that matter report it */
+}
+
+void vg_worker_tell_variant(vg_worker *w, const char *type, cJSON *fields)
+{
+    cJSON *o = fields ? fields : cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "variant", vg_scheme_name(w->job.schemes[w->variant]));
+    vg_worker_tell(w, type, o);
+}
+
+void vg_worker_note(vg_worker *w, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "text", text);
+    vg_worker_tell_variant(w, "note", o);
+}
+
+static void write_preview(vg_worker *w, const vg_event *event)
+{
+    if (event->preview_width <= 0 || event->preview_height <= 0 || event->preview_width > 8192 || event->preview_height > 8192)
+        return;
+    char head[64];
+    size_t n = (size_t)snprintf(head, sizeof head, "P6\n%d %d\n255\n", event->preview_width, event->preview_height);
+    size_t pixels = (size_t)event->preview_width * (size_t)event->preview_height * 3;
+    char *file = vg_xcalloc(n + pixels, 1);
+    memcpy(file, head, n);
+    memcpy(file + n, event->preview, pixels);
+    char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW);
+    if (vg_file_write_atomic(path, file, n + pixels, NULL) == VG_OK) {
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddNumberToObject(o, "width", event->preview_width);
+        cJSON_AddNumberToObject(o, "height", event->preview_height);
+        cJSON_AddNumberToObject(o, "step", event->step);
+        vg_worker_tell_variant(w, "preview", o);
+    }
+    free(path);
+    free(file);
+}
+
+static void watch_memory(vg_worker *w)
+{
+    vg_backend *be = vg_engine_backend(w->engine);
+    if (be->bytes_peak > w->peak_bytes) {
+        w->peak_bytes = be->bytes_peak;
+        w->peak_stage = w->stage;
+    }
+    if (!be->ops->host_memory) {
+        atomic_store(&w->device_now, be->bytes_now);
+        atomic_store(&w->device_peak, be->bytes_peak);
+    }
+}
+
+static void on_event(void *user, const vg_event *event)
+{
+    vg_worker *w = user;
+    cJSON *o;
+    watch_memory(w);
+    switch (event->kind) {
+    case VG_EVENT_STAGE_BEGIN:
+    case VG_EVENT_STAGE_END:
+        w->stage = event->stage;
+        o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "stage", vg_stage_name(event->stage));
+        cJSON_AddStringToObject(o, "what", event->kind == VG_EVENT_STAGE_BEGIN ? "begin" : "end");
+        if (event->detail && *event->detail)
+            cJSON_AddStringToObject(o, "detail", event->detail);
+        if (event->kind == VG_EVENT_STAGE_END)
+            cJSON_AddNumberToObject(o, "seconds", event->seconds);
+        vg_worker_tell_variant(w, "stage", o);
+        break;
+    case VG_EVENT_STEP:
+        o = cJSON_CreateObject();
+        /* Calibration runs steps too; they are progress of that stage, not steps of the clip. */
+        if (event->stage == VG_STAGE_CALIBRATE) {
+            cJSON_AddStringToObject(o, "stage", vg_stage_name(event->stage));
+            cJSON_AddNumberToObject(o, "part", event->step);
+            cJSON_AddNumberToObject(o, "parts", event->steps);
+            vg_worker_tell_variant(w, "progress", o);
+            break;
+        }
+        cJSON_AddNumberToObject(o, "step", event->step);
+        cJSON_AddNumberToObject(o, "steps", event->steps);
+        cJSON_AddNumberToObject(o, "seconds", event->seconds);
+        cJSON_AddNumberToObject(o, "timestep", event->timestep);
+        cJSON_AddNumberToObject(o, "sigma", event->sigma);
+        cJSON_AddNumberToObject(o, "expert", event->expert);
+        vg_worker_tell_variant(w, "step", o);
+        break;
+    case VG_EVENT_PROGRESS: {
+        int64_t now = vg_now_monotonic_ms();
+        if (now - w->last_progress_ms < PROGRESS_EVERY_MS && event->step < event->steps)
+            break;
+        if (event->stage == VG_STAGE_DENOISE && now - w->last_progress_ms < PROGRESS_EVERY_MS)
+            break;
+        w->last_progress_ms = now;
+        o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "stage", vg_stage_name(event->stage));
+        cJSON_AddNumberToObject(o, "part", event->step);
+        cJSON_AddNumberToObject(o, "parts", event->steps);
+        vg_worker_tell_variant(w, "progress", o);
+        break;
+    }
+    case VG_EVENT_PREVIEW:
+        write_preview(w, event);
+        break;
+    case VG_EVENT_NOTE:
+        vg_worker_note(w, "%s", event->detail ? event->detail : "");
+        break;
+    }
+}
+
+/* After each step. In the order state, then event: an event never speaks of a step that a resume would have to do again. */
+static vg_status on_save(void *user, const vg_denoise_state *state, vg_err *err)
+{
+    vg_worker *w = user;
+    return w->state_path ? vg_denoise_state_write(w->state_path, state, NULL, err) : VG_OK;
+}
+
+void vg_worker_callbacks(vg_worker *w)
+{
+    w->callbacks = (vg_callbacks){.user = w, .event = on_event, .save = on_save, .cancel = &vg_worker_cancel_flag};
+}
+
+/* "VmRSS:     1234 kB" of a file of that form, in bytes. */
+static uint64_t proc_bytes(const char *file, const char *key)
+{
+    char line[256];
+    uint64_t bytes = 0;
+    size_t n = strlen(key);
+    FILE *f = fopen(file, "re");
+    while (f && fgets(line, sizeof line, f)) {
+        if (!strncmp(line, key, n) && line[n] == ':') {
+            bytes = strtoull(line + n + 1, NULL, 10) * 1024;
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+    return bytes;
+}
+
+uint64_t vg_worker_memory_total(void)
+{
+    uint64_t total = proc_bytes("/proc/meminfo", "MemTotal");
+    /* In a container the limit is what counts. */
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
+    unsigned long long limit = 0;
+    if (f && fscanf(f, "%llu", &limit) == 1 && limit > 0 && limit < total)
+        total = limit;
+    if (f)
+        fclose(f);
+    return total;
+}
+
+void *vg_worker_memory_thread(void *worker)
+{
+    vg_worker *w = worker;
+    uint64_t last = 0;
+    int quiet = 0, waited = MEMORY_EVERY_MS;
+    while (!atomic_load(&w->memory_stop)) {
+        usleep(50 * 1000);
+        waited += 50;
+        if (waited < MEMORY_EVERY_MS)
+            continue;
+        waited = 0;
+        uint64_t device_peak = atomic_load(&w->device_peak);
+        uint64_t now = device_peak ? atomic_load(&w->device_now) : proc_bytes("/proc/self/status", "VmRSS");
+        uint64_t peak = device_peak ? device_peak : proc_bytes("/proc/self/status", "VmHWM");
+        uint64_t change = now > last ? now - last : last - now;
+        if (change < (1u << 20) && ++quiet < 10)
+            continue;
+        quiet = 0;
+        last = now;
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddNumberToObject(o, "now", (double)now);
+        cJSON_AddNumberToObject(o, "peak", (double)peak);
+        vg_worker_tell(w, "memory", o);
+    }
+    return NULL;
+}

@@ -1,0 +1,53 @@
+/* worker_run.h: what the files of the worker share. Not for others. */
+#ifndef VG_APP_WORKER_RUN_H
+#define VG_APP_WORKER_RUN_H
+
+#include <stdatomic.h>
+#include "app/view.h"
+#include "app/worker.h"
+
+typedef struct vg_worker {
+    vg_job job;
+    vg_job_view view; /* what earlier runs did, and our own events */
+    vg_event_writer events;
+    vg_engine *engine;
+    vg_model *model;
+    vg_callbacks callbacks;
+    int max_steps;
+    bool stopped; /* a variant was left unfinished because of max_steps */
+    float *init_latents;
+    int64_t init_shape[4];
+    vg_conditioning text; /* of the prompts; empty until the first variant needs it */
+    /* the variant that runs */
+    int variant;
+    char *state_path;
+    vg_stage stage;
+    size_t peak_bytes;
+    vg_stage peak_stage;
+    int64_t last_progress_ms;
+    double calibrate_s;
+    /* the memory thread */
+    atomic_ullong device_now, device_peak; /* bytes of a backend that is not host memory */
+    atomic_int memory_stop;
+} vg_worker;
+
+extern atomic_int vg_worker_cancel_flag; /* set by signals; lives as long as the process */
+
+/* worker_events.c */
+void vg_worker_callbacks(vg_worker *w);
+void vg_worker_tell(vg_worker *w, const char *type, cJSON *fields);          /* of the job */
+void vg_worker_tell_variant(vg_worker *w, const char *type, cJSON *fields);  /* of the variant that runs */
+void vg_worker_note(vg_worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void *vg_worker_memory_thread(void *worker);
+uint64_t vg_worker_memory_total(void);
+
+/* worker_variant.c: everything for one scheme, or nothing when it is done. */
+vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err);
+/* worker_outputs.c: frames, clip, metrics, the files that a person asked for. */
+vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *err);
+vg_status vg_worker_write_outputs(vg_worker *w, int variant, bool only_missing, vg_err *err);
+vg_status vg_worker_write_comparison(vg_worker *w, vg_err *err);
+vg_status vg_worker_write_latents(const char *path, const vg_latents *latents, vg_err *err);
+/* F32 [C,T,h,w] under key `latents`; *values is malloc'd. */
+vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *err);
+#endif

@@ -1,0 +1,309 @@
+/* worker_variant.c: one scheme from text to clip, beginning where an earlier run stopped. Each finished piece is a file, so what is done
+ * is what is there: text.safetensors, calibration.json, state.safetensors (steps so far), latents.safetensors, frames, variant.json. */
+#include "app/worker_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "app/frames.h"
+#include "app/paths.h"
+#include "engine/module.h"
+
+#define CALIBRATION_STEPS 4
+
+static vg_status need_text(vg_worker *w, const vg_generate_params *params, vg_err *err)
+{
+    vg_status status = VG_OK;
+    if (w->text.cond)
+        return VG_OK;
+    char *path = vg_job_path(&w->job, VG_JOB_TEXT);
+    if (vg_file_exists(path) && vg_conditioning_read(path, &w->text, NULL) == VG_OK)
+        goto done;
+    VG_TRY_GOTO(status, vg_encode(w->engine, w->model, params, &w->callbacks, &w->text, err), done);
+    status = vg_conditioning_write(path, &w->text, err);
+done:
+    free(path);
+    return status;
+}
+
+/* ---- calibration ---- */
+
+/* Static input scales have to be made for weights that become FP8 at load; a checkpoint that is FP8 already brings its own. */
+static bool needs_calibration(const vg_worker *w, const vg_generate_params *params)
+{
+    if (params->scheme != VG_SCHEME_FP8 || params->fp8_act != VG_FP8_ACT_STATIC)
+        return false;
+    const vg_checkpoint *checkpoint = vg_model_checkpoint(w->model);
+    const cJSON *item;
+    bool needed = false;
+    cJSON_ArrayForEach(item, vg_checkpoint_index(checkpoint))
+    {
+        /* Denoisers are called transformer, transformer_2 in every diffusers folder. */
+        if (!item->string || strncmp(item->string, "transformer", 11) || !vg_checkpoint_component(checkpoint, item->string))
+            continue;
+        char *dir = vg_xstrf("%s/%s", vg_checkpoint_dir(checkpoint), item->string);
+        vg_weights *weights = NULL;
+        if (vg_weights_open(dir, &weights, NULL) == VG_OK) {
+            vg_precision_census census;
+            vg_precision_census_take(weights, &census);
+            needed = needed || census.fp8 == 0;
+        }
+        vg_weights_close(weights);
+        free(dir);
+    }
+    return needed;
+}
+
+/* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
+static char *calibration_key(const vg_worker *w)
+{
+    static const vg_option_id decides[] = {VG_OPT_prompt, VG_OPT_negative_prompt, VG_OPT_height, VG_OPT_width, VG_OPT_num_frames, VG_OPT_guidance_scale, VG_OPT_guidance_scale_2, VG_OPT_boundary_ratio,
+                                           VG_OPT_flow_shift, VG_OPT_scheduler, VG_OPT_flow_grid, VG_OPT_seed, VG_OPT_compute};
+    uint64_t hash = 0xcbf29ce484222325u;
+    char tail[64];
+    for (size_t i = 0; i < sizeof decides / sizeof *decides; i++) {
+        const char *text = vg_settings_get(&w->job.resolved, decides[i]);
+        for (size_t k = 0; k <= strlen(text); k++)
+            hash = (hash ^ (unsigned char)text[k]) * 0x100000001b3u;
+    }
+    snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, CALIBRATION_STEPS, VG_VERSION, "1");
+    return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown", (unsigned long long)hash, tail);
+}
+
+static vg_status copy_file(const char *from, const char *to, vg_err *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    VG_TRY(vg_file_read(from, VG_JSON_LIMIT_BYTES, &text, &size, err));
+    vg_status status = vg_file_write_atomic(to, text, size, err);
+    free(text);
+    return status;
+}
+
+static bool is_json(const char *path)
+{
+    cJSON *root = NULL;
+    bool good = vg_json_load(path, &root, NULL) == VG_OK;
+    cJSON_Delete(root);
+    return good;
+}
+
+static vg_status need_calibration(vg_worker *w, const vg_generate_params *params, const char *path, vg_err *err)
+{
+    if (is_json(path))
+        return VG_OK;
+    char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/calibration", cache), *key = calibration_key(w);
+    char *cached = vg_xstrf("%s/%s.json", folder, key);
+    vg_generate_params p = *params;
+    vg_status status = VG_OK;
+    if (!p.init_latents && is_json(cached) && copy_file(cached, path, NULL) == VG_OK) {
+        vg_worker_note(w, "input scales: from the cache (%s.json)", key);
+        goto done;
+    }
+    p.scheme = VG_SCHEME_BF16;
+    p.max_steps_run = VG_UNSET_INT;
+    p.input_scales = NULL;
+    /* Calibration steps are not the clip's: nothing of them is kept as state. */
+    vg_callbacks quiet = w->callbacks;
+    quiet.save = NULL;
+    VG_TRY_GOTO(status, vg_calibrate(w->engine, w->model, &p, &w->text, CALIBRATION_STEPS, &quiet, path, err), done);
+    vg_worker_note(w, "input scales: measured in %d steps of this prompt", CALIBRATION_STEPS);
+    if (!p.init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
+        (void)copy_file(path, cached, NULL);
+done:
+    free(cache);
+    free(folder);
+    free(key);
+    free(cached);
+    return status;
+}
+
+/* ---- report ---- */
+
+static void precision_text(const vg_precision_report *r, char *text, size_t size)
+{
+    const struct {
+        int count;
+        const char *name;
+    } parts[] = {{r->fp8_tensor, "FP8 per-tensor"}, {r->fp8_block, "FP8 per-block"}, {r->fp8_channel, "FP8 per-channel"}, {r->bf16, "BF16"}, {r->f32, "F32"}};
+    size_t n = 0;
+    text[0] = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!parts[i].count || n >= size)
+            continue;
+        n += (size_t)snprintf(text + n, size - n, "%s%d %s", n ? ", " : "", parts[i].count, parts[i].name);
+        if (i < 3 && n < size)
+            n += (size_t)snprintf(text + n, size - n, " (%s)", r->act);
+    }
+}
+
+static void tell_precision(vg_worker *w, const vg_generate_params *params, vg_precision_report *report)
+{
+    char text[160];
+    *report = (vg_precision_report){0};
+    if (vg_model_precision(w->model, params, report, NULL) != VG_OK)
+        return;
+    precision_text(report, text, sizeof text);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "text", text);
+    vg_worker_tell_variant(w, "precision", o);
+}
+
+static vg_status write_variant_file(vg_worker *w, const vg_precision_report *report, const int64_t calls_before[VG_OP_COUNT], vg_err *err)
+{
+    static const char *const ops[] = {
+#define VG_OP(name, help) #name,
+#include "kernels/ops.def"
+#undef VG_OP
+    };
+    vg_job_view_refresh(&w->view, NULL, NULL);
+    const vg_variant_view *v = &w->view.variants[w->variant];
+    char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_FILE);
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "quantization", vg_scheme_name(w->job.schemes[w->variant]));
+    cJSON_AddStringToObject(root, "label", vg_scheme_label(w->job.schemes[w->variant]));
+    cJSON_AddNumberToObject(root, "steps", v->step);
+    cJSON_AddNumberToObject(root, "denoise_s_per_it", vg_variant_s_per_it(v));
+    cJSON_AddNumberToObject(root, "denoise_s", v->denoise_s);
+    cJSON_AddNumberToObject(root, "wall_s", v->wall_s);
+    for (int s = 0; s < VG_STAGE_COUNT; s++) {
+        char key[40];
+        snprintf(key, sizeof key, "%s_s", vg_stage_name((vg_stage)s));
+        if (s != VG_STAGE_DENOISE)
+            cJSON_AddNumberToObject(root, key, v->stage_s[s]);
+    }
+    cJSON_AddNumberToObject(root, "peak_bytes", (double)w->peak_bytes);
+    cJSON_AddStringToObject(root, "peak_stage", vg_stage_name(w->peak_stage));
+    cJSON *precision = cJSON_AddObjectToObject(root, "precision");
+    cJSON_AddNumberToObject(precision, "fp8_tensor", report->fp8_tensor);
+    cJSON_AddNumberToObject(precision, "fp8_block", report->fp8_block);
+    cJSON_AddNumberToObject(precision, "fp8_channel", report->fp8_channel);
+    cJSON_AddNumberToObject(precision, "bf16", report->bf16);
+    cJSON_AddNumberToObject(precision, "f32", report->f32);
+    cJSON_AddStringToObject(precision, "activations", report->act);
+    cJSON_AddNumberToObject(precision, "weight_bytes", (double)report->weight_bytes);
+    cJSON *calls = cJSON_AddObjectToObject(root, "op_calls");
+    const vg_backend *be = vg_engine_backend(w->engine);
+    for (int i = 0; i < VG_OP_COUNT; i++)
+        cJSON_AddNumberToObject(calls, ops[i], (double)(be->calls[i] - calls_before[i]));
+    vg_status status = vg_json_save(path, root, err);
+    cJSON_Delete(root);
+    free(path);
+    return status;
+}
+
+/* ---- the variant ---- */
+
+static void tell_begin(vg_worker *w, int step)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "what", "begin");
+    cJSON_AddNumberToObject(o, "step", step);
+    vg_worker_tell_variant(w, "variant", o);
+}
+
+static void tell_end(vg_worker *w, const vg_precision_report *report)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "what", "end");
+    cJSON_AddNumberToObject(o, "peak_bytes", (double)w->peak_bytes);
+    cJSON_AddStringToObject(o, "peak_stage", vg_stage_name(w->peak_stage));
+    cJSON_AddNumberToObject(o, "weight_bytes", (double)report->weight_bytes);
+    vg_worker_tell_variant(w, "variant", o);
+}
+
+/* Denoise, or read what was denoised. Unfinished because of max_steps: *latents holds the steps so far and nothing is kept but the state. */
+static vg_status need_latents(vg_worker *w, vg_generate_params *params, const char *path, vg_latents *latents, vg_err *err)
+{
+    vg_denoise_state state = {0};
+    vg_status status = VG_OK;
+    char *calibration = vg_job_path(&w->job, VG_JOB_CALIBRATION);
+    vg_precision_report report;
+    bool have_state = vg_file_exists(w->state_path) && vg_denoise_state_read(w->state_path, &state, NULL) == VG_OK;
+    tell_begin(w, have_state ? state.scheduler.at : 0);
+    if (have_state)
+        vg_worker_note(w, "going on after step %d", state.scheduler.at);
+    VG_TRY_GOTO(status, need_text(w, params, err), done);
+    if (needs_calibration(w, params)) {
+        VG_TRY_GOTO(status, need_calibration(w, params, calibration, err), done);
+        params->input_scales = calibration;
+    }
+    tell_precision(w, params, &report);
+    VG_TRY_GOTO(status, vg_denoise(w->engine, w->model, params, &w->text, have_state ? &state : NULL, &w->callbacks, latents, err), done);
+    if (latents->steps_done >= latents->steps)
+        status = vg_worker_write_latents(path, latents, err);
+done:
+    params->input_scales = NULL;
+    vg_denoise_state_deinit(&state);
+    free(calibration);
+    return status;
+}
+
+static vg_status run(vg_worker *w, vg_err *err)
+{
+    vg_generate_params params;
+    vg_latents latents = {0};
+    vg_frames frames = {0};
+    vg_precision_report report = {0};
+    int64_t calls_before[VG_OP_COUNT];
+    vg_backend *be = vg_engine_backend(w->engine);
+    char *dir = vg_job_variant_path(&w->job, w->variant, NULL), *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_LATENTS);
+    char *preview = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW);
+    vg_status status;
+    w->state_path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_STATE);
+    be->bytes_peak = be->bytes_now;
+    w->peak_bytes = 0;
+    memcpy(calls_before, be->calls, sizeof calls_before);
+    vg_settings_params(&w->job.resolved, w->job.schemes[w->variant], &params);
+    params.max_steps_run = w->max_steps;
+    params.init_latents = w->init_latents;
+    params.init_latents_shape = w->init_latents ? w->init_shape : NULL;
+    VG_TRY_GOTO(status, vg_model_defaults(w->model, &params, err), done);
+    VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
+    if (vg_file_exists(path)) {
+        tell_begin(w, params.steps);
+        VG_TRY_GOTO(status, vg_worker_read_latents(path, &latents, err), done);
+    } else {
+        VG_TRY_GOTO(status, need_latents(w, &params, path, &latents, err), done);
+    }
+    if (latents.steps_done < latents.steps) {
+        w->stopped = true;
+        vg_worker_note(w, "stopped after step %d of %d, as asked", latents.steps_done, latents.steps);
+        if (w->job.outputs[w->variant].save_latents)
+            status = vg_worker_write_latents(w->job.outputs[w->variant].save_latents, &latents, err);
+        goto done;
+    }
+    VG_TRY_GOTO(status, vg_decode(w->engine, w->model, &params, &latents, &w->callbacks, &frames, err), done);
+    VG_TRY_GOTO(status, vg_worker_keep_frames(w, &frames, err), done);
+    VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, false, err), done);
+    if (vg_model_precision(w->model, &params, &report, NULL) != VG_OK)
+        report = (vg_precision_report){0};
+    VG_TRY_GOTO(status, write_variant_file(w, &report, calls_before, err), done);
+    tell_end(w, &report);
+    /* The latents say it all now. */
+    unlink(w->state_path);
+    unlink(preview);
+done:
+    vg_latents_deinit(&latents);
+    vg_frames_deinit(&frames);
+    free(w->state_path);
+    w->state_path = NULL;
+    free(dir);
+    free(path);
+    free(preview);
+    return status;
+}
+
+vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err)
+{
+    char *finished = vg_job_variant_path(&w->job, variant, VG_VARIANT_FILE);
+    bool done = vg_file_exists(finished);
+    w->variant = variant;
+    free(finished);
+    if (done)
+        return vg_worker_write_outputs(w, variant, true, err);
+    vg_status status = run(w, err);
+    if (status != VG_OK && status != VG_E_CANCELLED)
+        vg_err_prefix(err, "%s", vg_scheme_name(w->job.schemes[variant]));
+    return status;
+}
