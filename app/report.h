@@ -50,7 +50,7 @@ vg_status vg_report_metrics_write_csv(const char *path, const vg_report_metrics 
 /* One variant in the final table. Unknown numbers are negative (times) or 0 (bytes) and print as "-". */
 typedef struct vg_report_row {
     const char *variant;            /* "bf16", "fp8" */
-    bool reference;                 /* its metrics print as "reference" */
+    bool reference;                 /* its metrics print as "ref" */
     int steps;
     double denoise_seconds;         /* inside the denoise loop */
     double wall_seconds;            /* load, text, calibration, denoise, decode */
@@ -62,7 +62,8 @@ typedef struct vg_report_row {
     const char *note;               /* e.g. "failed: out of memory", or NULL; printed below the table */
 } vg_report_row;
 
-/* Columns: variant, denoise s/it, wall s/it, wall s, peak memory, weights, PSNR, SSIM, LPIPS, latent rel. L2; then what the
+/* Columns: variant, denoise s/it, wall s/it, wall s, peak memory, weights, PSNR, SSIM, LPIPS, latent rel. L2, at most 80 columns
+ * wide with the usual names; then the worst frames (counted from 1, as in clips) and what the
  * figures mean, then clips (and the comparison clip, if not NULL). Control characters in names are replaced by '?'. */
 void vg_report_print(FILE *out, const vg_report_row *rows, int count, const char *comparison_clip);
 void vg_report_print_markdown(FILE *out, const vg_report_row *rows, int count, const char *comparison_clip);

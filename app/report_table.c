@@ -53,27 +53,34 @@ static void metric_text(const vg_report_row *row, vg_metric metric, char *text, 
     if (!vg_metric_describe(metric)->available)
         snprintf(text, size, "n/a");
     else if (row->reference)
-        snprintf(text, size, "reference");
+        snprintf(text, size, "ref");
     else if (!row->metrics || !row->metrics->metric[metric].measured)
         snprintf(text, size, "-");
     else
         value_text(metric, row->metrics->metric[metric].mean, text, size);
 }
 
-static void header_text(int column, char *text, size_t size)
+/* Headers take two lines, so that the table fits 80 columns. */
+static void header_text(int column, int line, char *text, size_t size)
 {
-    static const char *const names[METRICS] = {"variant", "denoise s/it", "wall s/it", "wall s", "peak memory", "weights"};
+    static const char *const names[METRICS][2] = {{"", "variant"}, {"denoise", "s/it"}, {"wall", "s/it"},
+                                                  {"wall", "s"},   {"peak", "memory"},  {"", "weights"}};
     if (column < METRICS) {
-        snprintf(text, size, "%s", names[column]);
+        snprintf(text, size, "%s", names[column][line]);
         return;
     }
     const vg_metric_info *info = vg_metric_describe((vg_metric)(column - METRICS));
-    snprintf(text, size, "%s%s%s", info->label, *info->unit ? " " : "", info->unit);
+    const char *space = strchr(info->label, ' ');
+    if (*info->unit)
+        snprintf(text, size, "%s", line ? info->unit : info->label);
+    else if (space)
+        snprintf(text, size, "%.*s", line ? (int)strlen(space + 1) : (int)(space - info->label), line ? space + 1 : info->label);
+    else
+        snprintf(text, size, "%s", line ? info->label : "");
 }
 
 static void cell_text(const vg_report_row *row, int column, char *text, size_t size)
 {
-    char stage[32];
     switch (column) {
     case VARIANT:
         vg_text_clean_to(text, size, row->variant ? row->variant : "");
@@ -85,15 +92,10 @@ static void cell_text(const vg_report_row *row, int column, char *text, size_t s
         seconds_text(per_step(row, row->wall_seconds), text, size);
         break;
     case WALL_S:
-        seconds_text(row->wall_seconds, text, size);
+        snprintf(text, size, known(row->wall_seconds) ? "%.1f" : "-", row->wall_seconds);
         break;
     case PEAK:
         vg_report_bytes(row->peak_bytes, text, size);
-        if (row->peak_stage && row->peak_bytes) {
-            size_t used = strlen(text);
-            vg_text_clean_to(stage, sizeof stage, row->peak_stage);
-            snprintf(text + used, size - used, " (%s)", stage);
-        }
         break;
     case WEIGHTS:
         vg_report_bytes(row->weight_bytes, text, size);
@@ -129,35 +131,66 @@ static const vg_report_row *reference_of(const vg_report_row *rows, int count)
     return NULL;
 }
 
+/* Which stage needed the most memory. */
+static void print_peaks(FILE *out, const vg_report_row *rows, int count, const char *bullet)
+{
+    char name[CELL_BYTES], stage[CELL_BYTES];
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+        if (!rows[i].peak_stage || !rows[i].peak_bytes)
+            continue;
+        vg_text_clean_to(name, sizeof name, rows[i].variant ? rows[i].variant : "");
+        vg_text_clean_to(stage, sizeof stage, rows[i].peak_stage);
+        if (n++)
+            fprintf(out, ", %s in %s", name, stage);
+        else
+            fprintf(out, "%sMost memory: %s in %s", bullet, name, stage);
+    }
+    if (n)
+        fputc('\n', out);
+}
+
+static void print_worst(FILE *out, const vg_report_row *row, const char *bullet)
+{
+    char name[CELL_BYTES], value[CELL_BYTES];
+    int n = 0, identical = 0;
+    vg_text_clean_to(name, sizeof name, row->variant ? row->variant : "");
+    for (int k = 0; k < VG_METRIC_COUNT; k++) {
+        const vg_report_metric *m = &row->metrics->metric[k];
+        const vg_metric_info *info = vg_metric_describe((vg_metric)k);
+        if (!m->measured || !m->frames || m->worst_frame < 0 || m->worst_frame >= row->metrics->frames)
+            continue;
+        value_text((vg_metric)k, m->frames[m->worst_frame], value, sizeof value);
+        if (!n++)
+            fprintf(out, "%s%s: worst ", bullet, name);
+        else
+            fputs(", ", out);
+        fprintf(out, "%s %s%s%s (frame %d)", info->label, value, *info->unit ? " " : "", info->unit, m->worst_frame + 1);
+        identical = m->identical_frames > identical ? m->identical_frames : identical;
+    }
+    if (n)
+        fprintf(out, " of %d", row->metrics->frames);
+    if (n && identical)
+        fprintf(out, "; identical: %d", identical);
+    if (n)
+        fputc('\n', out);
+}
+
 /* What the figures mean, the worst frames, notes and files. */
 static void print_below(FILE *out, const vg_report_row *rows, int count, const char *comparison_clip, const char *bullet)
 {
     char name[CELL_BYTES], value[CELL_BYTES];
-    fprintf(out, "%sdenoise s/it: the denoise loop alone, over its steps. wall s/it: the whole variant (load, text, calibration, denoise, "
-                 "decode), over the same steps.\n", bullet);
+    fprintf(out, "%sdenoise s/it: the denoise loop alone. wall s/it: all of the variant (load, text,\n%scalibration, denoise, decode) over the "
+                 "same steps.\n", bullet, *bullet ? "  " : "");
     const vg_report_row *reference = reference_of(rows, count);
     if (reference) {
         vg_text_clean_to(name, sizeof name, reference->variant ? reference->variant : "");
-        fprintf(out, "%sPSNR and SSIM: mean over the frames, against %s; n/a: not computed by this version.\n", bullet, name);
+        fprintf(out, "%sPSNR and SSIM: mean over the frames, against %s. n/a: not in this version.\n", bullet, name);
     }
-    for (int i = 0; i < count; i++) {
-        const vg_report_metrics *m = rows[i].metrics;
-        if (rows[i].reference || !m)
-            continue;
-        vg_text_clean_to(name, sizeof name, rows[i].variant ? rows[i].variant : "");
-        for (int k = 0; k < VG_METRIC_COUNT; k++) {
-            const vg_report_metric *v = &m->metric[k];
-            const vg_metric_info *info = vg_metric_describe((vg_metric)k);
-            if (!v->measured || v->worst_frame < 0 || v->worst_frame >= m->frames || !v->frames)
-                continue;
-            value_text((vg_metric)k, v->frames[v->worst_frame], value, sizeof value);
-            fprintf(out, "%s%s: worst %s %s%s%s in frame %d of %d", bullet, name, info->label, value, *info->unit ? " " : "", info->unit,
-                    v->worst_frame + 1, m->frames);
-            if (v->identical_frames)
-                fprintf(out, "; %d frames are identical", v->identical_frames);
-            fputc('\n', out);
-        }
-    }
+    print_peaks(out, rows, count, bullet);
+    for (int i = 0; i < count; i++)
+        if (!rows[i].reference && rows[i].metrics)
+            print_worst(out, &rows[i], bullet);
     for (int i = 0; i < count; i++)
         if (rows[i].note && *rows[i].note)
             print_line(out, bullet, rows[i].variant, rows[i].note);
@@ -170,27 +203,32 @@ static void print_below(FILE *out, const vg_report_row *rows, int count, const c
         print_line(out, bullet, "comparison clip", comparison_clip);
 }
 
+/* Lines -2 and -1 are the header. */
+static void line_cell(const vg_report_row *rows, int line, int column, char *text, size_t size)
+{
+    if (line < 0)
+        header_text(column, line + 2, text, size);
+    else
+        cell_text(&rows[line], column, text, size);
+}
+
 void vg_report_print(FILE *out, const vg_report_row *rows, int count, const char *comparison_clip)
 {
     char text[CELL_BYTES];
     int width[COLUMN_COUNT];
     for (int c = 0; c < COLUMN_COUNT; c++) {
-        header_text(c, text, sizeof text);
-        width[c] = vg_text_columns(text);
-        for (int i = 0; i < count; i++) {
-            cell_text(&rows[i], c, text, sizeof text);
+        width[c] = 0;
+        for (int i = -2; i < count; i++) {
+            line_cell(rows, i, c, text, sizeof text);
             int n = vg_text_columns(text);
             width[c] = n > width[c] ? n : width[c];
         }
     }
-    for (int i = -1; i < count; i++) {
+    for (int i = -2; i < count; i++) {
         for (int c = 0; c < COLUMN_COUNT; c++) {
-            if (i < 0)
-                header_text(c, text, sizeof text);
-            else
-                cell_text(&rows[i], c, text, sizeof text);
+            line_cell(rows, i, c, text, sizeof text);
             if (c)
-                fputs("  ", out);
+                fputc(' ', out);
             print_padded(out, text, width[c], c == VARIANT);
         }
         fputc('\n', out);
@@ -205,8 +243,12 @@ void vg_report_print_markdown(FILE *out, const vg_report_row *rows, int count, c
     for (int i = -2; i < count; i++) {
         fputc('|', out);
         for (int c = 0; c < COLUMN_COUNT; c++) {
-            if (i == -2)
-                header_text(c, text, sizeof text);
+            if (i == -2) {
+                header_text(c, 0, text, sizeof text);
+                if (*text)
+                    strcat(text, " ");
+                header_text(c, 1, text + strlen(text), sizeof text - strlen(text));
+            }
             else if (i == -1)
                 snprintf(text, sizeof text, "%s", c == VARIANT ? "---" : "---:");
             else
