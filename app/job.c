@@ -330,7 +330,7 @@ vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err)
     VG_TRY_GOTO(status, vg_file_read(path, JOB_FILE_LIMIT_BYTES, &text, &size, err), done);
     VG_TRY_GOTO(status, vg_job_parse(text, size, path, job, err), done);
     job->dir = absolute;
-    job->id = vg_xstrdup(strrchr(absolute, '/') + 1);
+    job->id = vg_text_clean(strrchr(absolute, '/') + 1); /* for people; paths come from dir */
     absolute = NULL;
 done:
     free(absolute);

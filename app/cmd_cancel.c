@@ -1,0 +1,42 @@
+/* cmd_cancel.c: vgen cancel. */
+#include <unistd.h>
+#include "app/cmd_job.h"
+#include "app/worker.h"
+
+static int run(vg_args *args)
+{
+    vg_job job;
+    vg_job_view view;
+    vg_err err = {0};
+    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
+    if (status != VG_EXIT_OK)
+        return status;
+    if (vg_job_state_is_final(view.state)) {
+        fprintf(stderr, "vgen cancel: %s is not running: %s\n", job.id, vg_job_state_name(view.state));
+        status = VG_EXIT_FAILURE;
+    } else if (vg_worker_cancel(job.dir, &err) != VG_OK) {
+        status = vg_cli_fail(args, &err);
+    } else {
+        /* A block takes a moment; say how it ended rather than that it was asked. */
+        for (int i = 0; i < 600 && vg_job_running(job.dir, NULL); i++)
+            usleep(100 * 1000);
+        vg_job_view_refresh(&view, NULL, NULL);
+        printf("%s: %s\n", job.id, vg_job_running(job.dir, NULL) ? "asked to stop, still at work" : vg_job_state_name(view.state));
+    }
+    vg_cmd_job_close(&job, &view);
+    return status;
+}
+
+static const vg_arg_spec specs[] = {VG_SPEC_JOBS_DIR, {0}};
+
+extern const vg_command vg_command_cancel;
+const vg_command vg_command_cancel = {
+    .name = "cancel",
+    .arguments = "JOB",
+    .summary = "stop a running or waiting job; what it did is kept",
+    .text = "Stop a running or waiting job at its next block. What it did is kept: vgen resume goes on from the last finished step. " VG_JOB_NAMES,
+    .specs = specs,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

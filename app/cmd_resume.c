@@ -1,0 +1,60 @@
+/* cmd_resume.c: vgen resume. */
+#include "app/attach.h"
+#include "app/cmd_job.h"
+#include "app/worker.h"
+
+static int run(vg_args *args)
+{
+    vg_job job;
+    vg_job_view view;
+    vg_err err = {0};
+    pid_t worker = 0;
+    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
+    if (status != VG_EXIT_OK)
+        return status;
+    bool json = vg_args_has(args, "json"), running = vg_job_running(job.dir, NULL);
+    /* A running job needs no resume: watching it leads to the same end. A finished one only gets outputs that are gone written again. */
+    if (!running && vg_worker_start(job.dir, vg_settings_int(&args->settings, VG_OPT_max_steps_run), &worker, &err) != VG_OK) {
+        status = vg_cli_fail(args, &err);
+        goto done;
+    }
+    if (vg_args_has(args, "detach")) {
+        printf("%s\n", job.id);
+        goto done;
+    }
+    vg_attach_options options = {.quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
+    if (!vg_attach(&view, &options)) {
+        fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job.id, job.id);
+        status = VG_EXIT_CANCELLED;
+        goto done;
+    }
+    vg_attach_print_result(&view, json);
+    status = vg_attach_exit(&view);
+    if (status == VG_EXIT_FAILURE)
+        fprintf(stderr, "vgen resume: %s: %s\n", job.id, view.message[0] ? view.message : "failed");
+done:
+    vg_cmd_job_close(&job, &view);
+    return status;
+}
+
+static const vg_arg_spec specs[] = {
+    VG_SPEC_JOBS_DIR,
+    {"detach", 'd', NULL, "start and return at once"},
+    {"json", 0, NULL, "the result as one JSON object on stdout"},
+    {"quiet", 'q', NULL, "no progress"},
+    {0},
+};
+
+extern const vg_command vg_command_resume;
+const vg_command vg_command_resume = {
+    .name = "resume",
+    .arguments = "JOB",
+    .summary = "go on with a cancelled, failed or interrupted job",
+    .text = "Go on from the last finished step; the result is the same, bit for bit, as if nothing had happened. All outputs that the job was asked for are written. A job that runs is "
+            "watched; a finished one gets missing outputs written again. " VG_JOB_NAMES,
+    .settings = "max_steps_run",
+    .specs = specs,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

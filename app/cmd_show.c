@@ -1,0 +1,60 @@
+/* cmd_show.c: vgen show. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "app/attach.h"
+#include "app/cmd_job.h"
+
+static void print_settings(const vg_job *job)
+{
+    for (int i = 0; i < VG_OPT_COUNT; i++) {
+        if (!job->resolved.text[i] || !*job->resolved.text[i])
+            continue;
+        printf("  %-22s", vg_options[i].key);
+        vg_cli_print(stdout, job->resolved.text[i]);
+        printf("%s\n", job->settings.text[i] ? "" : "  (checkpoint)");
+    }
+}
+
+static int run(vg_args *args)
+{
+    vg_job job;
+    vg_job_view view;
+    char text[64];
+    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
+    if (status != VG_EXIT_OK)
+        return status;
+    if (vg_args_has(args, "json")) {
+        vg_cli_print_json(stdout, vg_job_view_json(&view), true);
+    } else {
+        vg_attach_print_result(&view, false);
+        printf("folder   ");
+        vg_cli_print(stdout, job.dir);
+        printf("\nmade     %s, vgen %s\ndevice   %s\nmodel    ", vg_text_date(job.created, text, sizeof text), job.code_version ? job.code_version : "?", view.device);
+        vg_cli_print(stdout, job.model_dir);
+        printf("\n");
+        for (int i = 0; i < job.variants_count; i++) {
+            if (view.variants[i].precision[0])
+                printf("layers   %s: %s\n", vg_scheme_name(job.schemes[i]), view.variants[i].precision);
+        }
+        printf("settings\n");
+        print_settings(&job);
+    }
+    vg_cmd_job_close(&job, &view);
+    return VG_EXIT_OK;
+}
+
+static const vg_arg_spec specs[] = {VG_SPEC_JOBS_DIR, {"json", 0, NULL, "as one JSON object"}, {0}};
+
+extern const vg_command vg_command_show;
+const vg_command vg_command_show = {
+    .name = "show",
+    .arguments = "JOB [--json]",
+    .summary = "all about one job: state, figures, clips, settings",
+    .text = "State, figures, clips and settings of one job. " VG_JOB_NAMES,
+    .examples = "  vgen show last\n",
+    .specs = specs,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};
