@@ -14,7 +14,9 @@ typedef struct vg_part {
                      vg_safetensors_entry **out, int *out_count, vg_err *err);
 } vg_part;
 
-typedef struct vg_family {
+typedef struct vg_calibration vg_calibration; /* engine/calibrate.h */
+
+struct vg_family {
     const char *name;  /* "wan" */
     const char *title; /* "Wan 2.x text to video" */
     const char *modes; /* comma list: "t2v" */
@@ -33,9 +35,15 @@ typedef struct vg_family {
                          const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err);
     vg_status (*decode)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents,
                         const vg_callbacks *cb, vg_frames *out, vg_err *err);
+    /* Which layers would run in which precision; reads headers only. */
+    vg_status (*precision)(const vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err);
+    /* Run `steps` denoise steps spread over the schedule and hand every quantisable layer's running max |x| to the calibration. */
+    vg_status (*calibrate)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text, int steps,
+                           const vg_callbacks *cb, vg_calibration *calibration, vg_err *err);
+    const char *const *components; /* folders whose weights a generation uses, NULL-terminated; absent ones are skipped */
     const vg_part *parts;
     int parts_count;
-} vg_family;
+};
 
 extern const vg_family *const vg_families[];
 extern const int vg_families_count;

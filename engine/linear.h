@@ -1,4 +1,4 @@
-/* linear.h: one linear layer, whatever its precision. The scheme is a property of the weights: model code calls vg_linear_layer_run and
+/* linear.h: one linear layer, whatever its precision. The scheme is a property of the weights: model code calls vg_linear_run and
  * never asks. Precision is decided per layer from the tensors of the checkpoint (modelopt-fp8 1.6), or made at load. */
 #ifndef VG_ENGINE_LINEAR_H
 #define VG_ENGINE_LINEAR_H
@@ -28,8 +28,25 @@ typedef struct vg_linear_layer {
     vg_tensor w;         /* [n,k] F32, BF16 or E4M3 */
     vg_tensor w_scale;   /* see vg_linear_args */
     vg_tensor x_scale;   /* [1] F32 on the device, TENSOR_STATIC only */
+    float x_scale_value; /* the same, on the host */
     vg_tensor bias;      /* [n] or absent */
     vg_quant_kind act;   /* how x must be quantised */
     float *amax;         /* host; when not NULL, running max |x| is recorded (calibration) */
 } vg_linear_layer;
+
+/* How the weights of one layer are stored, or will be after the scheme asked for has been applied. */
+typedef enum vg_precision {
+    VG_PRECISION_HIGH,    /* F32, F16 or BF16: computed in the compute dtype */
+    VG_PRECISION_TENSOR,  /* E4M3, one scale */
+    VG_PRECISION_CHANNEL, /* E4M3, one scale per output row */
+    VG_PRECISION_BLOCK,   /* E4M3, 128x128 blocks */
+    VG_PRECISION_COUNT
+} vg_precision;
+
+/* ys[i] = act(layers[i](x)): layers that share an input (q, k, v) quantise it once per distinct (kind, scale). x is [M,K], ys[i]
+ * [M,n_i] of the act dtype; scratch memory is given back before returning. Calibration: layers with `amax` record max |x| (waits). */
+vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers, int count, const vg_tensor *x, vg_act act,
+                        vg_tensor *const *ys, vg_err *err);
+/* The same for a single layer. */
+vg_status vg_linear_run1(vg_arena *scratch, const vg_linear_layer *layer, const vg_tensor *x, vg_act act, vg_tensor *y, vg_err *err);
 #endif

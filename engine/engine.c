@@ -1,0 +1,283 @@
+/* engine.c: engines, models, events, and dispatch to the model's family. */
+#include "engine/model.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+const char *vg_compute_name(vg_compute compute)
+{
+    static const char *const names[VG_COMPUTE_COUNT] = {"f32", "bf16"};
+    return (unsigned)compute < VG_COMPUTE_COUNT ? names[compute] : "?";
+}
+
+const char *vg_stage_name(vg_stage stage)
+{
+    static const char *const names[VG_STAGE_COUNT] = {"load", "text", "calibrate", "denoise", "decode"};
+    return (unsigned)stage < VG_STAGE_COUNT ? names[stage] : "?";
+}
+
+/* ---- engine ---- */
+
+vg_status vg_engine_open(vg_device_kind device, int ordinal, int threads, vg_engine **engine, vg_err *err)
+{
+    vg_engine *e = calloc(1, sizeof *e);
+    if (!e)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the engine");
+    e->threads = threads;
+    vg_status status = vg_backend_open(device, ordinal, threads, &e->be, err);
+    if (status != VG_OK) {
+        free(e);
+        return status;
+    }
+    *engine = e;
+    return VG_OK;
+}
+
+void vg_engine_close(vg_engine *engine)
+{
+    if (!engine)
+        return;
+    vg_threads_free(engine->pool);
+    vg_backend_close(engine->be);
+    free(engine);
+}
+
+vg_backend *vg_engine_backend(vg_engine *engine)
+{
+    return engine->be;
+}
+
+vg_status vg_engine_pool(vg_engine *engine, vg_threads **pool, vg_err *err)
+{
+    if (!engine->pool)
+        VG_TRY(vg_threads_new(engine->threads, &engine->pool, err));
+    *pool = engine->pool;
+    return VG_OK;
+}
+
+/* ---- model ---- */
+
+static vg_status find_family(const vg_checkpoint *checkpoint, const vg_family **family, vg_err *err)
+{
+    const vg_family *found = NULL;
+    for (int i = 0; i < vg_families_count; i++) {
+        if (!vg_families[i]->probe(checkpoint))
+            continue;
+        if (found)
+            return VG_FAIL(err, VG_E_FORMAT, "%s is claimed by two model families, %s and %s", vg_checkpoint_dir(checkpoint), found->name,
+                           vg_families[i]->name);
+        found = vg_families[i];
+    }
+    if (!found) {
+        const char *transformer = vg_checkpoint_component(checkpoint, "transformer");
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: no model family here runs a %s with transformer %s", vg_checkpoint_dir(checkpoint),
+                       vg_checkpoint_class(checkpoint), transformer ? transformer : "(none)");
+    }
+    *family = found;
+    return VG_OK;
+}
+
+vg_status vg_model_open(const char *dir, vg_model **model, vg_err *err)
+{
+    vg_status status;
+    vg_model *m = calloc(1, sizeof *m);
+    if (!m)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the model");
+    VG_TRY_GOTO(status, vg_checkpoint_open(dir, &m->checkpoint, err), fail);
+    VG_TRY_GOTO(status, find_family(m->checkpoint, &m->family, err), fail);
+    VG_TRY_GOTO(status, m->family->config_load(m->checkpoint, &m->config, err), fail);
+    *model = m;
+    return VG_OK;
+fail:
+    vg_model_close(m);
+    return status;
+}
+
+void vg_model_close(vg_model *model)
+{
+    if (!model)
+        return;
+    if (model->family && model->config)
+        model->family->config_free(model->config);
+    vg_checkpoint_close(model->checkpoint);
+    free(model);
+}
+
+const vg_family *vg_model_family(const vg_model *model)
+{
+    return model->family;
+}
+
+const char *vg_model_family_name(const vg_model *model)
+{
+    return model->family->name;
+}
+
+const char *vg_model_family_title(const vg_model *model)
+{
+    return model->family->title;
+}
+
+const char *vg_model_modes(const vg_model *model)
+{
+    return model->family->modes;
+}
+
+const vg_checkpoint *vg_model_checkpoint(const vg_model *model)
+{
+    return model->checkpoint;
+}
+
+const void *vg_model_config(const vg_model *model)
+{
+    return model->config;
+}
+
+vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir, vg_err *err)
+{
+    *dir = vg_path_join(vg_checkpoint_dir(model->checkpoint), component);
+    return *dir ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
+}
+
+vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err)
+{
+    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a 64 over the components' identities and names */
+    for (const char *const *c = model->family->components; *c; c++) {
+        char *dir;
+        vg_weights *weights;
+        if (!vg_checkpoint_component(model->checkpoint, *c))
+            continue;
+        VG_TRY(vg_model_component_dir(model, *c, &dir, err));
+        vg_status status = vg_weights_open(dir, &weights, err);
+        free(dir);
+        VG_TRY(status);
+        uint64_t id = vg_weights_identity(weights);
+        vg_weights_close(weights);
+        for (const char *p = *c; *p; p++)
+            hash = (hash ^ (uint8_t)*p) * 0x100000001b3u;
+        for (int i = 0; i < 8; i++)
+            hash = (hash ^ (uint8_t)(id >> (8 * i))) * 0x100000001b3u;
+    }
+    snprintf(identity, 17, "%016" PRIx64, hash);
+    return VG_OK;
+}
+
+/* ---- settings ---- */
+
+void vg_generate_params_init(vg_generate_params *params)
+{
+    *params = (vg_generate_params){
+        .seed = 42, .height = VG_UNSET_INT, .width = VG_UNSET_INT, .num_frames = VG_UNSET_INT, .steps = VG_UNSET_INT,
+        .guidance_scale = VG_UNSET_DOUBLE, .guidance_scale_2 = VG_UNSET_DOUBLE, .boundary_ratio = VG_UNSET_DOUBLE,
+        .flow_shift = VG_UNSET_DOUBLE, .flow_grid = VG_UNSET_INT, .scheme = VG_SCHEME_BF16, .fp8_act = VG_FP8_ACT_DYNAMIC,
+        .compute = VG_COMPUTE_BF16, .vae_compute = VG_COMPUTE_F32, .max_text_tokens = 512, .max_steps_run = VG_UNSET_INT};
+}
+
+static vg_status check_enums(const vg_generate_params *p, vg_err *err)
+{
+    if ((unsigned)p->scheme >= VG_SCHEME_COUNT || (unsigned)p->fp8_act >= VG_FP8_ACT_COUNT || (unsigned)p->compute >= VG_COMPUTE_COUNT ||
+        (unsigned)p->vae_compute >= VG_COMPUTE_COUNT)
+        return VG_FAIL(err, VG_E_ARG, "scheme, fp8_act, compute or vae_compute is out of range");
+    if (p->steps < 1 || p->steps > 1000)
+        return VG_FAIL(err, VG_E_ARG, "steps is %d; 1 to 1000 are possible", p->steps);
+    if (p->max_text_tokens < 1 || p->max_text_tokens > 4096)
+        return VG_FAIL(err, VG_E_ARG, "max_text_tokens is %d; 1 to 4096 are possible", p->max_text_tokens);
+    if (!isfinite(p->guidance_scale) || !isfinite(p->guidance_scale_2) || p->guidance_scale < 0 || p->guidance_scale > 1000 ||
+        p->guidance_scale_2 < 0 || p->guidance_scale_2 > 1000)
+        return VG_FAIL(err, VG_E_ARG, "guidance scales are %g and %g; 0 to 1000 are possible", p->guidance_scale, p->guidance_scale_2);
+    if (!(p->flow_shift > 0) || p->flow_shift > 1000)
+        return VG_FAIL(err, VG_E_ARG, "flow_shift is %g; it must be above 0 and at most 1000", p->flow_shift);
+    if (p->max_steps_run != VG_UNSET_INT && p->max_steps_run < 1)
+        return VG_FAIL(err, VG_E_ARG, "max_steps_run is %d; it must be at least 1", p->max_steps_run);
+    return VG_OK;
+}
+
+vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err)
+{
+    vg_generate_params p = *params;
+    VG_TRY(model->family->defaults(model, &p, err));
+    VG_TRY(check_enums(&p, err));
+    *params = p;
+    return VG_OK;
+}
+
+/* ---- events ---- */
+
+double vg_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void vg_emit(const vg_callbacks *cb, const vg_event *event)
+{
+    if (cb && cb->event)
+        cb->event(cb->user, event);
+}
+
+void vg_emit_stage(const vg_callbacks *cb, vg_event_kind kind, vg_stage stage, const char *detail, double seconds)
+{
+    vg_emit(cb, &(vg_event){.kind = kind, .stage = stage, .detail = detail, .seconds = seconds});
+}
+
+void vg_emit_progress(const vg_callbacks *cb, vg_stage stage, const char *detail, int done, int of)
+{
+    vg_emit(cb, &(vg_event){.kind = VG_EVENT_PROGRESS, .stage = stage, .detail = detail, .step = done, .steps = of});
+}
+
+void vg_emit_note(const vg_callbacks *cb, vg_stage stage, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    vg_emit(cb, &(vg_event){.kind = VG_EVENT_NOTE, .stage = stage, .detail = text});
+}
+
+/* ---- dispatch ---- */
+
+vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_callbacks *cb, vg_conditioning *out,
+                    vg_err *err)
+{
+    return model->family->encode(engine, model, params, cb, out, err);
+}
+
+vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text,
+                     const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err)
+{
+    return model->family->denoise(engine, model, params, text, resume, cb, out, err);
+}
+
+vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents, const vg_callbacks *cb,
+                    vg_frames *out, vg_err *err)
+{
+    return model->family->decode(engine, model, params, latents, cb, out, err);
+}
+
+vg_status vg_model_precision(vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err)
+{
+    return model->family->precision(model, params, report, err);
+}
+
+vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err)
+{
+    vg_plan p = {0};
+    VG_TRY(model->family->plan(model, params, &p, err));
+    size_t most = 0;
+    for (int i = 0; i < p.count; i++) {
+        size_t total = p.stages[i].weights + p.stages[i].activations + p.stages[i].workspace;
+        if (total > most) {
+            most = total;
+            p.peak = i;
+        }
+    }
+    *plan = p;
+    return VG_OK;
+}

@@ -1,0 +1,565 @@
+/* pipeline.c: text to latents to frames, as diffusers' WanPipeline does it. Source: wan 7.1-7.4. One expert is resident at a time;
+ * the text encoder and the VAE are loaded for their stage only. */
+#include "engine/family/wan/dit.h"
+#include "engine/family/wan/vae.h"
+
+#include "engine/calibrate.h"
+#include "engine/prompt.h"
+#include "engine/rng.h"
+#include "engine/tokenizer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- settings ---- */
+
+static vg_status check_size(const char *name, int value, int multiple, vg_err *err)
+{
+    int nearest = value < multiple ? multiple : (value + multiple / 2) / multiple * multiple;
+    if (value < 1 || value > 16384 || value % multiple != 0)
+        return VG_FAIL(err, VG_E_ARG, "%s is %d; it must be a multiple of %d, for example %d", name, value, multiple,
+                       nearest > 16384 ? 16384 / multiple * multiple : nearest);
+    return VG_OK;
+}
+
+static vg_status check_rope(const wan_config *c, const int64_t latent[4], vg_err *err)
+{
+    for (int e = 0; e < c->experts; e++)
+        for (int i = 0; i < 3; i++)
+            if (latent[i + 1] / c->dit[e].patch[i] > c->dit[e].rope_max)
+                return VG_FAIL(err, VG_E_ARG, "this size is %lld patches long in one direction; the model goes to %lld",
+                               (long long)(latent[i + 1] / c->dit[e].patch[i]), (long long)c->dit[e].rope_max);
+    return VG_OK;
+}
+
+vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err)
+{
+    const wan_config *c = wan_config_of(model);
+    int64_t latent[4];
+    if (p->height == VG_UNSET_INT)
+        p->height = 480;
+    if (p->width == VG_UNSET_INT)
+        p->width = 832;
+    if (p->num_frames == VG_UNSET_INT)
+        p->num_frames = 81;
+    if (p->steps == VG_UNSET_INT)
+        p->steps = 50;
+    if (p->guidance_scale == VG_UNSET_DOUBLE)
+        p->guidance_scale = 5.0;
+    if (p->guidance_scale_2 == VG_UNSET_DOUBLE)
+        p->guidance_scale_2 = p->guidance_scale;
+    if (p->boundary_ratio == VG_UNSET_DOUBLE || c->experts == 1)
+        p->boundary_ratio = c->boundary_ratio;
+    if (p->flow_shift == VG_UNSET_DOUBLE)
+        p->flow_shift = c->scheduler.flow_shift;
+    if (p->flow_grid == VG_UNSET_INT)
+        p->flow_grid = (int)c->scheduler.grid;
+    if (!p->scheduler)
+        p->scheduler = c->scheduler_kind;
+    if (p->num_frames < 1 || p->num_frames > 4097)
+        return VG_FAIL(err, VG_E_ARG, "num_frames is %d; 1 to 4097 are possible", p->num_frames);
+    if (p->num_frames % c->vae.temporal != 1)
+        p->num_frames = p->num_frames / c->vae.temporal * c->vae.temporal + 1;
+    VG_TRY(check_size("height", p->height, c->vae.spatial * c->dit[0].patch[1], err));
+    VG_TRY(check_size("width", p->width, c->vae.spatial * c->dit[0].patch[2], err));
+    if (c->experts == 2 && !(p->boundary_ratio >= 0 && p->boundary_ratio <= 1))
+        return VG_FAIL(err, VG_E_ARG, "boundary_ratio is %g; 0 to 1 are possible", p->boundary_ratio);
+    if (p->flow_grid < 0 || p->flow_grid >= VG_FLOW_GRID_COUNT)
+        return VG_FAIL(err, VG_E_ARG, "flow_grid is %d, which is not known", p->flow_grid);
+    wan_latent_shape(c, p, latent);
+    VG_TRY(check_rope(c, latent, err));
+    for (int i = 0; p->init_latents && i < 4; i++)
+        if (!p->init_latents_shape || p->init_latents_shape[i] != latent[i])
+            return VG_FAIL(err, VG_E_SHAPE, "the initial latents must be [%lld, %lld, %lld, %lld] for this size", (long long)latent[0],
+                           (long long)latent[1], (long long)latent[2], (long long)latent[3]);
+    return VG_OK;
+}
+
+void wan_latent_shape(const wan_config *c, const vg_generate_params *p, int64_t shape[4])
+{
+    shape[0] = c->dit[0].in_channels;
+    shape[1] = (p->num_frames - 1) / c->vae.temporal + 1;
+    shape[2] = p->height / c->vae.spatial;
+    shape[3] = p->width / c->vae.spatial;
+}
+
+/* ---- text ---- */
+
+static vg_status encode_one(vg_umt5 *encoder, const vg_tokenizer *tokenizer, const char *prompt, const vg_generate_params *p,
+                            int64_t dim, const atomic_int *cancel, float **rows, int *tokens, vg_err *err)
+{
+    vg_status status;
+    char *clean = NULL;
+    int32_t *ids = calloc((size_t)p->max_text_tokens, sizeof *ids);
+    *rows = calloc((size_t)p->max_text_tokens * (size_t)dim, sizeof **rows); /* rows past the prompt stay zero */
+    if (!ids || !*rows) {
+        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for %d text tokens", p->max_text_tokens);
+        goto done;
+    }
+    VG_TRY_GOTO(status, vg_prompt_clean(prompt ? prompt : "", &clean, err), done);
+    VG_TRY_GOTO(status, vg_tokenizer_encode(tokenizer, clean, p->max_text_tokens, ids, tokens, err), done);
+    VG_TRY_GOTO(status, vg_umt5_run(encoder, ids, NULL, *tokens, cancel, *rows, err), done);
+done:
+    free(clean);
+    free(ids);
+    return status;
+}
+
+vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_params *p, const vg_callbacks *cb, vg_conditioning *out,
+                     vg_err *err)
+{
+    const wan_config *c = wan_config_of(model);
+    const atomic_int *cancel = cb ? cb->cancel : NULL;
+    vg_tokenizer *tokenizer = NULL;
+    vg_umt5 *encoder = NULL;
+    char *dir = NULL, *tokenizer_dir = NULL;
+    vg_conditioning text = {.tokens = p->max_text_tokens, .dim = c->text.d_model};
+    vg_status status;
+    double begin = vg_now(), loaded;
+    if (!c->has_text)
+        return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no text encoder (text_encoder/config.json)");
+    vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, "text_encoder", 0);
+    VG_TRY_GOTO(status, vg_model_component_dir(model, "tokenizer", &tokenizer_dir, err), done);
+    VG_TRY_GOTO(status, vg_tokenizer_open(tokenizer_dir, &tokenizer, err), done);
+    VG_TRY_GOTO(status, vg_model_component_dir(model, "text_encoder", &dir, err), done);
+    VG_TRY_GOTO(status, vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(p->compute), &encoder, err), done);
+    loaded = vg_now();
+    vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, "text_encoder", loaded - begin);
+    vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_TEXT, "", 0);
+    VG_TRY_GOTO(status, encode_one(encoder, tokenizer, p->prompt, p, text.dim, cancel, &text.cond, &text.cond_tokens, err), done);
+    if (p->guidance_scale > 1)
+        VG_TRY_GOTO(status, encode_one(encoder, tokenizer, p->negative_prompt, p, text.dim, cancel, &text.uncond, &text.uncond_tokens, err),
+                    done);
+    vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_TEXT, "", vg_now() - loaded);
+    *out = text;
+done:
+    if (status != VG_OK)
+        vg_conditioning_deinit(&text);
+    vg_umt5_close(encoder);
+    vg_tokenizer_close(tokenizer);
+    free(tokenizer_dir);
+    free(dir);
+    return status;
+}
+
+/* ---- preview ---- */
+
+#define CHART_SIZE   96
+#define CHART_PATCH  16
+#define CHART_FRAMES 5
+
+/* A still chart of coloured squares: deterministic, every corner of the colour cube and much between. */
+static void fill_chart(float *sample)
+{
+    uint32_t state = 12345;
+    float color[3] = {0};
+    for (int y = 0; y < CHART_SIZE / CHART_PATCH; y++)
+        for (int x = 0; x < CHART_SIZE / CHART_PATCH; x++) {
+            for (int k = 0; k < 3; k++) {
+                state = state * 1664525u + 1013904223u;
+                color[k] = (float)(state >> 8) / 8388608.0f - 1.0f;
+                if ((state >> 28) < 4) /* some saturated ones */
+                    color[k] = color[k] < 0 ? -1 : 1;
+            }
+            for (int k = 0; k < 3; k++)
+                for (int f = 0; f < CHART_FRAMES; f++)
+                    for (int r = 0; r < CHART_PATCH; r++)
+                        for (int i = 0; i < CHART_PATCH; i++)
+                            sample[((k * CHART_FRAMES + f) * CHART_SIZE + y * CHART_PATCH + r) * CHART_SIZE + x * CHART_PATCH + i] = color[k];
+        }
+}
+
+static vg_status fit_chart(wan_vae *vae, wan_config *c, vg_err *err)
+{
+    const int64_t shape[4] = {3, CHART_FRAMES, CHART_SIZE, CHART_SIZE};
+    int64_t z = c->vae.z_dim, ratio = c->vae.spatial, side = CHART_SIZE / ratio, frames = 2, count = frames * side * side;
+    size_t pixels = (size_t)3 * CHART_FRAMES * CHART_SIZE * CHART_SIZE;
+    float *memory = malloc((pixels + (size_t)(2 * count * z + 3 * count)) * sizeof *memory);
+    if (!memory)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the preview's colour chart");
+    float *latents = memory + pixels, *rows = latents + count * z, *rgb = rows + count * z;
+    fill_chart(memory);
+    vg_status status = wan_vae_encode(vae, memory, shape, false, NULL, latents, err);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t y = i / side % side * ratio + ratio / 2, x = i % side * ratio + ratio / 2;
+        for (int64_t k = 0; k < z; k++)
+            rows[i * z + k] = (float)((latents[k * count + i] - c->vae.mean[k]) / c->vae.std[k]);
+        for (int64_t k = 0; k < 3; k++)
+            rgb[i * 3 + k] = memory[(k * CHART_FRAMES * CHART_SIZE + y) * CHART_SIZE + x];
+    }
+    if (status == VG_OK)
+        status = vg_preview_fit(&c->preview, (int)z, rows, rgb, count, err);
+    free(memory);
+    return status;
+}
+
+/* Make sure that the model has a latent-to-RGB map. Failing is no reason to stop: there is just no preview. */
+static bool prepare_preview(vg_engine *engine, vg_model *model)
+{
+    wan_config *c = wan_config_of(model);
+    wan_vae *vae = NULL;
+    char *dir = NULL;
+    if (c->preview_known || !c->has_vae || CHART_SIZE % c->vae.spatial != 0)
+        return c->preview_known;
+    if (vg_model_component_dir(model, "vae", &dir, NULL) == VG_OK &&
+        wan_vae_open(engine, dir, &c->vae, VG_F32, WAN_VAE_ENCODER, &vae, NULL) == VG_OK)
+        c->preview_known = fit_chart(vae, c, NULL) == VG_OK;
+    wan_vae_close(vae);
+    free(dir);
+    return c->preview_known;
+}
+
+/* ---- denoise ---- */
+
+typedef struct denoise_run {
+    vg_engine *engine;
+    vg_model *model;
+    const wan_config *config;
+    const vg_generate_params *p;
+    const vg_conditioning *text;
+    const vg_callbacks *cb;
+    vg_calibration *calibration; /* NULL in a normal run */
+    vg_stage stage;
+    char identity[17];
+    vg_backend *be;
+    vg_arena *arena;
+    vg_scheduler *scheduler;
+    wan_dit *dit;
+    int expert; /* what dit holds, -1 = nothing */
+    bool guided, preview;
+    int64_t shape[4];
+    vg_tensor x, x_in, cond, uncond, f32; /* [C,T,h,w] */
+    float *latents, *velocity;            /* host copies of the last finished step */
+    uint8_t *picture;
+    double seconds_done, progress_at;
+    int forwards_done; /* of this step */
+} denoise_run;
+
+static int64_t numel(const int64_t shape[4])
+{
+    return shape[0] * shape[1] * shape[2] * shape[3];
+}
+
+static void release_expert(denoise_run *r)
+{
+    wan_dit_close(r->dit);
+    r->dit = NULL;
+    r->expert = -1;
+}
+
+typedef struct collect {
+    denoise_run *run;
+    const char *component;
+    vg_status status;
+    vg_err *err;
+} collect;
+
+static void collect_amax(void *user, const char *layer, float amax)
+{
+    collect *c = user;
+    if (c->status == VG_OK)
+        c->status = vg_calibration_add(c->run->calibration, c->component, layer, amax, c->err);
+}
+
+static vg_status finish_expert(denoise_run *r, vg_err *err)
+{
+    collect c = {r, r->expert >= 0 ? wan_expert_names[r->expert] : "", VG_OK, err};
+    if (r->dit && r->calibration)
+        wan_dit_calibrate_each(r->dit, collect_amax, &c);
+    release_expert(r);
+    return c.status;
+}
+
+static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
+{
+    const char *name = wan_expert_names[expert];
+    const atomic_int *cancel = r->cb ? r->cb->cancel : NULL;
+    vg_module_options options = {.compute = vg_compute_dtype(r->p->compute), .scheme = (int)r->p->scheme, .fp8_act = r->p->fp8_act,
+                                 .input_scales = r->p->input_scales, .identity = r->identity[0] ? r->identity : NULL};
+    char *dir;
+    if (r->expert == expert)
+        return VG_OK;
+    VG_TRY(finish_expert(r, err));
+    double begin = vg_now();
+    vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, name, 0);
+    VG_TRY(vg_model_component_dir(r->model, name, &dir, err));
+    vg_status status = wan_dit_open(r->engine, dir, name, &r->config->dit[expert], &options, &r->dit, err);
+    free(dir);
+    VG_TRY(status);
+    r->expert = expert;
+    VG_TRY(wan_dit_set_text(r->dit, 0, r->text->cond, r->text->tokens, cancel, err));
+    if (r->guided)
+        VG_TRY(wan_dit_set_text(r->dit, 1, r->text->uncond, r->text->tokens, cancel, err));
+    if (r->calibration) { /* once more with recording on, for the layers that see the text */
+        VG_TRY(wan_dit_calibrate_begin(r->dit, err));
+        VG_TRY(wan_dit_set_text(r->dit, 0, r->text->cond, r->text->tokens, cancel, err));
+        if (r->guided)
+            VG_TRY(wan_dit_set_text(r->dit, 1, r->text->uncond, r->text->tokens, cancel, err));
+    }
+    if (wan_dit_dequantised(r->dit) > 0)
+        vg_emit_note(r->cb, VG_STAGE_LOAD, "%s: %d FP8 layers of the checkpoint were dequantised, as scheme bf16 asks", name,
+                     wan_dit_dequantised(r->dit));
+    vg_emit_stage(r->cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, name, vg_now() - begin);
+    return VG_OK;
+}
+
+static void block_done(void *user, int done, int of)
+{
+    denoise_run *r = user;
+    double now = vg_now();
+    int forwards = r->guided ? 2 : 1;
+    if (now - r->progress_at < 0.2 && r->progress_at > 0)
+        return;
+    r->progress_at = now;
+    vg_emit_progress(r->cb, r->stage, "blocks", r->forwards_done * of + done, forwards * of);
+}
+
+/* The prediction of the clean picture, x0 = x - sigma v, of the middle latent frame. r->latents still holds x. */
+static vg_status emit_preview(denoise_run *r, const vg_tensor *v, double sigma, int step, int steps, vg_err *err)
+{
+    const vg_tensor *f32 = v;
+    int64_t count = numel(r->shape);
+    if (v->dtype != VG_F32) {
+        VG_TRY(vg_cast(r->be, &(vg_cast_args){.x = v, .y = &r->f32}, err));
+        f32 = &r->f32;
+    }
+    VG_TRY(vg_backend_download(r->be, r->velocity, f32, err));
+    for (int64_t i = 0; i < count; i++)
+        r->velocity[i] = r->latents[i] - (float)sigma * r->velocity[i];
+    vg_preview_render(&r->config->preview, r->velocity, r->shape, r->shape[1] / 2, r->picture);
+    vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_PREVIEW, .stage = r->stage, .detail = "", .step = step, .steps = steps, .preview = r->picture,
+                               .preview_width = (int)r->shape[3], .preview_height = (int)r->shape[2]});
+    return VG_OK;
+}
+
+static int expert_of(const denoise_run *r, double timestep)
+{
+    return r->config->experts == 2 && timestep < r->p->boundary_ratio * 1000.0 ? 1 : 0;
+}
+
+/* Model output at `timestep`, guided, into r->cond. Condition first, then without, as two calls. */
+static vg_status predict(denoise_run *r, double timestep, vg_err *err)
+{
+    const atomic_int *cancel = r->cb ? r->cb->cancel : NULL;
+    const vg_tensor *in = &r->x;
+    if (r->x_in.data) {
+        VG_TRY(vg_cast(r->be, &(vg_cast_args){.x = &r->x, .y = &r->x_in}, err));
+        in = &r->x_in;
+    }
+    r->forwards_done = 0;
+    VG_TRY(wan_dit_forward(r->dit, in, timestep, 0, cancel, block_done, r, &r->cond, err));
+    if (!r->guided)
+        return VG_OK;
+    r->forwards_done = 1;
+    VG_TRY(wan_dit_forward(r->dit, in, timestep, 1, cancel, block_done, r, &r->uncond, err));
+    double scale = r->expert == 0 ? r->p->guidance_scale : r->p->guidance_scale_2;
+    return vg_guidance(r->be, &(vg_guidance_args){.cond = &r->cond, .uncond = &r->uncond, .scale = (float)scale, .y = &r->cond}, err);
+}
+
+static vg_status run_step(denoise_run *r, vg_err *err)
+{
+    int step = vg_scheduler_at(r->scheduler), steps = vg_scheduler_steps(r->scheduler);
+    double timestep = vg_scheduler_timestep(r->scheduler, step), sigma = vg_scheduler_sigma(r->scheduler, step);
+    VG_TRY(load_expert(r, expert_of(r, timestep), err));
+    int expert = r->expert;
+    double begin = vg_now();
+    VG_TRY(predict(r, timestep, err));
+    if (r->preview)
+        VG_TRY(emit_preview(r, &r->cond, sigma, step + 1, steps, err));
+    VG_TRY(vg_scheduler_step(r->scheduler, &r->cond, &r->x, err));
+    VG_TRY(vg_backend_download(r->be, r->latents, &r->x, err));
+    double seconds = vg_now() - begin;
+    r->seconds_done += seconds;
+    if (r->cb && r->cb->save) {
+        vg_denoise_state state = {.shape = {r->shape[0], r->shape[1], r->shape[2], r->shape[3]}, .latents = r->latents,
+                                  .seconds_done = r->seconds_done};
+        VG_TRY(vg_scheduler_save(r->scheduler, &state.scheduler, err));
+        vg_status status = r->cb->save(r->cb->user, &state, err);
+        vg_scheduler_state_deinit(&state.scheduler);
+        VG_TRY(status);
+    }
+    vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_STEP, .stage = r->stage, .detail = "", .step = step + 1, .steps = steps, .seconds = seconds,
+                               .timestep = timestep, .sigma = sigma, .expert = expert});
+    return VG_OK;
+}
+
+static vg_status allocate_run(denoise_run *r, vg_err *err)
+{
+    vg_dtype compute = vg_compute_dtype(r->p->compute);
+    size_t count = (size_t)numel(r->shape);
+    VG_TRY(vg_arena_new(r->be, (size_t)4 << 20, &r->arena, err));
+    VG_TRY(vg_arena_tensor(r->arena, VG_F32, 4, r->shape, &r->x, err));
+    VG_TRY(vg_arena_tensor(r->arena, compute, 4, r->shape, &r->cond, err));
+    if (r->guided)
+        VG_TRY(vg_arena_tensor(r->arena, compute, 4, r->shape, &r->uncond, err));
+    if (compute != VG_F32)
+        VG_TRY(vg_arena_tensor(r->arena, compute, 4, r->shape, &r->x_in, err));
+    if (compute != VG_F32 && r->preview)
+        VG_TRY(vg_arena_tensor(r->arena, VG_F32, 4, r->shape, &r->f32, err));
+    r->latents = malloc(count * sizeof *r->latents);
+    r->velocity = malloc(count * sizeof *r->velocity);
+    r->picture = malloc((size_t)(r->shape[2] * r->shape[3]) * 3);
+    if (!r->latents || !r->velocity || !r->picture)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for latents of %zu values", count);
+    return VG_OK;
+}
+
+static vg_status start_run(denoise_run *r, const vg_denoise_state *resume, vg_err *err)
+{
+    const vg_generate_params *p = r->p;
+    vg_scheduler_params sp = {.kind = p->scheduler, .steps = p->steps, .flow_shift = p->flow_shift, .grid = (vg_flow_grid)p->flow_grid};
+    size_t count = (size_t)numel(r->shape);
+    VG_TRY(vg_scheduler_new(&sp, r->be, (int64_t)count, &r->scheduler, err));
+    if (resume) {
+        for (int i = 0; i < 4; i++)
+            if (resume->shape[i] != r->shape[i])
+                return VG_FAIL(err, VG_E_SHAPE, "the saved state is of another size than these settings");
+        VG_TRY(vg_scheduler_restore(r->scheduler, &resume->scheduler, err));
+        memcpy(r->latents, resume->latents, count * sizeof *r->latents);
+        r->seconds_done = resume->seconds_done;
+    } else if (p->init_latents) {
+        memcpy(r->latents, p->init_latents, count * sizeof *r->latents);
+    } else {
+        vg_rng_torch_normal(p->seed, r->latents, count);
+    }
+    VG_TRY(vg_backend_upload(r->be, &r->x, r->latents, err));
+    return vg_backend_sync(r->be, err);
+}
+
+static vg_status check_text(const denoise_run *r, vg_err *err)
+{
+    if (!r->text || !r->text->cond || r->text->tokens < 1)
+        return VG_FAIL(err, VG_E_ARG, "denoising needs an encoded prompt");
+    if (r->text->dim != r->config->dit[0].text_dim)
+        return VG_FAIL(err, VG_E_SHAPE, "the encoded prompt has rows of %lld values; this model wants %lld", (long long)r->text->dim,
+                       (long long)r->config->dit[0].text_dim);
+    if (r->guided && !r->text->uncond)
+        return VG_FAIL(err, VG_E_ARG, "guidance %g needs an encoded negative prompt as well", r->p->guidance_scale);
+    return VG_OK;
+}
+
+static vg_status loop(denoise_run *r, vg_err *err)
+{
+    int begin = vg_scheduler_at(r->scheduler), steps = vg_scheduler_steps(r->scheduler);
+    bool seen[WAN_EXPERTS_MAX] = {false};
+    while (vg_scheduler_at(r->scheduler) < steps) {
+        if (r->p->max_steps_run != VG_UNSET_INT && vg_scheduler_at(r->scheduler) - begin >= r->p->max_steps_run)
+            break;
+        if (r->cb && vg_cancelled(r->cb->cancel))
+            return VG_FAIL(err, VG_E_CANCELLED, "cancelled before step %d", vg_scheduler_at(r->scheduler) + 1);
+        VG_TRY(run_step(r, err));
+        seen[r->expert] = true;
+    }
+    VG_TRY(finish_expert(r, err));
+    for (int i = 0; r->calibration && i < r->config->experts; i++)
+        if (!seen[i])
+            return VG_FAIL(err, VG_E_ARG, "%d calibration steps never reach %s; use more steps", steps, wan_expert_names[i]);
+    return VG_OK;
+}
+
+static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_latents *out, vg_err *err)
+{
+    vg_status status;
+    r->be = r->engine->be;
+    r->expert = -1;
+    r->guided = r->p->guidance_scale > 1;
+    r->be->bytes_peak = r->be->bytes_now; /* the peak of this stage */
+    wan_latent_shape(r->config, r->p, r->shape);
+    VG_TRY(check_text(r, err));
+    if (r->p->scheme == VG_SCHEME_FP8 && r->p->fp8_act == VG_FP8_ACT_STATIC && r->p->input_scales)
+        VG_TRY(vg_model_identity(r->model, r->identity, err));
+    r->preview = !r->calibration && r->cb && r->cb->event && prepare_preview(r->engine, r->model);
+    r->be->bytes_peak = r->be->bytes_now;
+    double begin = vg_now();
+    vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, r->stage, "", 0);
+    VG_TRY_GOTO(status, allocate_run(r, err), done);
+    VG_TRY_GOTO(status, start_run(r, resume, err), done);
+    status = loop(r, err);
+    if (status == VG_OK)
+        vg_emit_stage(r->cb, VG_EVENT_STAGE_END, r->stage, "", vg_now() - begin);
+    int at = vg_scheduler_at(r->scheduler);
+    if (out && (status == VG_OK || (status == VG_E_CANCELLED && at > 0))) {
+        *out = (vg_latents){.shape = {r->shape[0], r->shape[1], r->shape[2], r->shape[3]}, .values = r->latents, .steps_done = at,
+                            .steps = vg_scheduler_steps(r->scheduler), .denoise_seconds = r->seconds_done, .peak_bytes = r->be->bytes_peak};
+        r->latents = NULL;
+    }
+done:
+    release_expert(r);
+    vg_scheduler_free(r->scheduler);
+    vg_arena_free(r->arena);
+    free(r->latents);
+    free(r->velocity);
+    free(r->picture);
+    return status;
+}
+
+vg_status wan_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *p, const vg_conditioning *text,
+                      const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err)
+{
+    denoise_run r = {.engine = engine, .model = model, .config = wan_config_of(model), .p = p, .text = text, .cb = cb,
+                     .stage = VG_STAGE_DENOISE};
+    return run_denoise(&r, resume, out, err);
+}
+
+vg_status wan_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text, int steps,
+                        const vg_callbacks *cb, vg_calibration *calibration, vg_err *err)
+{
+    vg_generate_params p = *params;
+    vg_callbacks quiet = cb ? *cb : (vg_callbacks){0};
+    p.steps = steps; /* a short schedule over the whole range of noise */
+    p.max_steps_run = VG_UNSET_INT;
+    quiet.save = NULL;
+    denoise_run r = {.engine = engine, .model = model, .config = wan_config_of(model), .p = &p, .text = text, .cb = &quiet,
+                     .calibration = calibration, .stage = VG_STAGE_CALIBRATE};
+    return run_denoise(&r, NULL, NULL, err);
+}
+
+/* ---- decode ---- */
+
+static void frame_done(void *user, int done, int of)
+{
+    vg_emit_progress(user, VG_STAGE_DECODE, "frames", done, of);
+}
+
+static vg_status check_latents(const wan_config *c, const vg_latents *l, vg_err *err)
+{
+    if (!l->values || l->shape[0] != c->vae.z_dim || l->shape[1] < 1 || l->shape[2] < 1 || l->shape[3] < 1)
+        return VG_FAIL(err, VG_E_SHAPE, "the latents have %lld channels; the VAE wants %lld", (long long)l->shape[0], (long long)c->vae.z_dim);
+    return VG_OK;
+}
+
+vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_params *p, const vg_latents *latents, const vg_callbacks *cb,
+                     vg_frames *out, vg_err *err)
+{
+    const wan_config *c = wan_config_of(model);
+    wan_vae_hooks hooks = {cb ? cb->cancel : NULL, frame_done, (void *)(uintptr_t)cb};
+    wan_vae *vae = NULL;
+    char *dir = NULL;
+    vg_status status;
+    double begin = vg_now(), loaded;
+    if (!c->has_vae)
+        return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no VAE (vae/config.json)");
+    VG_TRY(check_latents(c, latents, err));
+    vg_frames frames = {.count = (int)wan_vae_frames(latents->shape[1]), .height = (int)latents->shape[2] * c->vae.spatial,
+                        .width = (int)latents->shape[3] * c->vae.spatial};
+    frames.rgb = malloc((size_t)frames.count * (size_t)frames.height * (size_t)frames.width * 3);
+    if (!frames.rgb)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %d frames of %dx%d", frames.count, frames.width, frames.height);
+    vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, "vae", 0);
+    VG_TRY_GOTO(status, vg_model_component_dir(model, "vae", &dir, err), done);
+    VG_TRY_GOTO(status, wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(p->vae_compute), WAN_VAE_DECODER, &vae, err), done);
+    loaded = vg_now();
+    vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, "vae", loaded - begin);
+    vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_DECODE, "", 0);
+    VG_TRY_GOTO(status, wan_vae_decode(vae, latents->values, latents->shape, true, p->vae_tiling, &hooks, frames.rgb, NULL, err), done);
+    vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_DECODE, "", vg_now() - loaded);
+    *out = frames;
+    frames.rgb = NULL;
+done:
+    free(frames.rgb);
+    wan_vae_close(vae);
+    free(dir);
+    return status;
+}

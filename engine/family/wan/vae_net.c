@@ -1,0 +1,585 @@
+/* vae_net.c: see vae_net.h. */
+#include "engine/family/wan/vae_net.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum layer_kind { CONV, RES, ATTN, UP2D, UP3D, DOWN2D, DOWN3D, HEAD } layer_kind;
+
+typedef struct net_layer {
+    layer_kind kind;
+    int64_t cin, cout;
+    char name[48];
+    int slot;                   /* first history slot, -1 = none */
+    vg_tensor norm1, norm2;     /* [C] */
+    vg_tensor w1, b1, w2, b2;   /* CONV, HEAD: conv. RES: conv1, conv2. ATTN: qkv, proj. UP, DOWN: spatial, temporal */
+    vg_tensor ws, bs;           /* RES: conv_shortcut as a matrix, absent if cin == cout */
+} net_layer;
+
+#define LAYERS_MAX 192
+
+struct wan_vae_net {
+    vg_dtype compute;
+    int count, slots;
+    net_layer layer[LAYERS_MAX];
+};
+
+/* ---- the graph ---- */
+
+__attribute__((format(printf, 5, 6))) static void add(wan_vae_net *net, layer_kind kind, int64_t cin, int64_t cout, const char *format, ...)
+{
+    static const int slots_of[] = {[CONV] = 1, [RES] = 2, [ATTN] = 0, [UP2D] = 0, [UP3D] = 1, [DOWN2D] = 0, [DOWN3D] = 1, [HEAD] = 1};
+    va_list args;
+    if (net->count == LAYERS_MAX)
+        return;
+    net_layer *l = &net->layer[net->count++];
+    *l = (net_layer){.kind = kind, .cin = cin, .cout = cout, .slot = slots_of[kind] ? net->slots : -1};
+    net->slots += slots_of[kind];
+    va_start(args, format);
+    vsnprintf(l->name, sizeof l->name, format, args);
+    va_end(args);
+}
+
+static void add_middle(wan_vae_net *net, const char *half, int64_t c)
+{
+    add(net, RES, c, c, "%s.mid_block.resnets.0", half);
+    add(net, ATTN, c, c, "%s.mid_block.attentions.0", half);
+    add(net, RES, c, c, "%s.mid_block.resnets.1", half);
+}
+
+static void build_encoder(wan_vae_net *net, const wan_vae_config *c)
+{
+    int index = 0;
+    int64_t in = c->base_dim;
+    add(net, CONV, 3, in, "encoder.conv_in");
+    for (int level = 0; level < c->levels; level++) {
+        int64_t out = c->base_dim * c->dim_mult[level];
+        for (int j = 0; j < c->res_blocks; j++, in = out)
+            add(net, RES, in, out, "encoder.down_blocks.%d", index++);
+        if (level < c->levels - 1)
+            add(net, c->temporal_down[level] ? DOWN3D : DOWN2D, out, out, "encoder.down_blocks.%d", index++);
+    }
+    add_middle(net, "encoder", in);
+    add(net, HEAD, in, 2 * c->z_dim, "encoder");
+}
+
+static void build_decoder(wan_vae_net *net, const wan_vae_config *c)
+{
+    int64_t in = c->decoder_base_dim * c->dim_mult[c->levels - 1];
+    add(net, CONV, c->z_dim, in, "decoder.conv_in");
+    add_middle(net, "decoder", in);
+    for (int level = 0; level < c->levels; level++) {
+        int64_t out = c->decoder_base_dim * c->dim_mult[c->levels - 1 - level];
+        for (int j = 0; j <= c->res_blocks; j++, in = out)
+            add(net, RES, in, out, "decoder.up_blocks.%d.resnets.%d", level, j);
+        if (level < c->levels - 1) {
+            add(net, c->temporal_down[c->levels - 2 - level] ? UP3D : UP2D, out, out / 2, "decoder.up_blocks.%d.upsamplers.0", level);
+            in = out / 2;
+        }
+    }
+    add(net, HEAD, in, 3, "decoder");
+}
+
+static vg_status build(const wan_vae_config *c, vg_dtype compute, bool encoder, wan_vae_net **net, vg_err *err)
+{
+    wan_vae_net *n = calloc(1, sizeof *n);
+    if (!n)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the VAE");
+    n->compute = compute;
+    if (encoder)
+        build_encoder(n, c);
+    else
+        build_decoder(n, c);
+    if (n->count == LAYERS_MAX) {
+        free(n);
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "the VAE has more than %d layers", LAYERS_MAX);
+    }
+    *net = n;
+    return VG_OK;
+}
+
+/* ---- loading ---- */
+
+typedef struct loader {
+    vg_module *module;
+    vg_dtype compute;
+    const net_layer *layer;
+    vg_err *err;
+} loader;
+
+static vg_status load_conv(const loader *l, const char *name, int ndim, int64_t o, int64_t c, int64_t kt, int64_t k, vg_tensor *w, vg_tensor *b)
+{
+    char full[128];
+    const int64_t shape5[5] = {o, c, kt, k, k}, shape4[4] = {o, c, k, k};
+    snprintf(full, sizeof full, "%s.%s.weight", l->layer->name, name);
+    VG_TRY(vg_module_conv(l->module, full, l->compute, ndim, ndim == 5 ? shape5 : shape4, w, l->err));
+    snprintf(full, sizeof full, "%s.%s.bias", l->layer->name, name);
+    return vg_module_tensor(l->module, full, l->compute, 1, &o, b, l->err);
+}
+
+static vg_status load_gamma(const loader *l, const char *name, int64_t c, int ndim, vg_tensor *gamma)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s.%s.gamma", l->layer->name, name);
+    VG_TRY(vg_module_tensor(l->module, full, l->compute, ndim, (const int64_t[]){c, 1, 1, 1}, gamma, l->err));
+    *gamma = vg_tensor_reshape(gamma, 1, c);
+    return VG_OK;
+}
+
+/* A pointwise convolution as a matrix [o, c]. */
+static vg_status load_matrix(const loader *l, const char *name, int ndim, int64_t o, int64_t c, vg_tensor *w, vg_tensor *b)
+{
+    VG_TRY(load_conv(l, name, ndim, o, c, 1, 1, w, b));
+    *w = vg_tensor_reshape(w, 2, o, c);
+    return VG_OK;
+}
+
+static vg_status load_layer(vg_module *module, vg_dtype compute, net_layer *n, vg_err *err)
+{
+    loader l = {module, compute, n, err};
+    char whole[64];
+    switch (n->kind) {
+    case CONV:
+        snprintf(whole, sizeof whole, "%s.weight", n->name);
+        VG_TRY(vg_module_conv(module, whole, compute, 5, (const int64_t[]){n->cout, n->cin, 3, 3, 3}, &n->w1, err));
+        snprintf(whole, sizeof whole, "%s.bias", n->name);
+        return vg_module_tensor(module, whole, compute, 1, &n->cout, &n->b1, err);
+    case RES:
+        VG_TRY(load_gamma(&l, "norm1", n->cin, 4, &n->norm1));
+        VG_TRY(load_conv(&l, "conv1", 5, n->cout, n->cin, 3, 3, &n->w1, &n->b1));
+        VG_TRY(load_gamma(&l, "norm2", n->cout, 4, &n->norm2));
+        VG_TRY(load_conv(&l, "conv2", 5, n->cout, n->cout, 3, 3, &n->w2, &n->b2));
+        return n->cin == n->cout ? VG_OK : load_matrix(&l, "conv_shortcut", 5, n->cout, n->cin, &n->ws, &n->bs);
+    case ATTN:
+        VG_TRY(load_gamma(&l, "norm", n->cin, 3, &n->norm1));
+        VG_TRY(load_matrix(&l, "to_qkv", 4, 3 * n->cin, n->cin, &n->w1, &n->b1));
+        return load_matrix(&l, "proj", 4, n->cin, n->cin, &n->w2, &n->b2);
+    case UP3D:
+        VG_TRY(load_conv(&l, "time_conv", 5, 2 * n->cin, n->cin, 3, 1, &n->w2, &n->b2));
+        return load_conv(&l, "resample.1", 4, n->cout, n->cin, 1, 3, &n->w1, &n->b1);
+    case DOWN3D:
+        VG_TRY(load_conv(&l, "time_conv", 5, n->cin, n->cin, 3, 1, &n->w2, &n->b2));
+        return load_conv(&l, "resample.1", 4, n->cout, n->cin, 1, 3, &n->w1, &n->b1);
+    case UP2D:
+    case DOWN2D:
+        return load_conv(&l, "resample.1", 4, n->cout, n->cin, 1, 3, &n->w1, &n->b1);
+    default: /* HEAD */
+        VG_TRY(load_gamma(&l, "norm_out", n->cin, 4, &n->norm1));
+        return load_conv(&l, "conv_out", 5, n->cout, n->cin, 3, 3, &n->w1, &n->b1);
+    }
+}
+
+vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute, bool encoder, wan_vae_net **net, vg_err *err)
+{
+    wan_vae_net *n;
+    VG_TRY(build(config, compute, encoder, &n, err));
+    for (int i = 0; i < n->count; i++) {
+        vg_status status = load_layer(module, compute, &n->layer[i], err);
+        if (status != VG_OK) {
+            free(n);
+            return status;
+        }
+    }
+    *net = n;
+    return VG_OK;
+}
+
+void wan_vae_net_free(wan_vae_net *net)
+{
+    free(net);
+}
+
+/* ---- shapes ---- */
+
+typedef struct extent {
+    int64_t t, h, w;
+} extent;
+
+static extent layer_shape(const net_layer *l, bool first, extent e)
+{
+    switch (l->kind) {
+    case UP3D:
+        return (extent){first ? e.t : 2 * e.t, 2 * e.h, 2 * e.w};
+    case UP2D:
+        return (extent){e.t, 2 * e.h, 2 * e.w};
+    case DOWN3D: /* one frame of history in front, kernel 3, stride 2 */
+        return (extent){first ? e.t : (e.t + 1 - 3) / 2 + 1, (e.h + 1 - 3) / 2 + 1, (e.w + 1 - 3) / 2 + 1};
+    case DOWN2D:
+        return (extent){e.t, (e.h + 1 - 3) / 2 + 1, (e.w + 1 - 3) / 2 + 1};
+    default:
+        return e;
+    }
+}
+
+void wan_vae_net_shape(const wan_vae_net *net, bool first, int64_t *frames, int64_t *height, int64_t *width)
+{
+    extent e = {*frames, *height, *width};
+    for (int i = 0; i < net->count; i++)
+        e = layer_shape(&net->layer[i], first, e);
+    *frames = e.t;
+    *height = e.h;
+    *width = e.w;
+}
+
+/* Layers that add to their input write over it; the others write into the other of two buffers. */
+static bool in_place(const net_layer *l)
+{
+    return l->kind == ATTN || (l->kind == RES && l->cin == l->cout);
+}
+
+typedef struct net_sizes {
+    size_t buffer[2]; /* elements of the two alternating activations */
+    size_t history, work;
+    size_t weights;
+} net_sizes;
+
+static size_t volume(extent e, int64_t c)
+{
+    return (size_t)(e.t * e.h * e.w * c);
+}
+
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Elements that a chunk of this extent needs; the larger of the first and the later chunks where they differ. */
+static net_sizes measure(const wan_vae_net *net, bool first, extent e)
+{
+    net_sizes s = {{0}, 0, 0, 0};
+    int at = 0;
+    for (int i = 0; i < net->count; i++) {
+        const net_layer *l = &net->layer[i];
+        extent out = layer_shape(l, first, e), frame = {1, e.h, e.w};
+        size_t work = 0, k = (size_t)(l->cin * l->cout);
+        switch (l->kind) {
+        case CONV:
+            s.history += 2 * volume(frame, l->cin);
+            s.weights += 27 * k;
+            break;
+        case HEAD:
+            work = volume(e, l->cin);
+            s.history += 2 * volume(frame, l->cin);
+            s.weights += 27 * k;
+            break;
+        case RES:
+            work = volume(e, l->cin) + volume(e, l->cout) + (in_place(l) ? 0 : volume(e, l->cout));
+            s.history += 2 * volume(frame, l->cin) + 2 * volume(frame, l->cout);
+            s.weights += 27 * k + 27 * (size_t)(l->cout * l->cout) + (in_place(l) ? 0 : k);
+            break;
+        case ATTN:
+            work = 5 * volume(e, l->cin);
+            s.weights += 4 * k;
+            break;
+        case UP3D:
+            work = first ? 0 : 2 * volume(frame, l->cin) + 3 * volume(e, l->cin);
+            s.history += 2 * volume(frame, l->cin);
+            s.weights += 9 * k + 6 * (size_t)(l->cin * l->cin);
+            break;
+        case DOWN3D: {
+            extent spatial = {e.t, out.h, out.w}, one = {1, out.h, out.w};
+            work = volume(spatial, l->cin);
+            s.history += 2 * volume(one, l->cin);
+            s.weights += 9 * k + 3 * (size_t)(l->cin * l->cin);
+            break;
+        }
+        default:
+            s.weights += 9 * k;
+            break;
+        }
+        if (!in_place(l)) {
+            at ^= 1;
+            s.buffer[at] = max_size(s.buffer[at], volume(out, l->cout));
+        }
+        s.work = max_size(s.work, work);
+        e = out;
+    }
+    return s;
+}
+
+void wan_vae_net_plan(const wan_vae_config *config, vg_dtype compute, bool encoder, int64_t frames, int64_t height, int64_t width,
+                      size_t *weights, size_t *activations)
+{
+    wan_vae_net *net;
+    size_t size = vg_dtype_size(compute);
+    *weights = *activations = 0;
+    if (build(config, compute, encoder, &net, NULL) != VG_OK)
+        return;
+    net_sizes s = measure(net, false, (extent){frames, height, width});
+    *weights = s.weights * size;
+    *activations = (s.buffer[0] + s.buffer[1] + s.history + s.work) * size;
+    free(net);
+}
+
+/* ---- running ---- */
+
+typedef struct history {
+    vg_tensor mem; /* [2,H,W,C]; the last `have` frames are valid */
+    int have;
+} history;
+
+struct wan_vae_state {
+    const wan_vae_net *net;
+    vg_backend *be;
+    vg_arena *memory, *work;
+    vg_tensor buffer[2]; /* flat */
+    int64_t height, width, chunk_frames;
+    bool started;
+    history slots[]; /* net->slots */
+};
+
+static vg_status flat(vg_arena *arena, vg_dtype dtype, size_t elements, vg_tensor *t, vg_err *err)
+{
+    return vg_arena_tensor(arena, dtype, 1, (const int64_t[]){(int64_t)max_size(elements, 1)}, t, err);
+}
+
+vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t height, int64_t width, int64_t chunk_frames,
+                            wan_vae_state **state, vg_err *err)
+{
+    vg_status status;
+    wan_vae_state *s = calloc(1, sizeof *s + (size_t)net->slots * sizeof s->slots[0]);
+    if (!s)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the VAE");
+    s->net = net;
+    s->be = be;
+    s->height = height;
+    s->width = width;
+    s->chunk_frames = chunk_frames;
+    net_sizes first = measure(net, true, (extent){1, height, width}), later = first;
+    if (chunk_frames > 0)
+        later = measure(net, false, (extent){chunk_frames, height, width});
+    VG_TRY_GOTO(status, vg_arena_new(be, (size_t)4 << 20, &s->memory, err), fail);
+    VG_TRY_GOTO(status, vg_arena_new(be, (size_t)4 << 20, &s->work, err), fail);
+    for (int i = 0; i < 2; i++)
+        VG_TRY_GOTO(status, flat(s->memory, net->compute, max_size(first.buffer[i], later.buffer[i]), &s->buffer[i], err), fail);
+    *state = s;
+    return VG_OK;
+fail:
+    wan_vae_state_free(s);
+    return status;
+}
+
+void wan_vae_state_free(wan_vae_state *s)
+{
+    if (!s)
+        return;
+    vg_arena_free(s->work);
+    vg_arena_free(s->memory);
+    free(s);
+}
+
+static vg_status frames_tensor(vg_arena *arena, vg_dtype dtype, int64_t t, const vg_tensor *like, int64_t c, vg_tensor *out, vg_err *err)
+{
+    return vg_arena_tensor(arena, dtype, 4, (const int64_t[]){t, like->shape[1], like->shape[2], c}, out, err);
+}
+
+/* Keep the last frames of x (at most `keep`, 1 or 2) for the next chunk. */
+static vg_status remember(wan_vae_state *s, int slot, const vg_tensor *x, int keep, vg_err *err)
+{
+    history *h = &s->slots[slot];
+    int64_t t = x->shape[0];
+    if (!h->mem.data)
+        VG_TRY(frames_tensor(s->memory, x->dtype, 2, x, x->shape[3], &h->mem, err));
+    vg_tensor last = vg_tensor_rows(&h->mem, 1, 1);
+    if (keep == 2 && t >= 2) {
+        vg_tensor from = vg_tensor_rows(x, t - 2, 2);
+        h->have = 2;
+        return vg_backend_copy(s->be, &h->mem, &from, err);
+    }
+    if (keep == 2 && h->have >= 1) {
+        vg_tensor first = vg_tensor_rows(&h->mem, 0, 1);
+        VG_TRY(vg_backend_copy(s->be, &first, &last, err));
+    }
+    vg_tensor from = vg_tensor_rows(x, t - 1, 1);
+    h->have = keep == 2 && h->have >= 1 ? 2 : 1;
+    return vg_backend_copy(s->be, &last, &from, err);
+}
+
+/* y = causal 3x3x3 convolution of x with this layer's history, which then moves on. */
+static vg_status causal_conv(wan_vae_state *s, int slot, const vg_tensor *x, const vg_tensor *w, const vg_tensor *b, vg_tensor *y, vg_err *err)
+{
+    history *h = &s->slots[slot];
+    vg_tensor past = {0};
+    if (h->have > 0)
+        past = vg_tensor_rows(&h->mem, 2 - h->have, h->have);
+    VG_TRY(vg_conv3d(s->be, &(vg_conv3d_args){.x = x, .history = h->have ? &past : NULL, .pad_front = 2 - h->have, .upsample = 1, .w = w,
+                                              .bias = b, .stride = {1, 1, 1}, .pad = {1, 1, 1, 1}, .y = y}, err));
+    return remember(s, slot, x, 2, err);
+}
+
+static vg_tensor pixels(const vg_tensor *x)
+{
+    return vg_tensor_reshape(x, 2, x->shape[0] * x->shape[1] * x->shape[2], x->shape[3]);
+}
+
+static vg_status norm(wan_vae_state *s, const vg_tensor *x, const vg_tensor *gamma, bool silu, vg_tensor *y, vg_err *err)
+{
+    vg_tensor xp = pixels(x), yp = pixels(y);
+    return vg_channel_norm(s->be, &(vg_channel_norm_args){.x = &xp, .gamma = gamma, .silu = silu, .y = &yp}, err);
+}
+
+static vg_status add_into(wan_vae_state *s, vg_tensor *x, const vg_tensor *y, vg_err *err)
+{
+    vg_tensor xp = pixels(x), yp = pixels(y);
+    return vg_gate_residual(s->be, &(vg_gate_residual_args){.x = &xp, .y = &yp, .out = &xp}, err);
+}
+
+static vg_status matmul(wan_vae_state *s, const vg_tensor *rows, const vg_tensor *w, const vg_tensor *b, vg_tensor *y, vg_err *err)
+{
+    return vg_linear(s->be, &(vg_linear_args){.x = rows, .w = w, .bias = b, .act = VG_ACT_NONE, .y = y}, err);
+}
+
+/* x is replaced by the block's output, in place or in y. */
+static vg_status run_res(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_tensor *y, vg_err *err)
+{
+    vg_tensor a, c, d;
+    VG_TRY(vg_arena_tensor(s->work, x->dtype, 4, x->shape, &a, err));
+    VG_TRY(frames_tensor(s->work, x->dtype, x->shape[0], x, l->cout, &c, err));
+    VG_TRY(norm(s, x, &l->norm1, true, &a, err));
+    VG_TRY(causal_conv(s, l->slot, &a, &l->w1, &l->b1, &c, err));
+    VG_TRY(norm(s, &c, &l->norm2, true, &c, err));
+    if (in_place(l)) {
+        VG_TRY(causal_conv(s, l->slot + 1, &c, &l->w2, &l->b2, &a, err));
+        return add_into(s, x, &a, err);
+    }
+    VG_TRY(frames_tensor(s->work, x->dtype, x->shape[0], x, l->cout, &d, err));
+    VG_TRY(causal_conv(s, l->slot + 1, &c, &l->w2, &l->b2, &d, err));
+    vg_tensor xp = pixels(x), yp = pixels(y);
+    VG_TRY(matmul(s, &xp, &l->ws, &l->bs, &yp, err));
+    return add_into(s, y, &d, err);
+}
+
+/* Single-head attention within each frame. */
+static vg_status run_attention(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_err *err)
+{
+    int64_t c = l->cin, frames = x->shape[0], plane = x->shape[1] * x->shape[2];
+    vg_tensor n, qkv[3], xp = pixels(x);
+    VG_TRY(vg_arena_tensor(s->work, x->dtype, 4, x->shape, &n, err));
+    VG_TRY(norm(s, x, &l->norm1, false, &n, err));
+    vg_tensor rows = pixels(&n), o;
+    for (int i = 0; i < 3; i++) {
+        vg_tensor w = vg_tensor_rows(&l->w1, i * c, c), b = vg_tensor_rows(&l->b1, i * c, c);
+        VG_TRY(vg_arena_tensor(s->work, x->dtype, 2, xp.shape, &qkv[i], err));
+        VG_TRY(matmul(s, &rows, &w, &b, &qkv[i], err));
+    }
+    VG_TRY(vg_arena_tensor(s->work, x->dtype, 2, xp.shape, &o, err));
+    for (int64_t f = 0; f < frames; f++) {
+        vg_tensor part[4];
+        const vg_tensor *whole[4] = {&qkv[0], &qkv[1], &qkv[2], &o};
+        for (int i = 0; i < 4; i++) {
+            part[i] = vg_tensor_rows(whole[i], f * plane, plane);
+            part[i] = vg_tensor_reshape(&part[i], 3, plane, 1, c);
+        }
+        VG_TRY(vg_attention(s->be, &(vg_attention_args){.q = &part[0], .k = &part[1], .v = &part[2], .scale = (float)(1.0 / sqrt((double)c)),
+                                                        .y = &part[3]}, err));
+    }
+    VG_TRY(matmul(s, &o, &l->w2, &l->b2, &rows, err));
+    return add_into(s, x, &n, err);
+}
+
+/* Temporal part of upsample3d: each frame becomes two, from the first and the second half of time_conv's channels. */
+static vg_status double_frames(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_tensor *doubled, vg_err *err)
+{
+    history *h = &s->slots[l->slot];
+    int64_t t = x->shape[0], c = l->cin;
+    vg_tensor all;
+    VG_TRY(frames_tensor(s->work, x->dtype, t + 2, x, c, &all, err));
+    VG_TRY(frames_tensor(s->work, x->dtype, 2 * t, x, c, doubled, err));
+    vg_tensor past = vg_tensor_rows(&all, 0, 2), now = vg_tensor_rows(&all, 2, t);
+    if (h->have < 2)
+        VG_TRY(vg_backend_zero(s->be, &past, err));
+    if (h->have > 0) {
+        vg_tensor to = vg_tensor_rows(&past, 2 - h->have, h->have), from = vg_tensor_rows(&h->mem, 2 - h->have, h->have);
+        VG_TRY(vg_backend_copy(s->be, &to, &from, err));
+    }
+    VG_TRY(vg_backend_copy(s->be, &now, x, err));
+    for (int64_t i = 0; i < 2 * t; i++) {
+        vg_tensor window = vg_tensor_rows(&all, i / 2, 3), w = vg_tensor_rows(&l->w2, i % 2 * c, c), b = vg_tensor_rows(&l->b2, i % 2 * c, c);
+        vg_tensor y = vg_tensor_rows(doubled, i, 1);
+        VG_TRY(vg_conv3d(s->be, &(vg_conv3d_args){.x = &window, .upsample = 1, .w = &w, .bias = &b, .stride = {1, 1, 1}, .y = &y}, err));
+    }
+    return remember(s, l->slot, x, 2, err);
+}
+
+static vg_status run_up(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_tensor *y, vg_err *err)
+{
+    vg_tensor frames = *x;
+    if (l->kind == UP3D && s->started)
+        VG_TRY(double_frames(s, l, x, &frames, err));
+    return vg_conv3d(s->be, &(vg_conv3d_args){.x = &frames, .upsample = 2, .w = &l->w1, .bias = &l->b1, .stride = {1, 1, 1},
+                                              .pad = {1, 1, 1, 1}, .y = y}, err);
+}
+
+static vg_status run_down(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_tensor *y, vg_err *err)
+{
+    vg_conv3d_args spatial = {.x = x, .upsample = 1, .w = &l->w1, .bias = &l->b1, .stride = {1, 2, 2}, .pad = {0, 1, 0, 1}, .y = y};
+    if (l->kind == DOWN2D)
+        return vg_conv3d(s->be, &spatial, err);
+    if (!s->started) {
+        VG_TRY(vg_conv3d(s->be, &spatial, err));
+        return remember(s, l->slot, y, 1, err);
+    }
+    vg_tensor small, past = vg_tensor_rows(&s->slots[l->slot].mem, 1, 1);
+    VG_TRY(frames_tensor(s->work, x->dtype, x->shape[0], y, l->cin, &small, err));
+    spatial.y = &small;
+    VG_TRY(vg_conv3d(s->be, &spatial, err));
+    VG_TRY(vg_conv3d(s->be, &(vg_conv3d_args){.x = &small, .history = &past, .upsample = 1, .w = &l->w2, .bias = &l->b2, .stride = {2, 1, 1},
+                                              .y = y}, err));
+    return remember(s, l->slot, &small, 1, err);
+}
+
+static vg_status run_layer(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_tensor *y, vg_err *err)
+{
+    vg_tensor a;
+    switch (l->kind) {
+    case CONV:
+        return causal_conv(s, l->slot, x, &l->w1, &l->b1, y, err);
+    case RES:
+        return run_res(s, l, x, y, err);
+    case ATTN:
+        return run_attention(s, l, x, err);
+    case UP2D:
+    case UP3D:
+        return run_up(s, l, x, y, err);
+    case DOWN2D:
+    case DOWN3D:
+        return run_down(s, l, x, y, err);
+    default: /* HEAD */
+        VG_TRY(vg_arena_tensor(s->work, x->dtype, 4, x->shape, &a, err));
+        VG_TRY(norm(s, x, &l->norm1, true, &a, err));
+        return causal_conv(s, l->slot, &a, &l->w1, &l->b1, y, err);
+    }
+}
+
+vg_status wan_vae_net_run(wan_vae_state *s, const vg_tensor *input, const atomic_int *cancel, vg_tensor *y, vg_err *err)
+{
+    const wan_vae_net *net = s->net;
+    vg_tensor x = *input;
+    bool first = !s->started;
+    int at = 0;
+    if (x.shape[1] != s->height || x.shape[2] != s->width || x.shape[0] != (first ? 1 : s->chunk_frames))
+        return VG_FAIL(err, VG_E_SHAPE, "a VAE chunk of %lld frames of %lldx%lld does not fit its state", (long long)x.shape[0],
+                       (long long)x.shape[1], (long long)x.shape[2]);
+    for (int i = 0; i < net->count; i++) {
+        const net_layer *l = &net->layer[i];
+        if (vg_cancelled(cancel))
+            return VG_FAIL(err, VG_E_CANCELLED, "cancelled in the VAE");
+        extent e = layer_shape(l, first, (extent){x.shape[0], x.shape[1], x.shape[2]});
+        vg_tensor out = x;
+        if (!in_place(l)) {
+            at ^= 1;
+            out = vg_tensor_make(s->buffer[at].data, x.dtype, 4, e.t, e.h, e.w, l->cout);
+        }
+        size_t mark = vg_arena_mark(s->work);
+        vg_status status = run_layer(s, l, &x, &out, err);
+        vg_arena_reset(s->work, mark);
+        VG_TRY(status);
+        x = out;
+    }
+    s->started = true;
+    *y = x;
+    return VG_OK;
+}

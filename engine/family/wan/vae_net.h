@@ -1,0 +1,33 @@
+/* vae_net.h: one half of the Wan VAE (encoder or decoder) as a flat list of layers on channels-last frames, run chunk by chunk with the
+ * history that the causal convolutions need. Source: wan 4.2-4.5.
+ *
+ * Histories. Every causal 3x3x3 convolution keeps the last two frames of its own input; frames that do not exist yet are zero.
+ * Temporal upsampling is skipped for the first chunk, which also leaves no history; temporal downsampling is skipped for the first
+ * chunk, whose frame is its history. So latent frame 0 never passes a temporal convolution of the resamplers. */
+#ifndef VG_ENGINE_FAMILY_WAN_VAE_NET_H
+#define VG_ENGINE_FAMILY_WAN_VAE_NET_H
+
+#include "engine/family/wan/wan.h"
+
+typedef struct wan_vae_net wan_vae_net;
+
+/* Load the encoder (3 channels to 2 z) or decoder (z to 3 channels) layers from `module`, which must outlive the net. */
+vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute, bool encoder, wan_vae_net **net, vg_err *err);
+void wan_vae_net_free(wan_vae_net *net);
+
+/* Histories and work memory for one clip (or tile) of frames [height, width] at the net's input. */
+typedef struct wan_vae_state wan_vae_state;
+vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t height, int64_t width, int64_t chunk_frames,
+                            wan_vae_state **state, vg_err *err);
+void wan_vae_state_free(wan_vae_state *state);
+
+/* Run the next chunk: x [T,H,W,Cin]; *y [T',H',W',Cout] is valid until the next chunk. The first chunk has one frame. */
+vg_status wan_vae_net_run(wan_vae_state *state, const vg_tensor *x, const atomic_int *cancel, vg_tensor *y, vg_err *err);
+
+/* Output shape of a chunk of `frames` frames (first: of the first chunk). */
+void wan_vae_net_shape(const wan_vae_net *net, bool first, int64_t *frames, int64_t *height, int64_t *width);
+
+/* Bytes of histories and work memory for chunks of `frames` input frames, from the config alone; weights of this half. */
+void wan_vae_net_plan(const wan_vae_config *config, vg_dtype compute, bool encoder, int64_t frames, int64_t height, int64_t width,
+                      size_t *weights, size_t *activations);
+#endif

@@ -1,0 +1,42 @@
+/* model.h: what engine/ and the families know about an open engine and model; not for app/. */
+#ifndef VG_ENGINE_MODEL_H
+#define VG_ENGINE_MODEL_H
+
+#include "engine/engine.h"
+#include "engine/family.h"
+#include "kernels/threads.h"
+
+struct vg_engine {
+    vg_backend *be;
+    int threads;
+    vg_threads *pool; /* host threads for weight conversion, made on first use */
+};
+
+struct vg_model {
+    vg_checkpoint *checkpoint;
+    const vg_family *family;
+    void *config; /* the family's */
+};
+
+vg_status vg_engine_pool(vg_engine *engine, vg_threads **pool, vg_err *err);
+
+static inline bool vg_cancelled(const atomic_int *cancel)
+{
+    return cancel && atomic_load_explicit(cancel, memory_order_relaxed) != 0;
+}
+
+/* Callbacks may be NULL anywhere. */
+void vg_emit(const vg_callbacks *cb, const vg_event *event);
+void vg_emit_stage(const vg_callbacks *cb, vg_event_kind kind, vg_stage stage, const char *detail, double seconds);
+void vg_emit_progress(const vg_callbacks *cb, vg_stage stage, const char *detail, int done, int of);
+void vg_emit_note(const vg_callbacks *cb, vg_stage stage, const char *format, ...) __attribute__((format(printf, 3, 4)));
+double vg_now(void); /* monotonic seconds */
+
+static inline vg_dtype vg_compute_dtype(vg_compute compute)
+{
+    return compute == VG_COMPUTE_BF16 ? VG_BF16 : VG_F32;
+}
+
+/* DIR of a component of the model, malloc'd. */
+vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir, vg_err *err);
+#endif

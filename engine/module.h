@@ -1,0 +1,65 @@
+/* module.h: the weights of one component, resident on a backend: tensors by name, checked against the shape that the model code
+ * expects, converted to the dtype it computes in, and linear layers with the scheme applied. Uploaded or converted weights live in
+ * one arena; on a backend in host memory, weights whose dtype already fits are views into the mapped file. */
+#ifndef VG_ENGINE_MODULE_H
+#define VG_ENGINE_MODULE_H
+
+#include "engine/engine.h"
+
+#define VG_SCHEME_AUTO (-1) /* the checkpoint's own precision */
+
+typedef struct vg_module_options {
+    vg_dtype compute;         /* F32 or BF16 */
+    int scheme;               /* vg_scheme or VG_SCHEME_AUTO */
+    vg_fp8_act fp8_act;       /* FP8 made at load */
+    const char *input_scales; /* calibration file for static scales, or NULL */
+    const char *identity;     /* of the model; the calibration file must carry the same */
+} vg_module_options;
+
+/* What the tensors of a component say about precision, found in one pass over the names. */
+typedef struct vg_precision_census {
+    int fp8;          /* E4M3 `.weight` tensors */
+    int input_scales; /* `.input_scale` tensors */
+    vg_dtype high;    /* dtype of the largest other weight */
+} vg_precision_census;
+void vg_precision_census_take(const vg_weights *weights, vg_precision_census *census);
+
+/* How one linear layer is stored, and how it will run under `options`. */
+typedef struct vg_layer_choice {
+    vg_precision stored, used;
+    vg_quant_kind act;
+    bool made;        /* made FP8 at load */
+    bool dequantised; /* stored FP8, runs in the compute dtype */
+} vg_layer_choice;
+
+/* Errors: VG_E_MISSING (weight or a needed scale), VG_E_SHAPE, VG_E_DTYPE, VG_E_UNSUPPORTED (scheme and checkpoint contradict each
+ * other), all naming the component and layer. quantisable: the scheme may make this layer FP8. */
+vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *census, const char *component, const char *layer,
+                          int64_t n, int64_t k, bool quantisable, const vg_module_options *options, vg_layer_choice *choice,
+                          vg_err *err);
+
+typedef struct vg_module vg_module;
+
+/* Open DIR's weights. component: its name in messages and in the calibration file. */
+vg_status vg_module_open(vg_engine *engine, const char *dir, const char *component, const vg_module_options *options,
+                         vg_module **module, vg_err *err);
+void vg_module_close(vg_module *module);
+const vg_weights *vg_module_weights(const vg_module *module);
+vg_backend *vg_module_backend(const vg_module *module);
+int vg_module_dequantised(const vg_module *module); /* layers stored FP8 that run in the compute dtype */
+size_t vg_module_bytes(const vg_module *module);    /* of all tensors handed out */
+
+/* A tensor of exactly this shape, as `dtype` (F32 or BF16), valid until vg_module_close. */
+vg_status vg_module_tensor(vg_module *module, const char *name, vg_dtype dtype, int ndim, const int64_t *shape, vg_tensor *t,
+                           vg_err *err);
+/* The same in host FP32, malloc'd. */
+vg_status vg_module_host_f32(vg_module *module, const char *name, int ndim, const int64_t *shape, float **values, vg_err *err);
+/* A convolution weight [O,C,kt,kh,kw], or [O,C,kh,kw] when ndim is 4, re-ordered to channels-last [O,kt,kh,kw,C]. shape: as stored. */
+vg_status vg_module_conv(vg_module *module, const char *name, vg_dtype dtype, int ndim, const int64_t *shape, vg_tensor *t,
+                         vg_err *err);
+/* LAYER.weight [n,k] (and LAYER.bias [n] if `bias`), in `dtype` unless FP8. */
+vg_status vg_module_linear(vg_module *module, const char *layer, int64_t n, int64_t k, bool bias, bool quantisable, vg_dtype dtype,
+                           vg_linear_layer *linear, vg_err *err);
+/* Wait until uploads are done and give staging memory back. */
+vg_status vg_module_loaded(vg_module *module, vg_err *err);
+#endif
