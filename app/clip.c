@@ -135,6 +135,8 @@ vg_status vg_clip_write_lossless(const char *path, const vg_frame_source *source
     const uint8_t *rgb;
     char rate[40];
     VG_TRY(check_source(path, source, err));
+    if (source->width < 2 || source->height < 2) /* libavcodec's FFV1 is not lossless then */
+        return VG_FAIL(err, VG_E_ARG, "%s: frames of %dx%d are too small for FFV1", path, source->width, source->height);
     int pairs = 0;
     while (metadata && metadata[2 * pairs] && metadata[2 * pairs + 1])
         pairs++;

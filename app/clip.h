@@ -44,7 +44,7 @@ typedef struct vg_clip_pane {
 vg_status vg_clip_write_comparison(const char *path, const vg_clip_pane *panes, int count, double diff_gain, double fps,
                                    const vg_clip_options *options, vg_err *err);
 
-/* ---- FFV1, used by frames.c ---- */
+/* ---- FFV1, used by frames.c; sides of at least 2 ---- */
 vg_status vg_clip_write_lossless(const char *path, const vg_frame_source *source, double fps, const char *const *metadata, vg_err *err);
 
 /* ---- reading: .mkv and .mp4 with FFV1, H.264 or MPEG-4 video; the first video stream ---- */

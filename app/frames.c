@@ -72,7 +72,8 @@ vg_status vg_frames_store_write(const char *dir, const vg_frames *frames, double
 {
     VG_TRY(check_frames(frames, fps, err));
     vg_status status = VG_OK;
-    bool clip = vg_clip_available();
+    /* libavcodec's FFV1 is not lossless when a side is 1. */
+    bool clip = vg_clip_available() && frames->width > 1 && frames->height > 1;
     char *path = vg_path_join(dir, clip ? VG_FRAMES_FILE_CLIP : VG_FRAMES_FILE_TENSORS);
     char *other = vg_path_join(dir, clip ? VG_FRAMES_FILE_TENSORS : VG_FRAMES_FILE_CLIP);
     if (!path || !other) {

@@ -1,8 +1,8 @@
 /* frames.h: the kept frames of a variant: a lossless file that survives the worker, and random access to its pictures.
  *
  * In a build with clips (VGEN_CLIP) frames are kept as `frames.mkv` (FFV1, RGB, each frame on its own and with a CRC-32);
- * without, as `frames.safetensors` (key `frames`, U8 [T,H,W,3]). Reading takes whichever is there; a build without clips
- * cannot read the .mkv and says so. A store belongs to one thread. */
+ * without, or when a side is 1 pixel, as `frames.safetensors` (key `frames`, U8 [T,H,W,3]). Reading takes whichever is
+ * there; a build without clips cannot read the .mkv and says so. A store belongs to one thread. */
 #ifndef VG_APP_FRAMES_H
 #define VG_APP_FRAMES_H
 
