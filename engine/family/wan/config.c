@@ -185,10 +185,6 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
             return VG_FAIL(err, VG_E_FORMAT, "%s: dim_mult[%d] is %g; 1 to 64 are possible", name, i, mult[i]);
         c.dim_mult[i] = (int64_t)mult[i];
     }
-    /* Every level but the last of the decoder halves its channels in the upsampler. */
-    for (int i = 1; i < levels; i++)
-        if (c.decoder_base_dim * c.dim_mult[i] % 2 != 0)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: decoder_base_dim x dim_mult[%d] must be even", name, i);
     VG_TRY(read_temporal(json, name, &c, err));
     VG_TRY(vg_json_get_int(json, name, "scale_factor_spatial", 1, 256, &spatial, err));
     VG_TRY(vg_json_get_int(json, name, "scale_factor_temporal", 1, 64, &temporal, err));
