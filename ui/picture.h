@@ -5,6 +5,8 @@
 #include "ui/grid.h"
 #include "ui/theme.h"
 
+#include <stddef.h>
+
 typedef struct vg_pictures vg_pictures;
 
 /* depth and glyphs of the terminal; cell_aspect = cell height / width; enabled false: a line of text takes the picture's place. */

@@ -357,7 +357,7 @@ static int color_index(const vg_term *t, uint32_t color, bool *bright)
 /* Number of the pair for two palette colours (-1: default). curses remembers pairs by colour (alloc_pair) and forgets the
  * oldest when there are no more, which the 64 pairs of a console
  * just avoid when black backgrounds count as default. */
-static int pair_of(const vg_term *t, int fg, int bg)
+static int pair_of(int fg, int bg)
 {
     if (fg < 0 && bg < 0)
         return 0;
@@ -376,7 +376,7 @@ static void curses_cell(const vg_term *t, int row, int col, const vg_cell *c)
     text[n] = 0;
     attr_t attrs = 0;
     bool bright = false, ignored = false;
-    int pair = t->colors ? pair_of(t, color_index(t, c->fg, &bright), color_index(t, c->bg, &ignored)) : 0;
+    int pair = t->colors ? pair_of(color_index(t, c->fg, &bright), color_index(t, c->bg, &ignored)) : 0;
     if ((c->attrs & VG_BOLD) || bright)
         attrs |= A_BOLD;
     if (c->attrs & VG_DIM)

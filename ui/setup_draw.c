@@ -1,0 +1,285 @@
+/* setup_draw.c: the setup screen's picture: form, memory forecast, start button. */
+#include "ui/screen_setup.h"
+#include "ui/text.h"
+#include "ui/widgets/widgets.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { WIDE = 150 }; /* from here on the forecast stands beside the form */
+
+void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out)
+{
+    (void)state;
+    (void)ui;
+    memset(out, 0, sizeof *out);
+    out->count = VG_SETUP_RECTS;
+    if (area.cols >= WIDE) {
+        int side = area.cols * 2 / 5 > 72 ? 72 : area.cols * 2 / 5;
+        out->r[VG_SETUP_FORM] = (vg_rect){area.row, area.col, area.rows - 2, area.cols - side - 4};
+        out->r[VG_SETUP_PLAN] = (vg_rect){area.row, area.col + area.cols - side, area.rows - 2, side};
+    } else {
+        int plan = area.rows >= 30 ? 8 : 2;
+        out->r[VG_SETUP_FORM] = (vg_rect){area.row, area.col, area.rows - plan - 1 - (area.rows >= 26), area.cols};
+        out->r[VG_SETUP_PLAN] = (vg_rect){area.row + area.rows - plan - 1, area.col, plan, area.cols};
+    }
+    out->r[VG_SETUP_START] = (vg_rect){area.row + area.rows - 1, area.col, 1, area.cols};
+}
+
+void vg_setup_form(const vg_ui *ui, const vg_setup *s, vg_rect area, vg_form *form, int *scroll)
+{
+    int count = 0;
+    const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
+    vg_form_place(fields, count, s->advanced, area, area.cols >= 74 ? 2 : 1, area.rows >= 30 ? 5 : area.rows >= 22 ? 3 : 2, form);
+    const vg_form_item *item = vg_form_item_of(form, s->focus);
+    *scroll = 0;
+    if (form->rows > area.rows && item) {
+        int bottom = item->value.row + item->value.rows - area.row;
+        if (bottom + 1 > area.rows)
+            *scroll = bottom + 1 - area.rows > form->rows - area.rows ? form->rows - area.rows : bottom + 1 - area.rows;
+    }
+}
+
+vg_rect vg_setup_edit_rect(const vg_setup *s, const vg_ui_field *f, vg_rect value, vg_rect area)
+{
+    if (f->kind != VG_UI_TEXT)
+        return value;
+    int lines = vg_editor_lines(&s->editor, value.cols), most = area.row + area.rows - value.row;
+    most = most > 12 ? 12 : most;
+    int rows = lines > value.rows ? lines : value.rows;
+    value.rows = rows > most ? most : rows;
+    return value;
+}
+
+bool vg_setup_has(const char *value, const char *choice)
+{
+    size_t n = strlen(choice);
+    for (const char *s = value; *s;) {
+        const char *end = strchr(s, ',');
+        size_t length = end ? (size_t)(end - s) : strlen(s);
+        while (length > 0 && *s == ' ')
+            s++, length--;
+        if (length == n && memcmp(s, choice, n) == 0)
+            return true;
+        s = end ? end + 1 : s + length;
+    }
+    return false;
+}
+
+static void draw_choices(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg_rect r, const char *value, bool focus)
+{
+    (void)ui;
+    int col = r.col, series = 0;
+    for (int i = 0; f->choices && f->choices[i]; i++) {
+        bool on = vg_setup_has(value, f->choices[i]);
+        vg_role role = on ? vg_variant_role(series++) : VG_R_DIM;
+        int width = vg_text_width(f->choices[i]) + 2;
+        if (col + width > r.col + r.cols)
+            break;
+        vg_put(g, r.row, col, on ? vg_glyph(g, 'x', 0x25a0, 0x25a0) : vg_glyph(g, '-', 0x25a1, 0x25a1), vg_role_style(g, role));
+        vg_text(g, r.row, col + 2, width - 2, on ? VG_R_TEXT : VG_R_DIM, f->choices[i]);
+        if (focus && i == s->option)
+            for (int k = 2; k < width; k++)
+                g->cells[r.row * g->cols + col + k].attrs |= VG_UNDERLINE;
+        col += width + 2;
+    }
+}
+
+static void draw_value(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg_rect r, bool focus)
+{
+    const char *value = ui->host->value(ui->host->self, f->key), *fallback = ui->host->default_text(ui->host->self, f->key);
+    bool unset = !value || !value[0];
+    if (f->kind == VG_UI_CHOICES) {
+        draw_choices(ui, s, g, f, r, unset ? (fallback ? fallback : "") : value, focus);
+        return;
+    }
+    if (f->kind == VG_UI_TEXT) {
+        if (unset)
+            vg_text(g, r.row, r.col, r.cols, VG_R_DIM, fallback && fallback[0] ? fallback : "(none)");
+        else
+            vg_text_block(g, r, VG_R_TEXT, value);
+        return;
+    }
+    const char *shown = unset ? (fallback ? fallback : "") : value;
+    if (f->kind == VG_UI_BOOL)
+        shown = strcmp(shown, "true") == 0 ? "on" : strcmp(shown, "false") == 0 ? "off" : shown;
+    int col = r.col;
+    bool arrows = focus && (f->kind == VG_UI_CHOICE || f->kind == VG_UI_BOOL);
+    if (arrows)
+        vg_put(g, r.row, col - 2, vg_glyph(g, '<', '<', 0x2039), vg_role_style(g, VG_R_ACCENT));
+    col += vg_text(g, r.row, col, r.cols - 2, unset ? VG_R_DIM : VG_R_TEXT, shown[0] ? shown : "--");
+    if (arrows)
+        vg_put(g, r.row, col + 1, vg_glyph(g, '>', '>', 0x203a), vg_role_style(g, VG_R_ACCENT));
+    if (!unset && f->unit && f->unit[0])
+        vg_text(g, r.row, col + 1, r.col + r.cols - col - 1, VG_R_DIM, f->unit);
+}
+
+static void draw_heading(vg_grid *g, const vg_form_item *item)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s", item->group);
+    name[0] = (char)toupper((unsigned char)name[0]);
+    vg_text(g, item->label.row, item->label.col, item->label.cols, VG_R_TITLE, name);
+}
+
+static void draw_form(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect area)
+{
+    vg_form form;
+    int scroll, count = 0;
+    const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
+    vg_setup_form(ui, s, area, &form, &scroll);
+    vg_rect focus_value = {0, 0, 0, 0};
+    for (int i = 0; i < form.count; i++) {
+        vg_form_item item = form.items[i];
+        item.label.row -= scroll;
+        item.value.row -= scroll;
+        if (item.label.row < area.row || item.label.row >= area.row + area.rows)
+            continue;
+        if (item.field < 0) {
+            draw_heading(g, &item);
+            continue;
+        }
+        const vg_ui_field *f = &fields[item.field];
+        bool focus = item.field == s->focus, bad = s->bad == item.field;
+        if (item.value.row + item.value.rows > area.row + area.rows)
+            item.value.rows = area.row + area.rows - item.value.row;
+        vg_text(g, item.label.row, item.label.col, item.label.cols - 1, focus ? VG_R_ACCENT : VG_R_DIM, f->label);
+        if (focus)
+            focus_value = item.value;
+        if (focus && s->editing)
+            continue;
+        draw_value(ui, s, g, f, item.value, focus);
+        if (focus)
+            vg_paint(g, (vg_rect){item.label.row, item.label.col - 1, item.value.rows, item.label.cols + item.value.cols + 1}, VG_R_SELECT);
+        if (bad)
+            vg_put(g, item.value.row, item.value.col - 1, '!', vg_role_style(g, VG_R_BAD));
+    }
+    if (form.rows > area.rows)
+        vg_list_bar(g, area.row, area.col + area.cols - 1, area.rows, scroll, form.rows);
+    if (s->focus >= 0 && s->focus < count && focus_value.rows > 0 && s->editing) {
+        vg_rect r = vg_setup_edit_rect(s, &fields[s->focus], focus_value, area);
+        vg_editor_draw(&s->editor, g, r, VG_R_EDIT, true);
+        if (s->error[0] && s->bad == s->focus) { /* right under what is typed, over whatever is there */
+            int width = vg_text_width(s->error) + 2, col = r.col;
+            if (col + width > area.col + area.cols)
+                col = area.col + area.cols - width > area.col ? area.col + area.cols - width : area.col;
+            vg_fill(g, (vg_rect){r.row + r.rows, col, 1, width}, VG_R_TEXT);
+            vg_text(g, r.row + r.rows, col, area.col + area.cols - col, VG_R_BAD, s->error);
+        }
+    }
+}
+
+static void draw_plan_line(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
+{
+    /* Two rows: the peak on a gauge, and each stage's figure. */
+    uint64_t peak = 0;
+    const char *stage = "";
+    int col = r.col;
+    for (int i = 0; i < plan->count; i++)
+        if (plan->rows[i].peak || plan->rows[i].bytes > peak)
+            peak = plan->rows[i].bytes, stage = plan->rows[i].stage;
+    char size[32], room[32];
+    vg_format_bytes(size, sizeof size, peak);
+    vg_format_bytes(room, sizeof room, plan->available);
+    vg_text(g, r.row, r.col, 8, VG_R_DIM, "Memory");
+    int wide = r.cols / 3;
+    bool over = plan->available && peak > plan->available;
+    vg_gauge(g, r.row, r.col + 8, wide, (double)peak, 0, (double)plan->available, over ? VG_R_BAD : VG_R_ACCENT);
+    vg_textf(g, r.row, r.col + 9 + wide, r.cols - wide - 9, over ? VG_R_BAD : VG_R_TEXT, "%s of %s free, peak in %s%s", size, plan->available ? room : "N/A", stage,
+             over ? ": will not fit" : "");
+    col = r.col + 8;
+    for (int i = 0; i < plan->count; i++) {
+        vg_format_bytes(size, sizeof size, plan->rows[i].bytes);
+        int width = vg_text_width(plan->rows[i].stage) + (int)strlen(size) + 1;
+        if (col + width > r.col + r.cols)
+            break;
+        col += vg_text(g, r.row + 1, col, width, VG_R_DIM, plan->rows[i].stage) + 1;
+        col += vg_text(g, r.row + 1, col, width, plan->rows[i].peak ? VG_R_TEXT : VG_R_DIM, size) + 3;
+    }
+}
+
+static void draw_plan_table(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
+{
+    vg_text(g, r.row, r.col, r.cols, VG_R_TITLE, "Memory forecast");
+    char size[32];
+    int names = 8, bar;
+    for (int i = 0; i < plan->count; i++)
+        if (vg_text_width(plan->rows[i].stage) + 2 > names)
+            names = vg_text_width(plan->rows[i].stage) + 2;
+    names = names > 24 ? 24 : names;
+    bar = r.cols - names - 18;
+    uint64_t scale = plan->available;
+    for (int i = 0; i < plan->count; i++)
+        scale = plan->rows[i].bytes > scale ? plan->rows[i].bytes : scale;
+    int row = r.row + 1;
+    for (int i = 0; i < plan->count && row < r.row + r.rows - 1; i++, row++) {
+        const vg_ui_plan_row *p = &plan->rows[i];
+        bool over = plan->available && p->bytes > plan->available;
+        vg_text(g, row, r.col, names - 1, p->peak ? VG_R_TEXT : VG_R_DIM, p->stage);
+        vg_gauge(g, row, r.col + names, bar, (double)p->bytes, 0, (double)scale, over ? VG_R_BAD : p->peak ? VG_R_ACCENT : VG_R_DIM);
+        vg_format_bytes(size, sizeof size, p->bytes);
+        vg_text_right(g, row, r.col + names + bar + 1, 10, over ? VG_R_BAD : VG_R_TEXT, size);
+        if (p->peak)
+            vg_text(g, row, r.col + names + bar + 12, 6, over ? VG_R_BAD : VG_R_ACCENT, over ? "over!" : "peak");
+    }
+    vg_format_bytes(size, sizeof size, plan->available);
+    vg_text(g, row, r.col, names - 1, VG_R_DIM, "free");
+    vg_text_right(g, row, r.col + names + bar + 1, 10, VG_R_DIM, plan->available ? size : "N/A");
+}
+
+static void draw_side(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r, const vg_ui_plan *plan)
+{
+    vg_rect table = {r.row, r.col, plan->count + 2, r.cols};
+    draw_plan_table(g, table, plan);
+    int row = r.row + table.rows + 1;
+    row += vg_text_block(g, (vg_rect){row, r.col, 3, r.cols}, VG_R_DIM, plan->note ? plan->note : "") + 1;
+    int count = 0;
+    const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
+    if (s->focus >= 0 && s->focus < count && row + 4 < r.row + r.rows) {
+        const vg_ui_field *f = &fields[s->focus];
+        vg_text(g, row++, r.col, r.cols, VG_R_TITLE, f->label);
+        row += vg_text_block(g, (vg_rect){row, r.col, 4, r.cols}, VG_R_TEXT, f->help ? f->help : "");
+        const char *fallback = ui->host->default_text(ui->host->self, f->key);
+        if (fallback && fallback[0])
+            vg_textf(g, row++, r.col, r.cols, VG_R_DIM, "unset: %s", fallback);
+    }
+}
+
+static void draw_start(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r, const vg_ui_plan *plan)
+{
+    bool focus = s->focus < 0;
+    const char *text = g->glyphs == VG_GLYPHS_FULL ? "  \xe2\x96\xb6 Start  F5  " : "  > Start  F5  ";
+    int width = vg_text_width(text);
+    if (focus) {
+        vg_fill(g, (vg_rect){r.row, r.col, 1, width}, VG_R_BUTTON);
+        vg_text(g, r.row, r.col, width, VG_R_BUTTON, text);
+    } else {
+        vg_text(g, r.row, r.col, width, VG_R_ACCENT, text);
+    }
+    const char *key = NULL;
+    char message[256] = "";
+    if (!ui->host->check(ui->host->self, &key, message, sizeof message))
+        vg_text(g, r.row, r.col + width + 2, r.cols - width - 2, VG_R_BAD, message);
+    else
+        vg_text(g, r.row, r.col + width + 2, r.cols - width - 2, VG_R_DIM, plan->note ? plan->note : "");
+}
+
+void vg_setup_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
+{
+    const vg_setup *s = state;
+    vg_layout l;
+    vg_setup_layout(ui, s, area, &l);
+    vg_ui_plan plan = ui->host->plan(ui->host->self);
+    vg_rect r = l.r[VG_SETUP_PLAN];
+    if (area.cols >= WIDE) {
+        vg_vline(g, r.row, r.col - 3, r.rows, VG_R_FAINT);
+        draw_side(ui, s, g, r, &plan);
+    } else if (r.rows > 2) {
+        draw_plan_table(g, r, &plan);
+    } else if (plan.count > 0) {
+        draw_plan_line(g, r, &plan);
+    }
+    draw_start(ui, s, g, l.r[VG_SETUP_START], &plan);
+    draw_form(ui, s, g, l.r[VG_SETUP_FORM]);
+}
