@@ -10,12 +10,24 @@ typedef struct job {
     int64_t batch; /* pixels per scratch buffer */
 } job;
 
-VG_CPU_BODY normalise_body(float *row, int64_t d, float length)
+/* x / max(|x|_2, 1e-12) for n pixels; squares are summed in 8 lanes, then pairwise. */
+VG_CPU_BODY normalise_body(float *rows, int64_t n, int64_t d)
 {
-    for (int64_t c = 0; c < d; c++)
-        row[c] /= length;
+    for (float *row = rows; row < rows + n * d; row += d) {
+        float lanes[8] = {0}, length;
+        int64_t c = 0;
+        for (; c + 8 <= d; c += 8)
+            for (int l = 0; l < 8; l++)
+                lanes[l] += row[c + l] * row[c + l];
+        for (int l = 0; c < d; c++, l++)
+            lanes[l] += row[c] * row[c];
+        length = sqrtf(((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])));
+        length = length > 1e-12f ? length : 1e-12f;
+        for (c = 0; c < d; c++)
+            row[c] /= length;
+    }
 }
-VG_CPU_WIDE(normalise, (float *row, int64_t d, float length), (row, d, length))
+VG_CPU_WIDE(normalise, (float *rows, int64_t n, int64_t d), (rows, n, d))
 
 VG_CPU_BODY scale_body(float *row, int64_t d, float factor)
 {
@@ -24,12 +36,13 @@ VG_CPU_BODY scale_body(float *row, int64_t d, float factor)
 }
 VG_CPU_WIDE(scale, (float *row, int64_t d, float factor), (row, d, factor))
 
-VG_CPU_BODY multiply_body(float *row, int64_t d, const float *gamma)
+VG_CPU_BODY multiply_body(float *rows, int64_t n, int64_t d, const float *gamma)
 {
-    for (int64_t c = 0; c < d; c++)
-        row[c] *= gamma[c];
+    for (float *row = rows; row < rows + n * d; row += d)
+        for (int64_t c = 0; c < d; c++)
+            row[c] *= gamma[c];
 }
-VG_CPU_WIDE(multiply, (float *row, int64_t d, const float *gamma), (row, d, gamma))
+VG_CPU_WIDE(multiply, (float *rows, int64_t n, int64_t d, const float *gamma), (rows, n, d, gamma))
 
 /* Scratch: `batch` pixels, then gamma. */
 static void pixels(void *ctx, int64_t begin, int64_t end, int worker)
@@ -44,15 +57,11 @@ static void pixels(void *ctx, int64_t begin, int64_t end, int worker)
     for (int64_t i = begin; i < end; i += j->batch) {
         int64_t n = end - i < j->batch ? end - i : j->batch;
         vg_cpu_load(a->x, i * d, n * d, rows);
-        for (int64_t p = 0; p < n; p++) {
-            float length = sqrtf(vg_cpu_sum_squares(rows + p * d, d, 0.0f));
-            normalise(rows + p * d, d, length > 1e-12f ? length : 1e-12f);
-        }
+        normalise(rows, n, d);
         vg_cpu_round_to(dtype, rows, n * d);
         scale(rows, n * d, factor);
         vg_cpu_round_to(dtype, rows, n * d);
-        for (int64_t p = 0; p < n; p++)
-            multiply(rows + p * d, d, gamma);
+        multiply(rows, n, d, gamma);
         if (a->silu) {
             vg_cpu_round_to(dtype, rows, n * d);
             vg_cpu_activate(VG_ACT_SILU, rows, n * d);

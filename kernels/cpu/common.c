@@ -98,6 +98,16 @@ VG_CPU_BODY silu_body(float *x, int64_t n)
 }
 VG_CPU_WIDE(silu, (float *x, int64_t n), (x, n))
 
+/* 0.5 (1 + tanh u) = 1 / (1 + e^-2u): without the cancellation for negative u, and one exponential. */
+VG_CPU_BODY gelu_tanh_body(float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i], u = 0.79788456080286536f * (v + 0.044715f * v * v * v);
+        x[i] = v / (1.0f + vg_cpu_expf(-2.0f * u));
+    }
+}
+VG_CPU_WIDE(gelu_tanh, (float *x, int64_t n), (x, n))
+
 VG_CPU_BODY exp_minus_body(float *x, int64_t n, float shift)
 {
     for (int64_t i = 0; i < n; i++)
@@ -117,10 +127,7 @@ void vg_cpu_activate(vg_act act, float *x, int64_t n)
         silu(x, n);
         return;
     case VG_ACT_GELU_TANH:
-        for (int64_t i = 0; i < n; i++) {
-            float v = x[i], inner = 0.79788456080286536f * (v + 0.044715f * v * v * v);
-            x[i] = 0.5f * v * (1.0f + tanhf(inner));
-        }
+        gelu_tanh(x, n);
         return;
     case VG_ACT_GELU_ERF:
         for (int64_t i = 0; i < n; i++)

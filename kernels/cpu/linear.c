@@ -17,6 +17,13 @@ typedef struct job {
     bool x_groups, w_blocks;
 } job;
 
+VG_CPU_BODY rescale_body(float *x, int64_t n, float factor)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+VG_CPU_WIDE(rescale, (float *x, int64_t n, float factor), (x, n, factor))
+
 /* Rows [row, row+rows) and channels [from, from+n) of x as FP32, at scratch or where they lie. */
 static const float *load_x(const job *j, int64_t row, int64_t rows, int64_t from, int64_t n, float *scratch, int64_t *ld)
 {
@@ -32,8 +39,7 @@ static const float *load_x(const job *j, int64_t row, int64_t rows, int64_t from
         vg_cpu_load(x, (row + r) * j->k + from, n, to);
         for (int64_t c = 0; scales && c < n; c += VG_QUANT_GROUP) {
             float scale = scales[(from + c) / VG_QUANT_GROUP * j->m + row + r];
-            for (int64_t i = c; i < n && i < c + VG_QUANT_GROUP; i++)
-                to[i] *= scale;
+            rescale(to + c, n - c < VG_QUANT_GROUP ? n - c : VG_QUANT_GROUP, scale);
         }
     }
     *ld = n;
@@ -55,8 +61,7 @@ static const float *load_w(const job *j, int64_t row, int64_t rows, int64_t from
         vg_cpu_load(w, (row + r) * j->k + from, n, to);
         for (int64_t c = 0; scales && c < n; c += VG_QUANT_GROUP) {
             float scale = scales[(row + r) / VG_QUANT_GROUP * j->a->w_scale->shape[1] + (from + c) / VG_QUANT_GROUP];
-            for (int64_t i = c; i < n && i < c + VG_QUANT_GROUP; i++)
-                to[i] *= scale;
+            rescale(to + c, n - c < VG_QUANT_GROUP ? n - c : VG_QUANT_GROUP, scale);
         }
     }
     *ld = n;
