@@ -105,7 +105,7 @@ static void bar(char *text, int width, double share)
 static void draw(attach *a)
 {
     const vg_job_view *view = a->view;
-    char line[512] = "", left[160], part[8][64], bars[64];
+    char line[640] = "", left[160], part[8][64], bars[64];
     int parts = 0, columns = terminal_columns() - 1;
     if (columns > 200)
         columns = 200;

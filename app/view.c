@@ -87,6 +87,8 @@ static void fold_step(vg_variant_view *v, const cJSON *event)
         v->step_s_capacity = capacity;
     }
     v->step_s[step - 1] = vg_event_number(event, "seconds", NAN);
+    snprintf(v->stage, sizeof v->stage, "%s", vg_stage_name(VG_STAGE_DENOISE)); /* over what was loaded in between */
+    v->detail[0] = 0;
     v->step = step;
     v->steps = steps;
     v->part = v->parts = 0;
@@ -102,13 +104,18 @@ static void fold_step(vg_variant_view *v, const cJSON *event)
 static void fold_stage(vg_variant_view *v, const cJSON *event)
 {
     const char *stage = vg_event_text(event, "stage");
+    int i = stage_index(stage);
     if (!strcmp(vg_event_text(event, "what"), "end")) {
-        int i = stage_index(stage);
         double s = vg_event_number(event, "seconds", 0);
-        if (i >= 0 && s > 0 && s < 1e9)
+        if (i < 0 || v->stage_open[i] <= 0)
+            return;
+        /* A stage inside itself counts once. */
+        if (--v->stage_open[i] == 0 && s > 0 && s < 1e9)
             v->stage_s[i] += s;
         return;
     }
+    if (i >= 0 && v->stage_open[i] < 16)
+        v->stage_open[i]++;
     vg_text_clean_to(v->stage, sizeof v->stage, stage);
     vg_text_clean_to(v->detail, sizeof v->detail, vg_event_text(event, "detail"));
     v->part = v->parts = 0;
@@ -134,6 +141,7 @@ static void fold_variant(vg_job_view *view, int i, const cJSON *event)
     if (!strcmp(type, "variant") && !strcmp(what, "begin")) {
         view->current = i;
         v->state = VG_JOB_RUNNING;
+        memset(v->stage_open, 0, sizeof v->stage_open);
         v->anchor_t = t;
         v->wall_base = v->wall_s;
         v->step = count_of(event, "step", 0);
@@ -151,6 +159,7 @@ static void fold_variant(vg_job_view *view, int i, const cJSON *event)
     else if (!strcmp(type, "progress")) {
         v->part = count_of(event, "part", 0);
         v->parts = count_of(event, "parts", 0);
+        vg_text_clean_to(v->stage, sizeof v->stage, vg_event_text(event, "stage"));
     } else if (!strcmp(type, "preview")) {
         v->preview_w = count_of(event, "width", 0);
         v->preview_h = count_of(event, "height", 0);

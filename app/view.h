@@ -33,6 +33,7 @@ typedef struct vg_variant_view {
     vg_report_metrics metrics;
     /* internal */
     double anchor_t, wall_base;
+    int stage_open[VG_STAGE_COUNT];
 } vg_variant_view;
 
 typedef enum vg_last { VG_LAST_NONE, VG_LAST_ASKED, VG_LAST_QUEUED, VG_LAST_STARTED, VG_LAST_DONE, VG_LAST_FAILED, VG_LAST_CANCELLED, VG_LAST_STOPPED } vg_last;
