@@ -181,10 +181,11 @@ vg_status vg_args_parse(const vg_command *command, int argc, char **argv, vg_arg
             return VG_OK;
     }
     char clean[64];
+    const char *program = *command->name ? "vgen " : "vgen-tui";
     if (args->words_count > command->max_args)
-        return VG_FAIL(err, VG_E_ARG, "\"%s\" is one word too many; usage: vgen %s %s", vg_text_clean_to(clean, sizeof clean, args->words[command->max_args]), command->name, command->arguments);
+        return VG_FAIL(err, VG_E_ARG, "\"%s\" is one word too many; usage: %s%s %s", vg_text_clean_to(clean, sizeof clean, args->words[command->max_args]), program, command->name, command->arguments);
     if (args->words_count < command->min_args)
-        return VG_FAIL(err, VG_E_ARG, "something is missing; usage: vgen %s %s", command->name, command->arguments);
+        return VG_FAIL(err, VG_E_ARG, "something is missing; usage: %s%s %s", program, command->name, command->arguments);
     return VG_OK;
 }
 

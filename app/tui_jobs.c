@@ -1,0 +1,228 @@
+/* tui_jobs.c: see tui_jobs.h. */
+#include "app/tui_jobs.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "app/frames.h"
+
+#define PREVIEW_LIMIT_BYTES (16u << 20)
+#define RUNNING_REBUILD_MS  250
+
+_Static_assert((int)VG_UI_JOB_INTERRUPTED == (int)VG_JOB_INTERRUPTED && (int)VG_UI_JOB_DONE == (int)VG_JOB_DONE, "states are cast");
+
+/* ---- frames ---- */
+
+static void *load_frames(void *user)
+{
+    vg_tui_frames *f = user;
+    vg_frames_store *store = NULL;
+    bool good = vg_frames_store_open(f->dir, &store, NULL) == VG_OK && vg_frames_store_load(store, &f->frames, NULL) == VG_OK;
+    vg_frames_store_close(store);
+    atomic_store(&f->state, good ? 1 : -1);
+    uint64_t one = 1;
+    if (write(f->wake_fd, &one, sizeof one) != (ssize_t)sizeof one)
+        return NULL; /* polling finds it too */
+    return NULL;
+}
+
+static void frames_free(vg_tui_frames *f)
+{
+    if (!f)
+        return;
+    if (f->started)
+        pthread_join(f->thread, NULL);
+    vg_frames_deinit(&f->frames);
+    free(f->dir);
+    free(f);
+}
+
+void vg_tui_job_drop_frames(vg_tui_job *job)
+{
+    for (int i = 0; i < VG_SCHEME_COUNT; i++) {
+        frames_free(job->variants[i].frames);
+        job->variants[i].frames = NULL;
+    }
+}
+
+const uint8_t *vg_tui_job_frame(vg_tui_job *job, int variant, int index, int wake_fd)
+{
+    if (variant < 0 || variant >= job->job.variants_count || index < 0 || !job->view.variants[variant].frames_ready)
+        return NULL;
+    vg_tui_variant *v = &job->variants[variant];
+    if (!v->frames) {
+        v->frames = vg_xcalloc(1, sizeof *v->frames);
+        v->frames->dir = vg_job_variant_path(&job->job, variant, NULL);
+        v->frames->wake_fd = wake_fd;
+        v->frames->started = pthread_create(&v->frames->thread, NULL, load_frames, v->frames) == 0;
+        if (!v->frames->started)
+            atomic_store(&v->frames->state, -1);
+    }
+    const vg_frames *f = &v->frames->frames;
+    if (atomic_load(&v->frames->state) != 1 || index >= f->count)
+        return NULL;
+    /* The screens take width and height from the job; a file of another size is as good as broken. */
+    if (f->width != job->ui.width || f->height != job->ui.height)
+        return NULL;
+    return f->rgb + (size_t)index * (size_t)f->width * (size_t)f->height * 3;
+}
+
+/* ---- previews ---- */
+
+static void load_preview(vg_tui_job *job, int variant)
+{
+    vg_tui_variant *v = &job->variants[variant];
+    char *path = vg_job_variant_path(&job->job, variant, VG_VARIANT_PREVIEW), *file = NULL;
+    size_t size = 0;
+    int w = 0, h = 0, head = 0;
+    if (vg_file_read(path, PREVIEW_LIMIT_BYTES, &file, &size, NULL) == VG_OK && sscanf(file, "P6 %d %d 255%n", &w, &h, &head) == 2 && head > 0 && w > 0 && h > 0 && w <= 8192 && h <= 8192 &&
+        (size_t)head + 1 + (size_t)w * (size_t)h * 3 == size) {
+        free(v->preview);
+        v->preview = vg_xcalloc((size_t)w * (size_t)h, 3);
+        memcpy(v->preview, file + head + 1, (size_t)w * (size_t)h * 3);
+        v->preview_w = w;
+        v->preview_h = h;
+        v->preview_serial = job->view.variants[variant].preview_serial;
+    }
+    free(file);
+    free(path);
+}
+
+/* ---- snapshots ---- */
+
+static void build_metrics(vg_tui_variant *to, const vg_variant_view *from)
+{
+    for (int m = 0; m < VG_METRIC_COUNT; m++) {
+        const vg_metric_info *info = vg_metric_describe((vg_metric)m);
+        const vg_report_metric *value = &from->metrics.metric[m];
+        bool there = from->metrics_ready && value->measured;
+        to->metrics[m] = (vg_ui_metric){
+            .label = info->label,
+            .unit = info->unit,
+            .available = info->available,
+            .higher_is_better = info->higher_is_better,
+            .mean = there ? value->mean : NAN,
+            .frames = there ? value->frames : NULL,
+            .frames_count = there && value->frames ? from->metrics.frames : 0,
+        };
+    }
+}
+
+static void build_variant(vg_tui_job *job, int i)
+{
+    const vg_variant_view *from = &job->view.variants[i];
+    vg_tui_variant *own = &job->variants[i];
+    vg_scheme scheme = job->job.schemes[i];
+    snprintf(own->label, sizeof own->label, "%s", vg_scheme_label(scheme));
+    if (from->preview_serial != own->preview_serial)
+        load_preview(job, i);
+    free(own->clip);
+    own->clip = from->clip_ready ? vg_job_variant_path(&job->job, i, VG_VARIANT_CLIP) : vg_xstrdup("");
+    build_metrics(own, from);
+    job->ui_variants[i] = (vg_ui_variant){
+        .name = vg_scheme_name(scheme),
+        .label = own->label,
+        .state = (vg_ui_job_state)from->state,
+        .stage = from->stage,
+        .step = from->step,
+        .steps = from->steps,
+        .part = from->part,
+        .parts = from->parts,
+        .boundary_step = from->boundary_step,
+        .denoise_s_per_it = vg_variant_s_per_it(from),
+        .wall_s = vg_variant_wall_s(from),
+        .eta_s = vg_variant_eta_s(&job->view, i),
+        .step_s = from->step_s,
+        .preview = own->preview,
+        .preview_w = own->preview_w,
+        .preview_h = own->preview_h,
+        .preview_serial = own->preview_serial,
+        .peak_bytes = from->peak_bytes,
+        .precision = from->precision,
+        .clip = own->clip,
+        .metrics = i > 0 ? own->metrics : NULL,
+        .metrics_count = i > 0 ? VG_METRIC_COUNT : 0,
+        .frames_ready = from->frames_ready,
+    };
+}
+
+static void build(vg_tui_job *job)
+{
+    const vg_job_view *view = &job->view;
+    free(job->comparison);
+    job->comparison = view->comparison_ready ? vg_job_path(&job->job, VG_JOB_COMPARISON) : vg_xstrdup("");
+    for (int i = 0; i < job->job.variants_count; i++)
+        build_variant(job, i);
+    job->ui = (vg_ui_job){
+        .id = job->job.id,
+        .dir = job->job.dir,
+        .model = job->model,
+        .prompt = job->prompt,
+        .summary = job->summary,
+        .state = (vg_ui_job_state)view->state,
+        .message = view->message,
+        .created = job->job.created,
+        .fps = vg_settings_real(&job->job.resolved, VG_OPT_fps),
+        .frames = vg_settings_int(&job->job.resolved, VG_OPT_num_frames),
+        .width = vg_settings_int(&job->job.resolved, VG_OPT_width),
+        .height = vg_settings_int(&job->job.resolved, VG_OPT_height),
+        .variants = job->ui_variants,
+        .variants_count = job->job.variants_count,
+        .current = vg_job_state_is_final(view->state) ? -1 : view->current,
+        .device = view->device,
+        .memory_label = view->memory_is_device ? "VRAM" : "RSS",
+        .memory_now = vg_job_state_is_final(view->state) ? 0 : view->memory_now,
+        .memory_peak = view->memory_peak,
+        .memory_total = view->memory_total,
+        .comparison = job->comparison,
+    };
+    job->built_serial = view->serial;
+    job->built_ms = vg_now_monotonic_ms();
+}
+
+bool vg_tui_job_refresh(vg_tui_job *job)
+{
+    vg_job_view_refresh(&job->view, NULL, NULL);
+    job->touched = false;
+    bool ticking = job->view.state == VG_JOB_RUNNING && vg_now_monotonic_ms() - job->built_ms >= RUNNING_REBUILD_MS;
+    if (job->view.serial == job->built_serial && job->ui.id && !ticking)
+        return false;
+    build(job);
+    return true;
+}
+
+vg_status vg_tui_job_open(const char *dir, vg_tui_job **job, vg_err *err)
+{
+    vg_tui_job *j = vg_xcalloc(1, sizeof *j);
+    vg_status status = vg_job_open(dir, &j->job, err);
+    if (status != VG_OK) {
+        free(j);
+        return status;
+    }
+    vg_job_view_init(&j->view, &j->job);
+    j->watch = -1;
+    j->touched = true;
+    j->prompt = vg_text_clean(vg_settings_get(&j->job.resolved, VG_OPT_prompt));
+    j->model = vg_text_clean(vg_settings_get(&j->job.resolved, VG_OPT_model));
+    vg_settings_summary(&j->job.resolved, j->summary, sizeof j->summary);
+    *job = j;
+    return VG_OK;
+}
+
+void vg_tui_job_close(vg_tui_job *job)
+{
+    if (!job)
+        return;
+    vg_tui_job_drop_frames(job);
+    for (int i = 0; i < VG_SCHEME_COUNT; i++) {
+        free(job->variants[i].preview);
+        free(job->variants[i].clip);
+    }
+    free(job->prompt);
+    free(job->model);
+    free(job->comparison);
+    vg_job_view_deinit(&job->view);
+    vg_job_deinit(&job->job);
+    free(job);
+}

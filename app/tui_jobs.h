@@ -1,0 +1,51 @@
+/* tui_jobs.h: jobs as the screens see them: snapshots rebuilt from views, previews, and frames loaded in the background. */
+#ifndef VG_APP_TUI_JOBS_H
+#define VG_APP_TUI_JOBS_H
+
+#include <pthread.h>
+#include "app/view.h"
+#include "ui/host.h"
+
+/* Frames of one variant on their way into memory, or there. */
+typedef struct vg_tui_frames {
+    pthread_t thread;
+    bool started, joined;
+    atomic_int state; /* 0 loading, 1 there, -1 broken */
+    char *dir;
+    int wake_fd;
+    vg_frames frames;
+} vg_tui_frames;
+
+typedef struct vg_tui_variant {
+    char label[64];
+    uint8_t *preview;
+    int preview_w, preview_h;
+    uint64_t preview_serial; /* of what is loaded */
+    char *clip;
+    vg_ui_metric metrics[VG_METRIC_COUNT];
+    vg_tui_frames *frames;
+} vg_tui_variant;
+
+typedef struct vg_tui_job {
+    vg_job job;
+    vg_job_view view;
+    vg_tui_variant variants[VG_SCHEME_COUNT];
+    vg_ui_variant ui_variants[VG_SCHEME_COUNT];
+    char *prompt, *model, *comparison;
+    char summary[160];
+    int watch; /* inotify, -1 none */
+    bool touched; /* inotify spoke, or it has never been read */
+    bool seen;    /* during a scan */
+    uint64_t built_serial;
+    int64_t built_ms;
+    vg_ui_job ui;
+} vg_tui_job;
+
+vg_status vg_tui_job_open(const char *dir, vg_tui_job **job, vg_err *err);
+void vg_tui_job_close(vg_tui_job *job);
+/* Read what is new and rebuild the snapshot when something changed. */
+bool vg_tui_job_refresh(vg_tui_job *job);
+/* Begin to load when needed; NULL while loading or when broken. */
+const uint8_t *vg_tui_job_frame(vg_tui_job *job, int variant, int index, int wake_fd);
+void vg_tui_job_drop_frames(vg_tui_job *job);
+#endif
