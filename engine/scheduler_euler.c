@@ -4,8 +4,11 @@
  * - The shift is applied twice: by the constructor, in FP32, to find the ends of the grid; then in FP64 to the grid itself.
  * - timesteps are 1000 sigma in FP32, not truncated.
  * - The sample is cast to the dtype of the model's output after each step: with a BF16 model the latents hold BF16 values.
+ * - With a BF16 model dt is rounded to BF16 before the product, and the product after it: sigmas live on the device here, and a
+ *   0-dim tensor of the device is cast to BF16 (unlike UniPC's, see there).
  * Source: diffusers scheduling_flow_match_euler_discrete.py. Tests: test_scheduler. */
 #include "engine/scheduler_kind.h"
+#include "kernels/numeric.h"
 
 /* shift s / (1 + (shift - 1) s) as torch does it on an FP32 tensor with a Python number. */
 static double shifted_f32(double shift, float sigma)
@@ -35,8 +38,9 @@ static void grid(const vg_scheduler_params *params, float *sigmas, double *times
 
 static vg_status step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err *err)
 {
-    const float dt = s->sigmas[s->at + 1] - s->sigmas[s->at];
-    vg_tensor *y = v->dtype == VG_BF16 ? &s->rounded : x;
+    const bool bf16 = v->dtype == VG_BF16;
+    const float exact = s->sigmas[s->at + 1] - s->sigmas[s->at], dt = bf16 ? vg_round_bf16(exact) : exact;
+    vg_tensor *y = bf16 ? &s->rounded : x;
 
     VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){x, v}, (float[]){1.0f, dt}, y, err));
     if (y != x)

@@ -5,9 +5,11 @@
  *   difference 1.01328e-6, not 1e-6: FP64 moves lambda_0 by 0.013 and with it the first two steps.
  * - timesteps are truncated to whole numbers from the FP64 grid, while stepping uses the exact sigma.
  * - m_i is made from the uncorrected sample and is not recomputed after the corrector.
- * - sigma * v is rounded to BF16 when v is BF16; the rest is FP32.
+ * - sigma * v is rounded to BF16 when v is BF16; the rest is FP32. On a CPU torch rounds sigma to BF16 first; on CUDA it does not,
+ *   since the scheduler keeps its sigmas in host memory. We do what torch does on the same kind of device.
  * Source: diffusers scheduling_unipc_multistep.py. Tests: test_scheduler. */
 #include "engine/scheduler_kind.h"
+#include "kernels/numeric.h"
 
 #include <math.h>
 #include <string.h>
@@ -110,8 +112,9 @@ static vg_status step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err 
 
     if (order > i + 1)
         order = i + 1;
-    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){x, v}, (float[]){1.0f, -s->sigmas[i]}, &s->tensors[SPARE],
-                                err));
+    const bool round_sigma = v->dtype == VG_BF16 && s->be->ops->kind == VG_DEVICE_CPU;
+    const float sigma = round_sigma ? vg_round_bf16(s->sigmas[i]) : s->sigmas[i];
+    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){x, v}, (float[]){1.0f, -sigma}, &s->tensors[SPARE], err));
     if (i > 0)
         VG_TRY(correct(s, x, err));
 
