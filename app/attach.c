@@ -268,7 +268,7 @@ void vg_attach_print_result(const vg_job_view *view, bool json)
     vg_report_row rows[VG_SCHEME_COUNT];
     vg_lines paths = {0};
     char *comparison = vg_job_path(view->job, VG_JOB_COMPARISON);
-    printf("job %s: %s", view->job->id, view->stopped ? "stopped as asked, vgen resume goes on" : vg_job_state_name(view->state));
+    printf("job %s: %s", view->job->id, view->stopped ? "stopped as asked, vgen resume goes on" : vg_job_view_state_name(view->state));
     if (view->message[0] && !view->stopped) {
         fputs(": ", stdout);
         vg_cli_print(stdout, view->message);

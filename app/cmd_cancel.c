@@ -12,7 +12,7 @@ static int run(vg_args *args)
     if (status != VG_EXIT_OK)
         return status;
     if (vg_job_state_is_final(view.state)) {
-        fprintf(stderr, "vgen cancel: %s is not running: %s\n", job.id, vg_job_state_name(view.state));
+        fprintf(stderr, "vgen cancel: %s is not running: %s\n", job.id, vg_job_view_state_name(view.state));
         status = VG_EXIT_FAILURE;
     } else if (vg_worker_cancel(job.dir, &err) != VG_OK) {
         status = vg_cli_fail(args, &err);
@@ -21,7 +21,7 @@ static int run(vg_args *args)
         for (int i = 0; i < 600 && vg_job_running(job.dir, NULL); i++)
             usleep(100 * 1000);
         vg_job_view_refresh(&view, NULL, NULL);
-        printf("%s: %s\n", job.id, vg_job_running(job.dir, NULL) ? "asked to stop, still at work" : vg_job_state_name(view.state));
+        printf("%s: %s\n", job.id, vg_job_running(job.dir, NULL) ? "asked to stop, still at work" : vg_job_view_state_name(view.state));
     }
     vg_cmd_job_close(&job, &view);
     return status;

@@ -11,7 +11,7 @@ static cJSON *row_json(const vg_job_view *view)
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "job", view->job->id);
     cJSON_AddStringToObject(o, "dir", view->job->dir);
-    cJSON_AddStringToObject(o, "state", vg_job_state_name(view->state));
+    cJSON_AddStringToObject(o, "state", vg_job_view_state_name(view->state));
     cJSON_AddStringToObject(o, "message", view->message);
     cJSON_AddNumberToObject(o, "created", view->job->created);
     cJSON_AddStringToObject(o, "prompt", vg_settings_get(&view->job->resolved, VG_OPT_prompt));
@@ -19,7 +19,7 @@ static cJSON *row_json(const vg_job_view *view)
     for (int i = 0; i < view->job->variants_count; i++) {
         cJSON *v = cJSON_CreateObject();
         cJSON_AddStringToObject(v, "quantization", vg_scheme_name(view->job->schemes[i]));
-        cJSON_AddStringToObject(v, "state", vg_job_state_name(view->variants[i].state));
+        cJSON_AddStringToObject(v, "state", vg_job_view_state_name(view->variants[i].state));
         cJSON_AddNumberToObject(v, "steps_done", view->variants[i].step);
         cJSON_AddNumberToObject(v, "steps", view->variants[i].steps);
         cJSON_AddItemToArray(variants, v);
@@ -36,7 +36,7 @@ static void print_row(const vg_job_view *view, int columns)
         all += view->variants[i].steps;
     }
     snprintf(progress, sizeof progress, "%d/%d", done, all);
-    int n = printf("%-56s %-11s %8s  ", view->job->id, vg_job_state_name(view->state), progress);
+    int n = printf("%-56s %-11s %8s  ", view->job->id, vg_job_view_state_name(view->state), progress);
     char *rest = view->state == VG_JOB_FAILED || view->state == VG_JOB_QUEUED ? vg_xstrf("%s%s%s", view->message, *view->message ? " - " : "", prompt) : vg_xstrdup(prompt);
     if (columns > 0)
         vg_text_cut(rest, columns > n ? columns - n : 0);

@@ -8,7 +8,7 @@
 
 #define START_GRACE_S 10.0 /* a worker that was asked for has this long to take its lock */
 
-const char *vg_job_state_name(vg_job_state state)
+const char *vg_job_view_state_name(vg_job_state state)
 {
     static const char *const names[] = {"queued", "running", "done", "failed", "cancelled", "interrupted"};
     return names[state];
@@ -377,7 +377,7 @@ int vg_job_view_rows(const vg_job_view *view, vg_report_row rows[VG_SCHEME_COUNT
             rows[i].clip = paths->items[paths->count - 1];
         }
         if (v->state != VG_JOB_DONE)
-            rows[i].note = vg_job_state_name(v->state);
+            rows[i].note = vg_job_view_state_name(v->state);
     }
     return view->job->variants_count;
 }
@@ -417,7 +417,7 @@ static cJSON *variant_json(const vg_job_view *view, int i)
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "quantization", vg_scheme_name(view->job->schemes[i]));
     cJSON_AddStringToObject(o, "label", vg_scheme_label(view->job->schemes[i]));
-    cJSON_AddStringToObject(o, "state", vg_job_state_name(v->state));
+    cJSON_AddStringToObject(o, "state", vg_job_view_state_name(v->state));
     cJSON_AddBoolToObject(o, "reference", i == 0);
     cJSON_AddNumberToObject(o, "steps_done", v->step);
     cJSON_AddNumberToObject(o, "steps", v->steps);
@@ -455,7 +455,7 @@ cJSON *vg_job_view_json(const vg_job_view *view)
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "job", job->id);
     cJSON_AddStringToObject(o, "dir", job->dir);
-    cJSON_AddStringToObject(o, "state", vg_job_state_name(view->state));
+    cJSON_AddStringToObject(o, "state", vg_job_view_state_name(view->state));
     if (view->message[0])
         cJSON_AddStringToObject(o, "message", view->message);
     cJSON_AddNumberToObject(o, "created", job->created);

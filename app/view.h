@@ -7,7 +7,7 @@
 #include "app/report.h"
 
 typedef enum vg_job_state { VG_JOB_QUEUED, VG_JOB_RUNNING, VG_JOB_DONE, VG_JOB_FAILED, VG_JOB_CANCELLED, VG_JOB_INTERRUPTED, VG_JOB_STATE_COUNT } vg_job_state;
-const char *vg_job_state_name(vg_job_state state); /* "running" */
+const char *vg_job_view_state_name(vg_job_state state); /* "running" */
 
 typedef struct vg_variant_view {
     vg_job_state state;
