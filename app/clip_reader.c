@@ -79,6 +79,9 @@ static vg_status open_container(vg_clip_reader *r, vg_err *err)
     for (unsigned i = 0; i < r->demux->nb_streams; i++)
         if (r->demux->streams[i] != r->stream)
             r->demux->streams[i]->discard = AVDISCARD_ALL;
+    /* MPEG-4 video in MP4 tells its size only inside the stream. */
+    if (r->stream->codecpar->width == 0 && (rc = avformat_find_stream_info(r->demux, NULL)) < 0)
+        return fail_av(r, rc, "damaged", err);
     return VG_OK;
 }
 
@@ -98,9 +101,9 @@ static vg_status open_decoder(vg_clip_reader *r, vg_err *err)
     if (rc < 0)
         return fail_av(r, rc, "cannot prepare the decoder", err);
     r->decoder->pkt_timebase = r->stream->time_base;
-    /* A stream whose own headers grow the picture must not take memory for it. */
-    int64_t limit = (int64_t)(r->width + 64) * (r->height + 64);
-    r->decoder->max_pixels = limit > 1024 ? limit : 1024;
+    /* A stream whose own headers grow the picture must not take memory for it; decoders' scratch planes are up to 8 times
+     * as large as the picture. */
+    r->decoder->max_pixels = 8 * (int64_t)(r->width + 128) * (r->height + 128);
     r->decoder->thread_count = (int64_t)r->width * r->height > 640 * 360 ? 4 : 1;
     r->decoder->thread_type = FF_THREAD_SLICE;
     r->decoder->flags |= AV_CODEC_FLAG_BITEXACT;
