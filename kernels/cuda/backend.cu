@@ -1,8 +1,167 @@
-/* backend.cu: the CUDA backend. */
-#include "kernels/backend.h"
+// backend.cu: the CUDA backend: one device, one stream, plain cudaMalloc. The runtime is linked statically and finds the
+// driver when it is first called, so the program starts on machines without one and this backend reports VG_E_DEVICE.
+#include "kernels/cuda/cuda.cuh"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
+{
+    size_t free_bytes = 0, total = 0;
+
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaMemGetInfo(&free_bytes, &total), err);
+    memset(info, 0, sizeof *info);
+    memcpy(info->name, vg_cuda(be)->name, sizeof info->name);
+    info->capability = vg_cuda(be)->capability;
+    info->memory_total = total;
+    info->memory_free = free_bytes;
+    return VG_OK;
+}
+
+static vg_status cuda_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    void *got = nullptr;
+    cudaError_t status;
+
+    VG_TRY(vg_cuda_enter(be, err));
+    status = cudaMalloc(&got, bytes ? bytes : 256);
+    if (status == cudaErrorMemoryAllocation) {
+        size_t free_bytes = 0, total = 0;
+        (void)cudaGetLastError(); // this failure leaves the context usable; forget it
+        (void)cudaMemGetInfo(&free_bytes, &total);
+        return VG_FAIL(err, VG_E_NOMEM, "out of GPU memory: wanted %zu bytes, %zu free of %zu", bytes, free_bytes, total);
+    }
+    VG_CUDA_TRY(status, err);
+    *memory = got;
+    return VG_OK;
+}
+
+// cudaFree waits for the device, so operations that still use the memory finish first.
+static void cuda_release(vg_backend *be, void *memory)
+{
+    if (memory && vg_cuda_enter(be, nullptr) == VG_OK)
+        (void)cudaFree(memory);
+}
+
+static vg_status cuda_sync(vg_backend *be, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaStreamSynchronize(vg_cuda(be)->stream), err);
+    return VG_OK;
+}
+
+// Ordered on the stream, finished on return: the caller may reuse from_host, pinned or not.
+static vg_status cuda_upload(vg_backend *be, void *to, const void *from_host, size_t bytes, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, vg_cuda(be)->stream), err);
+    return cuda_sync(be, err);
+}
+
+static vg_status cuda_download(vg_backend *be, void *to_host, const void *from, size_t bytes, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, vg_cuda(be)->stream), err);
+    return cuda_sync(be, err);
+}
+
+static vg_status cuda_copy(vg_backend *be, void *to, const void *from, size_t bytes, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, vg_cuda(be)->stream), err);
+    return VG_OK;
+}
+
+static vg_status cuda_zero(vg_backend *be, void *to, size_t bytes, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaMemsetAsync(to, 0, bytes, vg_cuda(be)->stream), err);
+    return VG_OK;
+}
+
+static void cuda_close(vg_backend *be)
+{
+    vg_cuda_backend *cuda = vg_cuda(be);
+
+    if (vg_cuda_enter(be, nullptr) == VG_OK && cuda->stream) {
+        (void)cudaStreamSynchronize(cuda->stream);
+        vg_cuda_blas_close(cuda->blas);
+        (void)cudaStreamDestroy(cuda->stream);
+    }
+    free(cuda);
+}
+
+// Filled by name, since C++17 has no designated initialisers; operations not named stay NULL.
+static const vg_backend_ops *cuda_ops()
+{
+    static const vg_backend_ops table = [] {
+        vg_backend_ops t = {};
+        t.kind = VG_DEVICE_CUDA;
+        t.host_memory = false;
+        t.close = cuda_close;
+        t.info = cuda_info;
+        t.alloc = cuda_alloc;
+        t.release = cuda_release;
+        t.upload = cuda_upload;
+        t.download = cuda_download;
+        t.copy = cuda_copy;
+        t.zero = cuda_zero;
+        t.sync = cuda_sync;
+        t.cast = vg_cuda_cast;
+        t.linear = vg_cuda_linear;
+        t.layer_norm_modulate = vg_cuda_layer_norm_modulate;
+        t.gate_residual = vg_cuda_gate_residual;
+        t.activation = vg_cuda_activation;
+        t.linear_combination = vg_cuda_linear_combination;
+        t.guidance = vg_cuda_guidance;
+        return t;
+    }();
+    return &table;
+}
+
+static vg_status describe(vg_cuda_backend *cuda, vg_err *err)
+{
+    cudaDeviceProp properties;
+
+    VG_CUDA_TRY(cudaSetDevice(cuda->device), err);
+    VG_CUDA_TRY(cudaGetDeviceProperties(&properties, cuda->device), err);
+    snprintf(cuda->name, sizeof cuda->name, "%.120s", properties.name);
+    cuda->capability = 10 * properties.major + properties.minor;
+    cuda->sm_count = properties.multiProcessorCount;
+    if (cuda->capability < 80)
+        return VG_FAIL(err, VG_E_DEVICE, "GPU %d (%s) has compute capability %d.%d; at least 8.0 is needed", cuda->device,
+                       cuda->name, properties.major, properties.minor);
+    VG_CUDA_TRY(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), err);
+    return VG_OK;
+}
 
 vg_status vg_cuda_backend_open(int device, vg_backend **be, vg_err *err)
 {
-    (void)device, (void)be;
-    return VG_FAIL(err, VG_E_DEVICE, "the CUDA backend is not finished");
+    int count = 0;
+    cudaError_t found = cudaGetDeviceCount(&count);
+    vg_cuda_backend *cuda;
+    vg_status status;
+
+    if (found != cudaSuccess || count == 0) {
+        (void)cudaGetLastError();
+        return VG_FAIL(err, VG_E_DEVICE, "no usable CUDA GPU: %s",
+                       found == cudaSuccess ? "the driver lists none" : cudaGetErrorString(found));
+    }
+    if (device < 0 || device >= count)
+        return VG_FAIL(err, VG_E_DEVICE, "GPU %d does not exist; this machine has %d (0..%d)", device, count, count - 1);
+    cuda = static_cast<vg_cuda_backend *>(calloc(1, sizeof *cuda));
+    if (!cuda)
+        return VG_FAIL(err, VG_E_NOMEM, "no memory for the CUDA backend");
+    cuda->base.ops = cuda_ops();
+    cuda->base.fail_after = -1;
+    cuda->device = device;
+    status = describe(cuda, err);
+    if (status != VG_OK) {
+        cuda_close(&cuda->base);
+        return status;
+    }
+    *be = &cuda->base;
+    return VG_OK;
 }

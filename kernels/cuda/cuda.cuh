@@ -1,0 +1,171 @@
+// cuda.cuh: what the files of the CUDA backend share: the backend, error checking, 8-element packs, reductions.
+// Private to kernels/cuda/.
+#ifndef VG_KERNELS_CUDA_CUDA_CUH
+#define VG_KERNELS_CUDA_CUDA_CUH
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_fp8.h>
+#include <cuda_runtime.h>
+
+#include "kernels/backend.h"
+
+struct vg_cuda_blas; // linear.cu: the cuBLASLt library, opened at first use
+
+struct vg_cuda_backend {
+    vg_backend base;
+    int device;
+    int capability; // 90 for sm_90
+    int sm_count;
+    char name[128];
+    cudaStream_t stream;
+    vg_cuda_blas *blas;
+};
+
+static inline vg_cuda_backend *vg_cuda(vg_backend *be)
+{
+    return reinterpret_cast<vg_cuda_backend *>(be);
+}
+
+// Every CUDA call goes through this: VG_E_DEVICE with the call, its error and its place.
+#define VG_CUDA_TRY(call, err)                                                                     \
+    do {                                                                                           \
+        cudaError_t cuda_status_ = (call);                                                         \
+        if (cuda_status_ != cudaSuccess)                                                           \
+            return VG_FAIL((err), VG_E_DEVICE, "CUDA: %s: %s", #call, cudaGetErrorString(cuda_status_)); \
+    } while (0)
+
+// kernel<<<grid, block, shared, the backend's stream>>>(args...), with its launch checked; after vg_cuda_enter.
+#define VG_CUDA_LAUNCH(be, err, kernel, grid, block, shared, ...)                                  \
+    do {                                                                                           \
+        kernel<<<(grid), (block), (shared), vg_cuda(be)->stream>>>(__VA_ARGS__);                   \
+        cudaError_t launch_status_ = cudaGetLastError();                                           \
+        if (launch_status_ != cudaSuccess)                                                         \
+            return VG_FAIL((err), VG_E_DEVICE, "CUDA: launch of %s: %s", #kernel,                  \
+                           cudaGetErrorString(launch_status_));                                    \
+    } while (0)
+
+// First line of every entry: the calling thread works on this backend's device from here on.
+static inline vg_status vg_cuda_enter(vg_backend *be, vg_err *err)
+{
+    VG_CUDA_TRY(cudaSetDevice(vg_cuda(be)->device), err);
+    return VG_OK;
+}
+
+void vg_cuda_blas_close(vg_cuda_blas *blas);
+
+// ---- scalars: the conversions of kernels/numeric.h by hardware ------------------------------------------------------
+
+static __device__ __forceinline__ float vg_to_float(float v)
+{
+    return v;
+}
+static __device__ __forceinline__ float vg_to_float(__nv_bfloat16 v)
+{
+    return __bfloat162float(v);
+}
+static __device__ __forceinline__ float vg_to_float(__half v)
+{
+    return __half2float(v);
+}
+static __device__ __forceinline__ float vg_to_float(__nv_fp8_e4m3 v)
+{
+    return float(v);
+}
+
+template <typename T> static __device__ __forceinline__ T vg_from_float(float v);
+template <> __device__ __forceinline__ float vg_from_float<float>(float v)
+{
+    return v;
+}
+template <> __device__ __forceinline__ __nv_bfloat16 vg_from_float<__nv_bfloat16>(float v)
+{
+    return __float2bfloat16_rn(v);
+}
+template <> __device__ __forceinline__ __nv_fp8_e4m3 vg_from_float<__nv_fp8_e4m3>(float v)
+{
+    __nv_fp8_e4m3 q;
+    // Saturating, infinities too. The hardware's NaN has no sign; the CPU's keeps it.
+    q.__x = v == v ? __nv_cvt_float_to_fp8(v, __NV_SATFINITE, __NV_E4M3)
+                   : static_cast<unsigned char>(0x7fu | (__float_as_uint(v) >> 24 & 0x80u));
+    return q;
+}
+
+// The value a store in T and a load would give.
+template <typename T> static __device__ __forceinline__ float vg_rounded(float v)
+{
+    return vg_to_float(vg_from_float<T>(v));
+}
+
+// ---- packs: N consecutive elements; 8 are one 16-byte access for 16-bit types, two for floats, one of 8 bytes for E4M3 -----
+
+template <typename T, int N> struct alignas(sizeof(T) * N >= 16 ? 16 : sizeof(T) * N) vg_pack {
+    T v[N];
+};
+
+template <int N, typename T> static __device__ __forceinline__ void vg_load(const T *from, float (&to)[N])
+{
+    vg_pack<T, N> pack = *reinterpret_cast<const vg_pack<T, N> *>(from);
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        to[i] = vg_to_float(pack.v[i]);
+}
+
+template <int N, typename T> static __device__ __forceinline__ void vg_store(T *to, const float (&from)[N])
+{
+    vg_pack<T, N> pack;
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        pack.v[i] = vg_from_float<T>(from[i]);
+    *reinterpret_cast<vg_pack<T, N> *>(to) = pack;
+}
+
+// May rows of this many elements at these addresses be read in packs of 8? Views can begin anywhere.
+static inline bool vg_cuda_packs(int64_t row, const void *a, const void *b = nullptr, const void *c = nullptr)
+{
+    uintptr_t bits = reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b) | reinterpret_cast<uintptr_t>(c);
+    return row % 8 == 0 && bits % 16 == 0;
+}
+
+// Sum over a block of up to 1024 threads; every thread gets it. The order is fixed, so results repeat bit for bit.
+static __device__ __forceinline__ float vg_block_sum(float v)
+{
+    __shared__ float warps[32];
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, count = (blockDim.x + 31) / 32;
+
+    for (int offset = 16; offset; offset /= 2)
+        v += __shfl_xor_sync(0xffffffffu, v, offset);
+    if (count == 1)
+        return v;
+    __syncthreads(); // the previous sum has been read
+    if (lane == 0)
+        warps[warp] = v;
+    __syncthreads();
+    v = lane < count ? warps[lane] : 0.0f;
+    for (int offset = 16; offset; offset /= 2)
+        v += __shfl_xor_sync(0xffffffffu, v, offset);
+    return v;
+}
+
+// Run BODY with T as the C++ type of an act dtype (F32 or BF16; checked before).
+#define VG_CUDA_ACT(dtype, T, ...)                                                                 \
+    do {                                                                                           \
+        if ((dtype) == VG_F32) {                                                                   \
+            using T = float;                                                                       \
+            __VA_ARGS__                                                                            \
+        } else {                                                                                   \
+            using T = __nv_bfloat16;                                                               \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
+
+// The operations this backend has; ops.def rows without one are NULL in the table and answer VG_E_UNSUPPORTED.
+vg_status vg_cuda_cast(vg_backend *be, const vg_cast_args *args, vg_err *err);
+vg_status vg_cuda_linear(vg_backend *be, const vg_linear_args *args, vg_err *err);
+vg_status vg_cuda_layer_norm_modulate(vg_backend *be, const vg_layer_norm_modulate_args *args, vg_err *err);
+vg_status vg_cuda_gate_residual(vg_backend *be, const vg_gate_residual_args *args, vg_err *err);
+vg_status vg_cuda_activation(vg_backend *be, const vg_activation_args *args, vg_err *err);
+vg_status vg_cuda_linear_combination(vg_backend *be, const vg_linear_combination_args *args, vg_err *err);
+vg_status vg_cuda_guidance(vg_backend *be, const vg_guidance_args *args, vg_err *err);
+
+#endif

@@ -1,0 +1,99 @@
+// layer_norm_modulate.cu: LayerNorm, then (1 + scale) * v + shift, or v * w + b, or nothing.
+#include "kernels/cuda/cuda.cuh"
+
+#define CACHED 4 // packs of a row that a thread keeps in registers; further ones are read again
+
+/* normalise    Bytes  2*rows*dim*2 (BF16; x and y once each; the two vectors 8*dim from L2)   FLOPs 8*rows*dim -> 2 FLOP/B,
+ *              memory-bound: floor = bytes / bandwidth
+ * Launch   one block per row, 32..256 threads so that a thread has at most CACHED packs of 8 up to dim = 8192 (beyond, or
+ *          element-wise for dim % 8 != 0 or odd addresses, the rest of the row comes from L1/L2 again)
+ * Numerics FP32, mean first, then squared differences (two passes over registers), fixed order of sums (repeatable), one rounding;
+ *          against the CPU: sums in another order, so up to a few FP32 ulp before the rounding */
+template <int N, typename X, typename Y>
+static __global__ void normalise(const X *x, const float *factor, const float *offset, float one, float eps, Y *y, int64_t dim)
+{
+    const X *row = x + (int64_t)blockIdx.x * dim;
+    int64_t step = (int64_t)blockDim.x * N, first = (int64_t)threadIdx.x * N;
+    float kept[CACHED][N], v[N], sum = 0.0f, mean, scale;
+
+#pragma unroll
+    for (int p = 0; p < CACHED; p++)
+        if (first + p * step < dim) {
+            vg_load<N>(row + first + p * step, kept[p]);
+#pragma unroll
+            for (int i = 0; i < N; i++)
+                sum += kept[p][i];
+        }
+    for (int64_t c = first + CACHED * step; c < dim; c += step) {
+        vg_load<N>(row + c, v);
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            sum += v[i];
+    }
+    mean = vg_block_sum(sum) / (float)dim;
+    sum = 0.0f;
+#pragma unroll
+    for (int p = 0; p < CACHED; p++)
+        if (first + p * step < dim)
+#pragma unroll
+            for (int i = 0; i < N; i++)
+                sum += (kept[p][i] - mean) * (kept[p][i] - mean);
+    for (int64_t c = first + CACHED * step; c < dim; c += step) {
+        vg_load<N>(row + c, v);
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            sum += (v[i] - mean) * (v[i] - mean);
+    }
+    scale = 1.0f / sqrtf(vg_block_sum(sum) / (float)dim + eps);
+
+    auto finish = [&](float(&e)[N], int64_t c) {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            e[i] = (e[i] - mean) * scale;
+        if (factor) {
+            float f[N], o[N];
+            vg_load<N>(factor + c, f);
+            vg_load<N>(offset + c, o);
+#pragma unroll
+            for (int i = 0; i < N; i++)
+                e[i] = e[i] * (one + f[i]) + o[i];
+        }
+        vg_store<N>(y + (int64_t)blockIdx.x * dim + c, e);
+    };
+#pragma unroll
+    for (int p = 0; p < CACHED; p++)
+        if (first + p * step < dim)
+            finish(kept[p], first + p * step);
+    // In place (y = x) this is safe: each thread re-reads only what it writes itself, and both sums are complete.
+    for (int64_t c = first + CACHED * step; c < dim; c += step) {
+        vg_load<N>(row + c, v);
+        finish(v, c);
+    }
+}
+
+// ---- launcher -------------------------------------------------------------------------------------------------------
+
+vg_status vg_cuda_layer_norm_modulate(vg_backend *be, const vg_layer_norm_modulate_args *a, vg_err *err)
+{
+    int64_t rows = a->x->shape[0], dim = a->x->shape[1];
+    const vg_tensor *factor_of = a->scale ? a->scale : a->w, *offset_of = a->scale ? a->shift : a->b;
+    const float *factor = factor_of ? static_cast<const float *>(factor_of->data) : nullptr;
+    const float *offset = offset_of ? static_cast<const float *>(offset_of->data) : nullptr;
+    float one = a->scale ? 1.0f : 0.0f;
+    bool packs = vg_cuda_packs(dim, a->x->data, a->y->data) && vg_cuda_packs(dim, factor, offset);
+    int64_t pieces = packs ? dim / 8 : dim;
+    unsigned threads = 32;
+
+    while (threads < 256 && threads * CACHED / 2 < pieces)
+        threads *= 2;
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->y->dtype, Y, {
+        const X *x = static_cast<const X *>(a->x->data);
+        Y *y = static_cast<Y *>(a->y->data);
+        if (packs)
+            VG_CUDA_LAUNCH(be, err, (normalise<8, X, Y>), (unsigned)rows, threads, 0, x, factor, offset, one, a->eps, y, dim);
+        else
+            VG_CUDA_LAUNCH(be, err, (normalise<1, X, Y>), (unsigned)rows, threads, 0, x, factor, offset, one, a->eps, y, dim);
+    }););
+    return VG_OK;
+}
