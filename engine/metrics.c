@@ -1,124 +1,129 @@
-/* metrics.c: PSNR, SSIM and relative L2. Definitions:
- *   PSNR       10 log10(255^2 / MSE), MSE over all samples of the three channels of one frame
- *   SSIM       luma y = 0.299 R + 0.587 G + 0.114 B (BT.601), 11x11 Gaussian window of sigma 1.5, C1 = (0.01*255)^2,
- *              C2 = (0.03*255)^2, mean over the windows that lie wholly inside the picture; 1 picture under 11 pixels high or wide is
- *              measured with one window over all of it, unweighted
- *   relative   |a - b|_2 / |b|_2, sums in FP64
- * LPIPS has a row so that reports have a place for it; it needs network weights that the project does not have. */
+/* metrics.c: PSNR, SSIM and relative L2, in double precision.
+ *
+ * PSNR  10 log10(255^2 / MSE), MSE over all H*W*3 samples; +infinity for identical images.
+ * SSIM  Wang, Bovik, Sheikh, Simoncelli 2004, on luma Y = 0.299 R + 0.587 G + 0.114 B (BT.601, not rounded); 11x11 Gaussian
+ *       window of sigma 1.5 (sum 1), K1 0.01, K2 0.03, L 255, population covariance; mean over the windows that lie inside
+ *       the image. Equal to scikit-image's structural_similarity(gaussian_weights=True, sigma=1.5,
+ *       use_sample_covariance=False, data_range=255). NaN when a side is below 11, or memory for 22 rows is lacking. */
 #include "engine/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+static const vg_metric_info infos[VG_METRIC_COUNT] = {
+#define VG_METRIC_INFO(id, key, label, unit, higher, per_frame, available)                         \
+    {key, label, unit, higher, per_frame, available},
+    VG_METRICS(VG_METRIC_INFO)
+#undef VG_METRIC_INFO
+};
+
 const vg_metric_info *vg_metric_describe(vg_metric metric)
 {
-    static const vg_metric_info infos[VG_METRIC_COUNT] = {
-#define INFO(id, key, label, unit, higher, per_frame, available) {key, label, unit, higher, per_frame, available},
-        VG_METRICS(INFO)
-#undef INFO
-    };
-    return (unsigned)metric < VG_METRIC_COUNT ? &infos[metric] : NULL;
+    return &infos[metric];
 }
 
 double vg_metric_psnr(const uint8_t *a, const uint8_t *b, int height, int width)
 {
-    int64_t count = (int64_t)height * width * 3, sum = 0;
-    for (int64_t i = 0; i < count; i++) {
-        int d = (int)a[i] - (int)b[i];
-        sum += d * d;
+    size_t count = (size_t)height * (size_t)width * 3;
+    uint64_t sum = 0; /* exact: 255^2 * 2^40 samples fit */
+    for (size_t i = 0; i < count; i++) {
+        int d = a[i] - b[i];
+        sum += (uint64_t)(d * d);
     }
     if (sum == 0)
         return INFINITY;
-    return 10 * log10(255.0 * 255.0 / ((double)sum / (double)count));
+    return 10.0 * log10(255.0 * 255.0 * (double)count / (double)sum);
 }
 
 #define WINDOW 11
+#define SIGMA  1.5
 
-static void fill_window(double w[WINDOW])
+static void make_window(double window[WINDOW])
 {
     double sum = 0;
     for (int i = 0; i < WINDOW; i++) {
-        double d = i - WINDOW / 2;
-        w[i] = exp(-d * d / (2 * 1.5 * 1.5));
-        sum += w[i];
+        double x = i - WINDOW / 2;
+        window[i] = exp(-x * x / (2 * SIGMA * SIGMA));
+        sum += window[i];
     }
     for (int i = 0; i < WINDOW; i++)
-        w[i] /= sum;
+        window[i] /= sum;
 }
 
-static double luma(const uint8_t *p)
+static void luma_row(const uint8_t *rgb, int width, double *y)
 {
-    return 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2];
+    for (int x = 0; x < width; x++, rgb += 3)
+        y[x] = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2];
 }
 
-enum { MEAN_A, MEAN_B, AA, BB, AB, MOMENTS };
-
-static double ssim_of(const double m[MOMENTS])
+/* The five moments of a column of WINDOW rows: m[0] E[a], [1] E[b], [2] E[aa], [3] E[bb], [4] E[ab]. */
+static void add_moments(const double *a, const double *b, double weight, int width, double *const m[5])
 {
-    const double c1 = 0.01 * 255 * 0.01 * 255, c2 = 0.03 * 255 * 0.03 * 255;
-    double va = m[AA] - m[MEAN_A] * m[MEAN_A], vb = m[BB] - m[MEAN_B] * m[MEAN_B], cov = m[AB] - m[MEAN_A] * m[MEAN_B];
-    return (2 * m[MEAN_A] * m[MEAN_B] + c1) * (2 * cov + c2) / ((m[MEAN_A] * m[MEAN_A] + m[MEAN_B] * m[MEAN_B] + c1) * (va + vb + c2));
+    for (int x = 0; x < width; x++) {
+        double wa = weight * a[x], wb = weight * b[x];
+        m[0][x] += wa;
+        m[1][x] += wb;
+        m[2][x] += wa * a[x];
+        m[3][x] += wb * b[x];
+        m[4][x] += wa * b[x];
+    }
 }
 
-static void add_moments(double m[MOMENTS], const uint8_t *a, const uint8_t *b, double weight)
+static double ssim_of(const double v[5])
 {
-    double x = luma(a), y = luma(b);
-    m[MEAN_A] += weight * x;
-    m[MEAN_B] += weight * y;
-    m[AA] += weight * x * x;
-    m[BB] += weight * y * y;
-    m[AB] += weight * x * y;
-}
-
-static double ssim_whole(const uint8_t *a, const uint8_t *b, int height, int width)
-{
-    double m[MOMENTS] = {0};
-    int64_t count = (int64_t)height * width;
-    for (int64_t i = 0; i < count; i++)
-        add_moments(m, a + 3 * i, b + 3 * i, 1.0 / (double)count);
-    return ssim_of(m);
+    const double c1 = (0.01 * 255) * (0.01 * 255), c2 = (0.03 * 255) * (0.03 * 255);
+    double variance_a = v[2] - v[0] * v[0], variance_b = v[3] - v[1] * v[1], covariance = v[4] - v[0] * v[1];
+    return (2 * v[0] * v[1] + c1) * (2 * covariance + c2) / ((v[0] * v[0] + v[1] * v[1] + c1) * (variance_a + variance_b + c2));
 }
 
 double vg_metric_ssim(const uint8_t *a, const uint8_t *b, int height, int width)
 {
-    double w[WINDOW], sum = 0;
-    int out_width = width - WINDOW + 1, out_height = height - WINDOW + 1;
-    if (height < 1 || width < 1)
-        return 1;
-    if (out_width < 1 || out_height < 1)
-        return ssim_whole(a, b, height, width);
-    /* Separable window: moments of each row first, then down the columns. */
-    double (*rows)[MOMENTS] = calloc((size_t)height * (size_t)out_width, sizeof *rows);
-    if (!rows)
+    if (height < WINDOW || width < WINDOW)
         return NAN;
-    fill_window(w);
-    for (int y = 0; y < height; y++)
-        for (int x = 0; x < out_width; x++)
-            for (int k = 0; k < WINDOW; k++) {
-                size_t at = ((size_t)y * (size_t)width + (size_t)(x + k)) * 3;
-                add_moments(rows[(size_t)y * (size_t)out_width + (size_t)x], a + at, b + at, w[k]);
-            }
-    for (int y = 0; y < out_height; y++)
-        for (int x = 0; x < out_width; x++) {
-            double m[MOMENTS] = {0};
-            for (int k = 0; k < WINDOW; k++)
-                for (int j = 0; j < MOMENTS; j++)
-                    m[j] += w[k] * rows[(size_t)(y + k) * (size_t)out_width + (size_t)x][j];
-            sum += ssim_of(m);
+    /* Rings of WINDOW luma rows of each image, and five rows of vertical moments. */
+    double *memory = malloc((size_t)width * (2 * WINDOW + 5) * sizeof *memory);
+    if (!memory)
+        return NAN;
+    double *ring_a = memory, *ring_b = memory + (size_t)width * WINDOW, *m[5];
+    for (int k = 0; k < 5; k++)
+        m[k] = memory + (size_t)width * (2 * WINDOW + k);
+    double window[WINDOW], total = 0;
+    make_window(window);
+    for (int y = 0; y < height; y++) {
+        size_t at = (size_t)(y % WINDOW) * width;
+        luma_row(a + (size_t)y * width * 3, width, ring_a + at);
+        luma_row(b + (size_t)y * width * 3, width, ring_b + at);
+        if (y < WINDOW - 1)
+            continue;
+        for (int x = 0; x < 5 * width; x++)
+            m[0][x] = 0;
+        for (int i = 0; i < WINDOW; i++) {
+            at = (size_t)((y + 1 + i) % WINDOW) * width; /* the oldest row first */
+            add_moments(ring_a + at, ring_b + at, window[i], width, m);
         }
-    free(rows);
-    return sum / ((double)out_height * out_width);
+        double row = 0;
+        for (int x = 0; x + WINDOW <= width; x++) {
+            double v[5] = {0};
+            for (int k = 0; k < 5; k++)
+                for (int i = 0; i < WINDOW; i++)
+                    v[k] += window[i] * m[k][x + i];
+            row += ssim_of(v);
+        }
+        total += row;
+    }
+    free(memory);
+    return total / ((double)(height - WINDOW + 1) * (width - WINDOW + 1));
 }
 
 double vg_metric_rel_l2(const float *a, const float *b, size_t count)
 {
-    double difference = 0, reference = 0;
+    double difference = 0, norm = 0;
     for (size_t i = 0; i < count; i++) {
         double d = (double)a[i] - (double)b[i];
         difference += d * d;
-        reference += (double)b[i] * (double)b[i];
+        norm += (double)b[i] * (double)b[i];
     }
     if (difference == 0)
         return 0;
-    return sqrt(difference / reference);
+    return sqrt(difference / norm);
 }
