@@ -205,8 +205,9 @@ vg_status vg_compose_plan(int width, int height, int count, bool differences, in
     bool below = differences && count > 2;
     differences = pair || below;
     int items = count + (pair ? 1 : 0);
-    int item_height = cell_height + gap / 2 + picture_height + (caption_lines ? gap / 2 + caption_lines * cell_height : 0);
-    int block_height = below ? 2 * (item_height + gap) : item_height + gap;
+    int difference_height = cell_height + gap / 2 + picture_height; /* without a caption */
+    int item_height = difference_height + (caption_lines ? gap / 2 + caption_lines * cell_height : 0);
+    int block_height = item_height + gap + (below ? difference_height + gap : 0);
     int columns = items;
     if (items > 3 && !below) {
         double best = 0;
@@ -305,7 +306,7 @@ void vg_compose_background(const vg_compose_layout *l, const char *const *labels
         /* The name may be long: what follows it must stay readable, so the name gets what is left. */
         char suffix[96];
         if (p->difference)
-            snprintf(suffix, sizeof suffix, " \xE2\x88\x92 reference|  \xC3\x97%g", gain);
+            snprintf(suffix, sizeof suffix, " \xE2\x88\x92 ref|  \xC3\x97%g", gain);
         else
             snprintf(suffix, sizeof suffix, "%s", i == 0 ? "  reference" : "");
         if (l->scale > 1)
