@@ -277,6 +277,11 @@ static void draw_curve(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
         if (!vg_series_range(&one, 1, &lo, &hi))
             return;
         double pad = hi > lo ? (hi - lo) * 0.15 : 1;
+        if (g->glyphs == VG_GLYPHS_FULL && r.rows > 1) {
+            vg_series curve = {m->frames, m->frames_count, vg_variant_role(s->other)};
+            vg_curve(g, r, &curve, 0, j->frames, lo - pad, hi + pad);
+            return;
+        }
         for (int x = 0; x < r.cols; x++) {
             double v = frame_metric(m, vg_scrubber_frame(x, r.cols, j->frames));
             vg_sparkline(g, r.row + r.rows - 1, r.col + x, 1, &v, 1, lo - pad, hi, vg_variant_role(s->other));

@@ -49,6 +49,7 @@ typedef enum vg_role {
     VG_R_VARIANT2,
     VG_R_VARIANT3,
     VG_R_SELECT, /* row or field that has the focus */
+    VG_R_FIELD,  /* the ground of a text that can be edited */
     VG_R_EDIT,   /* text being typed */
     VG_R_KEY,    /* key names in the footer and the help */
     VG_R_TAB,    /* the open tab */

@@ -89,10 +89,15 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
     vg_layout l;
     layout(ui, state, area, &l);
     int rows = area.rows, top = vg_list_top(s->top, s->top, rows * l.count, count);
+    /* Two columns that hold everything break between tables. */
+    int split = rows;
+    for (int i = count - rows > 0 ? count - rows : 0; l.count == 2 && i <= rows && count <= 2 * rows; i++)
+        if (lines[i].heading)
+            split = i;
     for (int c = 0; c < l.count; c++)
         for (int i = 0; i < rows; i++) {
-            int at = top + c * rows + i;
-            if (at < count)
+            int at = top + c * split + i;
+            if (at < count && (c > 0 || l.count == 1 || i < split))
                 draw_line(g, area.row + i, l.r[c], &lines[at]);
         }
     vg_list_bar(g, area.row, area.col + area.cols - 1, rows, top / l.count, (count + l.count - 1) / l.count);

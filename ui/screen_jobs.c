@@ -1,6 +1,6 @@
 /* screen_jobs.c: all jobs, newest first. */
+#include "ui/screen_compare.h"
 #include "ui/text.h"
-#include "ui/ui.h"
 #include "ui/widgets/widgets.h"
 
 #include <math.h>
@@ -121,11 +121,14 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
         out->r[R_FILTER] = (vg_rect){row, area.col, 1, area.cols};
         row++;
     }
-    int detail = area.rows >= 30 ? 8 : area.rows >= 18 ? 4 : 0;
-    out->r[R_HEAD] = (vg_rect){row, area.col, 1, area.cols};
-    out->r[R_LIST] = (vg_rect){row + 1, area.col, area.row + area.rows - row - 1 - detail, area.cols};
+    bool side = area.cols >= 150; /* the chosen job beside the list, else under it */
+    int detail = side ? 0 : area.rows >= 30 ? 8 : area.rows >= 18 ? 4 : 0, cols = side ? area.cols * 11 / 20 : area.cols;
+    out->r[R_HEAD] = (vg_rect){row, area.col, 1, cols};
+    out->r[R_LIST] = (vg_rect){row + 1, area.col, area.row + area.rows - row - 1 - detail, cols};
     if (detail)
         out->r[R_DETAIL] = (vg_rect){area.row + area.rows - detail + 1, area.col, detail - 1, area.cols};
+    else if (side)
+        out->r[R_DETAIL] = (vg_rect){area.row, area.col + cols + 5, area.rows, area.cols - cols - 5};
 }
 
 /* ---- drawing ---- */
@@ -148,13 +151,13 @@ enum { C_STATE = 0, C_AGE = 15, C_MODEL = 23 };
 
 static int model_cols(vg_rect r)
 {
-    return r.cols >= 120 ? 26 : 14;
+    return r.cols >= 100 ? 22 : 14;
 }
 
 static void draw_row(const vg_ui *ui, const vg_ui_job *j, bool here, vg_grid *g, vg_rect r)
 {
     char age[32];
-    int models = model_cols(r), bar = r.cols >= 120 ? 24 : 12;
+    int models = model_cols(r), bar = 12;
     vg_format_age(age, sizeof age, ui->unix_now - j->created);
     int progress_col = C_MODEL + models + 1, prompt_col = progress_col + bar + 2;
     vg_put(g, r.row, r.col + C_STATE, vg_job_state_sign(g, j->state), vg_role_style(g, vg_job_state_role(j->state)));
@@ -196,6 +199,54 @@ static void draw_detail(const vg_ui_job *j, vg_grid *g, vg_rect r)
     }
 }
 
+/* The chosen job at length: what it is, how far each variant came, its last picture, where it lies. */
+static void draw_side(const vg_ui *ui, const vg_ui_job *listed, vg_grid *g, vg_rect r)
+{
+    char text[64];
+    const vg_ui_job *j = ui->host->job(ui->host->self, listed->id);
+    if (!j)
+        return;
+    vg_vline(g, r.row, r.col - 3, r.rows, VG_R_FAINT);
+    int row = r.row, bottom = r.row + r.rows;
+    vg_text(g, row++, r.col, r.cols, VG_R_TITLE, j->id);
+    int x = vg_text(g, row, r.col, r.cols, VG_R_DIM, j->summary) + 2;
+    vg_text(g, row++, r.col + x, r.cols - x, VG_R_DIM, j->device ? j->device : "");
+    row += vg_text_block(g, (vg_rect){row + 1, r.col, 4, r.cols}, VG_R_TEXT, j->prompt) + 2;
+    if (j->message && j->message[0])
+        row += vg_text_block(g, (vg_rect){row, r.col, 3, r.cols}, vg_job_state_role(j->state), j->message) + 1;
+    for (int i = 0; i < j->variants_count && row + 3 < bottom; i++) {
+        const vg_ui_variant *v = &j->variants[i];
+        vg_put(g, row, r.col, vg_job_state_sign(g, v->state), vg_role_style(g, vg_job_state_role(v->state)));
+        vg_text(g, row, r.col + 2, 20, vg_variant_role(i), v->label);
+        vg_format_rate(text, sizeof text, v->denoise_s_per_it);
+        vg_text_right(g, row, r.col + 22, 12, VG_R_TEXT, text);
+        vg_format_seconds(text, sizeof text, v->wall_s > 0 ? v->wall_s : NAN);
+        vg_text_right(g, row, r.col + 35, 10, VG_R_TEXT, text);
+        if (v->state != VG_UI_JOB_DONE && v->steps > 0)
+            vg_textf(g, row, r.col + 47, r.cols - 47, VG_R_DIM, "step %d/%d", v->step, v->steps);
+        else if (v->metrics && v->metrics_count > 0 && v->metrics[0].available) {
+            vg_format_metric(text, sizeof text, v->metrics[0].mean);
+            vg_textf(g, row, r.col + 47, r.cols - 47, VG_R_DIM, "%s %s %s", v->metrics[0].label, text, v->metrics[0].unit);
+        }
+        row++;
+    }
+    const vg_ui_variant *with = NULL;
+    int index = 0;
+    for (int i = 0; i < j->variants_count; i++)
+        if (j->variants[i].preview)
+            with = &j->variants[i], index = i;
+    row++;
+    if (with && bottom - row > 8) {
+        vg_rect fit = vg_pictures_fit(ui->pictures, (vg_rect){row, r.col, bottom - row - 2, r.cols}, with->preview_w, with->preview_h);
+        fit.row = row;
+        fit.col = r.col;
+        vg_picture_draw(ui->pictures, g, fit, vg_compare_owner(j, 64 + index), with->preview_serial, with->preview, with->preview_w, with->preview_h);
+        row += fit.rows + 1;
+    }
+    if (row < bottom)
+        vg_text(g, row, r.col, r.cols, VG_R_DIM, j->comparison && j->comparison[0] ? j->comparison : j->dir);
+}
+
 static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
 {
     const jobs_state *s = state;
@@ -222,7 +273,7 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
     vg_text(g, h.row, h.col + C_MODEL, 10, VG_R_DIM, "model");
     int progress_col = C_MODEL + model_cols(r) + 1;
     vg_text(g, h.row, h.col + progress_col, 10, VG_R_DIM, "progress");
-    vg_text(g, h.row, h.col + progress_col + (r.cols >= 120 ? 26 : 14), 10, VG_R_DIM, "prompt");
+    vg_text(g, h.row, h.col + progress_col + 14, 10, VG_R_DIM, "prompt");
     int top = vg_list_top(rank - r.rows / 2, rank, r.rows, shown), n = 0;
     for (int i = 0; i < count; i++) {
         if (!matches(s, &jobs[i]))
@@ -232,7 +283,9 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
         n++;
     }
     vg_list_bar(g, r.row, r.col + r.cols - 1, r.rows, top, shown);
-    if (l.r[R_DETAIL].rows && chosen)
+    if (chosen && l.r[R_DETAIL].col > area.col)
+        draw_side(ui, chosen, g, l.r[R_DETAIL]);
+    else if (l.r[R_DETAIL].rows && chosen)
         draw_detail(chosen, g, l.r[R_DETAIL]);
 }
 

@@ -1,6 +1,6 @@
 /* screen_run.c: a job at work: each variant's stage, steps, speed and time, memory, and the picture as it forms. */
+#include "ui/screen_compare.h"
 #include "ui/text.h"
-#include "ui/ui.h"
 #include "ui/widgets/widgets.h"
 
 #include <math.h>
@@ -63,7 +63,7 @@ static const vg_binding bindings[] = {
     {{VG_KEY(ENTER)}, DO_COMPARE, "compare", "look at the clips that are ready", has_frames},
     {{VG_CH('c')}, DO_CANCEL, "cancel", "stop the job; its finished steps are kept", job_busy},
     {{VG_CH('r')}, DO_RESUME, "resume", "go on from the last finished step", job_stopped},
-    {{VG_KEY(TAB), VG_KEY(DOWN)}, DO_NEXT, "preview of", "preview of the next variant", several},
+    {{VG_KEY(TAB), VG_KEY(DOWN)}, DO_NEXT, "preview", "preview of the next variant", several},
     {{VG_KEY(BACKTAB), VG_KEY(UP)}, DO_PREVIOUS, NULL, "preview of the variant before", several},
     {{VG_CH('n')}, DO_NEW, "new", "a new job from these settings", has_job},
 };
@@ -95,10 +95,18 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
     out->r[R_MEMORY] = (vg_rect){after, area.col, memory, left - 2};
     after += memory + 1;
     int rest = area.row + area.rows - after;
-    if (rest >= 6)
-        out->r[R_PLOT] = (vg_rect){after, area.col, rest > 14 ? 14 : rest, left - 2};
-    if (left < area.cols)
-        out->r[R_PREVIEW] = (vg_rect){body, area.col + left, rows, area.cols - left};
+    int plot = rest > 14 ? 14 : rest;
+    if (left < area.cols) {
+        vg_rect room = {body, area.col + left, rows, area.cols - left};
+        out->r[R_PREVIEW] = room;
+        /* Left and right end on the same line. */
+        room.rows--;
+        vg_rect fit = vg_pictures_fit(ui->pictures, room, j && j->width > 0 ? j->width : 16, j && j->height > 0 ? j->height : 9);
+        if (body + fit.rows - after >= 6 && body + fit.rows - after <= rest)
+            plot = body + fit.rows - after;
+    }
+    if (plot >= 6)
+        out->r[R_PLOT] = (vg_rect){after, area.col, plot, left - 2};
 }
 
 /* ---- drawing ---- */
@@ -135,6 +143,16 @@ static void stage_text(const vg_ui_variant *v, char *out, size_t size)
         snprintf(out, size, "%s %d/%d", v->stage, v->part, v->parts);
     else
         snprintf(out, size, "%s", v->stage[0] ? v->stage : "starting");
+}
+
+/* The variants share one scale from zero, so that their columns can be compared. */
+static double longest_step(const vg_ui_job *j)
+{
+    double most = 0;
+    for (int i = 0; i < j->variants_count; i++)
+        for (int k = 0; k < j->variants[i].step && j->variants[i].step_s; k++)
+            most = fmax(most, j->variants[i].step_s[k]);
+    return most;
 }
 
 static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g, vg_rect r)
@@ -175,11 +193,11 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
     }
     int room = r.col + r.cols - x;
     if (r.rows >= 4) {
-        vg_sparkline(g, r.row + 3, r.col + 2, r.cols - 2, v->step_s, v->step, 0, 0, role);
+        vg_sparkline(g, r.row + 3, r.col + 2, r.cols - 2, v->step_s, v->step, 0, longest_step(j), role);
         if (room > 12 && v->precision)
             vg_text_right(g, r.row + 2, x, room, VG_R_DIM, v->precision);
     } else if (room > 6) {
-        vg_sparkline(g, r.row + 2, r.col + r.cols - room, room, v->step_s, v->step, 0, 0, role);
+        vg_sparkline(g, r.row + 2, r.col + r.cols - room, room, v->step_s, v->step, 0, longest_step(j), role);
     }
 }
 
@@ -192,12 +210,12 @@ static void draw_memory(const vg_ui_job *j, vg_grid *g, vg_rect r)
     const char *label = j->memory_label && j->memory_label[0] ? j->memory_label : "Memory";
     vg_text(g, r.row, r.col + 2, 8, VG_R_DIM, label);
     vg_gauge(g, r.row, r.col + 8, r.cols - 8, (double)j->memory_now, (double)j->memory_peak, (double)j->memory_total, VG_R_ACCENT);
-    int x = r.col + 8;
-    x += vg_text(g, r.row + 1, x, 12, VG_R_TEXT, now) + 2;
-    x += vg_text(g, r.row + 1, x, 5, VG_R_DIM, "peak ");
-    x += vg_text(g, r.row + 1, x, 12, VG_R_WARN, peak) + 2;
-    x += vg_text(g, r.row + 1, x, 3, VG_R_DIM, "of ");
-    x += vg_text(g, r.row + 1, x, 12, VG_R_DIM, total);
+    int x = r.col + 8, end = r.col + r.cols;
+    x += vg_text(g, r.row + 1, x, end - x, VG_R_TEXT, now) + 1;
+    x += vg_text(g, r.row + 1, x, end - x, VG_R_DIM, "peak ");
+    x += vg_text(g, r.row + 1, x, end - x, VG_R_WARN, peak) + 1;
+    x += vg_text(g, r.row + 1, x, end - x, VG_R_DIM, "of ");
+    vg_text(g, r.row + 1, x, end - x, VG_R_DIM, total);
 }
 
 static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j, vg_grid *g, vg_rect r)
@@ -211,7 +229,7 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     vg_rect fit = vg_pictures_fit(ui->pictures, room, w, h);
     fit.row = room.row; /* stays at the top while the shape is the same */
     if (v && v->preview) {
-        uint64_t owner = (uint64_t)(index + 1) << 56 | 0x70726576u;
+        uint64_t owner = vg_compare_owner(j, 64 + index);
         vg_picture_draw(ui->pictures, g, fit, owner, v->preview_serial, v->preview, v->preview_w, v->preview_h);
     } else {
         vg_style dots = vg_role_style(g, VG_R_FAINT);

@@ -441,14 +441,12 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *key_)
         const vg_ui_field *f = field_at(ui, item.field);
         focus_field(ui, s, item.field);
         if (f->kind == VG_UI_CHOICES) { /* the box under the pointer */
-            int col = item.value.col;
             for (int k = 0; f->choices && f->choices[k]; k++) {
-                int width = vg_text_width(f->choices[k]) + 2;
-                if (key_->col >= col && key_->col < col + width) {
+                int row, col = item.value.col + vg_form_choice_at(f, k, item.value.cols, &row);
+                if (key_->row == item.value.row - scroll + row && key_->col >= col && key_->col < col + vg_text_width(f->choices[k]) + 2) {
                     s->option = k;
                     toggle_choice(ui, s, f, k);
                 }
-                col += width + 2;
             }
         } else if (again) {
             edit(ui, s);

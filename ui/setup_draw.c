@@ -9,29 +9,47 @@
 
 enum { WIDE = 150 }; /* from here on the forecast stands beside the form */
 
+static int columns_of(vg_rect area)
+{
+    return area.cols >= 74 ? 2 : 1;
+}
+
+static int text_rows_of(vg_rect area)
+{
+    return area.rows >= 40 ? 4 : area.rows >= 22 ? 3 : 2;
+}
+
 void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out)
 {
-    (void)state;
-    (void)ui;
+    const vg_setup *s = state;
     memset(out, 0, sizeof *out);
     out->count = VG_SETUP_RECTS;
+    int last = area.row + area.rows - 1;
+    vg_rect form = {area.row, area.col, area.rows - 3, area.cols};
     if (area.cols >= WIDE) {
         int side = area.cols * 2 / 5 > 72 ? 72 : area.cols * 2 / 5;
-        out->r[VG_SETUP_FORM] = (vg_rect){area.row, area.col, area.rows - 2, area.cols - side - 4};
-        out->r[VG_SETUP_PLAN] = (vg_rect){area.row, area.col + area.cols - side, area.rows - 2, side};
+        form = (vg_rect){area.row, area.col, area.rows - 2, area.cols - side - 6};
+        out->r[VG_SETUP_PLAN] = (vg_rect){area.row, area.col + area.cols - side, area.rows, side};
     } else {
         int plan = area.rows >= 30 ? 8 : 2;
-        out->r[VG_SETUP_FORM] = (vg_rect){area.row, area.col, area.rows - plan - 1 - (area.rows >= 26), area.cols};
+        form.rows = area.rows - plan - 1 - (area.rows >= 26);
         out->r[VG_SETUP_PLAN] = (vg_rect){area.row + area.rows - plan - 1, area.col, plan, area.cols};
     }
-    out->r[VG_SETUP_START] = (vg_rect){area.row + area.rows - 1, area.col, 1, area.cols};
+    /* With room to spare the button stands right under the form, where the eye is. */
+    int count = 0;
+    vg_form placed;
+    const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
+    vg_form_place(fields, count, s->advanced, form, columns_of(form), text_rows_of(form), &placed);
+    int row = area.cols >= WIDE && placed.rows + 2 < form.rows ? form.row + placed.rows + 1 : last;
+    out->r[VG_SETUP_FORM] = form;
+    out->r[VG_SETUP_START] = (vg_rect){row, area.col, 1, form.cols};
 }
 
 void vg_setup_form(const vg_ui *ui, const vg_setup *s, vg_rect area, vg_form *form, int *scroll)
 {
     int count = 0;
     const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
-    vg_form_place(fields, count, s->advanced, area, area.cols >= 74 ? 2 : 1, area.rows >= 30 ? 5 : area.rows >= 22 ? 3 : 2, form);
+    vg_form_place(fields, count, s->advanced, area, columns_of(area), text_rows_of(area), form);
     const vg_form_item *item = vg_form_item_of(form, s->focus);
     *scroll = 0;
     if (form->rows > area.rows && item) {
@@ -67,22 +85,21 @@ bool vg_setup_has(const char *value, const char *choice)
     return false;
 }
 
-static void draw_choices(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg_rect r, const char *value, bool focus)
+static void draw_choices(const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg_rect r, const char *value, bool focus)
 {
-    (void)ui;
-    int col = r.col, series = 0;
+    int series = 0, row;
     for (int i = 0; f->choices && f->choices[i]; i++) {
         bool on = vg_setup_has(value, f->choices[i]);
         vg_role role = on ? vg_variant_role(series++) : VG_R_DIM;
-        int width = vg_text_width(f->choices[i]) + 2;
-        if (col + width > r.col + r.cols)
+        int col = r.col + vg_form_choice_at(f, i, r.cols, &row), width = vg_text_width(f->choices[i]) + 2;
+        if (row >= r.rows || col + width > r.col + r.cols)
             break;
-        vg_put(g, r.row, col, on ? vg_glyph(g, 'x', 0x25a0, 0x25a0) : vg_glyph(g, '-', 0x25a1, 0x25a1), vg_role_style(g, role));
-        vg_text(g, r.row, col + 2, width - 2, on ? VG_R_TEXT : VG_R_DIM, f->choices[i]);
-        if (focus && i == s->option)
-            for (int k = 2; k < width; k++)
-                g->cells[r.row * g->cols + col + k].attrs |= VG_UNDERLINE;
-        col += width + 2;
+        row += r.row;
+        vg_put(g, row, col, on ? vg_glyph(g, 'x', 0x25a0, 0x25a0) : vg_glyph(g, '-', '-', 0x25a1), vg_role_style(g, role));
+        vg_text(g, row, col + 2, width - 2, on ? VG_R_TEXT : VG_R_DIM, f->choices[i]);
+        for (int k = 2; focus && i == s->option && k < width; k++)
+            if (row < g->rows && col + k < g->cols)
+                g->cells[row * g->cols + col + k].attrs |= VG_UNDERLINE;
     }
 }
 
@@ -91,10 +108,11 @@ static void draw_value(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_
     const char *value = ui->host->value(ui->host->self, f->key), *fallback = ui->host->default_text(ui->host->self, f->key);
     bool unset = !value || !value[0];
     if (f->kind == VG_UI_CHOICES) {
-        draw_choices(ui, s, g, f, r, unset ? (fallback ? fallback : "") : value, focus);
+        draw_choices(s, g, f, r, unset ? (fallback ? fallback : "") : value, focus);
         return;
     }
     if (f->kind == VG_UI_TEXT) {
+        vg_fill(g, (vg_rect){r.row, r.col - 1, r.rows, r.cols + 1}, VG_R_FIELD);
         if (unset)
             vg_text(g, r.row, r.col, r.cols, VG_R_DIM, fallback && fallback[0] ? fallback : "(none)");
         else
@@ -175,7 +193,7 @@ static void draw_plan_line(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
     /* Two rows: the peak on a gauge, and each stage's figure. */
     uint64_t peak = 0;
     const char *stage = "";
-    int col = r.col;
+    int col = r.col + 8;
     for (int i = 0; i < plan->count; i++)
         if (plan->rows[i].peak || plan->rows[i].bytes > peak)
             peak = plan->rows[i].bytes, stage = plan->rows[i].stage;
@@ -188,14 +206,15 @@ static void draw_plan_line(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
     vg_gauge(g, r.row, r.col + 8, wide, (double)peak, 0, (double)plan->available, over ? VG_R_BAD : VG_R_ACCENT);
     vg_textf(g, r.row, r.col + 9 + wide, r.cols - wide - 9, over ? VG_R_BAD : VG_R_TEXT, "%s of %s free, peak in %s%s", size, plan->available ? room : "N/A", stage,
              over ? ": will not fit" : "");
-    col = r.col + 8;
-    for (int i = 0; i < plan->count; i++) {
+    for (int i = 0; i < plan->count; i++) { /* the first word of each stage: all of them fit */
+        char name[24];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(plan->rows[i].stage, " "), plan->rows[i].stage);
         vg_format_bytes(size, sizeof size, plan->rows[i].bytes);
-        int width = vg_text_width(plan->rows[i].stage) + (int)strlen(size) + 1;
+        int width = vg_text_width(name) + (int)strlen(size) + 1;
         if (col + width > r.col + r.cols)
             break;
-        col += vg_text(g, r.row + 1, col, width, VG_R_DIM, plan->rows[i].stage) + 1;
-        col += vg_text(g, r.row + 1, col, width, plan->rows[i].peak ? VG_R_TEXT : VG_R_DIM, size) + 3;
+        col += vg_text(g, r.row + 1, col, width, VG_R_DIM, name) + 1;
+        col += vg_text(g, r.row + 1, col, width, plan->rows[i].peak ? VG_R_TEXT : VG_R_DIM, size) + 2;
     }
 }
 
@@ -228,22 +247,57 @@ static void draw_plan_table(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
     vg_text_right(g, row, r.col + names + bar + 1, 10, VG_R_DIM, plan->available ? size : "N/A");
 }
 
+/* What was made before, and what may be loaded: the quiet part of a wide screen. */
+static int draw_recent(const vg_ui *ui, vg_grid *g, vg_rect r)
+{
+    int count = 0, row = r.row;
+    const vg_ui_job *jobs = ui->host->jobs(ui->host->self, &count);
+    if (count == 0 || r.rows < 3)
+        return 0;
+    vg_text(g, row++, r.col, r.cols, VG_R_TITLE, "Recent jobs");
+    for (int i = 0; i < count && i < 6 && row < r.row + r.rows; i++, row++) {
+        char age[32];
+        vg_format_age(age, sizeof age, ui->unix_now - jobs[i].created);
+        vg_put(g, row, r.col, vg_job_state_sign(g, jobs[i].state), vg_role_style(g, vg_job_state_role(jobs[i].state)));
+        vg_text(g, row, r.col + 2, 12, VG_R_DIM, vg_job_state_name(jobs[i].state));
+        vg_text_right(g, row, r.col + 14, 6, VG_R_DIM, age);
+        vg_text(g, row, r.col + 22, r.cols - 22, VG_R_TEXT, jobs[i].prompt);
+    }
+    return row - r.row + 1;
+}
+
+static void draw_presets(const vg_ui *ui, vg_grid *g, vg_rect r)
+{
+    const char *const *names = ui->host->presets(ui->host->self);
+    if (!names || !names[0] || r.rows < 3)
+        return;
+    int x = vg_text(g, r.row, r.col, r.cols, VG_R_TITLE, "Presets");
+    vg_text(g, r.row, r.col + x + 2, r.cols - x - 2, VG_R_DIM, "^O loads one");
+    for (int i = 0; names[i] && i + 1 < r.rows && i < 10; i++)
+        vg_text(g, r.row + 1 + i, r.col, r.cols, VG_R_TEXT, names[i]);
+}
+
 static void draw_side(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r, const vg_ui_plan *plan)
 {
     vg_rect table = {r.row, r.col, plan->count + 2, r.cols};
     draw_plan_table(g, table, plan);
-    int row = r.row + table.rows + 1;
-    row += vg_text_block(g, (vg_rect){row, r.col, 3, r.cols}, VG_R_DIM, plan->note ? plan->note : "") + 1;
-    int count = 0;
+    /* Each block has its fixed place, so that moving through the form moves nothing here. */
+    int row = r.row + table.rows + 1, bottom = r.row + r.rows, count = 0;
     const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
-    if (s->focus >= 0 && s->focus < count && row + 4 < r.row + r.rows) {
+    if (s->focus >= 0 && s->focus < count && row + 4 < bottom) {
         const vg_ui_field *f = &fields[s->focus];
-        vg_text(g, row++, r.col, r.cols, VG_R_TITLE, f->label);
-        row += vg_text_block(g, (vg_rect){row, r.col, 4, r.cols}, VG_R_TEXT, f->help ? f->help : "");
+        vg_text(g, row, r.col, r.cols, VG_R_TITLE, f->label);
+        int used = vg_text_block(g, (vg_rect){row + 1, r.col, 3, r.cols}, VG_R_TEXT, f->help ? f->help : "");
         const char *fallback = ui->host->default_text(ui->host->self, f->key);
         if (fallback && fallback[0])
-            vg_textf(g, row++, r.col, r.cols, VG_R_DIM, "unset: %s", fallback);
+            vg_textf(g, row + 1 + used, r.col, r.cols, VG_R_DIM, "unset: %s", fallback);
+    } else if (row + 4 < bottom) {
+        vg_text(g, row, r.col, r.cols, VG_R_TITLE, "Ready");
+        vg_text_block(g, (vg_rect){row + 1, r.col, 3, r.cols}, VG_R_TEXT, "Enter or F5 starts this job in a process of its own; it goes on when this screen is closed.");
     }
+    row += 6;
+    row += draw_recent(ui, g, (vg_rect){row, r.col, bottom - row, r.cols});
+    draw_presets(ui, g, (vg_rect){row, r.col, bottom - row, r.cols});
 }
 
 static void draw_start(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r, const vg_ui_plan *plan)

@@ -27,10 +27,11 @@ static const row rows[VG_R_COUNT] = {
     [VG_R_VARIANT2] = FG(0xc39bf5, 0x7a3fc9, 141, 92, 5, 0, 0),
     [VG_R_VARIANT3] = FG(0x6fd0a5, 0x0f7a4d, 79, 29, 2, 0, 0),
     [VG_R_SELECT] = {0, 0, -1, -1, 15, VG_BOLD, VG_REVERSE, 0x26313c, 0xdbe7f2, 236, 254, 4},
+    [VG_R_FIELD] = {0, 0, -1, -1, -1, 0, 0, 0x171e26, 0xeff2f5, 234, 255, -1},
     [VG_R_EDIT] = {0, 0, -1, -1, 15, 0, VG_UNDERLINE, 0x1d3a44, 0xd4eef0, 23, 195, 4},
     [VG_R_KEY] = FG(0, 0, -1, -1, -1, VG_BOLD, VG_BOLD),
-    [VG_R_TAB] = {0x0b1416, 0xffffff, 16, 231, 0, VG_BOLD, VG_REVERSE | VG_BOLD, 0x5cc8c2, 0x00706a, 80, 30, 6},
-    [VG_R_BUTTON] = {0x0b1416, 0xffffff, 16, 231, 0, VG_BOLD, VG_REVERSE | VG_BOLD, 0x5cc8c2, 0x00706a, 80, 30, 6},
+    [VG_R_TAB] = {0x0b1416, 0xffffff, 16, 231, 0, 0, VG_REVERSE | VG_BOLD, 0x5cc8c2, 0x00706a, 80, 30, 6},
+    [VG_R_BUTTON] = {0x0b1416, 0xffffff, 16, 231, 0, 0, VG_REVERSE | VG_BOLD, 0x5cc8c2, 0x00706a, 80, 30, 6},
 };
 
 static uint32_t indexed(short i)

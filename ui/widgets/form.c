@@ -10,7 +10,7 @@ enum { GROUPS_MAX = 16, LABEL_COLS = 16, GAP = 4 };
 
 typedef struct group {
     const char *name;
-    int fields, rows;
+    int rows;
 } group;
 
 static bool shown(const vg_ui_field *f, bool advanced)
@@ -18,15 +18,39 @@ static bool shown(const vg_ui_field *f, bool advanced)
     return advanced || !f->advanced;
 }
 
-static int label_cols(const vg_ui_field *fields, int count, bool advanced)
+static int label_width(int most, const vg_ui_field *f)
 {
-    int most = 0;
-    for (int i = 0; i < count; i++)
-        if (shown(&fields[i], advanced)) {
-            int width = vg_text_width(fields[i].label) + 2;
-            most = width > most ? width : most;
+    int width = vg_text_width(f->label) + 2;
+    width = width > most ? width : most;
+    return width > LABEL_COLS + 2 ? LABEL_COLS + 2 : width;
+}
+
+int vg_form_choice_at(const vg_ui_field *f, int choice, int cols, int *row)
+{
+    int col = 0;
+    *row = 0;
+    for (int i = 0; f->choices && f->choices[i]; i++) {
+        int width = vg_text_width(f->choices[i]) + 2;
+        if (col > 0 && col + width > cols) {
+            col = 0;
+            (*row)++;
         }
-    return most > LABEL_COLS + 2 ? LABEL_COLS + 2 : most;
+        if (i == choice)
+            return col;
+        col += width + 1;
+    }
+    return 0;
+}
+
+/* Rows of a field's value: the boxes of several choices wrap. */
+static int value_rows(const vg_ui_field *f, int cols)
+{
+    int row = 0, last = -1;
+    while (f->kind == VG_UI_CHOICES && f->choices && f->choices[last + 1])
+        last++;
+    if (last >= 0)
+        vg_form_choice_at(f, last, cols, &row);
+    return row + 1;
 }
 
 /* Heights of the columns if a new one begins when `limit` rows are passed; returns the columns used. */
@@ -49,7 +73,10 @@ static int split(const group *groups, int count, int limit, int *column_of)
 void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect area, int columns, int text_rows, vg_form *out)
 {
     memset(out, 0, sizeof *out);
-    int labels = label_cols(fields, count, advanced), row = area.row, texts = 0;
+    int labels = 0, row = area.row, texts = 0;
+    for (int i = 0; i < count; i++)
+        if (fields[i].kind == VG_UI_TEXT && shown(&fields[i], advanced))
+            labels = label_width(labels, &fields[i]);
     for (int i = 0; i < count && out->count < VG_FORM_MAX; i++) {
         if (fields[i].kind != VG_UI_TEXT || !shown(&fields[i], advanced))
             continue;
@@ -71,9 +98,8 @@ void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect 
             if (n == GROUPS_MAX)
                 k = n - 1;
             else
-                groups[n++] = (group){fields[i].group, 0, 1};
+                groups[n++] = (group){fields[i].group, 1};
         }
-        groups[k].fields++;
         groups[k].rows++;
     }
     int column_of[GROUPS_MAX] = {0}, limit = 1;
@@ -85,6 +111,12 @@ void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect 
         at[c] = row;
     for (int k = 0; k < n; k++) {
         int c = column_of[k] < 8 ? column_of[k] : 7, col = area.col + c * (width + GAP);
+        labels = 0;
+        for (int i = 0; i < count; i++) /* one width in a column, so that values line up */
+            for (int other = 0; other < n; other++)
+                if (column_of[other] == column_of[k] && fields[i].kind != VG_UI_TEXT && shown(&fields[i], advanced) &&
+                    strcmp(fields[i].group, groups[other].name) == 0)
+                    labels = label_width(labels, &fields[i]);
         if (at[c] > row)
             at[c]++;
         if (out->count < VG_FORM_MAX)
@@ -92,8 +124,9 @@ void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect 
         for (int i = 0; i < count && out->count < VG_FORM_MAX; i++) {
             if (fields[i].kind == VG_UI_TEXT || !shown(&fields[i], advanced) || strcmp(fields[i].group, groups[k].name) != 0)
                 continue;
-            out->items[out->count++] = (vg_form_item){i, NULL, {at[c], col, 1, labels}, {at[c], col + labels, 1, width - labels}};
-            at[c]++;
+            int rows = value_rows(&fields[i], width - labels);
+            out->items[out->count++] = (vg_form_item){i, NULL, {at[c], col, 1, labels}, {at[c], col + labels, rows, width - labels}};
+            at[c] += rows;
         }
         deepest = at[c] > deepest ? at[c] : deepest;
     }

@@ -26,6 +26,8 @@ void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect 
 int vg_form_next(const vg_form *form, int from, int step);
 /* The field beside `from` in the next column (step +1, -1), -1 none. */
 int vg_form_beside(const vg_form *form, int from, int step);
+/* Column of a CHOICES field's box inside its value, its row in *row: boxes wrap at cols. */
+int vg_form_choice_at(const vg_ui_field *f, int choice, int cols, int *row);
 const vg_form_item *vg_form_item_of(const vg_form *form, int field);
 
 #endif

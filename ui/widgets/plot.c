@@ -20,7 +20,7 @@ static double height_of(double v, double lo, double hi)
     return v >= hi ? 1 : v <= lo ? 0 : (v - lo) / (hi - lo);
 }
 
-static void draw_series(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo, double hi)
+void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo, double hi)
 {
     uint8_t dots[300 * 60];
     if (r.cols > 300 || r.rows > 60 || points < 1)
@@ -97,5 +97,5 @@ void vg_plot(vg_grid *g, vg_rect r, const vg_plot_spec *spec)
             vg_put(g, r.row + row, field.col + (x < field.cols ? x : field.cols - 1), vg_glyph(g, ':', 0x2502, 0x250a), vg_role_style(g, VG_R_DIM));
     }
     for (int s = 0; s < spec->series_count; s++)
-        draw_series(g, field, &spec->series[s], s, spec->points, lo, hi);
+        vg_curve(g, field, &spec->series[s], s, spec->points, lo, hi);
 }

@@ -31,6 +31,8 @@ typedef struct vg_plot_spec {
     bool zero_based; /* the scale starts at 0 */
 } vg_plot_spec;
 void vg_plot(vg_grid *g, vg_rect r, const vg_plot_spec *spec);
+/* The curve alone, without scale or cursor. */
+void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo, double hi);
 /* Range of the finite samples; false when there is none. */
 bool vg_series_range(const vg_series *series, int count, double *lo, double *hi);
 
