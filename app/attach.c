@@ -158,17 +158,29 @@ static void draw(attach *a)
 
 /* ---- watching ---- */
 
-/* True while the worker that we started is alive. */
-static bool child_alive(pid_t *worker)
+/* True while the worker that we started is alive; afterwards *status is how it ended. */
+static bool child_alive(pid_t *worker, int *status)
 {
-    int status;
+    int how = 0;
     if (*worker <= 0)
         return false;
-    pid_t r = waitpid(*worker, &status, WNOHANG);
+    pid_t r = waitpid(*worker, &how, WNOHANG);
     if (r == 0)
         return true;
+    if (r == *worker)
+        *status = how;
     *worker = 0;
     return false;
+}
+
+/* A worker that ended without a last word: what is known of why. */
+static void explain_end(vg_job_view *view, int status)
+{
+    if (WIFSIGNALED(status))
+        snprintf(view->message, sizeof view->message, "the worker was ended by signal %d (%s)%s; resume goes on from the last finished step", WTERMSIG(status), strsignal(WTERMSIG(status)),
+                 WTERMSIG(status) == SIGKILL ? ", perhaps for lack of memory" : "");
+    else
+        snprintf(view->message, sizeof view->message, "the worker ended without a word; worker.log in the job's folder may say why");
 }
 
 static bool handle_interrupt(attach *a, int *seen)
@@ -195,17 +207,19 @@ bool vg_attach(vg_job_view *view, const vg_attach_options *options)
     struct sigaction on = {.sa_handler = on_interrupt}, old_int, old_term;
     pid_t worker = options->worker;
     bool had_child = worker > 0, ended = false;
-    int seen = 0;
+    int seen = 0, how = 0;
     interrupts = 0;
     sigemptyset(&on.sa_mask);
     sigaction(SIGINT, &on, &old_int);
     sigaction(SIGTERM, &on, &old_term);
     for (;;) {
-        bool alive = child_alive(&worker);
+        bool alive = child_alive(&worker, &how);
         vg_job_view_refresh(view, tell, &a);
         bool final = vg_job_state_is_final(view->state);
         /* An ending that the journal states counts; "nobody is on it" does not while our child is still on its way to the lock. */
         if (final && !(alive && view->state == VG_JOB_INTERRUPTED && !view->stopped)) {
+            if (view->state == VG_JOB_INTERRUPTED && !view->stopped && had_child)
+                explain_end(view, how);
             ended = true;
             break;
         }
@@ -213,7 +227,7 @@ bool vg_attach(vg_job_view *view, const vg_attach_options *options)
             vg_job_view_refresh(view, tell, &a);
             if (!vg_job_state_is_final(view->state)) {
                 view->state = VG_JOB_INTERRUPTED;
-                snprintf(view->message, sizeof view->message, "the worker ended without a word; worker.log in the job's folder may say why");
+                explain_end(view, how);
             }
             ended = true;
             break;
@@ -226,7 +240,7 @@ bool vg_attach(vg_job_view *view, const vg_attach_options *options)
     }
     clear_line(&a);
     /* Let the worker give its locks back, so that what the caller does next finds the job free. */
-    for (int i = 0; ended && i < 200 && (child_alive(&worker) || vg_job_running(view->job->dir, NULL)); i++)
+    for (int i = 0; ended && i < 200 && (child_alive(&worker, &how) || vg_job_running(view->job->dir, NULL)); i++)
         usleep(25 * 1000);
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);

@@ -365,6 +365,24 @@ done:
     return status;
 }
 
+/* A run that cannot fit would end in the hands of the kernel, and take others with it. Weights are left out: on the CPU they are mapped
+ * from the file and need not be resident; the CUDA backend says itself what does not fit. */
+static vg_status check_memory(const vg_model *model, const vg_generate_params *params, vg_err *err)
+{
+    vg_plan plan;
+    char wanted[32], there[32];
+    uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
+    if (vg_plan_make(model, params, &plan, NULL) != VG_OK)
+        return VG_OK;
+    for (int i = 0; i < plan.count; i++) {
+        uint64_t bytes = (uint64_t)plan.stages[i].activations + plan.stages[i].workspace;
+        if (bytes > total)
+            return VG_FAIL(err, VG_E_ARG, "height x width x num_frames: %dx%dx%d needs %s in stage %s, this machine has %s; make it smaller%s", params->height, params->width, params->num_frames,
+                           vg_text_bytes(bytes, wanted, sizeof wanted), plan.stages[i].name, vg_text_bytes(total, there, sizeof there), !params->vae_tiling && !strcmp(plan.stages[i].name, "decode") ? " or try vae_use_tiling" : "");
+    }
+    return VG_OK;
+}
+
 static vg_status resolve_model(vg_job *job, vg_err *err)
 {
     vg_lines presets = {0};
@@ -383,6 +401,8 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     for (int i = 0; i < job->variants_count; i++) {
         vg_settings_params(&job->settings, job->schemes[i], &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
+        if (!strcmp(job->device, "cpu"))
+            VG_TRY_GOTO(status, check_memory(model, &params, err), done);
     }
     vg_settings_copy(&job->resolved, &job->settings);
     VG_TRY_GOTO(status, vg_settings_take_resolved(&job->resolved, &params, err), done);
@@ -466,11 +486,11 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
     vg_settings_copy(&made.settings, settings);
     made.variants_count = vg_settings_schemes(settings, made.schemes);
     VG_TRY_GOTO(status, plan_outputs(&made, batch, err), done);
-    VG_TRY_GOTO(status, resolve_model(&made, err), done);
     const char *device = vg_settings_get(settings, VG_OPT_device);
     made.device = vg_xstrdup(*device ? device : vg_device_default());
     if (*device)
         VG_TRY_GOTO(status, vg_device_check(device, err), done);
+    VG_TRY_GOTO(status, resolve_model(&made, err), done);
     dir = vg_paths_jobs(jobs_dir);
     VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
     real = realpath(dir, NULL);
