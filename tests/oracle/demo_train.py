@@ -3,6 +3,7 @@
     python3 demo_train.py probe --out DIR                      times the ways to run, compares optimisers
     python3 demo_train.py vae --out DIR --seconds 480          the VAE; --init continues from its weights
     python3 demo_train.py dit --out DIR --seconds 360 --vae V  text encoder and both experts, jointly
+    python3 demo_train.py decoder --out DIR --seconds 100 --vae V --dit D   hardens the decoder, see below
     python3 demo_train.py sample --out DIR --vae V --dit D     contact sheets of held-out captions
 
 Data is drawn on the device (demo_world.py).  A whole training step (forward, backward, optimiser,
@@ -42,8 +43,8 @@ class Optimiser:
     are processed as one batch.  Everything is capturable in a CUDA graph.
     """
 
-    def __init__(self, named, lr, muon=True, decay=0.01, device="cpu"):
-        self.named, self.peak, self.decay = list(named), lr, decay
+    def __init__(self, named, lr, muon=True, decay=0.01, device="cpu", hold=0.4):
+        self.named, self.peak, self.decay, self.hold = list(named), lr, decay, hold
         self.lr = torch.zeros((), device=device)
         edge = ("conv_in", "decoder.conv_out", "quant_conv", "shared", "relative", "table", "proj_out", "embedder",
                 "patch_embedding", "time_proj")
@@ -79,8 +80,8 @@ class Optimiser:
         torch._foreach_add_(self.average, torch._foreach_mul(self.params, 1 - self.keep))
 
     def schedule(self, progress, step):
-        """Warm up over 150 steps, hold, then fall as a cosine over the last 60 %."""
-        fall = 0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0.0, (progress - 0.4) / 0.6)))
+        """Warm up over 150 steps, hold, then fall as a cosine over the rest."""
+        fall = 0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0.0, (progress - self.hold) / (1 - self.hold))))
         self.lr.fill_(self.peak * min(1.0, (step + 1) / 150) * (0.01 + 0.99 * fall))
         self.keep.fill_(min(0.9985, step / (step + 20)))
 
@@ -351,8 +352,8 @@ def encode_pool(vae_weights, args, device, log):
     start = time.time()
     net = model.Vae().to(device)
     net.load_state_dict(stored(vae_weights))
-    rng = random.Random(7)
-    generator = torch.Generator(device=device).manual_seed(7)
+    rng = random.Random(args.seed)
+    generator = torch.Generator(device=device).manual_seed(args.seed)
     latents, spreads, scenes = [], [], []
     while len(scenes) < args.pool:
         some = world.sample_scenes(32, rng)
@@ -378,12 +379,12 @@ def encode_pool(vae_weights, args, device, log):
 
 class DitTrainer:
     def __init__(self, args, device, log, batch):
-        torch.manual_seed(0)
+        torch.manual_seed(args.seed)
         self.net, self.device, self.log, self.batch = Experts(device), device, log, batch
         if args.init:
             self.net.load_state_dict({k: v.float() for k, v in load_file(args.init).items()
                                       if not k.startswith("latents_")})
-        self.opt = Optimiser(self.net.named_parameters(), args.lr, args.opt == "muon", 0.02, device)
+        self.opt = Optimiser(self.net.named_parameters(), args.lr, args.opt == "muon", 0.02, device, args.hold)
         n = batch
         self.x = torch.zeros(2 * n, 16, 5, world.HEIGHT // 8, world.WIDTH // 8, device=device)
         self.target = torch.zeros_like(self.x)
@@ -516,10 +517,112 @@ def train_dit(args, device, log):
 
 
 def sample_only(args, device, log):
-    dit = load_file(args.dit, device=device)
-    mean, std = dit.pop("latents_mean"), dit.pop("latents_std")
-    weights = {k: v.float() for k, v in dit.items()}
+    weights, mean, std = load_dit(args.dit, device)
     sheets(weights, load_file(args.vae, device=device), mean, std, args, device, log, 4 if args.tiny else 32)
+
+
+# ---- decoder ----
+
+def load_dit(path, device):
+    dit = load_file(path, device=device)
+    mean, std = dit.pop("latents_mean"), dit.pop("latents_std")
+    return {k: v.float() for k, v in dit.items()}, mean, std
+
+
+class DecoderTrainer(VaeTrainer):
+    """Trains the decoder alone to draw clean shapes from latents as the transformer leaves them.
+
+    The encoder, and so the latent space, stay as they are.  Latents come clean, with white noise, or,
+    mostly, as the low-noise expert's one-step prediction of the clean latent at a moderate noise
+    level: the same small structured errors that a finished sample has, but with the true clip known.
+    """
+
+    def __init__(self, args, device, log):
+        super().__init__(args, device, log, True, args.lr, args.vae)
+        named = [(n, p) for n, p in self.net.named_parameters() if n.startswith(("decoder.", "post_quant_conv."))]
+        for n, p in self.net.named_parameters():
+            p.requires_grad_(n.startswith(("decoder.", "post_quant_conv.")))
+        self.opt = Optimiser(named, args.lr, True, 0.01, device)
+        self.zero = torch.zeros(1, device=device)
+
+    @torch.no_grad()
+    def prepare(self, pool, words, weights, mean, std):
+        shape = (1, -1, 1, 1, 1)
+        self.mean, self.std = mean.view(shape), std.view(shape)
+        experts = Experts(self.device)
+        experts.load_state_dict(weights)
+        clean, guess = [], []
+        for i in range(0, len(pool.scenes), 64):
+            video = pool.video[i:i + 64].float() / 127.5 - 1
+            with autocast(self.device):
+                m, _ = self.net.encode(video)
+                z = (m - self.mean) / self.std
+                ids, lengths = words([world.caption(s, pool.rng) for s in pool.scenes[i:i + 64]], self.device)
+                rows, bias = experts.text(ids, lengths), model.text_bias(lengths, TEXT_LENGTH)
+                levels = []
+                for low, high in ((0.05, 0.25), (0.25, 0.45), (0.45, 0.6)):
+                    sigma = low + (high - low) * torch.rand(len(z), device=self.device)
+                    s = sigma.view(-1, 1, 1, 1, 1)
+                    x = s * torch.randn_like(z) + (1 - s) * z
+                    levels.append(x - s * experts.velocity(experts.low, x, (1000 * sigma).floor(), rows, bias))
+            clean.append(z), guess.append(torch.stack(levels, 1))
+        self.clean, self.guess = torch.cat(clean), torch.cat(guess)
+        self.log("error of the predictions by level " + " ".join(
+            f"{(self.guess[:, k] - self.clean).square().mean().sqrt():.3f}" for k in range(3)))
+
+    def work(self):
+        self.opt.zero()
+        with autocast(self.device):
+            made = self.net.decode(self.noise * self.std + self.mean)
+        loss, mse, kl = vae_loss(made, self.video, self.mask, self.zero, self.zero, 0.0)
+        loss.backward()
+        self.opt.step()
+        self.stats.copy_(torch.stack([mse, kl]))
+
+    def train_step(self, pool, progress):
+        n, dev = self.batch_shape[0], self.device
+        index = torch.randint(len(self.clean), (n,), device=dev)
+        self.video.copy_(pool.video[index].float() / 127.5 - 1)
+        self.mask.copy_(pool.mask[index].float() / 255)
+        z, kind = self.clean[index], torch.rand(n, device=dev).view(-1, 1, 1, 1, 1)
+        noisy = z + torch.randn_like(z) * (0.35 * torch.rand_like(kind) * (kind < 0.85))
+        guess = self.guess[index, torch.randint(3, (n,), device=dev)]
+        self.noise.copy_(torch.where(kind < 0.6, guess, noisy))      # the decoder's input
+        if self.run is None:
+            self.opt.lr.zero_()
+            self.run = Graphed(self.work, self.device, self.log)
+        self.opt.schedule(progress, self.step_count)
+        self.run()
+        self.step_count += 1
+
+
+def train_decoder(args, device, log):
+    start = time.time()
+    weights, mean, std = load_dit(args.dit, device)
+    pool = Pool(args.pool, 11, device)
+    t = DecoderTrainer(args, device, log)
+    t.prepare(pool, Words(args.tokenizer), weights, mean, std)
+    t.shape(args.batch, world.HEIGHT, world.WIDTH)
+    sync(device)
+    log(f"prepared in {time.time() - start:.1f} s")
+    t.train_step(pool, 0.0)
+    begin, since, sums = time.time(), 0, torch.zeros(2, device=device)
+    limit = max(1.0, args.seconds - (begin - start))
+    while (progress := (time.time() - begin) / limit) < 1:
+        t.train_step(pool, progress)
+        sums += t.stats
+        since += 1
+        if since == args.report:
+            log(f"{time.time() - start:6.1f} s  step {t.step_count:6d}  PSNR "
+                f"{-10 * math.log10(sums[0].item() / since / 4):.2f}  lr {float(t.opt.lr):.1e}")
+            since = 0
+            sums.zero_()
+    new = {**load_file(args.vae, device=device), **t.opt.averaged()}
+    save_file(new, args.out / "vae.safetensors")
+    log(f"{t.step_count} steps in {time.time() - start:.0f} s")
+    t.release()
+    sheets(weights, new, mean, std, args, device, log, 4 if args.tiny else 32)
+    vae_report(new, args.out, device, log, 8 if args.tiny else 64)
 
 
 # ---- probe --------------------------------------------------------------------------------------------
@@ -599,7 +702,7 @@ def sync(device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("piece", choices=["probe", "vae", "dit", "sample"])
+    parser.add_argument("piece", choices=["probe", "vae", "dit", "decoder", "sample"])
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--seconds", type=float, default=480)
     parser.add_argument("--init", help="weights to continue from")
@@ -613,6 +716,8 @@ def main():
     parser.add_argument("--phrasings", type=int, default=4)
     parser.add_argument("--opt", choices=["muon", "adam"], default="muon")
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--hold", type=float, default=0.4, help="share of transformer training at the full learning rate")
+    parser.add_argument("--seed", type=int, default=7, help="of the transformer's clips")
     parser.add_argument("--kl", type=float, default=5e-5)
     parser.add_argument("--small", type=float, default=0.4, help="share of VAE training on windows of clips")
     parser.add_argument("--conv", choices=["3d", "2d"], default="3d")
@@ -630,7 +735,7 @@ def main():
         if args.piece == "vae" and not args.init:
             args.opt, args.lr = choice["opt"], choice["lr"]
     if args.tiny:
-        args.batch, args.pool, args.dit_batch, args.report, args.race = 1, 32, 2, 1, 2
+        args.batch, args.pool, args.dit_batch, args.report, args.race = 1, 8, 2, 1, 2
         args.sample_steps, args.phrasings = 3, 2
     model.CONV = args.conv
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -644,7 +749,7 @@ def main():
 
     log(f"{args.piece} on {torch.cuda.get_device_name() if device == 'cuda' else 'CPU'}, "
         + ", ".join(f"{k} {getattr(args, k)}" for k in ("seconds", "batch", "opt", "lr", "conv", "kl", "init")))
-    {"probe": probe, "vae": train_vae, "dit": train_dit, "sample": sample_only}[args.piece](args, device, log)
+    {"probe": probe, "vae": train_vae, "dit": train_dit, "decoder": train_decoder, "sample": sample_only}[args.piece](args, device, log)
 
 
 if __name__ == "__main__":
