@@ -168,16 +168,6 @@ static void draw_label(const vg_compare *s, const vg_ui_job *j, int v, vg_grid *
         vg_text_right(g, r.row, r.col + x + 1, r.cols - x - 1, VG_R_TEXT, line);
 }
 
-static void placeholder(vg_grid *g, vg_rect r, const char *text)
-{
-    vg_style dots = vg_role_style(g, VG_R_FAINT);
-    for (int y = 0; y < r.rows; y += 2)
-        for (int x = y % 4; x < r.cols; x += 4)
-            vg_put(g, r.row + y, r.col + x, vg_glyph(g, '.', 0xb7, 0xb7), dots);
-    int width = vg_text_width(text);
-    vg_text(g, r.row + r.rows / 2, r.col + (r.cols > width ? (r.cols - width) / 2 : 0), r.cols, VG_R_DIM, text);
-}
-
 static void draw_pane(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, vg_grid *g, vg_rect r)
 {
     char text[64];
@@ -187,7 +177,7 @@ static void draw_pane(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, 
     int other = v < 0 ? s->other : v;
     if (!j->variants[other].frames_ready || (v < 0 && !j->variants[0].frames_ready)) {
         snprintf(text, sizeof text, " %s ", vg_job_state_name(j->variants[other].state));
-        placeholder(g, p, text);
+        vg_picture_absent(g, p, text);
         return;
     }
     if (v < 0) {
@@ -203,7 +193,7 @@ static void draw_pane(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, 
             vg_picture_difference(d, a, b, bytes, s->gain);
             vg_picture_draw(ui->pictures, g, p, owner, serial, d, j->width, j->height);
         } else {
-            placeholder(g, p, " loading ");
+            vg_picture_absent(g, p, " loading ");
         }
         free(d);
         return;
@@ -212,7 +202,7 @@ static void draw_pane(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, 
     if (!vg_picture_cached(ui->pictures, p, owner, serial))
         rgb = ui->host->frame(ui->host->self, j->id, v, s->frame);
     if (!vg_picture_draw(ui->pictures, g, p, owner, serial, rgb, j->width, j->height))
-        placeholder(g, p, " loading ");
+        vg_picture_absent(g, p, " loading ");
 }
 
 /* ---- table ---- */

@@ -1,9 +1,11 @@
 /* picture.c: chafa's canvas copied into cells, so that text and pictures share one screen and one diff.
  *
  * Symbols: halves, quarters and the other block elements, which every monospace font since DejaVu has; no sextants (few fonts draw
- * them), no line or braille marks (they draw edges that are not in the picture). Below 256 colours and without UTF-8 chafa's ASCII
- * set is used. No preprocessing: colours are compared by eye here, so chafa must not stretch contrast. */
+ * them), no line or braille marks (they draw edges that are not in the picture). Without UTF-8 chafa's ASCII set is used. Without
+ * colours the luminance is dithered here: chafa's own two-colour mode loses everything but outlines. No preprocessing: colours are compared by eye here, so chafa must not stretch contrast. */
 #include "ui/picture.h"
+
+#include "ui/text.h"
 
 #include <chafa.h>
 #include <math.h>
@@ -44,8 +46,6 @@ vg_pictures *vg_pictures_new(vg_depth depth, vg_glyphs glyphs, double cell_aspec
         chafa_symbol_map_add_by_range(p->symbols, 0x21, 0x7e);
     } else if (glyphs == VG_GLYPHS_BASIC) {
         chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID | CHAFA_SYMBOL_TAG_HALF);
-    } else if (depth == VG_DEPTH_MONO) {
-        chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_BRAILLE | CHAFA_SYMBOL_TAG_SOLID);
     } else {
         chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID | CHAFA_SYMBOL_TAG_HALF | CHAFA_SYMBOL_TAG_QUAD |
                                                      CHAFA_SYMBOL_TAG_BLOCK);
@@ -125,7 +125,7 @@ static ChafaCanvasMode canvas_mode(vg_depth depth)
     case VG_DEPTH_16:
         return CHAFA_CANVAS_MODE_INDEXED_16_8;
     default:
-        return CHAFA_CANVAS_MODE_FGBG;
+        return CHAFA_CANVAS_MODE_INDEXED_16_8;
     }
 }
 
@@ -136,15 +136,61 @@ static uint32_t color_of(vg_depth depth, int raw)
     return depth == VG_DEPTH_TRUE ? 0x01000000u | ((uint32_t)raw & 0xffffff) : VG_INDEXED(raw & 255);
 }
 
+/* Mean luminance, 0..1, of the part (x, y) of a nx x ny division of the picture. */
+static double luminance(const uint8_t *rgb, int w, int h, int x, int y, int nx, int ny)
+{
+    int x0 = (int)((long)x * w / nx), x1 = (int)((long)(x + 1) * w / nx), y0 = (int)((long)y * h / ny), y1 = (int)((long)(y + 1) * h / ny);
+    double sum = 0;
+    x1 = x1 > x0 ? x1 : x0 + 1;
+    y1 = y1 > y0 ? y1 : y0 + 1;
+    for (int j = y0; j < y1 && j < h; j++)
+        for (int i = x0; i < x1 && i < w; i++) {
+            const uint8_t *c = rgb + ((size_t)j * (size_t)w + (size_t)i) * 3;
+            sum += 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2];
+        }
+    return sum / (255.0 * (x1 - x0) * (y1 - y0));
+}
+
+/* Without colours: braille dots by an ordered 4x4 threshold, half blocks on the console, a ramp of characters in ASCII. */
+static void render_mono(vg_pictures *p, entry *e, const uint8_t *rgb, int w, int h)
+{
+    static const char ramp[] = " .,:;-=+*o#%@";
+    static const int bayer[4][4] = {{0, 8, 2, 10}, {12, 4, 14, 6}, {3, 11, 1, 9}, {15, 7, 13, 5}};
+    static const uint8_t bits[4][2] = {{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}};
+    for (int row = 0; row < e->rows; row++)
+        for (int col = 0; col < e->cols; col++) {
+            uint32_t cp = 0x2800;
+            if (p->glyphs == VG_GLYPHS_FULL) {
+                for (int y = 0; y < 4; y++)
+                    for (int x = 0; x < 2; x++) {
+                        int px = col * 2 + x, py = row * 4 + y;
+                        if (luminance(rgb, w, h, px, py, e->cols * 2, e->rows * 4) > (bayer[py & 3][px & 3] + 0.5) / 16)
+                            cp |= bits[y][x];
+                    }
+            } else {
+                double level = luminance(rgb, w, h, col, row, e->cols, e->rows);
+                cp = (unsigned char)ramp[(int)(level * (sizeof ramp - 2) + 0.5)];
+            }
+            e->cells[row * e->cols + col] = (vg_cell){.cp = {cp}, .width = 1};
+        }
+}
+
 static void render(vg_pictures *p, entry *e, const uint8_t *rgb, int w, int h)
 {
+    if (p->depth == VG_DEPTH_MONO) {
+        render_mono(p, e, rgb, w, h);
+        return;
+    }
     ChafaCanvasConfig *config = chafa_canvas_config_new();
     chafa_canvas_config_set_geometry(config, e->cols, e->rows);
     chafa_canvas_config_set_canvas_mode(config, canvas_mode(p->depth));
     chafa_canvas_config_set_symbol_map(config, p->symbols);
     chafa_canvas_config_set_color_space(config, CHAFA_COLOR_SPACE_RGB);
-    chafa_canvas_config_set_preprocessing_enabled(config, p->depth == VG_DEPTH_MONO || p->depth == VG_DEPTH_16);
-    chafa_canvas_config_set_dither_mode(config, p->depth == VG_DEPTH_MONO ? CHAFA_DITHER_MODE_DIFFUSION : CHAFA_DITHER_MODE_NONE);
+    chafa_canvas_config_set_preprocessing_enabled(config, FALSE);
+    /* A palette turns soft backgrounds into bands; a little ordered noise that never moves hides them. */
+    chafa_canvas_config_set_dither_mode(config, p->depth == VG_DEPTH_TRUE ? CHAFA_DITHER_MODE_NONE : CHAFA_DITHER_MODE_ORDERED);
+    chafa_canvas_config_set_dither_grain_size(config, 4, 4);
+    chafa_canvas_config_set_dither_intensity(config, p->depth == VG_DEPTH_256 ? 1.0f : 0.7f);
     chafa_canvas_config_set_work_factor(config, 0.6f);
     ChafaCanvas *canvas = chafa_canvas_new(config);
     chafa_canvas_draw_all_pixels(canvas, CHAFA_PIXEL_RGB8, rgb, w, h, w * 3);
@@ -183,7 +229,7 @@ bool vg_picture_draw(vg_pictures *p, vg_grid *g, vg_rect r, uint64_t owner, uint
     if (r.rows < 1 || r.cols < 1)
         return true;
     if (!p->enabled) {
-        vg_text(g, r.row + r.rows / 2, r.col, r.cols, VG_R_DIM, "(pictures are off)");
+        vg_picture_absent(g, r, " pictures are off ");
         return true;
     }
     entry *e = find(p, r, owner, serial);
@@ -208,6 +254,16 @@ bool vg_picture_draw(vg_pictures *p, vg_grid *g, vg_rect r, uint64_t owner, uint
             vg_put(g, y, x, c.cp[0], (vg_style){c.fg, c.bg, c.attrs});
         }
     return true;
+}
+
+void vg_picture_absent(vg_grid *g, vg_rect r, const char *text)
+{
+    vg_style dots = vg_role_style(g, VG_R_FAINT);
+    for (int y = 0; y < r.rows; y += 2)
+        for (int x = y % 4; x < r.cols; x += 4)
+            vg_put(g, r.row + y, r.col + x, vg_glyph(g, '.', 0xb7, 0xb7), dots);
+    int width = vg_text_width(text);
+    vg_text(g, r.row + r.rows / 2, r.col + (r.cols > width ? (r.cols - width) / 2 : 0), r.cols, VG_R_DIM, text);
 }
 
 void vg_picture_difference(uint8_t *out, const uint8_t *a, const uint8_t *b, size_t n, double gain)

@@ -136,7 +136,7 @@ static void stage_text(const vg_ui_variant *v, char *out, size_t size)
     if (v->state != VG_UI_JOB_RUNNING)
         snprintf(out, size, "%s", vg_job_state_name(v->state));
     else if (strcmp(v->stage, "denoise") == 0 && v->boundary_step > 0)
-        snprintf(out, size, "denoise %d/%d, expert %d", v->step, v->steps, v->step < v->boundary_step ? 1 : 2);
+        snprintf(out, size, "expert %d %d/%d", v->step < v->boundary_step ? 1 : 2, v->step, v->steps);
     else if (strcmp(v->stage, "denoise") == 0)
         snprintf(out, size, "denoise %d/%d", v->step, v->steps);
     else if (v->parts > 0)
@@ -145,7 +145,7 @@ static void stage_text(const vg_ui_variant *v, char *out, size_t size)
         snprintf(out, size, "%s", v->stage[0] ? v->stage : "starting");
 }
 
-/* The variants share one scale from zero, so that their columns can be compared. */
+/* The variants share one scale, so that their columns can be compared. */
 static double longest_step(const vg_ui_job *j)
 {
     double most = 0;
@@ -193,11 +193,11 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
     }
     int room = r.col + r.cols - x;
     if (r.rows >= 4) {
-        vg_sparkline(g, r.row + 3, r.col + 2, r.cols - 2, v->step_s, v->step, 0, longest_step(j), role);
+        vg_sparkline(g, r.row + 3, r.col + 2, r.cols - 2, v->step_s, v->step, 0.4 * longest_step(j), longest_step(j), role);
         if (room > 12 && v->precision)
             vg_text_right(g, r.row + 2, x, room, VG_R_DIM, v->precision);
     } else if (room > 6) {
-        vg_sparkline(g, r.row + 2, r.col + r.cols - room, room, v->step_s, v->step, 0, longest_step(j), role);
+        vg_sparkline(g, r.row + 2, r.col + r.cols - room, room, v->step_s, v->step, 0.4 * longest_step(j), longest_step(j), role);
     }
 }
 
@@ -232,13 +232,7 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
         uint64_t owner = vg_compare_owner(j, 64 + index);
         vg_picture_draw(ui->pictures, g, fit, owner, v->preview_serial, v->preview, v->preview_w, v->preview_h);
     } else {
-        vg_style dots = vg_role_style(g, VG_R_FAINT);
-        for (int y = 0; y < fit.rows; y += 2)
-            for (int x = y % 4; x < fit.cols; x += 4)
-                vg_put(g, fit.row + y, fit.col + x, vg_glyph(g, '.', 0xb7, 0xb7), dots);
-        const char *text = v && v->state == VG_UI_JOB_RUNNING ? " the preview comes with the first step " : " no picture yet ";
-        int width = vg_text_width(text);
-        vg_text(g, fit.row + fit.rows / 2, fit.col + (fit.cols > width ? (fit.cols - width) / 2 : 0), fit.cols, VG_R_DIM, text);
+        vg_picture_absent(g, fit, v && v->state == VG_UI_JOB_RUNNING ? " the preview comes with the first step " : " no picture yet ");
     }
     if (v)
         vg_textf(g, fit.row + fit.rows, fit.col, fit.cols, VG_R_DIM, "%s %s %s", v->label, vg_dot(g),

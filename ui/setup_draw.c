@@ -41,6 +41,8 @@ void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout
     const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
     vg_form_place(fields, count, s->advanced, form, columns_of(form), text_rows_of(form), &placed);
     int row = area.cols >= WIDE && placed.rows + 2 < form.rows ? form.row + placed.rows + 1 : last;
+    if (row != last)
+        form.rows = placed.rows;
     out->r[VG_SETUP_FORM] = form;
     out->r[VG_SETUP_START] = (vg_rect){row, area.col, 1, form.cols};
 }

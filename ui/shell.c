@@ -428,7 +428,7 @@ static void draw_footer(const vg_ui *ui, vg_grid *g)
 {
     const vg_screen *s = screens[ui->screen];
     vg_rect area = vg_ui_area(ui);
-    int row = g->rows - 1, limit = area.col + area.cols - 15, col = area.col;
+    int row = g->rows - 1, limit = area.col + area.cols - 16, col = area.col;
     for (int i = 0; i < s->bindings_count; i++) {
         const vg_binding *b = &s->bindings[i];
         if (!b->label || (b->when && !b->when(ui, ui->states[ui->screen])))
@@ -438,7 +438,7 @@ static void draw_footer(const vg_ui *ui, vg_grid *g)
             break;
         col += used;
     }
-    col = limit + 1;
+    col = area.col + area.cols - 14;
     for (int i = 0; i < (int)(sizeof common / sizeof common[0]); i++)
         if (common[i].label)
             col += draw_key(g, row, col, area.col + area.cols, &common[i]);
