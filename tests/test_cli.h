@@ -139,7 +139,7 @@ static inline int cli_lines(const char *text)
 static inline bool cli_is_clean(const char *text)
 {
     for (const unsigned char *s = (const unsigned char *)text; *s; s++) {
-        if ((*s < 0x20 && *s != '\n') || *s == 0x7f || (s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0))
+        if ((*s < 0x20 && *s != '\n' && *s != '\t') || *s == 0x7f || (s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0))
             return false;
     }
     return true;
