@@ -186,6 +186,8 @@ def export(out, transformer, transformer_2, vae, text_encoder, latents_mean, lat
     write_json(new / "scheduler" / "scheduler_config.json", SCHEDULER)
     for path in extra:
         shutil.copy(path, new)
+    for file in new.rglob("*.safetensors"):
+        file.chmod(0o644)                            # safetensors creates them private
     old = out.with_name(out.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
