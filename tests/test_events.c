@@ -50,6 +50,8 @@ static void append(const char *text, size_t size)
     fclose(f);
 }
 
+#define APPEND(text) append(text, sizeof(text) - 1)
+
 static void fresh(void)
 {
     char path[320];
@@ -93,7 +95,7 @@ static void test_events_torn_line_costs_only_itself(void **state)
     CHECK_OK(vg_event_writer_open(cli_dir, &w, &err), err);
     put(&w, "one", 1);
     vg_event_writer_close(&w);
-    append("{\"t\": 12, \"ty", 13); /* killed here */
+    APPEND("{\"t\": 12, \"ty"); /* killed here */
     vg_event_reader_init(&r, cli_dir);
     assert_int_equal(vg_event_reader_poll(&r, take, &s), 1);
     CHECK_OK(vg_event_writer_open(cli_dir, &w, &err), err);
@@ -114,10 +116,10 @@ static void test_events_rubbish_is_skipped(void **state)
     assert_non_null(huge);
     memset(huge, 'x', VG_EVENT_LINE_MAX + 100000);
     fresh();
-    append("\n[1]\n{}\n{\"type\": 5}\nnull\n\"type\"\n", 35);
-    append("{\"type\": \"a\0b\"}\n", 16);
+    APPEND("\n[1]\n{}\n{\"type\": 5}\nnull\n\"type\"\n");
+    APPEND("{\"type\": \"a\0b\"}\n");
     append(huge, VG_EVENT_LINE_MAX + 100000);
-    append("\n{\"type\": \"end\", \"n\": 3}\n", 25);
+    APPEND("\n{\"type\": \"end\", \"n\": 3}\n");
     vg_event_reader_init(&r, cli_dir);
     while (vg_event_reader_poll(&r, take, &s) > 0)
         ;
@@ -133,11 +135,11 @@ static void test_events_shorter_file_is_read_anew(void **state)
     vg_event_reader r;
     seen s = {0};
     fresh();
-    append("{\"type\": \"aaaaaaaaaaaaaaaaaaaaaaaaa\"}\n", 38);
+    APPEND("{\"type\": \"aaaaaaaaaaaaaaaaaaaaaaaaa\"}\n");
     vg_event_reader_init(&r, cli_dir);
     assert_int_equal(vg_event_reader_poll(&r, take, &s), 1);
     fresh();
-    append("{\"type\": \"b\"}\n", 14);
+    APPEND("{\"type\": \"b\"}\n");
     assert_int_equal(vg_event_reader_poll(&r, take, &s), 1);
     assert_string_equal(s.last, "b");
     vg_event_reader_deinit(&r);
