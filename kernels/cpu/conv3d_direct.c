@@ -7,7 +7,10 @@
  *
  * Each output is one chain of fused multiply-adds in the order of k, whatever tile it falls in, so results do not depend on
  * threads or on how a sequence is cut into chunks (zero frames in front are skipped, which adds nothing to a sum).
- */
+ *
+ * Measured on one core of an AMD EPYC (Zen 3, OpenBLAS 0.3.21; its sgemm ceiling 93 GFLOP/s a core, 178 on two), 3x3x3:
+ * 96x160 C=O=16 79-83 GFLOP/s (unfolding took 1.6 times as long), 48x80 C=O=32 85, 24x40 C=O=64 71, 60x104 C=O=96 81; to 3
+ * channels 24, as 5 of 8 lanes idle. Unfolded with 384 channels: 73. 2026-11. */
 #include "kernels/cpu/conv3d.h"
 
 #include <string.h>

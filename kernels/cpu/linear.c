@@ -3,7 +3,11 @@
  * Tiles depend on the shape only, so the bits do not depend on the number of threads. Operands that are not F32 are
  * converted per tile and K-block into scratch, where they stay in the cache for the product. E4M3: scalar and per-row scales are
  * applied to the finished sum (the products of two E4M3 values are exact in FP32); group and block scales during the
- * conversion, q * scale rounded to FP32, so a sum differs from sum_kb s_a s_w (q_a . q_w)_kb by FP32 rounding only. */
+ * conversion, q * scale rounded to FP32, so a sum differs from sum_kb s_a s_w (q_a . q_w)_kb by FP32 rounding only.
+ *
+ * Measured on one core of an AMD EPYC (Zen 3, OpenBLAS 0.3.21; its sgemm ceiling 93 GFLOP/s a core, 178 on two),
+ * M=300 K=256: N=768 F32 79, BF16 75, E4M3 blocks 59 GFLOP/s; N=256 71 / 65 (small tiles, so that 16 cores have work). M=4000
+ * K=N=1536 BF16 73. M=1 K=N=1536 F32 29 (memory-bound). 2026-11. */
 #include "kernels/cpu/cpu.h"
 
 #define K_BLOCK 1024 /* a multiple of VG_QUANT_GROUP */

@@ -4,7 +4,9 @@
 /* convert    Bytes  n*(size(x) + size(y)), x and y once each -> memory-bound: floor = bytes / bandwidth
  * Launch   256 threads, a pack of 8 per thread (16-byte accesses for 16-bit types); 1 per thread for odd addresses and the tail
  * Numerics through FP32, round to nearest even; E4M3 saturates at +-448, infinities too, NaN keeps its sign;
- *          equal to the CPU bit for bit, but for the payload of a NaN in BF16 */
+ *          equal to the CPU bit for bit, but for the payload of a NaN in BF16
+ * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), 32760x5120, best of 5 x 20 calls, 2026-11: BF16 to E4M3 165 us, 3.05 TB/s = 91 %;
+ *          F32 to BF16 331 us, 3.04 TB/s = 91 % */
 template <int N, typename X, typename Y> static __global__ void convert(const X *x, Y *y, int64_t packs)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;

@@ -4,7 +4,8 @@
 /* residual    Bytes  3*rows*dim*2 (BF16; x and y read, out written once; gate 4*dim from L2)   FLOPs 2*rows*dim
  *             -> 1/3 FLOP/B, memory-bound: floor = bytes / bandwidth
  * Launch   one warp per row, 8 rows per block, packs of 8 (16 bytes of BF16); dim % 8 != 0 or odd addresses: element-wise
- * Numerics FP32, product and sum rounded separately, one rounding on store: equal to the CPU bit for bit */
+ * Numerics FP32, product and sum rounded separately, one rounding on store: equal to the CPU bit for bit
+ * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), 32760x5120, best of 5 x 20 calls, 2026-11: BF16 348 us, 2.89 TB/s = 86 % */
 template <int N, typename X, typename Y, typename O>
 static __global__ void residual(const X *x, const Y *y, const float *gate, O *out, int64_t rows, int64_t dim)
 {

@@ -1,14 +1,18 @@
 // layer_norm_modulate.cu: LayerNorm, then (1 + scale) * v + shift, or v * w + b, or nothing.
 #include "kernels/cuda/cuda.cuh"
 
-#define CACHED 4 // packs of a row that a thread keeps in registers; further ones are read again
+#define CACHED       4 // packs of a row that a thread keeps in registers; further ones are read again
+#define MOST_THREADS 512
 
 /* normalise    Bytes  2*rows*dim*2 (BF16; x and y once each; the two vectors 8*dim from L2)   FLOPs 8*rows*dim -> 2 FLOP/B,
  *              memory-bound: floor = bytes / bandwidth
- * Launch   one block per row, 32..256 threads so that a thread has at most CACHED packs of 8 up to dim = 8192 (beyond, or
+ * Launch   one block per row, 32..512 threads so that a thread has at most CACHED packs of 8 up to dim = 16384 (beyond, or
  *          element-wise for dim % 8 != 0 or odd addresses, the rest of the row comes from L1/L2 again)
  * Numerics FP32, mean first, then squared differences (two passes over registers), fixed order of sums (repeatable), one rounding;
- *          against the CPU: sums in another order, so up to a few FP32 ulp before the rounding */
+ *          against the CPU: sums in another order, so up to a few FP32 ulp before the rounding
+ * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), 32760x5120, best of 5 x 20 calls, 2026-11: BF16 301 us, 2.23 TB/s = 67 %;
+ *          before, with 256 threads for this dim: 334 us
+ * Not done several rows per block, or a warp per row without barriers: the two block sums are what is left */
 template <int N, typename X, typename Y>
 static __global__ void normalise(const X *x, const float *factor, const float *offset, float one, float eps, Y *y, int64_t dim)
 {
@@ -82,10 +86,10 @@ vg_status vg_cuda_layer_norm_modulate(vg_backend *be, const vg_layer_norm_modula
     float one = a->scale ? 1.0f : 0.0f;
     bool packs = vg_cuda_packs(dim, a->x->data, a->y->data) && vg_cuda_packs(dim, factor, offset);
     int64_t pieces = packs ? dim / 8 : dim;
-    unsigned threads = 32;
+    // Just enough threads that the registers hold the row: 160 for dim = 5120, where 256 would leave a third of them idle.
+    int64_t wanted = (pieces + CACHED * 32 - 1) / (CACHED * 32) * 32;
+    unsigned threads = (unsigned)(wanted > MOST_THREADS ? MOST_THREADS : wanted);
 
-    while (threads < 256 && threads * CACHED / 2 < pieces)
-        threads *= 2;
     VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->y->dtype, Y, {
         const X *x = static_cast<const X *>(a->x->data);
