@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pty.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -314,8 +313,11 @@ static inline void pty_resize(pty *p, int rows, int cols)
 static inline pid_t pty_fork(pty *p, int rows, int cols, const char *term, const char *colorterm)
 {
     memset(p, 0, sizeof *p);
-    struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
-    if (openpty(&p->master, &p->slave, NULL, NULL, &size) != 0)
+    p->master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (p->master < 0 || grantpt(p->master) != 0 || unlockpt(p->master) != 0)
+        return -1;
+    p->slave = open(ptsname(p->master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (p->slave < 0)
         return -1;
     pty_clear(p);
     pty_resize(p, rows, cols);
@@ -325,7 +327,10 @@ static inline pid_t pty_fork(pty *p, int rows, int cols, const char *term, const
     p->pid = fork();
     if (p->pid == 0) {
         close(p->master);
-        login_tty(p->slave);
+        setsid();
+        ioctl(p->slave, TIOCSCTTY, 0);
+        for (int fd = 0; fd < 3; fd++)
+            dup2(p->slave, fd);
         setenv("TERM", term, 1);
         if (colorterm)
             setenv("COLORTERM", colorterm, 1);

@@ -136,7 +136,7 @@ static uint32_t color_of(vg_depth depth, int raw)
     return depth == VG_DEPTH_TRUE ? 0x01000000u | ((uint32_t)raw & 0xffffff) : VG_INDEXED(raw & 255);
 }
 
-/* Mean luminance, 0..1, of the part (x, y) of a nx x ny division of the picture. */
+/* Mean brightness, 0..1, of the part (x, y) of a nx x ny division of the picture. */
 static double luminance(const uint8_t *rgb, int w, int h, int x, int y, int nx, int ny)
 {
     int x0 = (int)((long)x * w / nx), x1 = (int)((long)(x + 1) * w / nx), y0 = (int)((long)y * h / ny), y1 = (int)((long)(y + 1) * h / ny);
@@ -146,7 +146,7 @@ static double luminance(const uint8_t *rgb, int w, int h, int x, int y, int nx, 
     for (int j = y0; j < y1 && j < h; j++)
         for (int i = x0; i < x1 && i < w; i++) {
             const uint8_t *c = rgb + ((size_t)j * (size_t)w + (size_t)i) * 3;
-            sum += 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2];
+            sum += 0.5 * c[0] + 0.35 * c[1] + 0.15 * c[2]; /* as red-sensitive film: red on green of equal luminance stays visible */
         }
     return sum / (255.0 * (x1 - x0) * (y1 - y0));
 }
@@ -188,9 +188,9 @@ static void render(vg_pictures *p, entry *e, const uint8_t *rgb, int w, int h)
     chafa_canvas_config_set_color_space(config, CHAFA_COLOR_SPACE_RGB);
     chafa_canvas_config_set_preprocessing_enabled(config, FALSE);
     /* A palette turns soft backgrounds into bands; a little ordered noise that never moves hides them. */
-    chafa_canvas_config_set_dither_mode(config, p->depth == VG_DEPTH_TRUE ? CHAFA_DITHER_MODE_NONE : CHAFA_DITHER_MODE_ORDERED);
+    chafa_canvas_config_set_dither_mode(config, p->depth == VG_DEPTH_256 ? CHAFA_DITHER_MODE_ORDERED : CHAFA_DITHER_MODE_NONE);
     chafa_canvas_config_set_dither_grain_size(config, 4, 4);
-    chafa_canvas_config_set_dither_intensity(config, p->depth == VG_DEPTH_256 ? 1.0f : 0.7f);
+    chafa_canvas_config_set_dither_intensity(config, 0.3f);
     chafa_canvas_config_set_work_factor(config, 0.6f);
     ChafaCanvas *canvas = chafa_canvas_new(config);
     chafa_canvas_draw_all_pixels(canvas, CHAFA_PIXEL_RGB8, rgb, w, h, w * 3);
