@@ -1,5 +1,6 @@
 /* sentencepiece_shim.h: the few calls of libsentencepiece that the tokenizer needs, in C. The library is C++ and throws; nothing
- * crosses this line. Private to engine/tokenizer*.c. */
+ * crosses this line. Not covered: running out of host memory while libprotobuf reads the model ends the process.
+ * Private to engine/tokenizer*.c. */
 #ifndef VG_ENGINE_SENTENCEPIECE_SHIM_H
 #define VG_ENGINE_SENTENCEPIECE_SHIM_H
 

@@ -60,6 +60,23 @@ void *realloc(void *memory, size_t size)
     return refuse() ? NULL : REAL(realloc)(memory, size);
 }
 
+/* C++ operator new, by its mangled names: never fails here. libprotobuf, inside libsentencepiece, does not survive a bad_alloc half-way
+ * through a model; with the sanitizer operator new does not pass by malloc at all. */
+#ifndef WITH_SANITIZER
+void *_Znwm(size_t size);
+void *_Znam(size_t size);
+
+void *_Znwm(size_t size)
+{
+    return REAL(malloc)(size);
+}
+
+void *_Znam(size_t size)
+{
+    return REAL(malloc)(size);
+}
+#endif
+
 /* Each of these opens something, uses it, and closes it. */
 static vg_status load_weights(void **state, vg_err *err)
 {
