@@ -208,6 +208,19 @@ static void draw_pane(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, 
 /* ---- table ---- */
 enum { T_RATE = 20, T_WALL = 33, T_PEAK = 43, T_METRIC = 54, METRIC_COLS = 12 };
 
+static void metric_title(const vg_ui_metric *m, char *out, size_t size)
+{
+    snprintf(out, size, m->unit[0] ? "%s %s" : "%s", m->label, m->unit);
+}
+
+static int metric_cols(const vg_ui_metric *m)
+{
+    char title[48];
+    metric_title(m, title, sizeof title);
+    int width = vg_text_width(title) + 3;
+    return width > METRIC_COLS ? width : METRIC_COLS;
+}
+
 static void draw_table(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_rect r)
 {
     char text[48];
@@ -217,10 +230,12 @@ static void draw_table(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
     vg_text_right(g, r.row, r.col + T_WALL - 2, 9, VG_R_DIM, "wall");
     vg_text_right(g, r.row, r.col + T_PEAK, 9, VG_R_DIM, "peak");
     int x = r.col + T_METRIC;
-    for (int m = 0; example && m < example->metrics_count && x + METRIC_COLS <= right; m++, x += METRIC_COLS) {
+    for (int m = 0; example && m < example->metrics_count && x + metric_cols(&example->metrics[m]) <= right; m++) {
         const vg_ui_metric *metric = &example->metrics[m];
-        snprintf(text, sizeof text, metric->unit[0] ? "%s %s" : "%s", metric->label, metric->unit);
-        vg_text_right(g, r.row, x, METRIC_COLS - 1, m == s->metric ? VG_R_TEXT : VG_R_DIM, text);
+        int cols = metric_cols(metric);
+        metric_title(metric, text, sizeof text);
+        vg_text_right(g, r.row, x, cols - 1, m == s->metric ? VG_R_TEXT : VG_R_DIM, text);
+        x += cols;
     }
     int precision = x + 2;
     if (precision + 20 < right)
@@ -230,21 +245,22 @@ static void draw_table(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
         int row = r.row + 1 + i;
         bool chosen = i == s->other && j->variants_count > 2;
         vg_text(g, row, r.col, T_RATE - 2, vg_variant_role(i), v->label);
-        double base = j->variants[0].denoise_s_per_it, own = v->denoise_s_per_it;
+        double own = v->denoise_s_per_it;
         snprintf(text, sizeof text, isfinite(own) ? "%.3f" : "--", own);
         vg_text_right(g, row, r.col + T_RATE - 1, 10, VG_R_TEXT, text);
-        (void)base;
         vg_format_seconds(text, sizeof text, v->wall_s > 0 ? v->wall_s : NAN);
         vg_text_right(g, row, r.col + T_WALL - 2, 9, VG_R_TEXT, text);
         vg_format_bytes(text, sizeof text, v->peak_bytes ? v->peak_bytes : UINT64_MAX);
         vg_text_right(g, row, r.col + T_PEAK, 9, VG_R_TEXT, text);
         x = r.col + T_METRIC;
-        for (int m = 0; m < v->metrics_count && v->metrics && x + METRIC_COLS <= right; m++, x += METRIC_COLS) {
+        for (int m = 0; m < v->metrics_count && v->metrics && x + metric_cols(&v->metrics[m]) <= right; m++) {
+            int cols = metric_cols(&v->metrics[m]);
             if (v->metrics[m].available)
                 vg_format_metric(text, sizeof text, v->metrics[m].mean);
             else
                 snprintf(text, sizeof text, "N/A");
-            vg_text_right(g, row, x, METRIC_COLS - 1, v->metrics[m].available ? VG_R_TEXT : VG_R_DIM, text);
+            vg_text_right(g, row, x, cols - 1, v->metrics[m].available ? VG_R_TEXT : VG_R_DIM, text);
+            x += cols;
         }
         if (i == 0 && example)
             vg_text_right(g, row, r.col + T_METRIC, METRIC_COLS - 1, VG_R_DIM, "reference");

@@ -326,7 +326,13 @@ static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, s
     (void)state, (void)role;
     if (!j || !j->comparison || !j->comparison[0])
         return false;
-    snprintf(out, size, "exported: %s", j->comparison);
+    /* Of a long path the end says most. */
+    const char *path = j->comparison;
+    int room = vg_ui_area(ui).cols - 10;
+    bool cut = vg_text_width(path) > room;
+    while (vg_text_width(path) > room - 3 && cut)
+        path += vg_utf8_after(path, strlen(path), 0);
+    snprintf(out, size, "exported: %s%s", cut ? "..." : "", cut ? path : j->comparison);
     return true;
 }
 

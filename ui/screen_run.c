@@ -224,11 +224,17 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     const vg_ui_variant *v = shown_variant(s, j, &index);
     vg_rect room = {r.row, r.col, r.rows - 1, r.cols};
     int w = j->width > 0 ? j->width : 16, h = j->height > 0 ? j->height : 9;
-    if (v && v->preview)
+    const uint8_t *frame = NULL;
+    int middle = j->frames / 2;
+    if (v && v->frames_ready) /* of a finished variant the clip itself is at hand */
+        frame = ui->host->frame(ui->host->self, j->id, index, middle);
+    else if (v && v->preview)
         w = v->preview_w, h = v->preview_h;
     vg_rect fit = vg_pictures_fit(ui->pictures, room, w, h);
     fit.row = room.row; /* stays at the top while the shape is the same */
-    if (v && v->preview) {
+    if (frame) {
+        vg_picture_draw(ui->pictures, g, fit, vg_compare_owner(j, index), (uint64_t)middle + 1, frame, j->width, j->height);
+    } else if (v && v->preview) {
         uint64_t owner = vg_compare_owner(j, 64 + index);
         vg_picture_draw(ui->pictures, g, fit, owner, v->preview_serial, v->preview, v->preview_w, v->preview_h);
     } else {
@@ -236,7 +242,7 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     }
     if (v)
         vg_textf(g, fit.row + fit.rows, fit.col, fit.cols, VG_R_DIM, "%s %s %s", v->label, vg_dot(g),
-                 v->state == VG_UI_JOB_RUNNING ? "live preview" : "last preview");
+                 frame ? "from the clip" : v->state == VG_UI_JOB_RUNNING ? "live preview" : "last preview");
 }
 
 static void draw_head(const vg_ui *ui, const run_state *s, const vg_ui_job *j, vg_grid *g, vg_rect r)

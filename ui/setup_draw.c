@@ -14,9 +14,10 @@ static int columns_of(vg_rect area)
     return area.cols >= 74 ? 2 : 1;
 }
 
-static int text_rows_of(vg_rect area)
+static int text_rows_of(const vg_ui *ui)
 {
-    return area.rows >= 40 ? 4 : area.rows >= 22 ? 3 : 2;
+    int rows = vg_ui_area(ui).rows;
+    return rows >= 40 ? 4 : rows >= 24 ? 3 : 2;
 }
 
 void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out)
@@ -39,7 +40,7 @@ void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout
     int count = 0;
     vg_form placed;
     const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
-    vg_form_place(fields, count, s->advanced, form, columns_of(form), text_rows_of(form), &placed);
+    vg_form_place(fields, count, s->advanced, form, columns_of(form), text_rows_of(ui), &placed);
     int row = area.cols >= WIDE && placed.rows + 2 < form.rows ? form.row + placed.rows + 1 : last;
     if (row != last)
         form.rows = placed.rows;
@@ -51,7 +52,7 @@ void vg_setup_form(const vg_ui *ui, const vg_setup *s, vg_rect area, vg_form *fo
 {
     int count = 0;
     const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
-    vg_form_place(fields, count, s->advanced, area, columns_of(area), text_rows_of(area), form);
+    vg_form_place(fields, count, s->advanced, area, columns_of(area), text_rows_of(ui), form);
     const vg_form_item *item = vg_form_item_of(form, s->focus);
     *scroll = 0;
     if (form->rows > area.rows && item) {
@@ -195,7 +196,7 @@ static void draw_plan_line(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
     /* Two rows: the peak on a gauge, and each stage's figure. */
     uint64_t peak = 0;
     const char *stage = "";
-    int col = r.col + 8;
+    int col = r.col;
     for (int i = 0; i < plan->count; i++)
         if (plan->rows[i].peak || plan->rows[i].bytes > peak)
             peak = plan->rows[i].bytes, stage = plan->rows[i].stage;

@@ -96,7 +96,8 @@ static void round_trip(vg_ui *ui, vg_input *input, double *last_refresh)
     bool host_ready = ready > 0 && wake >= 0 && fds[HOST].revents;
     if (host_ready || ui->now - *last_refresh >= poll_every) {
         *last_refresh = ui->now;
-        if (ui->host->refresh(ui->host->self))
+        /* A wake-up without a new snapshot may be a frame that was loaded; drawing the same cells again writes nothing. */
+        if (ui->host->refresh(ui->host->self) || host_ready)
             ui->dirty = true;
     }
     if (ui->suspend && !ui->quit)
