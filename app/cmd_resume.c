@@ -1,4 +1,5 @@
 /* cmd_resume.c: vgen resume. */
+#include <unistd.h>
 #include "app/attach.h"
 #include "app/cmd_job.h"
 #include "app/worker.h"
@@ -12,22 +13,30 @@ static int run(vg_args *args)
     int status = vg_cmd_job_open(args, args->words[0], &job, &view);
     if (status != VG_EXIT_OK)
         return status;
-    bool json = vg_args_has(args, "json"), running = vg_job_running(job.dir, NULL);
-    /* A running job needs no resume: watching it leads to the same end. A finished one only gets outputs that are gone written again. */
-    if (!running && vg_worker_start(job.dir, vg_settings_int(&args->settings, VG_OPT_max_steps_run), &worker, &err) != VG_OK) {
-        status = vg_cli_fail(args, &err);
-        goto done;
-    }
-    if (vg_args_has(args, "detach")) {
-        printf("%s\n", job.id);
-        goto done;
-    }
-    vg_attach_options options = {.quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
-    if (!vg_attach(&view, &options)) {
-        fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job.id, job.id);
-        status = VG_EXIT_CANCELLED;
-        goto done;
-    }
+    bool json = vg_args_has(args, "json"), running;
+    do {
+        /* A running job needs no resume: watching it leads to the same end. A finished one only gets outputs that are gone written again. */
+        running = vg_job_running(job.dir, NULL);
+        for (int i = 0; i < 20 && running && vg_args_has(args, "detach"); i++) {
+            usleep(50 * 1000);
+            running = vg_job_running(job.dir, NULL);
+        }
+        if (!running && vg_worker_start(job.dir, vg_settings_int(&args->settings, VG_OPT_max_steps_run), &worker, &err) != VG_OK) {
+            status = vg_cli_fail(args, &err);
+            goto done;
+        }
+        if (vg_args_has(args, "detach")) {
+            printf("%s\n", job.id);
+            goto done;
+        }
+        vg_attach_options options = {.quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
+        if (!vg_attach(&view, &options)) {
+            fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job.id, job.id);
+            status = VG_EXIT_CANCELLED;
+            goto done;
+        }
+        /* What ran was a worker in its last moments (it had been killed): now it is our turn. */
+    } while (running && view.state == VG_JOB_INTERRUPTED && !view.stopped);
     vg_attach_print_result(&view, json);
     status = vg_attach_exit(&view);
     if (status == VG_EXIT_FAILURE)

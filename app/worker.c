@@ -14,6 +14,7 @@
 #include "app/paths.h"
 
 #define SLOT_POLL_MS 100
+#define LOCK_TRIES   60 /* of 50 ms: a worker that was just killed still holds its lock until its memory is given back */
 
 atomic_int vg_worker_cancel_flag;
 
@@ -199,7 +200,12 @@ int vg_worker_run(const char *job_dir, int max_steps)
     }
     char *lock_path = vg_job_path(&w.job, VG_JOB_LOCK);
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
-    if (vg_lock_take(lock_path, pid, &lock, &err) != VG_OK) {
+    vg_status locked = vg_lock_take(lock_path, pid, &lock, &err);
+    for (int i = 0; locked == VG_E_BUSY && i < LOCK_TRIES && !atomic_load(&vg_worker_cancel_flag); i++) {
+        usleep(50 * 1000);
+        locked = vg_lock_take(lock_path, pid, &lock, &err);
+    }
+    if (locked != VG_OK) {
         if (err.code == VG_E_BUSY)
             fprintf(stderr, "vgen work: %s: another worker is on this job\n", w.job.id);
         else

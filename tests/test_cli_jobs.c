@@ -1,7 +1,5 @@
-/* test_cli_jobs.c: real jobs on the bundled demo model: the same bytes twice, kills at ten moments and resume, cancel, exit codes, results. */
-#include "tests/test_cli.h"
-
-#include <time.h>
+/* test_cli_jobs.c: real jobs on the bundled demo model: the same bytes twice, stop and resume, cancel, exit codes, results. */
+#include "tests/test_cli_small.h"
 
 static int setup(void **state)
 {
@@ -17,58 +15,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static double now_s(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
-}
-
-/* The small job of these tests; what it writes goes to cli_dir/NAME-<scheme>.*. */
-#define SMALL "--preset", "demo", "--height", "32", "--width", "48", "--num-frames", "5", "--num-inference-steps", "6"
-
-typedef struct outputs {
-    char latents[320], frames[320], clip[320];
-} outputs;
-
-static outputs outputs_of(const char *name)
-{
-    outputs o;
-    snprintf(o.latents, sizeof o.latents, "%s/%s.latents.safetensors", cli_dir, name);
-    snprintf(o.frames, sizeof o.frames, "%s/%s.frames.safetensors", cli_dir, name);
-    snprintf(o.clip, sizeof o.clip, "%s/%s.mp4", cli_dir, name);
-    return o;
-}
-
-static const char *const schemes[] = {"bf16", "fp8", "fp8-block"};
-
-static void expect_same(const char *a, const char *b)
-{
-    static const char *const endings[] = {".latents-%s.safetensors", ".frames-%s.safetensors", "-%s.mp4"};
-    for (size_t s = 0; s < 3; s++) {
-        for (size_t e = 0; e < 3; e++) {
-            char x[400], y[400], end[64];
-            snprintf(end, sizeof end, "%.*s%s%s", (int)(strstr(endings[e], "%s") - endings[e]), endings[e], schemes[s], strstr(endings[e], "%s") + 2);
-            snprintf(x, sizeof x, "%s/%s%s", cli_dir, a, end);
-            snprintf(y, sizeof y, "%s/%s%s", cli_dir, b, end);
-            if (!vg_file_exists(x) || !vg_file_exists(y) || !cli_same_file(x, y))
-                fail_msg("%s and %s differ, or are not there", x, y);
-        }
-    }
-}
-
-static double reference_s; /* how long the reference run took */
-
-static void run_reference(void)
-{
-    if (reference_s > 0)
-        return;
-    outputs o = outputs_of("reference");
-    double begin = now_s();
-    CLI_EXPECT(0, "compare", SMALL, "--quantization", "bf16,fp8,fp8-block", "--output", o.clip, "--save-latents", o.latents, "--save-frames", o.frames, "-q");
-    reference_s = now_s() - begin;
-}
-
 static void test_cli_the_same_job_twice_gives_the_same_bytes(void **state)
 {
     (void)state;
@@ -80,48 +26,6 @@ static void test_cli_the_same_job_twice_gives_the_same_bytes(void **state)
     outputs o = outputs_of("again");
     CLI_EXPECT(0, "compare", SMALL, "--quantization", "bf16,fp8,fp8-block", "--output", o.clip, "--save-latents", o.latents, "--save-frames", o.frames, "-q");
     expect_same("reference", "again");
-}
-
-/* Process id from the job's lock, once a worker holds it. */
-static pid_t worker_of(const char *dir)
-{
-    char path[500];
-    snprintf(path, sizeof path, "%s/lock", dir);
-    for (int i = 0; i < 400; i++) {
-        char *text = vg_file_exists(path) ? cli_read(path) : NULL;
-        pid_t pid = text ? (pid_t)atoi(text) : 0;
-        free(text);
-        if (pid > 1)
-            return pid;
-        usleep(10000);
-    }
-    return 0;
-}
-
-static void test_cli_sigkill_at_ten_moments_then_resume(void **state)
-{
-    (void)state;
-    run_reference();
-    for (int i = 0; i < 10; i++) {
-        char name[16], jobs[300], dir[420], id[100] = "";
-        snprintf(name, sizeof name, "kill%d", i);
-        snprintf(jobs, sizeof jobs, "%s/jobs%d", cli_dir, i);
-        outputs o = outputs_of(name);
-        cli_result r = CLI("compare", SMALL, "--quantization", "bf16,fp8,fp8-block", "--output", o.clip, "--save-latents", o.latents, "--save-frames", o.frames, "--jobs-dir", jobs, "--detach");
-        assert_int_equal(r.status, 0);
-        assert_int_equal(sscanf(r.out, "%99s", id), 1);
-        cli_result_free(&r);
-        snprintf(dir, sizeof dir, "%s/%s", jobs, id);
-        pid_t pid = worker_of(dir);
-        assert_true(pid > 1);
-        usleep((useconds_t)(reference_s * 1e6 * (i + 0.3) / 10.5));
-        kill(pid, SIGKILL);
-        r = CLI("resume", id, "--jobs-dir", jobs, "-q");
-        if (r.status != 0)
-            fail_msg("resume after kill %d: exit %d\n%s%s", i, r.status, r.out, r.err);
-        cli_result_free(&r);
-        expect_same("reference", name);
-    }
 }
 
 static void test_cli_a_stopped_job_goes_on_with_the_same_result(void **state)
@@ -319,7 +223,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cli_the_same_job_twice_gives_the_same_bytes),
-        cmocka_unit_test(test_cli_sigkill_at_ten_moments_then_resume),
         cmocka_unit_test(test_cli_a_stopped_job_goes_on_with_the_same_result),
         cmocka_unit_test(test_cli_resume_writes_lost_outputs_again),
         cmocka_unit_test(test_cli_cancel_and_resume),
