@@ -157,7 +157,7 @@ static void test_pty_terminal_is_given_back_after_a_crash(void **state)
         pty_send(&p, "\r");
         assert_true(pty_end(&p, 10));
         if (k & 1)
-            assert_true(WIFEXITED(p.status) && WEXITSTATUS(p.status) == 3);
+            assert_true(WIFEXITED(p.status) && WEXITSTATUS(p.status) != 0); /* 3, or what a leak checker makes of it */
         else
             assert_true((WIFSIGNALED(p.status) && WTERMSIG(p.status) == SIGSEGV) || WIFEXITED(p.status)); /* sanitizers exit */
         assert_true(pty_restored(&p));

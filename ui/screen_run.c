@@ -248,10 +248,6 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
 static void draw_head(const vg_ui *ui, const run_state *s, const vg_ui_job *j, vg_grid *g, vg_rect r)
 {
     char line[512];
-    double total = 0;
-    for (int i = 0; i < j->variants_count; i++)
-        total += j->variants[i].wall_s > 0 ? j->variants[i].wall_s : 0;
-    snprintf(line, sizeof line, "%s %s", vg_job_state_name(j->state), "");
     int x = vg_text(g, r.row, r.col, r.cols - 14, VG_R_TITLE, j->model) + 2;
     snprintf(line, sizeof line, "%s", j->summary);
     x += vg_text(g, r.row, r.col + x, r.cols - 14 - x, VG_R_DIM, line) + 2;
