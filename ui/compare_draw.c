@@ -168,41 +168,68 @@ static void draw_label(const vg_compare *s, const vg_ui_job *j, int v, vg_grid *
         vg_text_right(g, r.row, r.col + x + 1, r.cols - x - 1, VG_R_TEXT, line);
 }
 
+/* Variant v (-1: the difference) at a frame into rectangle p; without a grid only into the cache. False while frames are loading. */
+static bool pane_picture(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, int frame, vg_grid *g, vg_rect p)
+{
+    const vg_ui_host *host = ui->host;
+    uint64_t serial = (uint64_t)(unsigned)frame + 1, owner = vg_compare_owner(j, v);
+    if (v < 0)
+        serial |= (uint64_t)(s->gain * 4) << 32 | (uint64_t)(unsigned)s->other << 56;
+    const uint8_t *rgb = NULL;
+    uint8_t *difference = NULL;
+    if (!vg_picture_cached(ui->pictures, p, owner, serial)) {
+        rgb = host->frame(host->self, j->id, v < 0 ? 0 : v, frame);
+        if (rgb && v < 0) {
+            const uint8_t *b = host->frame(host->self, j->id, s->other, frame);
+            size_t bytes = (size_t)j->width * (size_t)j->height * 3;
+            difference = b ? malloc(bytes) : NULL;
+            if (difference)
+                vg_picture_difference(difference, rgb, b, bytes, s->gain);
+            rgb = difference;
+        }
+    }
+    bool done = g ? vg_picture_draw(ui->pictures, g, p, owner, serial, rgb, j->width, j->height)
+                  : vg_picture_prepare(ui->pictures, p, owner, serial, rgb, j->width, j->height);
+    free(difference);
+    return done;
+}
+
+static bool pane_ready(const vg_compare *s, const vg_ui_job *j, int v)
+{
+    return j->variants[v < 0 ? s->other : v].frames_ready && (v >= 0 || j->variants[0].frames_ready);
+}
+
+bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j)
+{
+    enum { AHEAD = 16 };
+    vg_layout l;
+    int panes[VG_COMPARE_PANES_MAX + 1], n = vg_compare_panes(s, j, panes);
+    vg_compare_layout(ui, s, vg_ui_area(ui), &l);
+    for (int k = 1; k <= AHEAD && k < j->frames; k++)
+        for (int i = 0; i < n && VG_COMPARE_PANE0 + i < VG_LAYOUT_MAX; i++) {
+            vg_rect r = l.r[VG_COMPARE_PANE0 + i], p = {r.row + 1, r.col, r.rows - 1, r.cols};
+            int frame = (s->frame + k) % j->frames;
+            uint64_t serial = (uint64_t)(unsigned)frame + 1;
+            if (panes[i] < 0)
+                serial |= (uint64_t)(s->gain * 4) << 32 | (uint64_t)(unsigned)s->other << 56;
+            if (!pane_ready(s, j, panes[i]) || vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]), serial))
+                continue;
+            return pane_picture(ui, s, j, panes[i], frame, NULL, p);
+        }
+    return false;
+}
+
 static void draw_pane(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, vg_grid *g, vg_rect r)
 {
     char text[64];
-    draw_label(s, j, v, g, r);
     vg_rect p = {r.row + 1, r.col, r.rows - 1, r.cols};
-    uint64_t serial = (uint64_t)(unsigned)s->frame + 1, owner = vg_compare_owner(j, v);
-    int other = v < 0 ? s->other : v;
-    if (!j->variants[other].frames_ready || (v < 0 && !j->variants[0].frames_ready)) {
-        snprintf(text, sizeof text, " %s ", vg_job_state_name(j->variants[other].state));
+    draw_label(s, j, v, g, r);
+    if (!pane_ready(s, j, v)) {
+        snprintf(text, sizeof text, " %s ", vg_job_state_name(j->variants[v < 0 ? s->other : v].state));
         vg_picture_absent(g, p, text);
-        return;
-    }
-    if (v < 0) {
-        serial |= (uint64_t)(s->gain * 4) << 32 | (uint64_t)(unsigned)s->other << 56;
-        if (vg_picture_cached(ui->pictures, p, owner, serial)) {
-            vg_picture_draw(ui->pictures, g, p, owner, serial, NULL, 0, 0);
-            return;
-        }
-        const uint8_t *a = ui->host->frame(ui->host->self, j->id, 0, s->frame), *b = ui->host->frame(ui->host->self, j->id, s->other, s->frame);
-        size_t bytes = (size_t)j->width * (size_t)j->height * 3;
-        uint8_t *d = a && b ? malloc(bytes) : NULL;
-        if (d) {
-            vg_picture_difference(d, a, b, bytes, s->gain);
-            vg_picture_draw(ui->pictures, g, p, owner, serial, d, j->width, j->height);
-        } else {
-            vg_picture_absent(g, p, " loading ");
-        }
-        free(d);
-        return;
-    }
-    const uint8_t *rgb = NULL;
-    if (!vg_picture_cached(ui->pictures, p, owner, serial))
-        rgb = ui->host->frame(ui->host->self, j->id, v, s->frame);
-    if (!vg_picture_draw(ui->pictures, g, p, owner, serial, rgb, j->width, j->height))
+    } else if (!pane_picture(ui, s, j, v, s->frame, g, p)) {
         vg_picture_absent(g, p, " loading ");
+    }
 }
 
 /* ---- table ---- */
@@ -283,7 +310,7 @@ static void draw_curve(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
         if (!vg_series_range(&one, 1, &lo, &hi))
             return;
         double pad = hi > lo ? (hi - lo) * 0.15 : 1;
-        if (g->glyphs == VG_GLYPHS_FULL && r.rows > 1) {
+        if (g->glyphs == VG_GLYPHS_FULL) {
             vg_series curve = {m->frames, m->frames_count, vg_variant_role(s->other)};
             vg_curve(g, r, &curve, 0, j->frames, lo - pad, hi + pad);
             return;

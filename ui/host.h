@@ -79,7 +79,9 @@ typedef struct vg_ui_plan {
 typedef struct vg_ui_host vg_ui_host;
 struct vg_ui_host {
     void *self;
-    /* Readable when something changed (inotify, child exit); -1 when only polling works. */
+    /* Readable when something changed (inotify, child exit, a frame that was loaded); -1 when only polling works. The screens call refresh,
+     * which must make it unreadable again, and draw anew whatever refresh returns. They also refresh every two seconds (four times a second
+     * when this is -1). */
     int (*wake_fd)(void *self);
     /* Take in what changed since the last call; true when a snapshot is different. Cheap when nothing happened. */
     bool (*refresh)(void *self);
@@ -127,8 +129,10 @@ typedef struct vg_ui_options {
     bool ascii;           /* no UTF-8 glyphs */
 } vg_ui_options;
 
-/* Run the screens until the person quits. Restores the terminal on every way out. Returns the exit status
- * (0; 1 when the terminal cannot be used: the reason is in message). */
+/* Run the screens until the person quits. Restores the terminal on every way out. Returns the exit status: 0; 1 when the terminal cannot
+ * be used (the reason is in message); 128 + the signal that ended it (SIGHUP also for a terminal that went away). stderr is held back
+ * while the screens are on and printed afterwards. Signal handlers are the screens' own for that time; a process that host->start makes
+ * gets the default ones by exec. The locale's LC_CTYPE is set from the environment when it still is "C". */
 int vg_ui_run(const vg_ui_host *host, const vg_ui_options *options, char *message, size_t message_size);
 
 #endif

@@ -191,7 +191,7 @@ static void render(vg_pictures *p, entry *e, const uint8_t *rgb, int w, int h)
     chafa_canvas_config_set_dither_mode(config, p->depth == VG_DEPTH_256 ? CHAFA_DITHER_MODE_ORDERED : CHAFA_DITHER_MODE_NONE);
     chafa_canvas_config_set_dither_grain_size(config, 4, 4);
     chafa_canvas_config_set_dither_intensity(config, 0.3f);
-    chafa_canvas_config_set_work_factor(config, 0.6f);
+    chafa_canvas_config_set_work_factor(config, 0.3f);
     ChafaCanvas *canvas = chafa_canvas_new(config);
     chafa_canvas_draw_all_pixels(canvas, CHAFA_PIXEL_RGB8, rgb, w, h, w * 3);
     for (int row = 0; row < e->rows; row++)
@@ -224,14 +224,10 @@ static entry *room_for(vg_pictures *p, long cells)
     }
 }
 
-bool vg_picture_draw(vg_pictures *p, vg_grid *g, vg_rect r, uint64_t owner, uint64_t serial, const uint8_t *rgb, int w, int h)
+bool vg_picture_prepare(vg_pictures *p, vg_rect r, uint64_t owner, uint64_t serial, const uint8_t *rgb, int w, int h)
 {
-    if (r.rows < 1 || r.cols < 1)
+    if (r.rows < 1 || r.cols < 1 || !p->enabled)
         return true;
-    if (!p->enabled) {
-        vg_picture_absent(g, r, " pictures are off ");
-        return true;
-    }
     entry *e = find(p, r, owner, serial);
     if (!e) {
         if (!rgb || w < 1 || h < 1)
@@ -245,6 +241,20 @@ bool vg_picture_draw(vg_pictures *p, vg_grid *g, vg_rect r, uint64_t owner, uint
         render(p, e, rgb, w, h);
     }
     e->used = ++p->clock;
+    return true;
+}
+
+bool vg_picture_draw(vg_pictures *p, vg_grid *g, vg_rect r, uint64_t owner, uint64_t serial, const uint8_t *rgb, int w, int h)
+{
+    if (r.rows < 1 || r.cols < 1)
+        return true;
+    if (!p->enabled) {
+        vg_picture_absent(g, r, " pictures are off ");
+        return true;
+    }
+    if (!vg_picture_prepare(p, r, owner, serial, rgb, w, h))
+        return false;
+    const entry *e = find(p, r, owner, serial);
     for (int row = 0; row < r.rows; row++)
         for (int col = 0; col < r.cols; col++) {
             int y = r.row + row, x = r.col + col;

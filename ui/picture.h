@@ -22,6 +22,8 @@ vg_rect vg_pictures_fit(const vg_pictures *p, vg_rect room, int w, int h);
 /* Draw rgb [h, w, 3] into exactly `r` (from vg_pictures_fit). (owner, serial) name the content: the same pair must always mean the
  * same pixels. When cached, rgb may be NULL; returns false when it is NULL and not cached (nothing is drawn). */
 bool vg_picture_draw(vg_pictures *p, vg_grid *g, vg_rect r, uint64_t owner, uint64_t serial, const uint8_t *rgb, int w, int h);
+/* The same, only into the cache: work done while nobody waits. */
+bool vg_picture_prepare(vg_pictures *p, vg_rect r, uint64_t owner, uint64_t serial, const uint8_t *rgb, int w, int h);
 /* True when vg_picture_draw would not need the pixels. */
 bool vg_picture_cached(const vg_pictures *p, vg_rect r, uint64_t owner, uint64_t serial);
 

@@ -299,6 +299,11 @@ static double tick(vg_ui *ui, void *state)
         }
         next = next < 0 || next > 0.5 ? 0.5 - fmin(0.49, ui->now - s->flicker_at) : next;
     }
+    /* While the person looks, the next frames are made ready: stepping and playing then only copy cells. */
+    if (ui->now - ui->last_key > 0.12 && vg_compare_prepare(ui, s, j))
+        next = 0.002;
+    else if (ui->now - ui->last_key <= 0.12)
+        next = next < 0 || next > 0.15 ? 0.15 : next;
     if (!s->playing || j->frames < 2)
         return next;
     double rate = (j->fps > 0 ? j->fps : 16) * s->speed;

@@ -33,6 +33,8 @@ typedef struct vg_compare {
 int vg_compare_panes(const vg_compare *s, const vg_ui_job *j, int *panes);
 void vg_compare_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out);
 void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area);
+/* Compute one picture that will be shown soon; true when there may be more to do. */
+bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j);
 /* The chosen metric of the variant that is compared, NULL when there is none yet. */
 const vg_ui_metric *vg_compare_metric(const vg_compare *s, const vg_ui_job *j);
 /* Frame where that metric is worst, -1 unknown (all identical, or no data). */

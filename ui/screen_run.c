@@ -71,8 +71,8 @@ static const vg_binding bindings[] = {
 /* ---- layout ---- */
 static int variant_rows(vg_rect area, int count)
 {
-    int room = (area.rows - 7) / (count > 0 ? count : 1);
-    return room >= 6 ? 5 : room >= 4 ? 4 : 3;
+    int room = (area.rows - 6) / (count > 0 ? count : 1);
+    return room >= 5 ? 5 : room >= 4 ? 4 : 3;
 }
 
 static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out)

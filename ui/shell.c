@@ -104,6 +104,7 @@ void vg_ui_note(vg_ui *ui, vg_role role, const char *format, ...)
     vsnprintf(ui->note, sizeof ui->note, format, args);
     va_end(args);
     ui->note_role = role;
+    ui->note_since = ui->now;
     ui->note_until = ui->now + (role == VG_R_BAD || role == VG_R_WARN ? 12 : 6);
     ui->dirty = true;
 }
@@ -158,6 +159,8 @@ bool vg_ui_init(vg_ui *ui, const vg_ui_host *host, const vg_ui_options *options)
         vg_ui_show_job(ui, jobs[0].id);
     }
     vg_ui_open(ui, first);
+    if (options->pictures && (strcmp(options->pictures, "sixel") == 0 || strcmp(options->pictures, "kitty") == 0))
+        vg_ui_note(ui, VG_R_WARN, "%s pictures are not drawn yet: symbols are used", options->pictures);
     return true;
 }
 
@@ -313,6 +316,8 @@ void vg_ui_key(vg_ui *ui, const vg_key *key)
     }
     ui->last_key = ui->now;
     ui->dirty = true;
+    if (ui->note[0] && ui->now - ui->note_since > 1.5) /* read, surely */
+        ui->note[0] = 0;
     const vg_screen *s = screens[ui->screen];
     void *state = ui->states[ui->screen];
     int count;
@@ -400,11 +405,14 @@ static void draw_tabs(const vg_ui *ui, vg_grid *g)
     if (job && room > 12) {
         char line[256];
         const vg_ui_variant *v = job->current >= 0 && job->current < job->variants_count ? &job->variants[job->current] : NULL;
+        const char *name = strrchr(job->model, '/');
+        name = name ? name + 1 : job->model;
         if (job->state == VG_UI_JOB_RUNNING && v && v->steps > 0 && room > 30)
-            snprintf(line, sizeof line, "%s %s %d/%d", job->model, v->name, v->step, v->steps);
+            snprintf(line, sizeof line, "%s %s %d/%d", name, v->name, v->step, v->steps);
         else
-            snprintf(line, sizeof line, "%s %s", job->model, vg_job_state_name(job->state));
-        line[vg_text_fit(line, room - 2)] = 0;
+            snprintf(line, sizeof line, "%s %s", name, vg_job_state_name(job->state));
+        if (vg_text_width(line) > room - 2)
+            snprintf(line, sizeof line, "%s", vg_job_state_name(job->state));
         int width = vg_text_width(line), col = area.col + area.cols - width;
         vg_put(g, 0, col - 2, vg_job_state_sign(g, job->state), vg_role_style(g, vg_job_state_role(job->state)));
         vg_text(g, 0, col, width, VG_R_DIM, line);

@@ -106,7 +106,7 @@ struct vg_ui {
     char note[512];     /* the messages line */
     vg_role note_role;
     double note_until;
-    bool note_kept; /* stays until the next key */
+    double note_since;
     vg_popup popup;
     double now;      /* seconds, monotonic */
     double unix_now; /* seconds since 1970 */
