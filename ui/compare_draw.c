@@ -70,18 +70,19 @@ uint64_t vg_compare_owner(const vg_ui_job *j, int v)
     return (hash ^ (uint64_t)(v + 2)) * 1099511628211u;
 }
 
-/* Columns and rows of panes that make the pictures largest, beside or above each other; their size in *fit. */
+/* How many panes stand in a row; their size in *fit. One row, unless stacking makes the pictures larger by far (a narrow window): sides
+ * compare best beside each other, and adding the difference should not move them about. */
 static int arrange(const vg_ui *ui, const vg_ui_job *j, int panes, int rows, int cols, vg_rect *fit)
 {
-    int best = 1;
+    int best = panes;
     long most = -1;
     int w = j->width > 0 ? j->width : 16, h = j->height > 0 ? j->height : 9;
-    for (int across = 1; across <= panes; across++) {
+    for (int across = panes; across >= 1; across--) {
         int down = (panes + across - 1) / across;
         vg_rect room = {0, 0, rows / down - 1, (cols - 2 * (across - 1)) / across}; /* one row for the label */
         vg_rect f = vg_pictures_fit(ui->pictures, room, w, h);
         long size = (long)f.rows * f.cols;
-        if (size >= most) {
+        if (size > most * 8 / 5) {
             most = size;
             best = across;
             *fit = f;

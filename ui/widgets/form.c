@@ -82,9 +82,9 @@ void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect 
             continue;
         int rows = texts++ == 0 ? text_rows : (text_rows + 1) / 2; /* the first is the prompt */
         out->items[out->count++] = (vg_form_item){i, NULL, {row, area.col, 1, labels}, {row, area.col + labels, rows, area.cols - labels}};
-        row += rows;
+        row += rows + (text_rows > 3 ? 1 : 0);
     }
-    if (texts)
+    if (texts && text_rows <= 3)
         row++;
     group groups[GROUPS_MAX];
     int n = 0;
