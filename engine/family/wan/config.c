@@ -202,6 +202,7 @@ static vg_status read_preview(const cJSON *json, const char *name, wan_config *c
 {
     const cJSON *rows = cJSON_GetObjectItemCaseSensitive(json, "latent_rgb_factors");
     c->preview.channels = (int)c->vae.z_dim;
+    c->preview_frame = -1;
     if (rows && !cJSON_IsNull(rows)) {
         double bias[3] = {0, 0, 0};
         int biases = 3;

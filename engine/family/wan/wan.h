@@ -45,6 +45,7 @@ typedef struct wan_config {
     char scheduler_kind[32];
     vg_preview preview; /* latent to RGB, filled on first use */
     bool preview_known;
+    int preview_frame; /* -1: published or configured, for all frames; else the latent frame (0 or 1, 2, ...) it was fitted to */
 } wan_config;
 
 extern const char *const wan_expert_names[WAN_EXPERTS_MAX]; /* "transformer", "transformer_2" */
