@@ -19,6 +19,7 @@ int vg_weights_count(const vg_weights *weights);
 const char *vg_weights_name(const vg_weights *weights, int index); /* sorted */
 const vg_tensor *vg_weights_tensor(const vg_weights *weights, int index);
 const vg_tensor *vg_weights_find(const vg_weights *weights, const char *name); /* NULL when absent; view into the map */
+int vg_weights_index(const vg_weights *weights, const char *name); /* -1 when absent */
 /* Why a tensor that is in the files cannot be used (vg_safetensors_unsupported), NULL otherwise. */
 const char *vg_weights_unsupported(const vg_weights *weights, const char *name);
 /* safetensors __metadata__ of the first file that has the key; NULL when absent. */

@@ -266,6 +266,15 @@ vg_status vg_model_precision(vg_model *model, const vg_generate_params *params, 
     return model->family->precision(model, params, report, err);
 }
 
+vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_params *params, bool *needed, vg_err *err)
+{
+    bool made = false;
+    if (params->scheme == VG_SCHEME_FP8 && params->fp8_act == VG_FP8_ACT_STATIC)
+        VG_TRY(model->family->needs_input_scales(model, &made, err));
+    *needed = made;
+    return VG_OK;
+}
+
 vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err)
 {
     vg_plan p = {0};

@@ -115,7 +115,8 @@ typedef struct vg_conditioning {
     int cond_tokens, uncond_tokens; /* real ones */
 } vg_conditioning;
 void vg_conditioning_deinit(vg_conditioning *c);
-vg_status vg_conditioning_write(const char *path, const vg_conditioning *c, vg_err *err);
+/* metadata: key, value pairs, NULL-terminated, or NULL. */
+vg_status vg_conditioning_write(const char *path, const vg_conditioning *c, const char *const *metadata, vg_err *err);
 vg_status vg_conditioning_read(const char *path, vg_conditioning *c, vg_err *err);
 
 typedef struct vg_latents {
@@ -140,8 +141,12 @@ vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_param
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents,
                     const vg_callbacks *cb, vg_frames *out, vg_err *err);
 
-/* Short calibration for static per-tensor activation scales: runs `steps` denoise steps in the compute dtype on the given
- * settings and records amax of every quantisable linear's input; writes {"layer": input_scale} JSON per expert to `path` atomically. */
+/* Does vg_denoise with these settings need params->input_scales? True for static FP8 made at load; false for a checkpoint that is FP8
+ * already and brings its own. */
+vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_params *params, bool *needed, vg_err *err);
+/* Short calibration for static per-tensor activation scales: runs about `steps` of the settings' own denoise steps in the compute dtype
+ * (spread over the schedule, at least the first and last of every expert it uses) and records amax of every quantisable linear's input;
+ * writes {"layer": input_scale} JSON per expert that the schedule reaches to `path` atomically. */
 vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text, int steps,
                        const vg_callbacks *cb, const char *path, vg_err *err);
 

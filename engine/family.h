@@ -37,7 +37,10 @@ struct vg_family {
                         const vg_callbacks *cb, vg_frames *out, vg_err *err);
     /* Which layers would run in which precision; reads headers only. */
     vg_status (*precision)(const vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err);
-    /* Run `steps` denoise steps spread over the schedule and hand every quantisable layer's running max |x| to the calibration. */
+    /* Would scheme fp8 make weights FP8 at load (VG_PRECISION of the checkpoint itself is high)? */
+    vg_status (*needs_input_scales)(const vg_model *model, bool *needed, vg_err *err);
+    /* Run about `steps` steps spread over the settings' own schedule and hand every quantisable layer's running max |x| to the
+     * calibration; every expert that the schedule uses is visited. */
     vg_status (*calibrate)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text, int steps,
                            const vg_callbacks *cb, vg_calibration *calibration, vg_err *err);
     const char *const *components; /* folders whose weights a generation uses, NULL-terminated; absent ones are skipped */

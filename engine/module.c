@@ -28,6 +28,7 @@ struct vg_module {
     vg_input_scales *scales;
     name_node *names;
     char component[64];
+    bool *used; /* per tensor of `weights`: somebody asked for it */
     int dequantised;
     size_t bytes;
 };
@@ -58,6 +59,13 @@ void vg_precision_census_take(const vg_weights *weights, vg_precision_census *ce
             census->high = t->dtype;
         }
     }
+}
+
+static void mark_used(vg_module *m, const char *name)
+{
+    int i = vg_weights_index(m->weights, name);
+    if (i >= 0)
+        m->used[i] = true;
 }
 
 static const vg_tensor *find_part(const vg_weights *weights, const char *layer, const char *suffix, char *name)
@@ -190,6 +198,11 @@ vg_status vg_module_open(vg_engine *engine, const char *dir, const char *compone
     m->options = *options;
     snprintf(m->component, sizeof m->component, "%s", component);
     VG_TRY_GOTO(status, vg_weights_open(dir, &m->weights, err), fail);
+    m->used = calloc((size_t)vg_weights_count(m->weights) + 1, sizeof *m->used);
+    if (!m->used) {
+        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for component %s", component);
+        goto fail;
+    }
     vg_precision_census_take(m->weights, &m->census);
     VG_TRY_GOTO(status, vg_arena_new(m->be, (size_t)16 << 20, &m->arena, err), fail);
     VG_TRY_GOTO(status, vg_arena_new(m->be, (size_t)16 << 20, &m->staging, err), fail);
@@ -216,6 +229,7 @@ void vg_module_close(vg_module *m)
         free(m->names);
         m->names = next;
     }
+    free(m->used);
     vg_input_scales_free(m->scales);
     vg_arena_free(m->staging);
     vg_arena_free(m->arena);
@@ -236,6 +250,20 @@ vg_backend *vg_module_backend(const vg_module *m)
 int vg_module_dequantised(const vg_module *m)
 {
     return m->dequantised;
+}
+
+int vg_module_unused(const vg_module *m, const char **first)
+{
+    int count = 0;
+    *first = NULL;
+    for (int i = 0; i < vg_weights_count(m->weights); i++) {
+        const char *name = vg_weights_name(m->weights, i);
+        if (m->used[i] || strstr(name, "_quantizer.") || ends_with(name, "_scale"))
+            continue;
+        *first = *first ? *first : name;
+        count++;
+    }
+    return count;
 }
 
 size_t vg_module_bytes(const vg_module *m)
@@ -261,6 +289,7 @@ static vg_status find_checked(vg_module *m, const char *name, int ndim, const in
         return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; only F32, BF16 and F16 are known here", m->component, name,
                        vg_dtype_name(found->dtype));
     *t = found;
+    mark_used(m, name);
     return VG_OK;
 }
 
@@ -443,6 +472,7 @@ vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k
     VG_TRY(vg_layer_choose(m->weights, &m->census, m->component, layer, n, k, quantisable, &m->options, &choice, err));
     VG_TRY(keep_name(m, layer, &l.name, err));
     const vg_tensor *w = find_part(m->weights, layer, "weight", name);
+    mark_used(m, name);
     if (choice.used != VG_PRECISION_HIGH || choice.dequantised)
         VG_TRY(load_fp8(m, w, &choice, &l, err));
     else

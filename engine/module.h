@@ -47,6 +47,9 @@ void vg_module_close(vg_module *module);
 const vg_weights *vg_module_weights(const vg_module *module);
 vg_backend *vg_module_backend(const vg_module *module);
 int vg_module_dequantised(const vg_module *module); /* layers stored FP8 that run in the compute dtype */
+/* How many tensors of the component nobody has asked for, and the first of them (borrowed, NULL when 0). The quantiser's own strays do
+ * not count: *_quantizer.* states and scales of layers that are not run in FP8. */
+int vg_module_unused(const vg_module *module, const char **first);
 size_t vg_module_bytes(const vg_module *module);    /* of all tensors handed out */
 
 /* A tensor of exactly this shape, as `dtype` (F32 or BF16), valid until vg_module_close. */

@@ -320,14 +320,21 @@ const vg_tensor *vg_weights_tensor(const vg_weights *weights, int index)
     return index >= 0 && index < weights->count ? weights->rows[index].tensor : NULL;
 }
 
-const vg_tensor *vg_weights_find(const vg_weights *weights, const char *name)
+int vg_weights_index(const vg_weights *weights, const char *name)
 {
     row key = {name, NULL};
 
     if (weights->count == 0)
-        return NULL;
+        return -1;
     const row *found = bsearch(&key, weights->rows, (size_t)weights->count, sizeof *weights->rows, compare_rows);
-    return found ? found->tensor : NULL;
+    return found ? (int)(found - weights->rows) : -1;
+}
+
+const vg_tensor *vg_weights_find(const vg_weights *weights, const char *name)
+{
+    int at = vg_weights_index(weights, name);
+
+    return at >= 0 ? weights->rows[at].tensor : NULL;
 }
 
 const char *vg_weights_unsupported(const vg_weights *weights, const char *name)

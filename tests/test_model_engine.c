@@ -75,6 +75,10 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"transformer", "patch_size", "[2, 2, 2]", VG_E_UNSUPPORTED},
         {"transformer", "patch_size", "[1, 2]", VG_E_FORMAT},
         {"transformer", "num_layers", "0", VG_E_FORMAT},
+        {"transformer", "quantization_config", "5", VG_E_FORMAT},
+        {"transformer", "quantization_config", "{\"quant_method\": \"nope\", \"quant_algo\": \"FP8\"}", VG_E_UNSUPPORTED},
+        {"transformer", "quantization_config", "{\"quant_method\": \"modelopt\", \"quant_algo\": \"NVFP4\"}", VG_E_UNSUPPORTED},
+        {"transformer_2", "quantization_config", "{}", VG_E_UNSUPPORTED},
         {"transformer", "ffn_dim", "\"many\"", VG_E_FORMAT},
         {"transformer", "text_dim", "33", VG_E_FORMAT},
         {"transformer", "in_channels", "36", VG_E_UNSUPPORTED},
@@ -269,8 +273,6 @@ static void test_model_engine_static_scales(void **state)
     const char *path = scratch_path(state, "scales.json");
     p.compute = VG_COMPUTE_F32;
     CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
-    CHECK_FAILS(vg_calibrate(engine, model, &p, &text, 1, NULL, path, &err), VG_E_ARG, err); /* never reaches the second expert */
-    assert_false(vg_file_exists(path));
     CHECK_OK(vg_calibrate(engine, model, &p, &text, 6, NULL, path, &err), err);
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &exact, &err), err);
     p.scheme = VG_SCHEME_FP8;
@@ -302,6 +304,149 @@ static void test_model_engine_static_scales(void **state)
     vg_conditioning_deinit(&text);
     vg_model_close(model);
     assert_int_equal(vg_engine_backend(engine)->bytes_now, 0);
+    vg_engine_close(engine);
+}
+
+/* Whatever the schedule looks like, static FP8 gets through: an expert it reaches is measured, one it does not reach is not asked for. */
+static void test_model_engine_calibration_follows_the_schedule(void **state)
+{
+    static const struct {
+        int steps, wanted;
+        double boundary, shift;
+    } cases[] = {{1, 4, 0.875, 12}, {2, 4, 0, 12}, {2, 4, 1, 12}, {3, 1, 0.875, 12}, {6, 1, 0.1, 12}, {6, 4, 0.875, 100}, {8, 3, 0.999, 1}};
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_model *model = open_model(GOLDEN "tiny-b");
+    const char *path = scratch_path(state, "scales.json");
+    bool needed = true;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        vg_generate_params p = params_of(model, 32, 32, 1);
+        vg_conditioning text;
+        vg_latents latents;
+        p.steps = cases[i].steps;
+        p.boundary_ratio = cases[i].boundary;
+        p.flow_shift = cases[i].shift;
+        CHECK_OK(vg_model_needs_input_scales(model, &p, &needed, &err), err);
+        assert_false(needed);
+        p.scheme = VG_SCHEME_FP8;
+        p.fp8_act = VG_FP8_ACT_STATIC;
+        CHECK_OK(vg_model_needs_input_scales(model, &p, &needed, &err), err);
+        assert_true(needed);
+        CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
+        CHECK_OK(vg_calibrate(engine, model, &p, &text, cases[i].wanted, NULL, path, &err), err);
+        p.input_scales = path;
+        if (vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err) != VG_OK)
+            fail_msg("case %zu: %s", i, err.message);
+        vg_latents_deinit(&latents);
+        vg_conditioning_deinit(&text);
+    }
+    vg_model_close(model);
+    model = open_model(GOLDEN "tiny-b-modelopt-fp8");
+    vg_generate_params p = {.scheme = VG_SCHEME_FP8, .fp8_act = VG_FP8_ACT_STATIC};
+    CHECK_OK(vg_model_needs_input_scales(model, &p, &needed, &err), err);
+    assert_false(needed);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+/* ---- refused before or during a run ---- */
+
+static void test_model_engine_without_vae(void **state)
+{
+    vg_err err;
+    vg_generate_params p;
+    link_model(state, GOLDEN "tiny-b", NULL);
+    assert_int_equal(unlink(scratch_path(state, "vae")), 0);
+    vg_model *model = open_model(*state);
+    vg_generate_params_init(&p);
+    CHECK_FAILS(vg_model_defaults(model, &p, &err), VG_E_MISSING, err);
+    assert_non_null(strstr(err.message, "vae/config.json"));
+    vg_model_close(model);
+}
+
+typedef struct noted {
+    char text[600];
+} noted;
+
+static void keep_note(void *user, const vg_event *e)
+{
+    noted *n = user;
+    if (e->kind == VG_EVENT_NOTE)
+        snprintf(n->text, sizeof n->text, "%s", e->detail);
+}
+
+static void test_model_engine_names_the_step_that_is_not_finite(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    link_model(state, GOLDEN "tiny-b", "transformer_2");
+    vg_weights *weights;
+    CHECK_OK(vg_weights_open(GOLDEN "tiny-b/transformer_2", &weights, &err), err);
+    int count = vg_weights_count(weights);
+    vg_safetensors_entry *entries = calloc((size_t)count, sizeof *entries);
+    float nan_bias[4096];
+    for (int i = 0; i < 4096; i++)
+        nan_bias[i] = NAN;
+    for (int i = 0; i < count; i++) {
+        entries[i] = (vg_safetensors_entry){vg_weights_name(weights, i), *vg_weights_tensor(weights, i)};
+        if (strcmp(entries[i].name, "proj_out.bias") == 0)
+            entries[i].tensor = vg_tensor_of(nan_bias, VG_F32, 1, entries[i].tensor.shape);
+    }
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "transformer_2/diffusion_pytorch_model.safetensors"), entries, count, NULL, &err), err);
+    free(entries);
+    vg_weights_close(weights);
+    vg_model *model = open_model(*state);
+    vg_generate_params p = params_of(model, 32, 32, 1);
+    vg_conditioning text;
+    vg_latents latents;
+    CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
+    CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), VG_E_FORMAT, err);
+    if (!strstr(err.message, "step ") || strstr(err.message, "step 1:") || !strstr(err.message, "not finite"))
+        fail_msg("%s", err.message);
+    CHECK_FAILS(vg_calibrate(engine, model, &p, &text, 4, NULL, scratch_path(state, "scales.json"), &err), VG_E_FORMAT, err);
+    float init[16 * 4 * 4] = {0};
+    int64_t shape[4] = {16, 1, 4, 4};
+    p.init_latents = init;
+    p.init_latents_shape = shape;
+    CHECK_OK(vg_model_defaults(model, &p, &err), err);
+    init[7] = INFINITY;
+    CHECK_FAILS(vg_model_defaults(model, &p, &err), VG_E_FORMAT, err);
+    vg_conditioning_deinit(&text);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+static void test_model_engine_notes_unused_tensors(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    noted n = {""};
+    vg_callbacks cb = {.user = &n, .event = keep_note};
+    cJSON *json;
+    for (int fewer = 0; fewer < 2; fewer++) {
+        CHECK_OK(vg_file_remove_tree(*state, &err), err);
+        CHECK_OK(vg_file_make_dirs(*state, &err), err);
+        link_model(state, GOLDEN "tiny-b", "transformer");
+        assert_int_equal(symlink(GOLDEN "tiny-b/transformer/diffusion_pytorch_model.safetensors",
+                                 scratch_path(state, "transformer/diffusion_pytorch_model.safetensors")), 0);
+        CHECK_OK(vg_json_load(scratch_path(state, "transformer/config.json"), &json, &err), err);
+        if (fewer)
+            cJSON_SetNumberValue(cJSON_GetObjectItem(json, "num_layers"), 1);
+        CHECK_OK(vg_json_save(scratch_path(state, "transformer/config.json"), json, &err), err);
+        cJSON_Delete(json);
+        vg_model *model = open_model(*state);
+        vg_generate_params p = params_of(model, 32, 32, 1);
+        vg_conditioning text;
+        vg_latents latents;
+        p.steps = 1;
+        CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
+        CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, &cb, &latents, &err), err);
+        if (fewer ? !strstr(n.text, "not used, the first is blocks.1.") : n.text[0] != 0)
+            fail_msg("\"%s\"", n.text);
+        vg_latents_deinit(&latents);
+        vg_conditioning_deinit(&text);
+        vg_model_close(model);
+    }
     vg_engine_close(engine);
 }
 
@@ -384,6 +529,10 @@ int main(void)
         cmocka_unit_test(test_model_engine_flop_is_the_table),
         cmocka_unit_test(test_model_engine_plan_covers_the_run),
         cmocka_unit_test_setup_teardown(test_model_engine_static_scales, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_calibration_follows_the_schedule, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_without_vae, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_names_the_step_that_is_not_finite, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_notes_unused_tensors, scratch_open, scratch_close),
         cmocka_unit_test(test_model_engine_preview_fit_recovers_a_map),
         cmocka_unit_test(test_model_engine_preview_resembles_the_clip),
     };

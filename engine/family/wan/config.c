@@ -42,6 +42,33 @@ static vg_status must_be_false(const cJSON *json, const char *name, const char *
     return VG_OK;
 }
 
+/* Precision is decided per layer by the tensors; what the export says of itself must at least be something we know. Flat (diffusers
+ * export) or nested under "quantization". Source: modelopt-fp8 1.2, 1.7. */
+static vg_status check_quantization(const cJSON *json, const char *name, vg_err *err)
+{
+    const cJSON *q = cJSON_GetObjectItemCaseSensitive(json, "quantization_config");
+    const char *method = NULL, *producer = NULL, *algo = NULL;
+    if (!q || cJSON_IsNull(q))
+        return VG_OK;
+    if (!cJSON_IsObject(q))
+        return VG_FAIL(err, VG_E_FORMAT, "%s: quantization_config must be an object", name);
+    const cJSON *made_by = cJSON_GetObjectItemCaseSensitive(q, "producer"), *nested = cJSON_GetObjectItemCaseSensitive(q, "quantization");
+    VG_TRY(vg_json_get_string(q, name, "quant_method", &method, err));
+    VG_TRY(vg_json_get_string(q, name, "quant_algo", &algo, err));
+    if (cJSON_IsObject(made_by))
+        VG_TRY(vg_json_get_string(made_by, name, "name", &producer, err));
+    if (!algo && cJSON_IsObject(nested))
+        VG_TRY(vg_json_get_string(nested, name, "quant_algo", &algo, err));
+    method = method ? method : producer;
+    if (!method || strcmp(method, "modelopt") != 0)
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: quantization_config.quant_method is %s%s%s; only \"modelopt\" is supported", name,
+                       method ? "\"" : "", method ? method : "missing", method ? "\"" : "");
+    if (!algo || (strcmp(algo, "FP8") != 0 && strcmp(algo, "FP8_PB_WO") != 0))
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: quantization_config.quant_algo is %s%s%s; \"FP8\" and \"FP8_PB_WO\" are supported", name,
+                       algo ? "\"" : "", algo ? algo : "missing", algo ? "\"" : "");
+    return VG_OK;
+}
+
 static vg_status read_patch(const cJSON *json, const char *name, wan_dit_config *c, vg_err *err)
 {
     double patch[3] = {1, 2, 2};
@@ -72,6 +99,7 @@ static vg_status read_dit(const cJSON *json, const char *name, wan_dit_config *o
     VG_TRY(must_be_null(json, name, "added_kv_proj_dim", "an image-to-video model", err));
     VG_TRY(must_be_null(json, name, "pos_embed_seq_len", "a first-and-last-frame model", err));
     VG_TRY(must_be_null(json, name, "vace_layers", "a VACE model", err));
+    VG_TRY(check_quantization(json, name, err));
     VG_TRY(vg_json_get_string(json, name, "qk_norm", &qk_norm, err));
     if (strcmp(qk_norm, "rms_norm_across_heads") != 0)
         return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: qk_norm is \"%s\"; only rms_norm_across_heads is supported", name, qk_norm);

@@ -179,6 +179,11 @@ int wan_dit_dequantised(const wan_dit *d)
     return vg_module_dequantised(d->module);
 }
 
+int wan_dit_unused(const wan_dit *d, const char **first)
+{
+    return vg_module_unused(d->module, first);
+}
+
 /* ---- conditions ---- */
 
 static vg_status matrix(vg_arena *arena, vg_dtype dtype, int64_t rows, int64_t columns, vg_tensor *t, vg_err *err)

@@ -22,6 +22,8 @@ vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, double timestep, int
                           void *user, vg_tensor *v, vg_err *err);
 
 int wan_dit_dequantised(const wan_dit *dit);
+/* Tensors that nothing asked for, see vg_module_unused. */
+int wan_dit_unused(const wan_dit *dit, const char **first);
 
 /* Linear layers of the blocks, for calibration: fn is called for each with its running maximum enabled. */
 vg_status wan_dit_calibrate_begin(wan_dit *dit, vg_err *err);

@@ -34,10 +34,32 @@ static vg_status check_rope(const wan_config *c, const int64_t latent[4], vg_err
     return VG_OK;
 }
 
+static int64_t numel(const int64_t shape[4])
+{
+    return shape[0] * shape[1] * shape[2] * shape[3];
+}
+
+static vg_status check_finite(const float *values, const int64_t shape[4], const char *what, vg_err *err)
+{
+    int64_t count = numel(shape), bad = 0, first = -1;
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(values[i])) {
+            first = first < 0 ? i : first;
+            bad++;
+        }
+    if (bad)
+        return VG_FAIL(err, VG_E_FORMAT, "%s are not finite: %lld of %lld values are NaN or infinite, the first is number %lld", what,
+                       (long long)bad, (long long)count, (long long)first);
+    return VG_OK;
+}
+
 vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     int64_t latent[4];
+    if (!c->has_vae) /* sizes follow from its compression */
+        return VG_FAIL(err, VG_E_MISSING, "%s: this checkpoint has no VAE (vae/config.json, and its entry in model_index.json)",
+                       vg_checkpoint_dir(model->checkpoint));
     if (p->height == VG_UNSET_INT)
         p->height = 480;
     if (p->width == VG_UNSET_INT)
@@ -74,6 +96,8 @@ vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err
         if (!p->init_latents_shape || p->init_latents_shape[i] != latent[i])
             return VG_FAIL(err, VG_E_SHAPE, "the initial latents must be [%lld, %lld, %lld, %lld] for this size", (long long)latent[0],
                            (long long)latent[1], (long long)latent[2], (long long)latent[3]);
+    if (p->init_latents)
+        return check_finite(p->init_latents, latent, "the initial latents", err);
     return VG_OK;
 }
 
@@ -253,6 +277,7 @@ typedef struct denoise_run {
     const vg_conditioning *text;
     const vg_callbacks *cb;
     vg_calibration *calibration; /* NULL in a normal run */
+    int calibration_steps;
     vg_stage stage;
     char identity[17];
     vg_backend *be;
@@ -268,11 +293,6 @@ typedef struct denoise_run {
     double seconds_done, progress_at;
     int forwards_done; /* of this step */
 } denoise_run;
-
-static int64_t numel(const int64_t shape[4])
-{
-    return shape[0] * shape[1] * shape[2] * shape[3];
-}
 
 static void release_expert(denoise_run *r)
 {
@@ -333,6 +353,11 @@ static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
     if (wan_dit_dequantised(r->dit) > 0)
         vg_emit_note(r->cb, VG_STAGE_LOAD, "%s: %d FP8 layers of the checkpoint were dequantised, as scheme bf16 asks", name,
                      wan_dit_dequantised(r->dit));
+    const char *unused;
+    int unused_count = wan_dit_unused(r->dit, &unused);
+    if (unused_count > 0)
+        vg_emit_note(r->cb, VG_STAGE_LOAD, "%s: %d tensors of the checkpoint are not used, the first is %s: does config.json fit the weights?",
+                     name, unused_count, unused);
     vg_emit_stage(r->cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, name, vg_now() - begin);
     return VG_OK;
 }
@@ -390,6 +415,15 @@ static vg_status predict(denoise_run *r, double timestep, vg_err *err)
     return vg_guidance(r->be, &(vg_guidance_args){.cond = &r->cond, .uncond = &r->uncond, .scale = (float)scale, .y = &r->cond}, err);
 }
 
+/* x to the host, refused when something made it NaN: the steps after it would only spread it. */
+static vg_status download_latents(denoise_run *r, int step, vg_err *err)
+{
+    char what[64];
+    snprintf(what, sizeof what, "%s step %d: the latents", vg_stage_name(r->stage), step + 1);
+    VG_TRY(vg_backend_download(r->be, r->latents, &r->x, err));
+    return check_finite(r->latents, r->shape, what, err);
+}
+
 static vg_status run_step(denoise_run *r, vg_err *err)
 {
     int step = vg_scheduler_at(r->scheduler), steps = vg_scheduler_steps(r->scheduler);
@@ -401,7 +435,7 @@ static vg_status run_step(denoise_run *r, vg_err *err)
     if (r->preview)
         VG_TRY(emit_preview(r, &r->cond, sigma, step + 1, steps, err));
     VG_TRY(vg_scheduler_step(r->scheduler, &r->cond, &r->x, err));
-    VG_TRY(vg_backend_download(r->be, r->latents, &r->x, err));
+    VG_TRY(download_latents(r, step, err));
     double seconds = vg_now() - begin;
     r->seconds_done += seconds;
     if (r->cb && r->cb->save) {
@@ -450,6 +484,7 @@ static vg_status start_run(denoise_run *r, const vg_denoise_state *resume, vg_er
                 return VG_FAIL(err, VG_E_SHAPE, "the saved state is of another size than these settings");
         VG_TRY(vg_scheduler_restore(r->scheduler, &resume->scheduler, err));
         memcpy(r->latents, resume->latents, count * sizeof *r->latents);
+        VG_TRY(check_finite(r->latents, r->shape, "the latents of the saved state", err));
         r->seconds_done = resume->seconds_done;
     } else if (p->init_latents) {
         memcpy(r->latents, p->init_latents, count * sizeof *r->latents);
@@ -472,23 +507,81 @@ static vg_status check_text(const denoise_run *r, vg_err *err)
     return VG_OK;
 }
 
+static vg_status check_cancel(const denoise_run *r, int step, vg_err *err)
+{
+    if (r->cb && vg_cancelled(r->cb->cancel))
+        return VG_FAIL(err, VG_E_CANCELLED, "cancelled before step %d", step + 1);
+    return VG_OK;
+}
+
 static vg_status loop(denoise_run *r, vg_err *err)
 {
     int begin = vg_scheduler_at(r->scheduler), steps = vg_scheduler_steps(r->scheduler);
-    bool seen[WAN_EXPERTS_MAX] = {false};
     while (vg_scheduler_at(r->scheduler) < steps) {
         if (r->p->max_steps_run != VG_UNSET_INT && vg_scheduler_at(r->scheduler) - begin >= r->p->max_steps_run)
             break;
-        if (r->cb && vg_cancelled(r->cb->cancel))
-            return VG_FAIL(err, VG_E_CANCELLED, "cancelled before step %d", vg_scheduler_at(r->scheduler) + 1);
+        VG_TRY(check_cancel(r, vg_scheduler_at(r->scheduler), err));
         VG_TRY(run_step(r, err));
-        seen[r->expert] = true;
     }
-    VG_TRY(finish_expert(r, err));
-    for (int i = 0; r->calibration && i < r->config->experts; i++)
-        if (!seen[i])
-            return VG_FAIL(err, VG_E_ARG, "%d calibration steps never reach %s; use more steps", steps, wan_expert_names[i]);
-    return VG_OK;
+    return finish_expert(r, err);
+}
+
+/* ---- calibration ---- */
+
+#define STEPS_MAX 1000 /* of any scheduler */
+
+/* Mark `wanted` steps of the job's own schedule, spread evenly with both ends, and at least the first and the last of every expert
+ * that the schedule uses: what the job will run with is what gets measured, and an expert it never reaches needs no scales. */
+static int choose_steps(const denoise_run *r, int wanted, bool *chosen)
+{
+    int steps = vg_scheduler_steps(r->scheduler), count = 0;
+    for (int k = 0; k < wanted; k++)
+        chosen[wanted > 1 ? (int)(((int64_t)k * (steps - 1) + (wanted - 1) / 2) / (wanted - 1)) : 0] = true;
+    for (int e = 0; e < r->config->experts; e++) {
+        int first = -1, last = -1, have = 0;
+        for (int i = 0; i < steps; i++) {
+            if (expert_of(r, vg_scheduler_timestep(r->scheduler, i)) != e)
+                continue;
+            first = first < 0 ? i : first;
+            last = i;
+            have += chosen[i];
+        }
+        if (first >= 0 && have < 2)
+            chosen[first] = chosen[last] = true;
+    }
+    for (int i = 0; i < steps; i++)
+        count += chosen[i];
+    return count;
+}
+
+/* One measured step: predict at step i of the schedule, then follow the straight line to the next chosen one. */
+static vg_status calibrate_step(denoise_run *r, int i, int next, vg_err *err)
+{
+    double timestep = vg_scheduler_timestep(r->scheduler, i), sigma = vg_scheduler_sigma(r->scheduler, i);
+    VG_TRY(load_expert(r, expert_of(r, timestep), err));
+    VG_TRY(predict(r, timestep, err));
+    float step = (float)(vg_scheduler_sigma(r->scheduler, next) - sigma);
+    vg_linear_combination_args line = {.count = 2, .x = {&r->x, &r->cond}, .coef = {1, step}, .y = &r->x};
+    VG_TRY(vg_linear_combination(r->be, &line, err));
+    return download_latents(r, i, err);
+}
+
+static vg_status calibrate_loop(denoise_run *r, vg_err *err)
+{
+    int steps = vg_scheduler_steps(r->scheduler), done = 0, next;
+    bool chosen[STEPS_MAX] = {false};
+    int count = choose_steps(r, r->calibration_steps < steps ? r->calibration_steps : steps, chosen);
+    for (int i = 0; i < steps; i = next) {
+        double begin = vg_now();
+        for (next = i + 1; next < steps && !chosen[next];)
+            next++;
+        VG_TRY(check_cancel(r, i, err));
+        VG_TRY(calibrate_step(r, i, next, err));
+        vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_STEP, .stage = r->stage, .detail = "", .step = ++done, .steps = count,
+                                   .seconds = vg_now() - begin, .timestep = vg_scheduler_timestep(r->scheduler, i),
+                                   .sigma = vg_scheduler_sigma(r->scheduler, i), .expert = r->expert});
+    }
+    return finish_expert(r, err);
 }
 
 static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_latents *out, vg_err *err)
@@ -508,7 +601,7 @@ static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_
     vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, r->stage, "", 0);
     VG_TRY_GOTO(status, allocate_run(r, err), done);
     VG_TRY_GOTO(status, start_run(r, resume, err), done);
-    status = loop(r, err);
+    status = r->calibration ? calibrate_loop(r, err) : loop(r, err);
     if (status == VG_OK)
         vg_emit_stage(r->cb, VG_EVENT_STAGE_END, r->stage, "", vg_now() - begin);
     int at = vg_scheduler_at(r->scheduler);
@@ -540,11 +633,10 @@ vg_status wan_calibrate(vg_engine *engine, vg_model *model, const vg_generate_pa
 {
     vg_generate_params p = *params;
     vg_callbacks quiet = cb ? *cb : (vg_callbacks){0};
-    p.steps = steps; /* a short schedule over the whole range of noise */
     p.max_steps_run = VG_UNSET_INT;
     quiet.save = NULL;
     denoise_run r = {.engine = engine, .model = model, .config = wan_config_of(model), .p = &p, .text = text, .cb = &quiet,
-                     .calibration = calibration, .stage = VG_STAGE_CALIBRATE};
+                     .calibration = calibration, .calibration_steps = steps, .stage = VG_STAGE_CALIBRATE};
     return run_denoise(&r, NULL, NULL, err);
 }
 

@@ -39,6 +39,24 @@ vg_status wan_precision(const vg_model *model, const vg_generate_params *p, vg_p
     return VG_OK;
 }
 
+vg_status wan_needs_input_scales(const vg_model *model, bool *needed, vg_err *err)
+{
+    *needed = false;
+    for (int e = 0; e < wan_config_of(model)->experts; e++) {
+        vg_precision_census census;
+        vg_weights *weights;
+        char *dir;
+        VG_TRY(vg_model_component_dir(model, wan_expert_names[e], &dir, err));
+        vg_status status = vg_weights_open(dir, &weights, err);
+        free(dir);
+        VG_TRY(status);
+        vg_precision_census_take(weights, &census);
+        vg_weights_close(weights);
+        *needed = *needed || census.fp8 == 0;
+    }
+    return VG_OK;
+}
+
 vg_status wan_plan(const vg_model *model, const vg_generate_params *p, vg_plan *plan, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);

@@ -19,6 +19,7 @@ const vg_family vg_family_wan = {
     .denoise = wan_denoise,
     .decode = wan_decode,
     .precision = wan_precision,
+    .needs_input_scales = wan_needs_input_scales,
     .calibrate = wan_calibrate,
     .components = components,
     .parts = wan_parts,

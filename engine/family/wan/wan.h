@@ -75,6 +75,7 @@ void wan_latent_shape(const wan_config *config, const vg_generate_params *params
 /* plan.c */
 vg_status wan_plan(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
 vg_status wan_precision(const vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err);
+vg_status wan_needs_input_scales(const vg_model *model, bool *needed, vg_err *err);
 
 /* parts.c */
 extern const vg_part wan_parts[];
