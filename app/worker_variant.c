@@ -7,7 +7,6 @@
 #include <unistd.h>
 #include "app/frames.h"
 #include "app/paths.h"
-#include "engine/module.h"
 
 #define CALIBRATION_STEPS 4
 
@@ -28,36 +27,10 @@ done:
 
 /* ---- calibration ---- */
 
-/* Static input scales have to be made for weights that become FP8 at load; a checkpoint that is FP8 already brings its own. */
-static bool needs_calibration(const vg_worker *w, const vg_generate_params *params)
-{
-    if (params->scheme != VG_SCHEME_FP8 || params->fp8_act != VG_FP8_ACT_STATIC)
-        return false;
-    const vg_checkpoint *checkpoint = vg_model_checkpoint(w->model);
-    const cJSON *item;
-    bool needed = false;
-    cJSON_ArrayForEach(item, vg_checkpoint_index(checkpoint))
-    {
-        /* Denoisers are called transformer, transformer_2 in every diffusers folder. */
-        if (!item->string || strncmp(item->string, "transformer", 11) || !vg_checkpoint_component(checkpoint, item->string))
-            continue;
-        char *dir = vg_xstrf("%s/%s", vg_checkpoint_dir(checkpoint), item->string);
-        vg_weights *weights = NULL;
-        if (vg_weights_open(dir, &weights, NULL) == VG_OK) {
-            vg_precision_census census;
-            vg_precision_census_take(weights, &census);
-            needed = needed || census.fp8 == 0;
-        }
-        vg_weights_close(weights);
-        free(dir);
-    }
-    return needed;
-}
-
 /* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
 static char *calibration_key(const vg_worker *w)
 {
-    static const vg_option_id decides[] = {VG_OPT_prompt, VG_OPT_negative_prompt, VG_OPT_height, VG_OPT_width, VG_OPT_num_frames, VG_OPT_guidance_scale, VG_OPT_guidance_scale_2, VG_OPT_boundary_ratio,
+    static const vg_option_id decides[] = {VG_OPT_prompt, VG_OPT_negative_prompt, VG_OPT_height, VG_OPT_width, VG_OPT_num_frames, VG_OPT_num_inference_steps, VG_OPT_guidance_scale, VG_OPT_guidance_scale_2, VG_OPT_boundary_ratio,
                                            VG_OPT_flow_shift, VG_OPT_scheduler, VG_OPT_flow_grid, VG_OPT_seed, VG_OPT_compute};
     uint64_t hash = 0xcbf29ce484222325u;
     char tail[64];
@@ -66,7 +39,7 @@ static char *calibration_key(const vg_worker *w)
         for (size_t k = 0; k <= strlen(text); k++)
             hash = (hash ^ (unsigned char)text[k]) * 0x100000001b3u;
     }
-    snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, CALIBRATION_STEPS, VG_VERSION, "1");
+    snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, CALIBRATION_STEPS, VG_VERSION, "2");
     return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown", (unsigned long long)hash, tail);
 }
 
@@ -107,7 +80,7 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
     vg_callbacks quiet = w->callbacks;
     quiet.save = NULL;
     VG_TRY_GOTO(status, vg_calibrate(w->engine, w->model, &p, &w->text, CALIBRATION_STEPS, &quiet, path, err), done);
-    vg_worker_note(w, "input scales: measured in %d steps of this prompt", CALIBRATION_STEPS);
+    vg_worker_note(w, "input scales: measured on this prompt");
     if (!p.init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
         (void)copy_file(path, cached, NULL);
 done:
@@ -224,7 +197,9 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     if (have_state)
         vg_worker_note(w, "going on after step %d", state.scheduler.at);
     VG_TRY_GOTO(status, need_text(w, params, err), done);
-    if (needs_calibration(w, params)) {
+    bool needed = false;
+    VG_TRY_GOTO(status, vg_model_needs_input_scales(w->model, params, &needed, err), done);
+    if (needed) {
         VG_TRY_GOTO(status, need_calibration(w, params, calibration, err), done);
         params->input_scales = calibration;
     }
