@@ -3,7 +3,8 @@
 
 static vg_status refuse(const char *path, vg_err *err)
 {
-    return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: this vgen was built without clips (VGEN_CLIP=OFF)", path);
+    return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: this vgen was built without clips (VGEN_CLIP=OFF)",
+                   path);
 }
 
 bool vg_clip_available(void)
@@ -16,20 +17,23 @@ const char *vg_clip_encoder_name(void)
     return "none";
 }
 
-vg_status vg_clip_write(const char *path, const vg_frame_source *source, double fps, const vg_clip_options *options, vg_err *err)
+vg_status vg_clip_write(const char *path, const vg_frame_source *source, double fps,
+                        const vg_clip_options *options, vg_err *err)
 {
     (void)source, (void)fps, (void)options;
     return refuse(path, err);
 }
 
-vg_status vg_clip_write_comparison(const char *path, const vg_clip_pane *panes, int count, double diff_gain, double fps,
-                                   const vg_clip_options *options, vg_err *err)
+vg_status vg_clip_write_comparison(const char *path, const vg_clip_pane *panes, int count,
+                                   double diff_gain, double fps, const vg_clip_options *options,
+                                   vg_err *err)
 {
     (void)panes, (void)count, (void)diff_gain, (void)fps, (void)options;
     return refuse(path, err);
 }
 
-vg_status vg_clip_write_lossless(const char *path, const vg_frame_source *source, double fps, const char *const *metadata, vg_err *err)
+vg_status vg_clip_write_lossless(const char *path, const vg_frame_source *source, double fps,
+                                 const char *const *metadata, vg_err *err)
 {
     (void)source, (void)fps, (void)metadata;
     return refuse(path, err);

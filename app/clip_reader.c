@@ -1,7 +1,9 @@
-/* clip_reader.c: frames of a video file by index. Only Matroska and MP4 with FFV1, H.264 or MPEG-4 video are let near a decoder.
+/* clip_reader.c: frames of a video file by index. Only Matroska and MP4 with FFV1, H.264 or MPEG-4
+ * video are let near a decoder.
  *
- * A frame's index comes from its time stamp. Reading on in order decodes on; a jump seeks to the key frame before it.
- * Files of vg_clip_write_lossless carry a CRC-32 for each frame, which is checked after decoding. */
+ * A frame's index comes from its time stamp. Reading on in order decodes on; a jump seeks to the
+ * key frame before it. Files of vg_clip_write_lossless carry a CRC-32 for each frame, which is
+ * checked after decoding. */
 #include "app/clip.h"
 
 #include <errno.h>
@@ -16,8 +18,8 @@
 #include <string.h>
 #include "app/clip_writer.h"
 
-#define FORMATS   "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2"
-#define CODECS    "ffv1,h264,mpeg4"
+#define FORMATS     "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2"
+#define CODECS      "ffv1,h264,mpeg4"
 #define READ_ON_MAX 8 /* frames: nearer than this ahead, decoding on beats seeking */
 
 struct vg_clip_reader {
@@ -41,8 +43,11 @@ static vg_status fail_av(const vg_clip_reader *r, int code, const char *what, vg
 {
     char text[AV_ERROR_MAX_STRING_SIZE] = "";
     av_strerror(code, text, sizeof text);
-    vg_status status = code == AVERROR(ENOMEM) ? VG_E_NOMEM : code == AVERROR(ENOENT) ? VG_E_MISSING
-                       : code == AVERROR(EACCES) || code == AVERROR(EIO) || code == AVERROR(EISDIR) ? VG_E_IO : VG_E_FORMAT;
+    vg_status status = code == AVERROR(ENOMEM)   ? VG_E_NOMEM
+                       : code == AVERROR(ENOENT) ? VG_E_MISSING
+                       : code == AVERROR(EACCES) || code == AVERROR(EIO) || code == AVERROR(EISDIR)
+                           ? VG_E_IO
+                           : VG_E_FORMAT;
     return VG_FAIL(err, status, "%s: %s (%s)", r->path, what, text);
 }
 
@@ -89,11 +94,15 @@ static vg_status open_decoder(vg_clip_reader *r, vg_err *err)
 {
     const AVCodecParameters *p = r->stream->codecpar;
     const char *name = avcodec_get_name(p->codec_id);
-    const AVCodec *codec = av_match_list(name, CODECS, ',') ? avcodec_find_decoder(p->codec_id) : NULL;
+    const AVCodec *codec =
+        av_match_list(name, CODECS, ',') ? avcodec_find_decoder(p->codec_id) : NULL;
     if (!codec)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: video of kind '%s' is not read; only " CODECS " are", r->path, name);
-    if (p->width < 1 || p->height < 1 || p->width > VG_FRAMES_SIDE_MAX || p->height > VG_FRAMES_SIDE_MAX)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: frames of %dx%d; sides must be 1 to %d", r->path, p->width, p->height, VG_FRAMES_SIDE_MAX);
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: video of kind '%s' is not read; only " CODECS " are", r->path, name);
+    if (p->width < 1 || p->height < 1 || p->width > VG_FRAMES_SIDE_MAX ||
+        p->height > VG_FRAMES_SIDE_MAX)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: frames of %dx%d; sides must be 1 to %d", r->path,
+                       p->width, p->height, VG_FRAMES_SIDE_MAX);
     r->width = p->width;
     r->height = p->height;
     r->decoder = avcodec_alloc_context3(codec);
@@ -101,8 +110,8 @@ static vg_status open_decoder(vg_clip_reader *r, vg_err *err)
     if (rc < 0)
         return fail_av(r, rc, "cannot prepare the decoder", err);
     r->decoder->pkt_timebase = r->stream->time_base;
-    /* A stream whose own headers grow the picture must not take memory for it; decoders' scratch planes are up to 8 times
-     * as large as the picture. */
+    /* A stream whose own headers grow the picture must not take memory for it; decoders' scratch
+     * planes are up to 8 times as large as the picture. */
     r->decoder->max_pixels = 8 * (int64_t)(r->width + 128) * (r->height + 128);
     r->decoder->thread_count = (int64_t)r->width * r->height > 640 * 360 ? 4 : 1;
     r->decoder->thread_type = FF_THREAD_SLICE;
@@ -127,7 +136,8 @@ static vg_status read_rate(vg_clip_reader *r, vg_err *err)
             r->rate = av_d2q(r->fps, 65535); /* as the writer does: time stamps count in it */
     }
     if (!(r->fps >= 0.01 && r->fps <= 1000) || r->rate.num <= 0 || r->rate.den <= 0)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: its frame rate is missing or outside 0.01 to 1000", r->path);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: its frame rate is missing or outside 0.01 to 1000",
+                       r->path);
     return VG_OK;
 }
 
@@ -154,7 +164,8 @@ static vg_status count_frames(vg_clip_reader *r, vg_err *err)
         n += r->packet->stream_index == r->stream->index;
         av_packet_unref(r->packet);
         if (n > VG_FRAMES_COUNT_MAX)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: more than %d frames", r->path, VG_FRAMES_COUNT_MAX);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: more than %d frames", r->path,
+                           VG_FRAMES_COUNT_MAX);
     }
     if (rc != AVERROR_EOF)
         return fail_av(r, rc, "damaged", err);
@@ -232,7 +243,8 @@ static int64_t start_time(const vg_clip_reader *r)
 static vg_status seek_to(vg_clip_reader *r, int index, vg_err *err)
 {
     int64_t offset = index <= 0 ? 0 : av_rescale_q(index, av_inv_q(r->rate), r->stream->time_base);
-    int rc = av_seek_frame(r->demux, r->stream->index, start_time(r) + offset, AVSEEK_FLAG_BACKWARD);
+    int rc =
+        av_seek_frame(r->demux, r->stream->index, start_time(r) + offset, AVSEEK_FLAG_BACKWARD);
     if (rc < 0)
         return fail_av(r, rc, "cannot be searched for a frame", err);
     avcodec_flush_buffers(r->decoder);
@@ -280,17 +292,21 @@ static vg_status convert_yuv(vg_clip_reader *r, uint8_t *rgb, vg_err *err)
     AVFrame *f = r->frame;
     if (!r->scaler || r->scaler_format != f->format) {
         sws_freeContext(r->scaler);
-        r->scaler = sws_getContext(r->width, r->height, f->format, r->width, r->height, AV_PIX_FMT_RGB24,
-                                   SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_BITEXACT, NULL, NULL, NULL);
+        r->scaler = sws_getContext(
+            r->width, r->height, f->format, r->width, r->height, AV_PIX_FMT_RGB24,
+            SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_BITEXACT, NULL, NULL, NULL);
         if (!r->scaler)
             return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: its pixel format is not read", r->path);
         r->scaler_format = f->format;
-        const int *matrix = sws_getCoefficients(f->colorspace == AVCOL_SPC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
-        sws_setColorspaceDetails(r->scaler, matrix, f->color_range == AVCOL_RANGE_JPEG, matrix, 1, 0, 1 << 16, 1 << 16);
+        const int *matrix =
+            sws_getCoefficients(f->colorspace == AVCOL_SPC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
+        sws_setColorspaceDetails(r->scaler, matrix, f->color_range == AVCOL_RANGE_JPEG, matrix, 1,
+                                 0, 1 << 16, 1 << 16);
     }
     uint8_t *out[4] = {rgb};
     int stride[4] = {r->width * 3};
-    int rc = sws_scale(r->scaler, (const uint8_t *const *)f->data, f->linesize, 0, r->height, out, stride);
+    int rc = sws_scale(r->scaler, (const uint8_t *const *)f->data, f->linesize, 0, r->height, out,
+                       stride);
     return rc < 0 ? fail_av(r, rc, "a frame cannot be converted", err) : VG_OK;
 }
 
@@ -298,10 +314,12 @@ static vg_status take_frame(vg_clip_reader *r, int index, uint8_t *rgb, vg_err *
 {
     const AVFrame *f = r->frame;
     if (f->width != r->width || f->height != r->height)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: frame %d is %dx%d, the clip %dx%d", r->path, index, f->width, f->height, r->width, r->height);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: frame %d is %dx%d, the clip %dx%d", r->path, index,
+                       f->width, f->height, r->width, r->height);
     if (f->format == AV_PIX_FMT_0RGB32) {
         for (int y = 0; y < r->height; y++) {
-            const uint32_t *row = (const uint32_t *)(const void *)(f->data[0] + (ptrdiff_t)y * f->linesize[0]);
+            const uint32_t *row =
+                (const uint32_t *)(const void *)(f->data[0] + (ptrdiff_t)y * f->linesize[0]);
             uint8_t *out = rgb + (size_t)y * r->width * 3;
             for (int x = 0; x < r->width; x++, out += 3) {
                 out[0] = (uint8_t)(row[x] >> 16);
@@ -316,8 +334,10 @@ static vg_status take_frame(vg_clip_reader *r, int index, uint8_t *rgb, vg_err *
         char digits[9] = "";
         memcpy(digits, r->sums + (size_t)index * 8, 8);
         uint32_t want = (uint32_t)strtoul(digits, NULL, 16);
-        if (av_crc(av_crc_get_table(AV_CRC_32_IEEE_LE), 0, rgb, (size_t)r->width * r->height * 3) != want)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: frame %d is damaged (its checksum does not fit)", r->path, index);
+        if (av_crc(av_crc_get_table(AV_CRC_32_IEEE_LE), 0, rgb, (size_t)r->width * r->height * 3) !=
+            want)
+            return VG_FAIL(err, VG_E_FORMAT, "%s: frame %d is damaged (its checksum does not fit)",
+                           r->path, index);
     }
     return VG_OK;
 }
@@ -325,7 +345,8 @@ static vg_status take_frame(vg_clip_reader *r, int index, uint8_t *rgb, vg_err *
 vg_status vg_clip_reader_get(vg_clip_reader *r, int index, uint8_t *rgb, vg_err *err)
 {
     if (index < 0 || index >= r->count)
-        return VG_FAIL(err, VG_E_ARG, "%s: frame %d of %d does not exist", r->path, index, r->count);
+        return VG_FAIL(err, VG_E_ARG, "%s: frame %d of %d does not exist", r->path, index,
+                       r->count);
     bool from_start = false;
     if (r->next < 0 || index < r->next || index > r->next + READ_ON_MAX)
         VG_TRY(seek_to(r, index, err));
@@ -340,9 +361,11 @@ vg_status vg_clip_reader_get(vg_clip_reader *r, int index, uint8_t *rgb, vg_err 
         }
         if (found >= 0 && found < index)
             continue;
-        /* Behind it already, or at the end: seek tables may be wrong; once more from the start, then give up. */
+        /* Behind it already, or at the end: seek tables may be wrong; once more from the start,
+         * then give up. */
         if (from_start)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: frame %d of %d is missing", r->path, index, r->count);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: frame %d of %d is missing", r->path, index,
+                           r->count);
         from_start = true;
         VG_TRY(seek_to(r, 0, err));
     }

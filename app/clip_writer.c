@@ -1,7 +1,9 @@
-/* clip_writer.c: encode RGB frames with libavcodec, mux with libavformat into a temporary, rename when whole.
+/* clip_writer.c: encode RGB frames with libavcodec, mux with libavformat into a temporary, rename
+ * when whole.
  *
- * Repeatable: bit-exact flags in codec, muxer and scaler, no dates, and a thread count that depends on the picture size only.
- * The file is written through our own descriptor, so that a full disk is reported by its errno and the data can be synced. */
+ * Repeatable: bit-exact flags in codec, muxer and scaler, no dates, and a thread count that depends
+ * on the picture size only. The file is written through our own descriptor, so that a full disk is
+ * reported by its errno and the data can be synced. */
 #include "app/clip_writer.h"
 
 #include <errno.h>
@@ -135,7 +137,9 @@ static void set_h264_options(AVCodecContext *c, const char *name, int crf, doubl
     c->color_primaries = AVCOL_PRI_BT709;
     c->color_trc = AVCOL_TRC_BT709;
     c->chroma_sample_location = AVCHROMA_LOC_LEFT;
-    c->gop_size = fps < 1 ? 1 : (int)(fps + 0.5); /* a key frame a second: players and our reader scrub quickly */
+    c->gop_size =
+        fps < 1 ? 1
+                : (int)(fps + 0.5); /* a key frame a second: players and our reader scrub quickly */
     if (strcmp(name, "libx264") == 0) {
         av_opt_set(c->priv_data, "preset", "medium", 0);
         av_opt_set_double(c->priv_data, "crf", crf, 0);
@@ -152,7 +156,8 @@ static vg_status open_encoder(vg_clip_writer *w, const char *name, int crf, doub
 {
     const AVCodec *codec = avcodec_find_encoder_by_name(name);
     if (!codec || codec->type != AVMEDIA_TYPE_VIDEO)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: these FFmpeg libraries have no encoder '%s'", w->path, name);
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: these FFmpeg libraries have no encoder '%s'",
+                       w->path, name);
     AVCodecContext *c = w->encoder = avcodec_alloc_context3(codec);
     if (!c)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for the encoder", w->path);
@@ -186,8 +191,9 @@ static vg_status open_encoder(vg_clip_writer *w, const char *name, int crf, doub
     if (rc < 0) {
         char text[AV_ERROR_MAX_STRING_SIZE] = "";
         av_strerror(rc, text, sizeof text);
-        return VG_FAIL(err, rc == AVERROR(ENOMEM) ? VG_E_NOMEM : VG_E_UNSUPPORTED, "%s: encoder '%s' refuses %dx%d at %g frames/s: %s",
-                       w->path, name, c->width, c->height, fps, text);
+        return VG_FAIL(err, rc == AVERROR(ENOMEM) ? VG_E_NOMEM : VG_E_UNSUPPORTED,
+                       "%s: encoder '%s' refuses %dx%d at %g frames/s: %s", w->path, name, c->width,
+                       c->height, fps, text);
     }
     return VG_OK;
 }
@@ -201,7 +207,8 @@ static vg_status open_scaler(vg_clip_writer *w, vg_err *err)
             return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for a padded frame", w->path);
     }
     w->scaler = sws_getContext(width, height, AV_PIX_FMT_RGB24, width, height, AV_PIX_FMT_YUV420P,
-                               SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT, NULL, NULL, NULL);
+                               SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP | SWS_BITEXACT,
+                               NULL, NULL, NULL);
     if (!w->scaler)
         return VG_FAIL(err, VG_E_NOMEM, "%s: cannot convert %dx%d to YUV", w->path, width, height);
     const int *bt709 = sws_getCoefficients(SWS_CS_ITU709);
@@ -211,7 +218,7 @@ static vg_status open_scaler(vg_clip_writer *w, vg_err *err)
 
 static vg_status open_file(vg_clip_writer *w, vg_err *err)
 {
-    char *temp = vg_strf("%s.part.XXXXXX", w->path);
+    char *temp = vg_strf("%s.part.%ld.XXXXXX", w->path, (long)getpid());
     if (!temp)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for writing", w->path);
     w->fd = mkostemp(temp, O_CLOEXEC);
@@ -230,7 +237,8 @@ static vg_status open_file(vg_clip_writer *w, vg_err *err)
     }
     w->mux->pb = w->io;
     w->mux->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT;
-    /* Moving the index to the front reads the file again, by this name; "file:" keeps "a:b.mp4" from being a protocol. */
+    /* Moving the index to the front reads the file again, by this name; "file:" keeps "a:b.mp4"
+     * from being a protocol. */
     w->mux->url = av_asprintf("file:%s", w->temp);
     return w->mux->url ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for writing", w->path);
 }
@@ -260,11 +268,13 @@ static vg_status write_header(vg_clip_writer *w, const char *const *metadata, vg
     return VG_OK;
 }
 
-vg_status vg_clip_writer_open(const char *path, vg_clip_kind kind, const char *encoder, int crf, int width, int height, double fps,
-                              const char *const *metadata, vg_clip_writer **writer, vg_err *err)
+vg_status vg_clip_writer_open(const char *path, vg_clip_kind kind, const char *encoder, int crf,
+                              int width, int height, double fps, const char *const *metadata,
+                              vg_clip_writer **writer, vg_err *err)
 {
     if (width < 1 || height < 1 || width > VG_FRAMES_SIDE_MAX || height > VG_FRAMES_SIDE_MAX)
-        return VG_FAIL(err, VG_E_ARG, "%s: frames of %dx%d cannot be written; sides are 1 to %d", path, width, height, VG_FRAMES_SIDE_MAX);
+        return VG_FAIL(err, VG_E_ARG, "%s: frames of %dx%d cannot be written; sides are 1 to %d",
+                       path, width, height, VG_FRAMES_SIDE_MAX);
     if (!(fps >= 0.01 && fps <= 1000))
         return VG_FAIL(err, VG_E_ARG, "%s: frame rate %g is outside 0.01 to 1000", path, fps);
     if (crf < 0 || crf > 51)
@@ -285,13 +295,16 @@ vg_status vg_clip_writer_open(const char *path, vg_clip_kind kind, const char *e
         status = VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for writing", path);
         goto fail;
     }
-    int rc = avformat_alloc_output_context2(&w->mux, NULL, kind == VG_CLIP_FFV1_MKV ? "matroska" : "mp4", NULL);
+    int rc = avformat_alloc_output_context2(&w->mux, NULL,
+                                            kind == VG_CLIP_FFV1_MKV ? "matroska" : "mp4", NULL);
     if (rc < 0) {
         status = VG_FAIL(err, VG_E_UNSUPPORTED, "%s: these FFmpeg libraries cannot write %s", path,
                          kind == VG_CLIP_FFV1_MKV ? "Matroska" : "MP4");
         goto fail;
     }
-    const char *name = encoder ? encoder : kind == VG_CLIP_FFV1_MKV ? "ffv1" : vg_clip_encoder_name();
+    const char *name = encoder                    ? encoder
+                       : kind == VG_CLIP_FFV1_MKV ? "ffv1"
+                                                  : vg_clip_encoder_name();
     VG_TRY_GOTO(status, open_encoder(w, name, crf ? crf : VG_CLIP_CRF_DEFAULT, fps, err), fail);
     VG_TRY_GOTO(status, open_file(w, err), fail);
     VG_TRY_GOTO(status, write_header(w, metadata, err), fail);
@@ -317,7 +330,8 @@ fail:
 static void fill_lossless(vg_clip_writer *w, const uint8_t *rgb)
 {
     for (int y = 0; y < w->height; y++) {
-        uint32_t *row = (uint32_t *)(void *)(w->frame->data[0] + (ptrdiff_t)y * w->frame->linesize[0]);
+        uint32_t *row =
+            (uint32_t *)(void *)(w->frame->data[0] + (ptrdiff_t)y * w->frame->linesize[0]);
         const uint8_t *in = rgb + (size_t)y * w->width * 3;
         for (int x = 0; x < w->width; x++, in += 3)
             row[x] = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
@@ -369,7 +383,8 @@ vg_status vg_clip_writer_add(vg_clip_writer *w, const uint8_t *rgb, vg_err *err)
     } else {
         const uint8_t *data[4] = {w->padded ? pad(w, rgb) : rgb};
         int stride[4] = {w->encoder->width * 3};
-        rc = sws_scale(w->scaler, data, stride, 0, w->encoder->height, w->frame->data, w->frame->linesize);
+        rc = sws_scale(w->scaler, data, stride, 0, w->encoder->height, w->frame->data,
+                       w->frame->linesize);
         if (rc < 0)
             return fail_av(w, rc, "converting a frame", err);
     }
@@ -385,7 +400,8 @@ static vg_status put_in_place(vg_clip_writer *w, vg_err *err)
     if (fsync(w->fd) != 0 && errno != EINVAL)
         return VG_FAIL(err, VG_E_IO, "%s: cannot sync: %s", w->path, strerror(errno));
     if (rename(w->temp, w->path) != 0)
-        return VG_FAIL(err, VG_E_IO, "%s: cannot put the file in place: %s", w->path, strerror(errno));
+        return VG_FAIL(err, VG_E_IO, "%s: cannot put the file in place: %s", w->path,
+                       strerror(errno));
     char *slash = strrchr(w->temp, '/');
     if (slash)
         slash[slash == w->temp] = '\0';

@@ -24,23 +24,26 @@ static vg_status get_from_memory(void *user, int index, const uint8_t **rgb, vg_
 
 vg_frame_source vg_frames_source(const vg_frames *frames)
 {
-    return (vg_frame_source){frames->count, frames->width, frames->height, (void *)frames, get_from_memory};
+    return (vg_frame_source){frames->count, frames->width, frames->height, (void *)frames,
+                             get_from_memory};
 }
 
 /* ---- writing ---- */
 
 static vg_status check_frames(const vg_frames *f, double fps, vg_err *err)
 {
-    if (!f->rgb || f->count < 1 || f->count > VG_FRAMES_COUNT_MAX || f->width < 1 || f->width > VG_FRAMES_SIDE_MAX || f->height < 1 ||
-        f->height > VG_FRAMES_SIDE_MAX)
-        return VG_FAIL(err, VG_E_ARG, "cannot keep %d frames of %dx%d; 1 to %d frames, sides 1 to %d", f->count, f->width, f->height,
-                       VG_FRAMES_COUNT_MAX, VG_FRAMES_SIDE_MAX);
+    if (!f->rgb || f->count < 1 || f->count > VG_FRAMES_COUNT_MAX || f->width < 1 ||
+        f->width > VG_FRAMES_SIDE_MAX || f->height < 1 || f->height > VG_FRAMES_SIDE_MAX)
+        return VG_FAIL(err, VG_E_ARG,
+                       "cannot keep %d frames of %dx%d; 1 to %d frames, sides 1 to %d", f->count,
+                       f->width, f->height, VG_FRAMES_COUNT_MAX, VG_FRAMES_SIDE_MAX);
     if (!(fps >= 0.01 && fps <= 1000))
         return VG_FAIL(err, VG_E_ARG, "frame rate %g is outside 0.01 to 1000", fps);
     return VG_OK;
 }
 
-static vg_status write_tensors(const char *path, const vg_frames *f, double fps, const char *const *metadata, vg_err *err)
+static vg_status write_tensors(const char *path, const vg_frames *f, double fps,
+                               const char *const *metadata, vg_err *err)
 {
     vg_safetensors_entry entry = {.name = "frames"};
     entry.tensor.data = f->rgb;
@@ -68,7 +71,8 @@ static vg_status write_tensors(const char *path, const vg_frames *f, double fps,
     return status;
 }
 
-vg_status vg_frames_store_write(const char *dir, const vg_frames *frames, double fps, const char *const *metadata, vg_err *err)
+vg_status vg_frames_store_write(const char *dir, const vg_frames *frames, double fps,
+                                const char *const *metadata, vg_err *err)
 {
     VG_TRY(check_frames(frames, fps, err));
     vg_status status = VG_OK;
@@ -88,7 +92,8 @@ vg_status vg_frames_store_write(const char *dir, const vg_frames *frames, double
     }
     /* Two files would leave open which one is meant. */
     if (status == VG_OK && unlink(other) != 0 && errno != ENOENT)
-        status = VG_FAIL(err, VG_E_IO, "%s: an older file cannot be removed: %s", other, strerror(errno));
+        status = VG_FAIL(err, VG_E_IO, "%s: an older file cannot be removed: %s", other,
+                         strerror(errno));
 done:
     free(path);
     free(other);
@@ -107,9 +112,9 @@ struct vg_frames_store {
     char *path;
     int count, width, height;
     double fps;
-    vg_clip_reader *clip;    /* one of these two */
+    vg_clip_reader *clip; /* one of these two */
     vg_safetensors *tensors;
-    const uint8_t *mapped;   /* frames inside tensors */
+    const uint8_t *mapped; /* frames inside tensors */
     slot *slots;
     int slot_count;
     int *slot_of; /* [count]: slot of a frame, -1 = not decoded */
@@ -136,10 +141,12 @@ static vg_status open_tensors(vg_frames_store *s, vg_err *err)
     const vg_tensor *t = vg_safetensors_find(s->tensors, "frames");
     if (!t)
         return VG_FAIL(err, VG_E_FORMAT, "%s: no tensor 'frames' in it", s->path);
-    if (t->dtype != VG_U8 || t->ndim != 4 || t->shape[3] != 3 || t->shape[0] < 1 || t->shape[0] > VG_FRAMES_COUNT_MAX ||
-        t->shape[1] < 1 || t->shape[1] > VG_FRAMES_SIDE_MAX || t->shape[2] < 1 || t->shape[2] > VG_FRAMES_SIDE_MAX)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: 'frames' is not U8 [T,H,W,3] with 1 to %d frames and sides of 1 to %d", s->path,
-                       VG_FRAMES_COUNT_MAX, VG_FRAMES_SIDE_MAX);
+    if (t->dtype != VG_U8 || t->ndim != 4 || t->shape[3] != 3 || t->shape[0] < 1 ||
+        t->shape[0] > VG_FRAMES_COUNT_MAX || t->shape[1] < 1 || t->shape[1] > VG_FRAMES_SIDE_MAX ||
+        t->shape[2] < 1 || t->shape[2] > VG_FRAMES_SIDE_MAX)
+        return VG_FAIL(err, VG_E_FORMAT,
+                       "%s: 'frames' is not U8 [T,H,W,3] with 1 to %d frames and sides of 1 to %d",
+                       s->path, VG_FRAMES_COUNT_MAX, VG_FRAMES_SIDE_MAX);
     s->count = (int)t->shape[0];
     s->height = (int)t->shape[1];
     s->width = (int)t->shape[2];
@@ -187,7 +194,8 @@ vg_status vg_frames_store_open_file(const char *path, vg_frames_store **store, v
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", path);
     s->path = strdup(path);
     vg_status status = !s->path ? VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", path)
-                       : ends_with(path, ".safetensors") ? open_tensors(s, err) : open_clip(s, err);
+                       : ends_with(path, ".safetensors") ? open_tensors(s, err)
+                                                         : open_clip(s, err);
     if (status != VG_OK) {
         vg_frames_store_close(s);
         return status;
@@ -239,7 +247,8 @@ const char *vg_frames_store_path(const vg_frames_store *s)
 
 const char *vg_frames_store_metadata(const vg_frames_store *s, const char *key)
 {
-    return s->clip ? vg_clip_reader_metadata(s->clip, key) : vg_safetensors_metadata(s->tensors, key);
+    return s->clip ? vg_clip_reader_metadata(s->clip, key)
+                   : vg_safetensors_metadata(s->tensors, key);
 }
 
 /* A slot to decode into: an empty one, else the one whose last use is longest ago. */
@@ -260,7 +269,8 @@ static slot *free_slot(vg_frames_store *s)
 vg_status vg_frames_store_get(vg_frames_store *s, int index, const uint8_t **rgb, vg_err *err)
 {
     if (index < 0 || index >= s->count)
-        return VG_FAIL(err, VG_E_ARG, "%s: frame %d of %d does not exist", s->path, index, s->count);
+        return VG_FAIL(err, VG_E_ARG, "%s: frame %d of %d does not exist", s->path, index,
+                       s->count);
     size_t bytes = (size_t)s->width * s->height * 3;
     if (s->mapped) {
         *rgb = s->mapped + (size_t)index * bytes;
@@ -269,7 +279,8 @@ vg_status vg_frames_store_get(vg_frames_store *s, int index, const uint8_t **rgb
     slot *at = s->slot_of[index] >= 0 ? &s->slots[s->slot_of[index]] : free_slot(s);
     if (at->index < 0) {
         if (!at->rgb && !(at->rgb = malloc(bytes)))
-            return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for a frame of %zu bytes", s->path, bytes);
+            return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for a frame of %zu bytes", s->path,
+                           bytes);
         VG_TRY(vg_clip_reader_get(s->clip, index, at->rgb, err));
         at->index = index;
         s->slot_of[index] = (int)(at - s->slots);
@@ -283,10 +294,12 @@ vg_status vg_frames_store_load(vg_frames_store *s, vg_frames *frames, vg_err *er
 {
     size_t bytes = (size_t)s->width * s->height * 3;
     if ((size_t)s->count > SIZE_MAX / 2 / bytes)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: %d frames of %zu bytes are too much", s->path, s->count, bytes);
+        return VG_FAIL(err, VG_E_NOMEM, "%s: %d frames of %zu bytes are too much", s->path,
+                       s->count, bytes);
     uint8_t *all = malloc(bytes * (size_t)s->count);
     if (!all)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for %zu bytes of frames", s->path, bytes * (size_t)s->count);
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for %zu bytes of frames", s->path,
+                       bytes * (size_t)s->count);
     for (int i = 0; i < s->count; i++) {
         const uint8_t *rgb;
         vg_status status = vg_frames_store_get(s, i, &rgb, err);

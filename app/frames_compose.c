@@ -1,4 +1,5 @@
-/* frames_compose.c: layout and drawing of comparison pictures. All integer arithmetic: same input, same bytes anywhere. */
+/* frames_compose.c: layout and drawing of comparison pictures. All integer arithmetic: same input,
+ * same bytes anywhere. */
 #include "app/frames_compose.h"
 
 #include <stdio.h>
@@ -8,7 +9,7 @@
 #define SCALE_SIDE       400  /* pixels: the longer side of a picture reaches this by enlarging */
 #define SCALE_MAX        64
 #define COLUMN_WIDTH_MIN 288  /* pixels: room for 36 characters under the narrowest picture */
-#define CANVAS_WIDTH_MAX 4096 /* pixels: what common H.264 players accept; a row breaks before it */
+#define CANVAS_WIDTH_MAX 4096 /* pixels: what H.264 players accept; a row breaks before it */
 #define COLUMN_CHARS     48
 
 #define COLOUR_BACKGROUND 0x14171Cu
@@ -51,11 +52,16 @@ static const glyph *find_glyph(uint32_t code)
     return NULL;
 }
 
-/* Next code point of *text, which moves on; broken UTF-8 gives U+FFFD for each bad byte, control characters '?'. */
+/* Next code point of *text, which moves on; broken UTF-8 gives U+FFFD for each bad byte, control
+ * characters '?'. */
 static uint32_t next_code(const char **text)
 {
     const unsigned char *s = (const unsigned char *)*text;
-    int extra = s[0] < 0x80 ? 0 : s[0] >= 0xC2 && s[0] < 0xE0 ? 1 : s[0] >= 0xE0 && s[0] < 0xF0 ? 2 : s[0] >= 0xF0 && s[0] < 0xF5 ? 3 : -1;
+    int extra = s[0] < 0x80                   ? 0
+                : s[0] >= 0xC2 && s[0] < 0xE0 ? 1
+                : s[0] >= 0xE0 && s[0] < 0xF0 ? 2
+                : s[0] >= 0xF0 && s[0] < 0xF5 ? 3
+                                              : -1;
     if (extra <= 0) {
         *text += 1;
         if (extra < 0)
@@ -89,7 +95,8 @@ static int hex_value(char c)
     return c <= '9' ? c - '0' : c - 'a' + 10;
 }
 
-/* Coverage 0..255 of cell pixel (x, y): the glyph's alpha averaged over the area that the pixel covers. */
+/* Coverage 0..255 of cell pixel (x, y): the glyph's alpha averaged over the area that the pixel
+ * covers. */
 static int glyph_coverage(const glyph *g, int rows, int cell_width, int x, int y)
 {
     int cell_height = 2 * cell_width;
@@ -105,13 +112,15 @@ static int glyph_coverage(const glyph *g, int rows, int cell_width, int x, int y
         for (int sx = x0 / cell_width; sx * cell_width < x1 && sx < GLYPH_WIDTH; sx++) {
             int left = sx * cell_width > x0 ? sx * cell_width : x0;
             int right = (sx + 1) * cell_width < x1 ? (sx + 1) * cell_width : x1;
-            sum += (int64_t)hex_value(g->rows[row * GLYPH_WIDTH + sx]) * (bottom - top) * (right - left);
+            sum += (int64_t)hex_value(g->rows[row * GLYPH_WIDTH + sx]) * (bottom - top) *
+                   (right - left);
         }
     }
     return (int)(sum * 255 / (15 * (int64_t)GLYPH_WIDTH * GLYPH_HEIGHT));
 }
 
-static void draw_glyph(uint8_t *canvas, int width, int height, int x0, int y0, int cell_width, uint32_t rgb, uint32_t code)
+static void draw_glyph(uint8_t *canvas, int width, int height, int x0, int y0, int cell_width,
+                       uint32_t rgb, uint32_t code)
 {
     const glyph *g = find_glyph(code);
     if (!g)
@@ -132,8 +141,8 @@ static void draw_glyph(uint8_t *canvas, int width, int height, int x0, int y0, i
     }
 }
 
-int vg_compose_text(uint8_t *canvas, int width, int height, int x, int y, int cell_width, uint32_t rgb, const char *text,
-                    int max_cells)
+int vg_compose_text(uint8_t *canvas, int width, int height, int x, int y, int cell_width,
+                    uint32_t rgb, const char *text, int max_cells)
 {
     int n = 0, total = count_cells(text);
     while (*text && n < max_cells) {
@@ -146,8 +155,9 @@ int vg_compose_text(uint8_t *canvas, int width, int height, int x, int y, int ce
     return n;
 }
 
-/* Take one line of at most max_cells from *text into line, breaking after a space where there is one. The two spaces
- * that separate figures in captions are better places than the one between a figure and its unit. */
+/* Take one line of at most max_cells from *text into line, breaking after a space where there is
+ * one. The two spaces that separate figures in captions are better places than the one between a
+ * figure and its unit. */
 static void take_line(const char **text, int max_cells, bool last, char *line, size_t size)
 {
     while (**text == ' ')
@@ -182,13 +192,15 @@ static int at_least(int a, int b)
     return a > b ? a : b;
 }
 
-vg_status vg_compose_plan(int width, int height, int count, bool differences, int caption_lines, vg_compose_layout *layout,
-                          vg_err *err)
+vg_status vg_compose_plan(int width, int height, int count, bool differences, int caption_lines,
+                          vg_compose_layout *layout, vg_err *err)
 {
     if (count < 1 || count > VG_COMPOSE_PANES_MAX)
-        return VG_FAIL(err, VG_E_ARG, "a comparison shows 1 to %d variants, not %d", VG_COMPOSE_PANES_MAX, count);
+        return VG_FAIL(err, VG_E_ARG, "a comparison shows 1 to %d variants, not %d",
+                       VG_COMPOSE_PANES_MAX, count);
     if (width < 1 || height < 1 || width > VG_FRAMES_SIDE_MAX || height > VG_FRAMES_SIDE_MAX)
-        return VG_FAIL(err, VG_E_ARG, "pictures of %dx%d cannot be compared; sides are 1 to %d", width, height, VG_FRAMES_SIDE_MAX);
+        return VG_FAIL(err, VG_E_ARG, "pictures of %dx%d cannot be compared; sides are 1 to %d",
+                       width, height, VG_FRAMES_SIDE_MAX);
     vg_compose_layout l;
     memset(&l, 0, sizeof l);
     int longer = at_least(width, height);
@@ -206,13 +218,15 @@ vg_status vg_compose_plan(int width, int height, int count, bool differences, in
     differences = pair || below;
     int items = count + (pair ? 1 : 0);
     int difference_height = cell_height + gap / 2 + picture_height; /* without a caption */
-    int item_height = difference_height + (caption_lines ? gap / 2 + caption_lines * cell_height : 0);
+    int item_height =
+        difference_height + (caption_lines ? gap / 2 + caption_lines * cell_height : 0);
     int block_height = item_height + gap + (below ? difference_height + gap : 0);
     int columns = items;
     if (items > 3 && !below) {
         double best = 0;
         for (int c = 1; c <= items; c++) {
-            double aspect = (double)(c * (column + gap)) / ((double)((items + c - 1) / c) * block_height) / (16.0 / 9.0);
+            double aspect = (double)(c * (column + gap)) /
+                            ((double)((items + c - 1) / c) * block_height) / (16.0 / 9.0);
             double fit = aspect > 1 ? 1 / aspect : aspect;
             if (fit > best) {
                 best = fit;
@@ -230,8 +244,9 @@ vg_status vg_compose_plan(int width, int height, int count, bool differences, in
     l.width = (int)(total_width + (total_width & 1));
     l.height = (int)(total_height + (total_height & 1));
     if (total_width > VG_FRAMES_SIDE_MAX || total_height > VG_FRAMES_SIDE_MAX)
-        return VG_FAIL(err, VG_E_ARG, "%d pictures of %dx%d need a canvas of %dx%d; the largest side is %d", count, width, height,
-                       l.width, l.height, VG_FRAMES_SIDE_MAX);
+        return VG_FAIL(err, VG_E_ARG,
+                       "%d pictures of %dx%d need a canvas of %dx%d; the largest side is %d", count,
+                       width, height, l.width, l.height, VG_FRAMES_SIDE_MAX);
     l.header = (vg_compose_rect){gap, gap, l.width - 2 * gap, cell_height};
     for (int i = 0; i < items + (below ? count : 0); i++) {
         bool difference = below ? i >= items : i >= count;
@@ -241,12 +256,14 @@ vg_status vg_compose_plan(int width, int height, int count, bool differences, in
             continue; /* the reference has no difference to itself */
         vg_compose_pane *p = &l.pane[l.pane_count++];
         int x = gap + cell % columns * (column + gap);
-        int y = 2 * gap + cell_height + cell / columns * block_height + (below && difference ? item_height + gap : 0);
+        int y = 2 * gap + cell_height + cell / columns * block_height +
+                (below && difference ? item_height + gap : 0);
         p->variant = variant;
         p->difference = difference;
         p->label = (vg_compose_rect){x, y, column, cell_height};
         y += cell_height + gap / 2;
-        p->picture = (vg_compose_rect){x + (column - picture_width) / 2, y, picture_width, picture_height};
+        p->picture =
+            (vg_compose_rect){x + (column - picture_width) / 2, y, picture_width, picture_height};
         y += picture_height + gap / 2;
         p->caption = (vg_compose_rect){x, y, column, difference ? 0 : caption_lines * cell_height};
     }
@@ -254,7 +271,8 @@ vg_status vg_compose_plan(int width, int height, int count, bool differences, in
     return VG_OK;
 }
 
-int vg_compose_caption_lines(const vg_compose_layout *layout, const char *const *captions, int count)
+int vg_compose_caption_lines(const vg_compose_layout *layout, const char *const *captions,
+                             int count)
 {
     int most = 0, cells = layout->pane[0].caption.w / layout->cell_width;
     for (int i = 0; i < count; i++) {
@@ -283,16 +301,19 @@ static void fill(uint8_t *canvas, int width, vg_compose_rect r, uint32_t rgb)
         }
 }
 
-static int draw_in(const vg_compose_layout *l, uint8_t *canvas, vg_compose_rect r, uint32_t rgb, const char *text)
+static int draw_in(const vg_compose_layout *l, uint8_t *canvas, vg_compose_rect r, uint32_t rgb,
+                   const char *text)
 {
-    return vg_compose_text(canvas, l->width, l->height, r.x, r.y, l->cell_width, rgb, text, r.w / l->cell_width);
+    return vg_compose_text(canvas, l->width, l->height, r.x, r.y, l->cell_width, rgb, text,
+                           r.w / l->cell_width);
 }
 
 /* Room kept at the right of the header for "frame 1234/1234  123.45 s". */
 #define COUNTER_CELLS 28
 
-void vg_compose_background(const vg_compose_layout *l, const char *const *labels, const char *const *captions, const char *title,
-                           double gain, uint8_t *canvas)
+void vg_compose_background(const vg_compose_layout *l, const char *const *labels,
+                           const char *const *captions, const char *title, double gain,
+                           uint8_t *canvas)
 {
     fill(canvas, l->width, (vg_compose_rect){0, 0, l->width, l->height}, COLOUR_BACKGROUND);
     if (title) {
@@ -303,7 +324,7 @@ void vg_compose_background(const vg_compose_layout *l, const char *const *labels
     for (int i = 0; i < l->pane_count; i++) {
         const vg_compose_pane *p = &l->pane[i];
         const char *name = labels[p->variant] ? labels[p->variant] : "";
-        /* The name may be long: what follows it must stay readable, so the name gets what is left. */
+        /* What follows a long name must stay readable: the name gets what is left. */
         char suffix[96];
         if (p->difference)
             snprintf(suffix, sizeof suffix, " \xE2\x88\x92 ref|  \xC3\x97%g", gain);
@@ -323,7 +344,11 @@ void vg_compose_background(const vg_compose_layout *l, const char *const *labels
         r = p->label;
         r.x += used * l->cell_width;
         r.w -= used * l->cell_width;
-        draw_in(l, canvas, r, p->difference ? COLOUR_DIFFERENCE : i == 0 ? COLOUR_REFERENCE : COLOUR_CAPTION, suffix);
+        draw_in(l, canvas, r,
+                p->difference ? COLOUR_DIFFERENCE
+                : i == 0      ? COLOUR_REFERENCE
+                              : COLOUR_CAPTION,
+                suffix);
 
         const char *text = p->difference || !captions[p->variant] ? "" : captions[p->variant];
         int lines = p->caption.h / (2 * l->cell_width);
@@ -337,12 +362,14 @@ void vg_compose_background(const vg_compose_layout *l, const char *const *labels
     }
 }
 
-static void draw_picture(const vg_compose_layout *l, const vg_compose_pane *p, const uint8_t *a, const uint8_t *reference, int width,
-                         int height, const uint8_t *amplified, uint8_t *canvas)
+static void draw_picture(const vg_compose_layout *l, const vg_compose_pane *p, const uint8_t *a,
+                         const uint8_t *reference, int width, int height, const uint8_t *amplified,
+                         uint8_t *canvas)
 {
     size_t row_bytes = (size_t)p->picture.w * 3;
     for (int y = 0; y < height; y++) {
-        uint8_t *row = canvas + ((size_t)(p->picture.y + y * l->scale) * l->width + p->picture.x) * 3;
+        uint8_t *row =
+            canvas + ((size_t)(p->picture.y + y * l->scale) * l->width + p->picture.x) * 3;
         uint8_t *out = row;
         for (int x = 0; x < width; x++) {
             size_t at = ((size_t)y * width + x) * 3;
@@ -357,8 +384,8 @@ static void draw_picture(const vg_compose_layout *l, const vg_compose_pane *p, c
     }
 }
 
-void vg_compose_frame(const vg_compose_layout *l, const uint8_t *const *pictures, int width, int height, double gain, int index,
-                      int count, double fps, uint8_t *canvas)
+void vg_compose_frame(const vg_compose_layout *l, const uint8_t *const *pictures, int width,
+                      int height, double gain, int index, int count, double fps, uint8_t *canvas)
 {
     uint8_t amplified[256];
     for (int i = 0; i < 256; i++) {
@@ -366,7 +393,8 @@ void vg_compose_frame(const vg_compose_layout *l, const uint8_t *const *pictures
         amplified[i] = v >= 255 ? 255 : (uint8_t)v;
     }
     for (int i = 0; i < l->pane_count; i++)
-        draw_picture(l, &l->pane[i], pictures[l->pane[i].variant], pictures[0], width, height, amplified, canvas);
+        draw_picture(l, &l->pane[i], pictures[l->pane[i].variant], pictures[0], width, height,
+                     amplified, canvas);
 
     char text[64];
     snprintf(text, sizeof text, "frame %d/%d  %.2f s", index + 1, count, index / fps);
@@ -374,7 +402,8 @@ void vg_compose_frame(const vg_compose_layout *l, const uint8_t *const *pictures
     int cells = count_cells(text);
     if (cells > COUNTER_CELLS)
         cells = COUNTER_CELLS;
-    vg_compose_rect area = {r.x + r.w - COUNTER_CELLS * l->cell_width, r.y, COUNTER_CELLS * l->cell_width, r.h};
+    vg_compose_rect area = {r.x + r.w - COUNTER_CELLS * l->cell_width, r.y,
+                            COUNTER_CELLS * l->cell_width, r.h};
     if (area.x < 0) {
         area.w += area.x;
         area.x = 0;

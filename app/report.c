@@ -1,5 +1,5 @@
-/* report.c: metrics of a variant against its reference: measured, kept as metrics.json, written as CSV. The table is
- * report_table.c's; what PSNR and SSIM are is engine/metrics.h's. */
+/* report.c: metrics of a variant against its reference: measured, kept as metrics.json, written as
+ * CSV. The table is report_table.c's; what PSNR and SSIM are is engine/metrics.h's. */
 #include "app/report.h"
 
 #include <math.h>
@@ -17,7 +17,8 @@ void vg_report_metrics_deinit(vg_report_metrics *metrics)
     memset(metrics, 0, sizeof *metrics);
 }
 
-/* Mean, extremes and worst frame from the values of the frames; NaN (a picture too small for the metric) does not count. */
+/* Mean, extremes and worst frame from the values of the frames; NaN (a picture too small for the
+ * metric) does not count. */
 static void summarise(vg_report_metric *m, int count, bool higher_is_better)
 {
     double sum = 0;
@@ -32,7 +33,8 @@ static void summarise(vg_report_metric *m, int count, bool higher_is_better)
             m->min = v;
         if (!known || v > m->max)
             m->max = v;
-        if (!known || (higher_is_better ? v < m->frames[m->worst_frame] : v > m->frames[m->worst_frame]))
+        if (!known ||
+            (higher_is_better ? v < m->frames[m->worst_frame] : v > m->frames[m->worst_frame]))
             m->worst_frame = i;
         known++;
         if (isinf(v)) {
@@ -46,19 +48,23 @@ static void summarise(vg_report_metric *m, int count, bool higher_is_better)
     m->mean = finite ? sum / finite : INFINITY;
 }
 
-static vg_status check_pair(const char *name, const vg_frame_source *a, const vg_frame_source *b, vg_err *err)
+static vg_status check_pair(const char *name, const vg_frame_source *a, const vg_frame_source *b,
+                            vg_err *err)
 {
     if (a->count != b->count || a->width != b->width || a->height != b->height)
-        return VG_FAIL(err, VG_E_SHAPE, "%d frames of %dx%d cannot be compared with '%s', which has %d of %dx%d", a->count, a->width,
-                       a->height, name, b->count, b->width, b->height);
+        return VG_FAIL(err, VG_E_SHAPE,
+                       "%d frames of %dx%d cannot be compared with '%s', which has %d of %dx%d",
+                       a->count, a->width, a->height, name, b->count, b->width, b->height);
     if (a->count < 1 || a->count > VG_FRAMES_COUNT_MAX)
         return VG_FAIL(err, VG_E_ARG, "nothing to compare with '%s': %d frames", name, a->count);
     return VG_OK;
 }
 
-vg_status vg_report_metrics_measure(const char *reference_name, const vg_frame_source *frames, const vg_frame_source *reference,
-                                    const float *latents, const float *reference_latents, size_t latents_count,
-                                    vg_frames_progress progress, void *progress_user, vg_report_metrics *out, vg_err *err)
+vg_status vg_report_metrics_measure(const char *reference_name, const vg_frame_source *frames,
+                                    const vg_frame_source *reference, const float *latents,
+                                    const float *reference_latents, size_t latents_count,
+                                    vg_frames_progress progress, void *progress_user,
+                                    vg_report_metrics *out, vg_err *err)
 {
     VG_TRY(check_pair(reference_name, frames, reference, err));
     vg_report_metrics m = {.frames = frames->count};
@@ -74,7 +80,8 @@ vg_status vg_report_metrics_measure(const char *reference_name, const vg_frame_s
     for (int i = 0; i < m.frames; i++) {
         const uint8_t *a, *b;
         if (progress && !progress(progress_user, i, m.frames)) {
-            status = VG_FAIL(err, VG_E_CANCELLED, "metrics cancelled after %d of %d frames", i, m.frames);
+            status = VG_FAIL(err, VG_E_CANCELLED, "metrics cancelled after %d of %d frames", i,
+                             m.frames);
             goto fail;
         }
         VG_TRY_GOTO(status, frames->get(frames->user, i, &a, err), fail);
@@ -105,7 +112,9 @@ fail:
 
 static cJSON *number(double v)
 {
-    return isnan(v) ? cJSON_CreateNull() : isinf(v) ? cJSON_CreateString("inf") : cJSON_CreateNumber(v);
+    return isnan(v)   ? cJSON_CreateNull()
+           : isinf(v) ? cJSON_CreateString("inf")
+                      : cJSON_CreateNumber(v);
 }
 
 /* Both add functions take the item also when they fail. */
@@ -124,7 +133,8 @@ static cJSON *metric_json(const vg_report_metric *m, int count)
     cJSON *o = cJSON_CreateObject();
     bool ok = o && add(o, "mean", number(m->mean));
     if (ok && m->frames) {
-        ok = add(o, "min", number(m->min)) && add(o, "max", number(m->max)) && add(o, "worst_frame", cJSON_CreateNumber(m->worst_frame)) &&
+        ok = add(o, "min", number(m->min)) && add(o, "max", number(m->max)) &&
+             add(o, "worst_frame", cJSON_CreateNumber(m->worst_frame)) &&
              add(o, "identical_frames", cJSON_CreateNumber(m->identical_frames));
         cJSON *list = ok ? cJSON_CreateArray() : NULL;
         for (int i = 0; list && ok && i < count; i++) {
@@ -148,9 +158,11 @@ static cJSON *metric_json(const vg_report_metric *m, int count)
 cJSON *vg_report_metrics_json(const vg_report_metrics *metrics)
 {
     cJSON *root = cJSON_CreateObject();
-    bool ok = root && add(root, "reference", cJSON_CreateString(metrics->reference)) && add(root, "frames", cJSON_CreateNumber(metrics->frames));
+    bool ok = root && add(root, "reference", cJSON_CreateString(metrics->reference)) &&
+              add(root, "frames", cJSON_CreateNumber(metrics->frames));
     for (int i = 0; ok && i < VG_METRIC_COUNT; i++)
-        ok = add(root, vg_metric_describe((vg_metric)i)->key, metric_json(&metrics->metric[i], metrics->frames));
+        ok = add(root, vg_metric_describe((vg_metric)i)->key,
+                 metric_json(&metrics->metric[i], metrics->frames));
     if (ok)
         return root;
     cJSON_Delete(root);
@@ -161,14 +173,17 @@ vg_status vg_report_metrics_write(const char *dir, const vg_report_metrics *metr
 {
     char *path = vg_path_join(dir, VG_REPORT_METRICS_FILE);
     cJSON *root = vg_report_metrics_json(metrics);
-    vg_status status = path && root ? vg_json_save(path, root, err) : VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for metrics", dir);
+    vg_status status = path && root
+                           ? vg_json_save(path, root, err)
+                           : VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for metrics", dir);
     cJSON_Delete(root);
     free(path);
     return status;
 }
 
 /* A number, "inf", or null (NaN). */
-static vg_status read_number(const cJSON *item, const char *path, const char *metric, const char *key, double *value, vg_err *err)
+static vg_status read_number(const cJSON *item, const char *path, const char *metric,
+                             const char *key, double *value, vg_err *err)
 {
     if (cJSON_IsNumber(item) && isfinite(item->valuedouble))
         *value = item->valuedouble;
@@ -177,11 +192,13 @@ static vg_status read_number(const cJSON *item, const char *path, const char *me
     else if (cJSON_IsNull(item))
         *value = NAN;
     else
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %s.%s is not a number, \"inf\" or null", path, metric, key);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s.%s is not a number, \"inf\" or null", path, metric,
+                       key);
     return VG_OK;
 }
 
-static vg_status read_metric(const cJSON *item, const char *path, const vg_metric_info *info, int count, vg_report_metric *m, vg_err *err)
+static vg_status read_metric(const cJSON *item, const char *path, const vg_metric_info *info,
+                             int count, vg_report_metric *m, vg_err *err)
 {
     m->worst_frame = -1;
     if (!item || cJSON_IsNull(item))
@@ -189,14 +206,16 @@ static vg_status read_metric(const cJSON *item, const char *path, const vg_metri
     if (!cJSON_IsObject(item))
         return VG_FAIL(err, VG_E_FORMAT, "%s: %s is not an object or null", path, info->key);
     if (!info->per_frame) {
-        VG_TRY(read_number(cJSON_GetObjectItemCaseSensitive(item, "mean"), path, info->key, "mean", &m->mean, err));
+        VG_TRY(read_number(cJSON_GetObjectItemCaseSensitive(item, "mean"), path, info->key, "mean",
+                           &m->mean, err));
         m->min = m->max = m->mean;
         m->measured = !isnan(m->mean);
         return VG_OK;
     }
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(item, "frames"), *value;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != count)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %s.frames does not hold %d numbers", path, info->key, count);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s.frames does not hold %d numbers", path, info->key,
+                       count);
     m->frames = malloc((size_t)count * sizeof *m->frames);
     if (!m->frames)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for metrics", path);
@@ -206,7 +225,8 @@ static vg_status read_metric(const cJSON *item, const char *path, const vg_metri
         VG_TRY(read_number(value, path, info->key, "frames", &m->frames[i], err));
         i++;
     }
-    /* The summary is derived: taking it from the values keeps both from contradicting each other. */
+    /* The summary is derived: taking it from the values keeps both from contradicting each other.
+     */
     summarise(m, count, info->higher_is_better);
     return VG_OK;
 }
@@ -227,7 +247,8 @@ vg_status vg_report_metrics_read(const char *dir, vg_report_metrics *metrics, vg
     }
     VG_TRY_GOTO(status, vg_json_load(path, &root, err), done);
     VG_TRY_GOTO(status, vg_json_get_string(root, path, "reference", &reference, err), done);
-    VG_TRY_GOTO(status, vg_json_get_int(root, path, "frames", 1, VG_FRAMES_COUNT_MAX, &frames, err), done);
+    VG_TRY_GOTO(status, vg_json_get_int(root, path, "frames", 1, VG_FRAMES_COUNT_MAX, &frames, err),
+                done);
     if (!frames) {
         status = VG_FAIL(err, VG_E_FORMAT, "%s: 'frames' is missing", path);
         goto done;
@@ -236,7 +257,10 @@ vg_status vg_report_metrics_read(const char *dir, vg_report_metrics *metrics, vg
     vg_text_clean_to(m.reference, sizeof m.reference, reference);
     for (int i = 0; i < VG_METRIC_COUNT; i++) {
         const vg_metric_info *info = vg_metric_describe((vg_metric)i);
-        VG_TRY_GOTO(status, read_metric(cJSON_GetObjectItemCaseSensitive(root, info->key), path, info, m.frames, &m.metric[i], err), done);
+        VG_TRY_GOTO(status,
+                    read_metric(cJSON_GetObjectItemCaseSensitive(root, info->key), path, info,
+                                m.frames, &m.metric[i], err),
+                    done);
     }
     *metrics = m;
     memset(&m, 0, sizeof m);
@@ -249,7 +273,8 @@ done:
 
 /* ---- CSV ---- */
 
-vg_status vg_report_metrics_write_csv(const char *path, const vg_report_metrics *metrics, vg_err *err)
+vg_status vg_report_metrics_write_csv(const char *path, const vg_report_metrics *metrics,
+                                      vg_err *err)
 {
     char *text = NULL;
     size_t size = 0;

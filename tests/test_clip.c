@@ -1,5 +1,6 @@
-/* test_clip.c: written clips can be read again with the right size, rate, colours and settings; nothing half-written stays;
- * damaged and foreign files are one clear error. Skipped in builds without clips, but for the answer they must give. */
+/* test_clip.c: written clips can be read again with the right size, rate, colours and settings;
+ * nothing half-written stays; damaged and foreign files are one clear error. Skipped in builds
+ * without clips, but for the answer they must give. */
 #include "check.h"
 
 #include <fcntl.h>
@@ -48,9 +49,14 @@ static vg_frames scene(int count, int height, int width, int noise)
     for (int t = 0; t < count; t++)
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++, p += 3) {
-                double r = height * 0.25, dx = x - width * (0.2 + 0.6 * t / count), dy = y - height * 0.5;
-                double edge = r - sqrt(dx * dx + dy * dy), a = edge < -2 ? 0 : edge > 2 ? 1 : (edge + 2) / 4;
-                double back[3] = {20 + 20.0 * y / height, 120 + 60.0 * x / width, 120 + 40.0 * y / height}, ball[3] = {215, 45, 40 - dy / r * 20};
+                double r = height * 0.25, dx = x - width * (0.2 + 0.6 * t / count),
+                       dy = y - height * 0.5;
+                double edge = r - sqrt(dx * dx + dy * dy), a = edge < -2  ? 0
+                                                               : edge > 2 ? 1
+                                                                          : (edge + 2) / 4;
+                double back[3] = {20 + 20.0 * y / height, 120 + 60.0 * x / width,
+                                  120 + 40.0 * y / height},
+                       ball[3] = {215, 45, 40 - dy / r * 20};
                 for (int c = 0; c < 3; c++) {
                     double v = back[c] * (1 - a) + ball[c] * a + noise * check_random(&rng);
                     p[c] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v + 0.5);
@@ -82,13 +88,15 @@ static void test_clip_comes_back(void **state)
     static const struct {
         int count, height, width;
         double fps;
-    } cases[] = {{17, 96, 160, 16}, {1, 64, 64, 24}, {33, 128, 96, 23.976}, {7, 480, 832, 30}, {4, 2, 2, 0.5}, {12, 48, 80, 240}};
+    } cases[] = {{17, 96, 160, 16}, {1, 64, 64, 24}, {33, 128, 96, 23.976},
+                 {7, 480, 832, 30}, {4, 2, 2, 0.5},  {12, 48, 80, 240}};
     vg_err err;
     char *path = path_of("a: clip\n%d.mp4");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vg_frames f = scene(cases[i].count, cases[i].height, cases[i].width, 0);
         vg_frame_source source = vg_frames_source(&f);
-        vg_clip_options options = {.title = "a red ball", .comment = "{\"seed\": 42, \"prompt\": \"\xC3\xA9\"}"};
+        vg_clip_options options = {.title = "a red ball",
+                                   .comment = "{\"seed\": 42, \"prompt\": \"\xC3\xA9\"}"};
         vg_clip_reader *reader = NULL;
         CHECK_OK(vg_clip_write(path, &source, cases[i].fps, &options, &err), err);
         CHECK_OK(vg_clip_reader_open(path, &reader, &err), err);
@@ -100,7 +108,8 @@ static void test_clip_comes_back(void **state)
         assert_string_equal(vg_clip_reader_metadata(reader, "comment"), options.comment);
         assert_null(vg_clip_reader_metadata(reader, "creation_time"));
         double psnr = clip_psnr(reader, &f);
-        print_message("%dx%d: worst PSNR %.1f dB, %s\n", f.width, f.height, psnr, vg_clip_reader_codec(reader));
+        print_message("%dx%d: worst PSNR %.1f dB, %s\n", f.width, f.height, psnr,
+                      vg_clip_reader_codec(reader));
         assert_true(psnr > 35 || f.width < 16);
         vg_clip_reader_close(reader);
         free(f.rgb);
@@ -112,7 +121,9 @@ static void test_clip_colours_are_right(void **state)
 {
     (void)state;
     NEED_CLIPS();
-    static const uint8_t colours[][3] = {{255, 0, 0}, {0, 128, 128}, {0, 0, 255}, {0, 255, 0}, {255, 255, 255}, {0, 0, 0}, {128, 128, 128}, {200, 150, 60}, {255, 255, 0}};
+    static const uint8_t colours[][3] = {{255, 0, 0},     {0, 128, 128},   {0, 0, 255},
+                                         {0, 255, 0},     {255, 255, 255}, {0, 0, 0},
+                                         {128, 128, 128}, {200, 150, 60},  {255, 255, 0}};
     vg_err err;
     char *path = path_of("solid.mp4");
     for (size_t i = 0; i < sizeof colours / sizeof *colours; i++) {
@@ -127,8 +138,8 @@ static void test_clip_colours_are_right(void **state)
         CHECK_OK(vg_clip_reader_get(reader, 2, rgb, &err), err);
         for (int p = 0; p < 64 * 96 * 3; p++)
             if (abs(rgb[p] - colours[i][p % 3]) > 3)
-                fail_msg("colour %d,%d,%d came back as %d,%d,%d", colours[i][0], colours[i][1], colours[i][2], rgb[p - p % 3], rgb[p - p % 3 + 1],
-                         rgb[p - p % 3 + 2]);
+                fail_msg("colour %d,%d,%d came back as %d,%d,%d", colours[i][0], colours[i][1],
+                         colours[i][2], rgb[p - p % 3], rgb[p - p % 3 + 1], rgb[p - p % 3 + 2]);
         vg_clip_reader_close(reader);
         free(f.rgb);
     }
@@ -154,7 +165,8 @@ static void test_clip_odd_sides_gain_one(void **state)
         for (int x = 0; x < 54; x++)
             for (int c = 0; c < 3; c++) {
                 int want = f.rgb[((y < 37 ? y : 36) * 53 + (x < 53 ? x : 52)) * 3 + c];
-                assert_true(abs(rgb[(y * 54 + x) * 3 + c] - want) < 40); /* chroma is halved at the ball's edge */
+                assert_true(abs(rgb[(y * 54 + x) * 3 + c] - want) <
+                            40); /* chroma is halved at the ball's edge */
             }
     vg_clip_reader_close(reader);
     free(f.rgb);
@@ -177,7 +189,8 @@ static void test_clip_same_bytes_and_index_first(void **state)
     }
     assert_int_equal(size[0], size[1]);
     assert_memory_equal(text[0], text[1], size[0]);
-    const char *index = memmem(text[0], size[0], "moov", 4), *data = memmem(text[0], size[0], "mdat", 4);
+    const char *index = memmem(text[0], size[0], "moov", 4),
+               *data = memmem(text[0], size[0], "mdat", 4);
     assert_true(index && data && index < data);
     free(text[0]);
     free(text[1]);
@@ -248,7 +261,8 @@ static void test_clip_nothing_half_written_stays(void **state)
     vg_frames f = scene(12, 96, 160, 60);
     vg_frame_source source = vg_frames_source(&f), failing = source;
     failing.get = fail_at_four;
-    char *path = path_of("whole.mp4"), *missing = path_of("none/clip.mp4"), *dir = path_of("dir.mp4");
+    char *path = path_of("whole.mp4"), *missing = path_of("none/clip.mp4"),
+         *dir = path_of("dir.mp4");
     vg_clip_options options = {.progress = stop_at_three};
     int before = count_files();
     CHECK_FAILS(vg_clip_write(path, &source, 16, &options, &err), VG_E_CANCELLED, err);
@@ -285,8 +299,15 @@ static void test_clip_foreign_and_damaged_files(void **state)
 {
     (void)state;
     NEED_CLIPS();
-    static const char *const foreign[] = {"", "x", "#EXTM3U\nfile:///etc/hostname\n", "ffconcat version 1.0\nfile /etc/hostname\n",
-        "RIFF\x10\x10\x10\x10" "AVI LIST", "\x89PNG\r\n\x1a\n", "\x1A\x45\xDF\xA3", "%!PS"};
+    static const char *const foreign[] = {"",
+                                          "x",
+                                          "#EXTM3U\nfile:///etc/hostname\n",
+                                          "ffconcat version 1.0\nfile /etc/hostname\n",
+                                          "RIFF\x10\x10\x10\x10"
+                                          "AVI LIST",
+                                          "\x89PNG\r\n\x1a\n",
+                                          "\x1A\x45\xDF\xA3",
+                                          "%!PS"};
     vg_err err;
     vg_clip_reader *reader = NULL;
     char *path = path_of("foreign.mp4");
@@ -321,9 +342,11 @@ static void test_clip_foreign_and_damaged_files(void **state)
             refused++;
             continue;
         }
-        bool fits = (int64_t)vg_clip_reader_width(reader) * vg_clip_reader_height(reader) <= (int64_t)VG_FRAMES_SIDE_MAX * 4096;
+        bool fits = (int64_t)vg_clip_reader_width(reader) * vg_clip_reader_height(reader) <=
+                    (int64_t)VG_FRAMES_SIDE_MAX * 4096;
         for (int i = 0; fits && i < vg_clip_reader_count(reader) && i < 30; i++)
-            frame_errors += vg_clip_reader_get(reader, (i * 7) % vg_clip_reader_count(reader), rgb, &err) != VG_OK;
+            frame_errors += vg_clip_reader_get(reader, (i * 7) % vg_clip_reader_count(reader), rgb,
+                                               &err) != VG_OK;
         vg_clip_reader_close(reader);
     }
     print_message("%d clips refused, %d frames could not be read\n", refused, frame_errors);
@@ -340,10 +363,13 @@ static void test_clip_comparison(void **state)
     (void)state;
     NEED_CLIPS();
     vg_err err;
-    vg_frames a = scene(6, 96, 160, 0), b = scene(6, 96, 160, 12), shorter = scene(5, 96, 160, 0), larger = scene(6, 98, 160, 0);
-    vg_clip_pane panes[3] = {{vg_frames_source(&a), "bf16", "0.42 s/it"}, {vg_frames_source(&b), "fp8", "0.25 s/it  PSNR 31.25 dB"},
+    vg_frames a = scene(6, 96, 160, 0), b = scene(6, 96, 160, 12), shorter = scene(5, 96, 160, 0),
+              larger = scene(6, 98, 160, 0);
+    vg_clip_pane panes[3] = {{vg_frames_source(&a), "bf16", "0.42 s/it"},
+                             {vg_frames_source(&b), "fp8", "0.25 s/it  PSNR 31.25 dB"},
                              {vg_frames_source(&a), "fp8-block", NULL}};
-    vg_clip_options options = {.title = "a big red ball moving right on a teal background", .comment = "{\"seed\": 42}"};
+    vg_clip_options options = {.title = "a big red ball moving right on a teal background",
+                               .comment = "{\"seed\": 42}"};
     char *path = path_of("comparison.mp4");
     vg_clip_reader *reader = NULL;
     vg_compose_layout l;
@@ -366,7 +392,8 @@ static void test_clip_comparison(void **state)
     }
     panes[1].source = vg_frames_source(&shorter);
     CHECK_FAILS(vg_clip_write_comparison(path, panes, 2, 8, 16, NULL, &err), VG_E_SHAPE, err);
-    assert_non_null(strstr(err.message, "'fp8' has 5 frames of 160x96, the reference 'bf16' 6 of 160x96"));
+    assert_non_null(
+        strstr(err.message, "'fp8' has 5 frames of 160x96, the reference 'bf16' 6 of 160x96"));
     panes[1].source = vg_frames_source(&larger);
     CHECK_FAILS(vg_clip_write_comparison(path, panes, 2, 8, 16, NULL, &err), VG_E_SHAPE, err);
     CHECK_FAILS(vg_clip_write_comparison(path, panes, 0, 8, 16, NULL, &err), VG_E_ARG, err);

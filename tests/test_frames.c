@@ -1,5 +1,5 @@
-/* test_frames.c: kept frames come back bit for bit, in both forms and in any order; damage, full disks and missing folders are
- * one clear error; the comparison layout holds what it promises. */
+/* test_frames.c: kept frames come back bit for bit, in both forms and in any order; damage, full
+ * disks and missing folders are one clear error; the comparison layout holds what it promises. */
 #include "check.h"
 
 #include <fcntl.h>
@@ -77,7 +77,8 @@ static void test_frames_come_back_bit_for_bit(void **state)
     static const struct {
         int count, height, width;
         double fps;
-    } cases[] = {{1, 1, 1, 16}, {5, 3, 5, 24}, {17, 96, 160, 16}, {9, 37, 61, 23.976}, {3, 1, 64, 0.5}, {30, 9, 16, 240}, {40, 8, 8, 1000}, {2, 480, 832, 16}};
+    } cases[] = {{1, 1, 1, 16},   {5, 3, 5, 24},    {17, 96, 160, 16}, {9, 37, 61, 23.976},
+                 {3, 1, 64, 0.5}, {30, 9, 16, 240}, {40, 8, 8, 1000},  {2, 480, 832, 16}};
     vg_err err;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vg_frames f = random_frames(cases[i].count, cases[i].height, cases[i].width, i);
@@ -105,7 +106,8 @@ static void test_frames_same_input_same_bytes(void **state)
     size_t size[2];
     for (int i = 0; i < 2; i++) {
         CHECK_OK(vg_frames_store_write(dir, &f, 16, metadata, &err), err);
-        char *path = vg_path_join(dir, vg_clip_available() ? VG_FRAMES_FILE_CLIP : VG_FRAMES_FILE_TENSORS);
+        char *path =
+            vg_path_join(dir, vg_clip_available() ? VG_FRAMES_FILE_CLIP : VG_FRAMES_FILE_TENSORS);
         CHECK_OK(vg_file_read(path, 1 << 24, &text[i], &size[i], &err), err);
         struct stat st;
         assert_int_equal(stat(path, &st), 0);
@@ -130,7 +132,8 @@ static void test_frames_tensor_form_is_read(void **state)
     vg_frames f = random_frames(3, 4, 6, 11);
     char *dir = make_dir("tensors"), *path = vg_path_join(dir, VG_FRAMES_FILE_TENSORS);
     vg_safetensors_entry entry = {"frames", vg_tensor_make(f.rgb, VG_U8, 4, 3, 4, 6, 3)};
-    const char *const rate[] = {"vgen_fps", "12.5", NULL}, *const bad_rate[] = {"vgen_fps", "12x", NULL};
+    const char *const rate[] = {"vgen_fps", "12.5", NULL}, *const bad_rate[] = {"vgen_fps", "12x",
+                                                                                NULL};
     vg_frames_store *store = NULL;
     CHECK_OK(vg_safetensors_write(path, &entry, 1, rate, &err), err);
     CHECK_OK(vg_frames_store_open(dir, &store, &err), err);
@@ -163,7 +166,8 @@ static void test_frames_unwritable_places(void **state)
     vg_err err;
     vg_frames f = random_frames(2, 8, 8, 5), none = {0};
     vg_frames_store *store = NULL;
-    char *dir = make_dir("places"), *missing = vg_path_join(dir, "missing"), *file = vg_path_join(dir, "file");
+    char *dir = make_dir("places"), *missing = vg_path_join(dir, "missing"),
+         *file = vg_path_join(dir, "file");
     CHECK_FAILS(vg_frames_store_write(missing, &f, 16, NULL, &err), VG_E_IO, err);
     assert_non_null(strstr(err.message, missing));
     CHECK_OK(vg_file_write_atomic(file, "x", 1, &err), err);
@@ -224,7 +228,8 @@ static void test_frames_full_disk_keeps_the_old_file(void **state)
     free(dir);
 }
 
-/* Cut at every place, and with every byte region disturbed: always an error or the true frames, never other pixels. */
+/* Cut at every place, and with every byte region disturbed: always an error or the true frames,
+ * never other pixels. */
 static void test_frames_damaged_clips_are_errors(void **state)
 {
     (void)state;
@@ -248,7 +253,8 @@ static void test_frames_damaged_clips_are_errors(void **state)
         if (n < 150) {
             length = size * (size_t)n / 150;
         } else {
-            size_t at = check_random_bits(&rng) % (n % 2 ? size : 1500); /* half of them in the headers */
+            size_t at =
+                check_random_bits(&rng) % (n % 2 ? size : 1500); /* half of them in the headers */
             int run = n % 3 ? 1 : 40;
             for (int k = 0; k < run && at + (size_t)k < size; k++)
                 copy[at + (size_t)k] = (char)check_random_bits(&rng);
@@ -279,7 +285,8 @@ static void test_frames_damaged_clips_are_errors(void **state)
         unharmed += whole;
         vg_frames_store_close(store);
     }
-    print_message("%d clips refused, %d damaged frames, %d read\n", refused, frame_errors, unharmed);
+    print_message("%d clips refused, %d damaged frames, %d read\n", refused, frame_errors,
+                  unharmed);
     assert_true(refused > 20 && frame_errors > 100);
     free(copy);
     free(text);
@@ -298,7 +305,8 @@ static bool overlap(vg_compose_rect a, vg_compose_rect b)
 static void test_frames_comparison_layout(void **state)
 {
     (void)state;
-    static const int sizes[][2] = {{160, 96}, {96, 160}, {832, 480}, {1280, 720}, {720, 1280}, {1, 1}, {33, 17}, {64, 64}};
+    static const int sizes[][2] = {{160, 96},   {96, 160}, {832, 480}, {1280, 720},
+                                   {720, 1280}, {1, 1},    {33, 17},   {64, 64}};
     vg_err err;
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int count = 1; count <= VG_COMPOSE_PANES_MAX; count++)
@@ -323,7 +331,8 @@ static void test_frames_comparison_layout(void **state)
                     all[n++] = p->caption;
                 }
                 for (int i = 0; i < n; i++) {
-                    assert_true(all[i].x >= 0 && all[i].y >= 0 && all[i].x + all[i].w <= l.width && all[i].y + all[i].h <= l.height);
+                    assert_true(all[i].x >= 0 && all[i].y >= 0 && all[i].x + all[i].w <= l.width &&
+                                all[i].y + all[i].h <= l.height);
                     for (int k = 0; k < i; k++)
                         if (all[i].w && all[i].h && all[k].w && all[k].h)
                             assert_false(overlap(all[i], all[k]));
@@ -333,7 +342,8 @@ static void test_frames_comparison_layout(void **state)
     CHECK_OK(vg_compose_plan(160, 96, 2, true, 1, &l, &err), err);
     assert_int_equal(l.scale, 3);
     assert_int_equal(l.pane_count, 3);
-    assert_int_equal(l.pane[0].picture.y, l.pane[2].picture.y); /* the pair and its difference stand in a row */
+    assert_int_equal(l.pane[0].picture.y,
+                     l.pane[2].picture.y); /* the pair and its difference stand in a row */
     CHECK_FAILS(vg_compose_plan(160, 96, 0, true, 1, &l, &err), VG_E_ARG, err);
     CHECK_FAILS(vg_compose_plan(160, 96, 9, true, 1, &l, &err), VG_E_ARG, err);
     CHECK_FAILS(vg_compose_plan(0, 96, 2, true, 1, &l, &err), VG_E_ARG, err);
@@ -348,8 +358,10 @@ static void test_frames_comparison_pixels(void **state)
     vg_compose_layout l;
     CHECK_OK(vg_compose_plan(20, 10, 2, true, 2, &l, &err), err);
     uint8_t *canvas = malloc((size_t)l.width * l.height * 3);
-    const char *labels[2] = {"bf16", "fp8 \xC3\x97 \xE2\x9A\xA0 \x1b[31m \xff and a name that does not end before the pane does"};
-    const char *captions[2] = {"0.42 s/it", "0.25 s/it  PSNR 31.25 dB  SSIM 0.9532  latent rel. L2 0.0312  and so on and on and on and on"};
+    const char *labels[2] = {"bf16", "fp8 \xC3\x97 \xE2\x9A\xA0 \x1b[31m \xff and a name that does "
+                                     "not end before the pane does"};
+    const char *captions[2] = {"0.42 s/it", "0.25 s/it  PSNR 31.25 dB  SSIM 0.9532  latent rel. L2 "
+                                            "0.0312  and so on and on and on and on"};
     const uint8_t *pictures[2] = {a.rgb, b.rgb};
     vg_compose_background(&l, labels, captions, "title", 8, canvas);
     vg_compose_frame(&l, pictures, 20, 10, 8, 0, 17, 16, canvas);
@@ -360,7 +372,10 @@ static void test_frames_comparison_pixels(void **state)
                 int difference = abs(a.rgb[from] - b.rgb[from]) * 8;
                 int want[3] = {a.rgb[from], b.rgb[from], difference > 255 ? 255 : difference};
                 for (int p = 0; p < 3; p++) {
-                    size_t at = ((size_t)(l.pane[p].picture.y + y) * l.width + l.pane[p].picture.x + x) * 3 + c;
+                    size_t at =
+                        ((size_t)(l.pane[p].picture.y + y) * l.width + l.pane[p].picture.x + x) *
+                            3 +
+                        c;
                     assert_int_equal(canvas[at], want[p]);
                 }
             }
