@@ -142,6 +142,10 @@ int main(int argc, char **argv)
     int status = VG_EXIT_OK;
     if (argc > 1 && (!strcmp(argv[1], "work") || !strcmp(argv[1], "export")))
         return vg_cli_main(argc, argv);
+    if (argc == 2 && !strcmp(argv[1], "--print-keys")) { /* for README.md */
+        vg_ui_print_keys(stdout, "    ");
+        return VG_EXIT_OK;
+    }
     setlocale(LC_CTYPE, "");
     if (vg_args_parse(&command, argc - 1, argv + 1, &args, &err) != VG_OK)
         status = usage(err.message);

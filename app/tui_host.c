@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "app/export.h"
@@ -20,7 +21,7 @@
 #include "app/worker.h"
 
 #define SCAN_EVERY_MS 2000 /* when inotify is silent or missing */
-#define POLL_EVERY_MS 500
+#define POLL_EVERY_MS 500  /* also how soon a worker that was killed is noticed */
 #define CHILDREN_MAX  64
 
 typedef struct export_run {
@@ -40,7 +41,8 @@ struct vg_tui_host {
     vg_tui_job **jobs;
     int jobs_count;
     vg_ui_job *list; /* what jobs() hands out */
-    int epoll_fd, inotify_fd, event_fd, root_watch;
+    int epoll_fd, inotify_fd, event_fd, timer_fd, root_watch;
+    bool ticking; /* the timer runs: some job is alive */
     bool scan_wanted;
     int64_t scanned_ms, polled_ms;
     pid_t children[CHILDREN_MAX];
@@ -119,12 +121,14 @@ static bool scan(vg_tui_host *h)
     return changed;
 }
 
-static void drain(vg_tui_host *h)
+/* True when a frame was loaded or an export ended: the snapshots are the same, what they lead to is not. */
+static bool drain(vg_tui_host *h)
 {
     _Alignas(struct inotify_event) char buffer[16384];
     uint64_t count;
     ssize_t n;
-    if (read(h->event_fd, &count, sizeof count) < 0)
+    bool news = read(h->event_fd, &count, sizeof count) == (ssize_t)sizeof count;
+    if (h->timer_fd >= 0 && read(h->timer_fd, &count, sizeof count) < 0)
         count = 0;
     while (h->inotify_fd >= 0 && (n = read(h->inotify_fd, buffer, sizeof buffer)) > 0) {
         for (ssize_t at = 0; at < n;) {
@@ -138,6 +142,21 @@ static void drain(vg_tui_host *h)
             }
         }
     }
+    return news;
+}
+
+/* A worker that is killed writes nothing: while one should be alive, its lock is looked at twice a second. */
+static void tick_while_alive(vg_tui_host *h)
+{
+    bool alive = false;
+    for (int i = 0; i < h->jobs_count; i++)
+        alive = alive || !vg_job_state_is_final(h->jobs[i]->view.state);
+    if (h->timer_fd < 0 || alive == h->ticking)
+        return;
+    struct timespec every = {.tv_nsec = alive ? POLL_EVERY_MS * 1000000L : 0};
+    struct itimerspec spec = {every, every};
+    if (timerfd_settime(h->timer_fd, 0, &spec, NULL) == 0)
+        h->ticking = alive;
 }
 
 static void reap(vg_tui_host *h)
@@ -154,8 +173,7 @@ static bool refresh(void *self)
 {
     vg_tui_host *h = self;
     int64_t now = vg_now_monotonic_ms();
-    bool changed = false;
-    drain(h);
+    bool changed = drain(h);
     reap(h);
     if (h->scan_wanted || now - h->scanned_ms >= SCAN_EVERY_MS)
         changed = scan(h);
@@ -175,6 +193,7 @@ static bool refresh(void *self)
         for (int i = 0; i < h->jobs_count; i++)
             h->list[i] = h->jobs[i]->ui;
     }
+    tick_while_alive(h);
     return changed;
 }
 
@@ -528,6 +547,8 @@ vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui
     h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     h->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     h->root_watch = h->inotify_fd >= 0 ? inotify_add_watch(h->inotify_fd, h->jobs_dir, IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM) : -1;
+    h->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    watch(h, h->timer_fd);
     watch(h, h->inotify_fd);
     watch(h, h->event_fd);
     h->scan_wanted = true;
@@ -575,6 +596,8 @@ void vg_tui_host_close(vg_tui_host *h)
         close(h->inotify_fd);
     if (h->event_fd >= 0)
         close(h->event_fd);
+    if (h->timer_fd >= 0)
+        close(h->timer_fd);
     if (h->epoll_fd >= 0)
         close(h->epoll_fd);
     free(h->jobs_dir);

@@ -175,6 +175,8 @@ static void build(vg_tui_job *job)
         .memory_now = vg_job_state_is_final(view->state) ? 0 : view->memory_now,
         .memory_peak = view->memory_peak,
         .memory_total = view->memory_total,
+        .log = job->log.lines,
+        .log_count = job->log.count,
         .comparison = job->comparison,
     };
     job->built_serial = view->serial;
@@ -183,7 +185,7 @@ static void build(vg_tui_job *job)
 
 bool vg_tui_job_refresh(vg_tui_job *job)
 {
-    vg_job_view_refresh(&job->view, NULL, NULL);
+    vg_job_view_refresh(&job->view, vg_tui_log_take, &job->log);
     job->touched = false;
     bool ticking = job->view.state == VG_JOB_RUNNING && vg_now_monotonic_ms() - job->built_ms >= RUNNING_REBUILD_MS;
     if (job->view.serial == job->built_serial && job->ui.id && !ticking)
@@ -201,6 +203,7 @@ vg_status vg_tui_job_open(const char *dir, vg_tui_job **job, vg_err *err)
         return status;
     }
     vg_job_view_init(&j->view, &j->job);
+    vg_tui_log_init(&j->log, &j->job);
     j->watch = -1;
     j->touched = true;
     j->prompt = vg_text_clean(vg_settings_get(&j->job.resolved, VG_OPT_prompt));

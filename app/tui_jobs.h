@@ -3,6 +3,7 @@
 #define VG_APP_TUI_JOBS_H
 
 #include <pthread.h>
+#include "app/tui_log.h"
 #include "app/view.h"
 #include "ui/host.h"
 
@@ -33,6 +34,7 @@ typedef struct vg_tui_job {
     vg_ui_variant ui_variants[VG_SCHEME_COUNT];
     char *prompt, *model, *comparison;
     char summary[160];
+    vg_tui_log log;
     int watch; /* inotify, -1 none */
     bool touched; /* inotify spoke, or it has never been read */
     bool seen;    /* during a scan */

@@ -139,6 +139,58 @@ static void flow(int rows, int cols)
     home_remove(&h);
 }
 
+/* The screen says "loading" nowhere within two seconds after `text` came, with no key pressed. */
+static void expect_pictures(pty *p, const char *text, double wait)
+{
+    expect(p, text, wait);
+    double end = pty_now() + 2;
+    while (pty_shows(p, " loading ") && pty_now() < end)
+        pty_read(p, 0.1, 0.05);
+    if (pty_shows(p, " loading ")) {
+        pty_print_screen(p);
+        fail_msg("the frames are still loading, without a key");
+    }
+}
+
+static void test_pty_tui_pictures_come_without_a_key(void **state)
+{
+    home h;
+    pty p;
+    (void)state;
+    home_make(&h);
+    start(&p, &h, 24, 80, "2");
+    expect(&p, "Start", 20);
+    pty_send(&p, "\r");
+    expect_pictures(&p, "frame  1", 120); /* the switch after the run */
+    expect(&p, "comparison: ", 20);
+    expect(&p, "comparison.mp4", 5); /* the end of the path stays */
+    quit(&p);
+    start(&p, &h, 24, 80, NULL);
+    expect(&p, "Start", 20);
+    pty_send(&p, "3");
+    expect_pictures(&p, "frame  1", 10);
+    quit(&p);
+    start(&p, &h, 24, 80, NULL);
+    expect(&p, "Start", 20);
+    pty_send(&p, "4");
+    expect(&p, "progress", 5);
+    pty_send(&p, "\r"); /* opened from the list */
+    expect_pictures(&p, "frame  1", 10);
+    quit(&p);
+    start(&p, &h, 24, 80, NULL);
+    expect(&p, "Start", 20);
+    pty_send(&p, "3");
+    for (int i = 0; i < 40; i++) { /* a window dragged about while the frames load */
+        pty_resize(&p, 20 + i % 30, 62 + i * 3 % 90);
+        usleep(15000);
+    }
+    pty_resize(&p, 40, 120);
+    pty_read(&p, 3, 0.3);
+    expect_pictures(&p, "frame  1", 10);
+    quit(&p);
+    home_remove(&h);
+}
+
 static void test_pty_tui_flow_at_80x24(void **state)
 {
     (void)state;
@@ -161,14 +213,14 @@ static void test_pty_tui_survives_its_worker_and_resumes(void **state)
     start(&p, &h, 24, 80, "8");
     expect(&p, "Start", 20);
     pty_send(&p, "\r");
-    expect(&p, "s/it", 30);
+    expect(&p, "running", 30);
     job_dir(&h, dir, sizeof dir);
     pid_t worker = 0;
     for (int i = 0; i < 100 && !(worker = worker_of(dir)); i++)
         pty_read(&p, 0.1, 0.05);
     assert_true(worker > 0);
     kill(worker, SIGKILL);
-    expect(&p, "interrupted", 20);
+    expect(&p, "interrupted", 1.5); /* a lock that is looked at twice a second */
     pty_send(&p, "r");
     expect(&p, "running", 20);
     pty_send(&p, "c");
@@ -203,6 +255,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pty_tui_gives_the_terminal_back),
+        cmocka_unit_test(test_pty_tui_pictures_come_without_a_key),
         cmocka_unit_test(test_pty_tui_flow_at_80x24),
         cmocka_unit_test(test_pty_tui_flow_at_200x60),
         cmocka_unit_test(test_pty_tui_survives_its_worker_and_resumes),

@@ -33,6 +33,7 @@ typedef struct fake_job {
     uint8_t frame[FAKE_VARIANTS][FAKE_W * FAKE_H * 3];
     fake_event tape[FAKE_EVENTS];
     int tape_count, played;
+    vg_ui_log_line log[64];
     double started;
 } fake_job;
 
@@ -94,6 +95,18 @@ static inline void fake_event_add(fake_job *j, double at, fake_kind kind, int va
         j->tape[j->tape_count++] = (fake_event){at, kind, variant, value, seconds, text};
 }
 
+static inline void fake_log(fake_job *j, const fake_event *e, vg_ui_log_kind kind, const char *text)
+{
+    vg_ui_job *job = &j->job;
+    bool of_job = e->kind == EV_START || e->kind == EV_JOB_DONE;
+    if (job->log_count == (int)(sizeof j->log / sizeof j->log[0]))
+        return;
+    if (job->log_count > 0 && kind != VG_UI_LOG_NOTE)
+        j->log[job->log_count - 1].seconds = e->at - j->started - j->log[job->log_count - 1].at;
+    j->log[job->log_count++] = (vg_ui_log_line){e->at - j->started, of_job ? -1 : e->variant, kind, text, NAN};
+    job->log = j->log;
+}
+
 static inline void fake_apply(fake_job *j, const fake_event *e)
 {
     vg_ui_variant *v = &j->variants[e->variant];
@@ -102,11 +115,15 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
     case EV_START:
         j->job.state = VG_UI_JOB_RUNNING;
         j->job.message = "";
+        fake_log(j, e, VG_UI_LOG_STAGE, "started on cpu");
         break;
     case EV_STAGE:
         j->job.current = e->variant;
         v->state = VG_UI_JOB_RUNNING;
         v->stage = e->text;
+        fake_log(j, e, VG_UI_LOG_STAGE, e->text);
+        if (strcmp(e->text, "denoise") == 0 && e->variant == 1)
+            fake_log(j, e, VG_UI_LOG_NOTE, "input scales measured in 4 steps");
         v->part = v->parts = 0;
         break;
     case EV_STEP:
@@ -129,6 +146,7 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
         v->eta_s = (FAKE_FRAMES - e->value) * 0.05;
         break;
     case EV_VARIANT_DONE:
+        fake_log(j, e, VG_UI_LOG_END, "done");
         v->state = VG_UI_JOB_DONE;
         v->stage = "";
         v->step = v->steps;
@@ -140,6 +158,7 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
         v->precision = e->variant == 0 ? "65 BF16" : e->variant == 1 ? "60 FP8 per-tensor (static), 5 BF16" : "60 FP8 128x128, 5 BF16";
         break;
     case EV_JOB_DONE:
+        fake_log(j, e, VG_UI_LOG_END, "done");
         j->job.state = VG_UI_JOB_DONE;
         j->job.current = -1;
         break;
@@ -147,6 +166,7 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
     case EV_CANCEL:
         j->job.state = v->state = e->kind == EV_FAIL ? VG_UI_JOB_FAILED : VG_UI_JOB_CANCELLED;
         j->job.message = e->text;
+        fake_log(j, e, VG_UI_LOG_BAD, e->text);
         j->job.current = -1;
         break;
     }

@@ -169,13 +169,18 @@ static void draw_label(const vg_compare *s, const vg_ui_job *j, int v, vg_grid *
         vg_text_right(g, r.row, r.col + x + 1, r.cols - x - 1, VG_R_TEXT, line);
 }
 
+/* What names variant v's picture (-1: the difference) at a frame. */
+static uint64_t picture_serial(const vg_compare *s, int v, int frame)
+{
+    uint64_t serial = (uint64_t)(unsigned)frame + 1;
+    return v < 0 ? serial | (uint64_t)(s->gain * 4) << 32 | (uint64_t)(unsigned)s->other << 56 : serial;
+}
+
 /* Variant v (-1: the difference) at a frame into rectangle p; without a grid only into the cache. False while frames are loading. */
 static bool pane_picture(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, int frame, vg_grid *g, vg_rect p)
 {
     const vg_ui_host *host = ui->host;
-    uint64_t serial = (uint64_t)(unsigned)frame + 1, owner = vg_compare_owner(j, v);
-    if (v < 0)
-        serial |= (uint64_t)(s->gain * 4) << 32 | (uint64_t)(unsigned)s->other << 56;
+    uint64_t serial = picture_serial(s, v, frame), owner = vg_compare_owner(j, v);
     const uint8_t *rgb = NULL;
     uint8_t *difference = NULL;
     if (!vg_picture_cached(ui->pictures, p, owner, serial)) {
@@ -210,13 +215,23 @@ bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j
         for (int i = 0; i < n && VG_COMPARE_PANE0 + i < VG_LAYOUT_MAX; i++) {
             vg_rect r = l.r[VG_COMPARE_PANE0 + i], p = {r.row + 1, r.col, r.rows - 1, r.cols};
             int frame = (s->frame + k) % j->frames;
-            uint64_t serial = (uint64_t)(unsigned)frame + 1;
-            if (panes[i] < 0)
-                serial |= (uint64_t)(s->gain * 4) << 32 | (uint64_t)(unsigned)s->other << 56;
-            if (!pane_ready(s, j, panes[i]) || vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]), serial))
+            if (!pane_ready(s, j, panes[i]) || vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]), picture_serial(s, panes[i], frame)))
                 continue;
             return pane_picture(ui, s, j, panes[i], frame, NULL, p);
         }
+    return false;
+}
+
+bool vg_compare_loading(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j)
+{
+    vg_layout l;
+    int panes[VG_COMPARE_PANES_MAX + 1], n = vg_compare_panes(s, j, panes);
+    vg_compare_layout(ui, s, vg_ui_area(ui), &l);
+    for (int i = 0; i < n && VG_COMPARE_PANE0 + i < VG_LAYOUT_MAX; i++) {
+        vg_rect r = l.r[VG_COMPARE_PANE0 + i], p = {r.row + 1, r.col, r.rows - 1, r.cols};
+        if (pane_ready(s, j, panes[i]) && !vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]), picture_serial(s, panes[i], s->frame)))
+            return true;
+    }
     return false;
 }
 
@@ -254,7 +269,7 @@ static void draw_table(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
     char text[48];
     int right = r.col + r.cols;
     const vg_ui_variant *example = j->variants_count > 1 ? &j->variants[1] : NULL;
-    vg_text_right(g, r.row, r.col + T_RATE - 1, 10, VG_R_DIM, "s/it");
+    vg_text_right(g, r.row, r.col + T_RATE - 3, 12, VG_R_DIM, "denoise s/it");
     vg_text_right(g, r.row, r.col + T_WALL - 2, 9, VG_R_DIM, "wall");
     vg_text_right(g, r.row, r.col + T_PEAK, 9, VG_R_DIM, "peak");
     int x = r.col + T_METRIC;
@@ -372,10 +387,7 @@ void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect are
 {
     const vg_compare *s = state;
     const vg_ui_job *j = vg_ui_job_now(ui);
-    bool ready = false;
-    for (int i = 0; j && i < j->variants_count; i++)
-        ready = ready || j->variants[i].frames_ready;
-    if (!j || !ready) {
+    if (!j || !vg_ui_has_frames(ui, state)) {
         vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE, j ? "No clip of this job is ready yet" : "Nothing to compare yet");
         vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
                 j ? "2 shows how far it is; the comparison opens when it is done." : "4 lists the jobs; 1 starts a new one.");

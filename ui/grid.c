@@ -145,6 +145,26 @@ int vg_textf(vg_grid *g, int row, int col, int cols, vg_role role, const char *f
     return vg_text(g, row, col, cols, role, line);
 }
 
+int vg_text_path(vg_grid *g, int row, int col, int cols, vg_role role, const char *s)
+{
+    const char *path = s[0] == '/' ? s : strstr(s, " /");
+    int head = path ? vg_text_width_n(s, (size_t)(path - s)) + (path != s) : 0, dots = g->glyphs == VG_GLYPHS_ASCII ? 3 : 1;
+    int room = cols - head - dots;
+    if (!path || room < 8 || vg_text_width(s) <= cols)
+        return vg_text(g, row, col, cols, role, s);
+    const char *tail = path;
+    while (vg_text_width(tail) > room)
+        tail += vg_utf8_after(tail, strlen(tail), 0);
+    const char *whole = strchr(tail, '/'); /* from a folder's beginning where one is left */
+    tail = whole && whole[1] ? whole : tail;
+    char start[256];
+    size_t bytes = (size_t)(path - s) + (path != s);
+    snprintf(start, sizeof start, "%.*s", (int)(bytes < sizeof start ? bytes : sizeof start - 1), s);
+    int x = vg_text(g, row, col, cols, role, start);
+    x += vg_text(g, row, col + x, cols - x, role, dots == 3 ? "..." : "\xe2\x80\xa6");
+    return x + vg_text(g, row, col + x, cols - x, role, tail);
+}
+
 int vg_text_right(vg_grid *g, int row, int col, int cols, vg_role role, const char *s)
 {
     int width = vg_text_width(s);

@@ -87,6 +87,8 @@ int vg_put(vg_grid *g, int row, int col, uint32_t cp, vg_style style);
 int vg_text(vg_grid *g, int row, int col, int cols, vg_role role, const char *s);
 int vg_text_style(vg_grid *g, int row, int col, int cols, vg_style style, const char *s);
 int vg_textf(vg_grid *g, int row, int col, int cols, vg_role role, const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* The same for text that ends in a path: what does not fit is left out of the path's middle, so that the file's name stays. */
+int vg_text_path(vg_grid *g, int row, int col, int cols, vg_role role, const char *s);
 /* The same, ending at column col + cols. */
 int vg_text_right(vg_grid *g, int row, int col, int cols, vg_role role, const char *s);
 /* Wrapped text in a rectangle; returns the rows used. */

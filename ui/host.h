@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* ---- settings (rows of the options table that have a place on the form) ---- */
 typedef enum vg_ui_kind { VG_UI_TEXT, VG_UI_LINE, VG_UI_INT, VG_UI_REAL, VG_UI_BOOL, VG_UI_CHOICE, VG_UI_CHOICES } vg_ui_kind;
@@ -52,6 +53,17 @@ typedef struct vg_ui_variant {
     bool frames_ready;
 } vg_ui_variant;
 
+typedef enum vg_ui_log_kind { VG_UI_LOG_STAGE, VG_UI_LOG_NOTE, VG_UI_LOG_END, VG_UI_LOG_BAD } vg_ui_log_kind;
+
+/* What happened, for reading: stages, notes, endings. */
+typedef struct vg_ui_log_line {
+    double at;       /* seconds since the job was made */
+    int variant;     /* -1: the job itself */
+    vg_ui_log_kind kind;
+    const char *text;
+    double seconds;  /* how long it took, NaN unknown or still going */
+} vg_ui_log_line;
+
 typedef struct vg_ui_job {
     const char *id, *dir, *model, *prompt, *summary; /* summary: "96x160x17, 20 steps, seed 42" */
     vg_ui_job_state state;
@@ -65,6 +77,8 @@ typedef struct vg_ui_job {
     const char *device;   /* "cpu", "cuda: NVIDIA H100" */
     const char *memory_label; /* "RSS" or "VRAM" */
     uint64_t memory_now, memory_peak, memory_total; /* bytes, 0 unknown */
+    const vg_ui_log_line *log; /* oldest first */
+    int log_count;
     const char *comparison; /* absolute path of the exported comparison clip, "" */
 } vg_ui_job;
 
@@ -134,5 +148,8 @@ typedef struct vg_ui_options {
  * while the screens are on and printed afterwards. Signal handlers are the screens' own for that time; a process that host->start makes
  * gets the default ones by exec. The locale's LC_CTYPE is set from the environment when it still is "C". */
 int vg_ui_run(const vg_ui_host *host, const vg_ui_options *options, char *message, size_t message_size);
+
+/* Every key of every screen, from the tables they are dispatched by; each line begins with `indent`. */
+void vg_ui_print_keys(FILE *out, const char *indent);
 
 #endif

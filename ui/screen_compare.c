@@ -2,7 +2,6 @@
  * later ones. */
 #include "ui/screen_compare.h"
 
-#include "ui/text.h"
 #include "ui/widgets/widgets.h"
 
 #include <math.h>
@@ -32,24 +31,15 @@ enum {
     DO_EXPORT
 };
 
-static bool ready(const vg_ui *ui, const void *state)
-{
-    (void)state;
-    const vg_ui_job *j = vg_ui_job_now(ui);
-    for (int i = 0; j && i < j->variants_count; i++)
-        if (j->variants[i].frames_ready)
-            return true;
-    return false;
-}
 static bool pair(const vg_ui *ui, const void *state)
 {
     const vg_ui_job *j = vg_ui_job_now(ui);
-    return ready(ui, state) && j->variants_count > 1;
+    return vg_ui_has_frames(ui, state) && j->variants_count > 1;
 }
 static bool three(const vg_ui *ui, const void *state)
 {
     const vg_ui_job *j = vg_ui_job_now(ui);
-    return ready(ui, state) && j->variants_count > 2;
+    return vg_ui_has_frames(ui, state) && j->variants_count > 2;
 }
 static bool differing(const vg_ui *ui, const void *state)
 {
@@ -57,9 +47,9 @@ static bool differing(const vg_ui *ui, const void *state)
 }
 
 static const vg_binding bindings[] = {
-    {{VG_CH(' ')}, DO_PLAY, "play", "play, pause", ready},
-    {{VG_CH('.'), VG_CH('D')}, DO_FORWARD, "frame", "one frame on", ready},
-    {{VG_CH(','), VG_CH('A')}, DO_BACK, NULL, "one frame back", ready},
+    {{VG_CH(' ')}, DO_PLAY, "play", "play, pause", vg_ui_has_frames},
+    {{VG_CH('.'), VG_CH('D')}, DO_FORWARD, "frame", "one frame on", vg_ui_has_frames},
+    {{VG_CH(','), VG_CH('A')}, DO_BACK, NULL, "one frame back", vg_ui_has_frames},
     {{VG_CH('d'), VG_CH('0')}, DO_DIFFERENCE, "difference", "add the amplified difference to the reference", pair},
     {{VG_CH('+'), VG_CH('=')}, DO_MORE, "more", "amplify the difference more", differing},
     {{VG_CH('-')}, DO_LESS, NULL, "amplify the difference less", differing},
@@ -70,13 +60,13 @@ static const vg_binding bindings[] = {
     {{VG_CH('v')}, DO_PAIR, "pair", "show only the pair, or all variants", three},
     {{VG_CH('m')}, DO_METRIC, "metric", "the next figure on the curve", pair},
     {{VG_CH('s')}, DO_SWAP, "swap", "swap the sides", pair},
-    {{VG_KEY(LEFT)}, DO_SEEK_BACK, NULL, "back an eighth of the clip", ready},
-    {{VG_KEY(RIGHT)}, DO_SEEK, NULL, "on an eighth of the clip", ready},
-    {{VG_KEY(HOME)}, DO_HOME, NULL, "to the first frame", ready},
-    {{VG_KEY(END)}, DO_END, NULL, "to the last frame", ready},
-    {{VG_CH('[')}, DO_SLOWER, NULL, "half the speed", ready},
-    {{VG_CH(']')}, DO_FASTER, NULL, "twice the speed", ready},
-    {{VG_CH('l')}, DO_LOOP, NULL, "loop, or stop at the end", ready},
+    {{VG_KEY(LEFT)}, DO_SEEK_BACK, NULL, "back an eighth of the clip", vg_ui_has_frames},
+    {{VG_KEY(RIGHT)}, DO_SEEK, NULL, "on an eighth of the clip", vg_ui_has_frames},
+    {{VG_KEY(HOME)}, DO_HOME, NULL, "to the first frame", vg_ui_has_frames},
+    {{VG_KEY(END)}, DO_END, NULL, "to the last frame", vg_ui_has_frames},
+    {{VG_CH('[')}, DO_SLOWER, NULL, "half the speed", vg_ui_has_frames},
+    {{VG_CH(']')}, DO_FASTER, NULL, "twice the speed", vg_ui_has_frames},
+    {{VG_CH('l')}, DO_LOOP, NULL, "loop, or stop at the end", vg_ui_has_frames},
 };
 
 static void reset(vg_compare *s)
@@ -149,43 +139,70 @@ static void export_clip(vg_ui *ui, vg_compare *s, const vg_ui_job *j)
     }
 }
 
-static void action(vg_ui *ui, void *state, int action_)
+/* What moves the player; false: another action. */
+static bool player_action(vg_ui *ui, vg_compare *s, const vg_ui_job *j, int what)
 {
-    vg_compare *s = state;
-    const vg_ui_job *j = vg_ui_job_now(ui);
-    if (!j)
-        return;
     int eighth = j->frames / 8 > 1 ? j->frames / 8 : 1;
-    switch (action_) {
+    switch (what) {
     case DO_PLAY:
         s->playing = !s->playing;
         if (s->playing && !s->loop && s->frame + 1 >= j->frames)
             s->frame = 0;
         set_frame(ui, s, s->frame);
-        break;
+        return true;
     case DO_FORWARD:
     case DO_BACK:
         s->playing = false;
-        set_frame(ui, s, s->frame + (action_ == DO_FORWARD ? 1 : -1));
-        break;
+        set_frame(ui, s, s->frame + (what == DO_FORWARD ? 1 : -1));
+        return true;
     case DO_SEEK:
     case DO_SEEK_BACK:
-        set_frame(ui, s, s->frame + (action_ == DO_SEEK ? eighth : -eighth));
-        break;
+        set_frame(ui, s, s->frame + (what == DO_SEEK ? eighth : -eighth));
+        return true;
     case DO_HOME:
-        set_frame(ui, s, 0);
-        break;
     case DO_END:
-        set_frame(ui, s, j->frames - 1);
-        break;
+        set_frame(ui, s, what == DO_HOME ? 0 : j->frames - 1);
+        return true;
     case DO_SLOWER:
     case DO_FASTER:
-        s->speed = fmin(8, fmax(0.125, s->speed * (action_ == DO_FASTER ? 2 : 0.5)));
+        s->speed = fmin(8, fmax(0.125, s->speed * (what == DO_FASTER ? 2 : 0.5)));
         set_frame(ui, s, s->frame);
-        break;
+        return true;
     case DO_LOOP:
         s->loop = !s->loop;
-        break;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void to_worst(vg_ui *ui, vg_compare *s, const vg_ui_job *j)
+{
+    int worst = vg_compare_worst(s, j);
+    s->playing = false;
+    if (worst >= 0)
+        set_frame(ui, s, worst);
+    else
+        vg_ui_note(ui, VG_R_DIM, "no frame is worse than another");
+}
+
+static void next_metric(vg_compare *s, const vg_ui_job *j)
+{
+    const vg_ui_variant *v = s->other < j->variants_count ? &j->variants[s->other] : NULL;
+    for (int i = 0; v && i < v->metrics_count; i++) {
+        s->metric = (s->metric + 1) % v->metrics_count;
+        if (v->metrics[s->metric].available)
+            break;
+    }
+}
+
+static void action(vg_ui *ui, void *state, int what)
+{
+    vg_compare *s = state;
+    const vg_ui_job *j = vg_ui_job_now(ui);
+    if (!j || player_action(ui, s, j, what))
+        return;
+    switch (what) {
     case DO_SWAP:
         if (s->mode == VG_COMPARE_FLICKER)
             s->flicker_b = !s->flicker_b;
@@ -200,7 +217,7 @@ static void action(vg_ui *ui, void *state, int action_)
         break;
     case DO_MORE:
     case DO_LESS:
-        s->gain = fmin(64, fmax(1, s->gain * (action_ == DO_MORE ? 2 : 0.5)));
+        s->gain = fmin(64, fmax(1, s->gain * (what == DO_MORE ? 2 : 0.5)));
         break;
     case DO_OTHER:
         s->other = s->other + 1 < j->variants_count ? s->other + 1 : 1;
@@ -208,24 +225,12 @@ static void action(vg_ui *ui, void *state, int action_)
     case DO_PAIR:
         s->only_pair = !s->only_pair;
         break;
-    case DO_WORST: {
-        int worst = vg_compare_worst(s, j);
-        s->playing = false;
-        if (worst >= 0)
-            set_frame(ui, s, worst);
-        else
-            vg_ui_note(ui, VG_R_DIM, "no frame is worse than another");
+    case DO_WORST:
+        to_worst(ui, s, j);
         break;
-    }
-    case DO_METRIC: {
-        const vg_ui_variant *v = s->other < j->variants_count ? &j->variants[s->other] : NULL;
-        for (int i = 0; v && i < v->metrics_count; i++) {
-            s->metric = (s->metric + 1) % v->metrics_count;
-            if (v->metrics[s->metric].available)
-                break;
-        }
+    case DO_METRIC:
+        next_metric(s, j);
         break;
-    }
     case DO_EXPORT:
         export_clip(ui, s, j);
         break;
@@ -238,7 +243,7 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *k)
 {
     vg_compare *s = state;
     const vg_ui_job *j = vg_ui_job_now(ui);
-    if (!j || !ready(ui, s))
+    if (!j || !vg_ui_has_frames(ui, s))
         return false;
     if (k->code == VG_K_WHEEL) {
         s->playing = false;
@@ -289,7 +294,7 @@ static double tick(vg_ui *ui, void *state)
         poll_export(ui, s);
         next = 0.2;
     }
-    if (!j || !ready(ui, s))
+    if (!j || !vg_ui_has_frames(ui, s))
         return next;
     if (s->mode == VG_COMPARE_FLICKER) {
         if (ui->now - s->flicker_at >= 0.5) {
@@ -298,6 +303,12 @@ static double tick(vg_ui *ui, void *state)
             ui->dirty = true;
         }
         next = next < 0 || next > 0.5 ? 0.5 - fmin(0.49, ui->now - s->flicker_at) : next;
+    }
+    /* The host wakes the loop when frames are there; that no picture waits for ever does not hang on it alone. */
+    if (vg_compare_loading(ui, s, j)) {
+        ui->dirty = ui->dirty || ui->now - s->asked_at >= 0.2;
+        s->asked_at = ui->dirty ? ui->now : s->asked_at;
+        next = next < 0 || next > 0.2 ? 0.2 : next;
     }
     /* While the person looks, the next frames are made ready: stepping and playing then only copy cells. */
     if (ui->now - ui->last_key > 0.12 && vg_compare_prepare(ui, s, j))
@@ -331,21 +342,14 @@ static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, s
     (void)state, (void)role;
     if (!j || !j->comparison || !j->comparison[0])
         return false;
-    /* Of a long path the end says most. */
-    const char *path = j->comparison;
-    int room = vg_ui_area(ui).cols - 10;
-    bool cut = vg_text_width(path) > room;
-    while (vg_text_width(path) > room - 3 && cut)
-        path += vg_utf8_after(path, strlen(path), 0);
-    snprintf(out, size, "exported: %s%s", cut ? "..." : "", cut ? path : j->comparison);
+    snprintf(out, size, "comparison: %s", j->comparison);
     return true;
 }
 
 const vg_screen vg_screen_compare = {
     .name = "compare",
     .title = "Compare",
-    .bindings = bindings,
-    .bindings_count = sizeof bindings / sizeof bindings[0],
+    VG_BINDINGS(bindings),
     .state_size = sizeof(vg_compare),
     .init = init,
     .enter = enter,

@@ -26,7 +26,7 @@ typedef struct vg_compare {
     double from;     /* time when frame `from_frame` was on */
     int from_frame;
     bool exporting;
-    bool asked;      /* frames were asked for and some are still loading */
+    double asked_at; /* when a picture that is loading was last looked for */
 } vg_compare;
 
 /* Which variants the panes show, left to right; -1 is the difference. Returns their number. */
@@ -35,6 +35,8 @@ void vg_compare_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layo
 void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area);
 /* Compute one picture that will be shown soon; true when there may be more to do. */
 bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j);
+/* True while the frame that is shown waits for pixels. */
+bool vg_compare_loading(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j);
 /* The chosen metric of the variant that is compared, NULL when there is none yet. */
 const vg_ui_metric *vg_compare_metric(const vg_compare *s, const vg_ui_job *j);
 /* Frame where that metric is worst, -1 unknown (all identical, or no data). */

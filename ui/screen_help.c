@@ -62,6 +62,34 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
         out->r[i] = (vg_rect){area.row, area.col + i * (width + 4), area.rows, width};
 }
 
+static void key_names(const vg_binding *b, char *out, size_t size)
+{
+    out[0] = 0;
+    for (int i = 0; i < 4 && b->keys[i].code != VG_K_NONE; i++) {
+        char name[32];
+        size_t n = strlen(out);
+        vg_chord_name(&b->keys[i], name, sizeof name);
+        snprintf(out + n, size - n, "%s%s", n ? "  " : "", name);
+    }
+}
+
+void vg_ui_print_keys(FILE *out, const char *indent)
+{
+    line lines[LINES_MAX];
+    int count = collect(lines);
+    for (int i = 0; i + 1 < count; i++) {
+        char keys[96];
+        if (lines[i].heading) {
+            fprintf(out, "%s%s\n", indent, lines[i].heading);
+        } else if (lines[i].binding) {
+            key_names(lines[i].binding, keys, sizeof keys);
+            fprintf(out, "%s  %-*s %s\n", indent, KEY_COLS, keys, lines[i].binding->help);
+        } else {
+            fputc('\n', out);
+        }
+    }
+}
+
 static void draw_line(vg_grid *g, int row, vg_rect r, const line *l)
 {
     if (l->heading) {
@@ -70,13 +98,8 @@ static void draw_line(vg_grid *g, int row, vg_rect r, const line *l)
     }
     if (!l->binding)
         return;
-    char keys[96] = "";
-    for (int i = 0; i < 4 && l->binding->keys[i].code != VG_K_NONE; i++) {
-        char name[32];
-        size_t n = strlen(keys);
-        vg_chord_name(&l->binding->keys[i], name, sizeof name);
-        snprintf(keys + n, sizeof keys - n, "%s%s", n ? "  " : "", name);
-    }
+    char keys[96];
+    key_names(l->binding, keys, sizeof keys);
     vg_text(g, row, r.col + 2, KEY_COLS, VG_R_ACCENT, keys);
     vg_text(g, row, r.col + 3 + KEY_COLS, r.cols - KEY_COLS - 3, VG_R_TEXT, l->binding->help);
 }
@@ -148,8 +171,7 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *key)
 const vg_screen vg_screen_help = {
     .name = "help",
     .title = "Help",
-    .bindings = bindings,
-    .bindings_count = sizeof bindings / sizeof bindings[0],
+    VG_BINDINGS(bindings),
     .state_size = sizeof(help_state),
     .layout = layout,
     .draw = draw,

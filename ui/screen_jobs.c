@@ -244,7 +244,7 @@ static void draw_side(const vg_ui *ui, const vg_ui_job *listed, vg_grid *g, vg_r
         row += fit.rows + 1;
     }
     if (row < bottom)
-        vg_text(g, row, r.col, r.cols, VG_R_DIM, j->comparison && j->comparison[0] ? j->comparison : j->dir);
+        vg_text_path(g, row, r.col, r.cols, VG_R_DIM, j->comparison && j->comparison[0] ? j->comparison : j->dir);
 }
 
 static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
@@ -461,8 +461,7 @@ static double tick(vg_ui *ui, void *state)
 const vg_screen vg_screen_jobs = {
     .name = "jobs",
     .title = "Jobs",
-    .bindings = bindings,
-    .bindings_count = sizeof bindings / sizeof bindings[0],
+    VG_BINDINGS(bindings),
     .state_size = sizeof(jobs_state),
     .deinit = deinit,
     .enter = enter,

@@ -9,7 +9,7 @@
 
 enum { DO_CANCEL = 1, DO_RESUME, DO_COMPARE, DO_NEW, DO_NEXT, DO_PREVIOUS, DO_PREVIEW };
 enum { ASK_CANCEL = 1 };
-enum { R_HEAD, R_VARIANTS, R_MEMORY, R_PREVIEW, R_PLOT, RECTS };
+enum { R_HEAD, R_VARIANTS, R_MEMORY, R_PREVIEW, R_PLOT, R_LOG, RECTS };
 
 typedef struct run_state {
     int chosen;        /* variant whose preview is shown, -1: the one at work */
@@ -38,15 +38,6 @@ static bool job_stopped(const vg_ui *ui, const void *state)
     const vg_ui_job *j = vg_ui_job_now(ui);
     return j && (j->state == VG_UI_JOB_FAILED || j->state == VG_UI_JOB_CANCELLED || j->state == VG_UI_JOB_INTERRUPTED);
 }
-static bool has_frames(const vg_ui *ui, const void *state)
-{
-    (void)state;
-    const vg_ui_job *j = vg_ui_job_now(ui);
-    for (int i = 0; j && i < j->variants_count; i++)
-        if (j->variants[i].frames_ready)
-            return true;
-    return false;
-}
 static bool has_job(const vg_ui *ui, const void *state)
 {
     (void)state;
@@ -60,7 +51,7 @@ static bool several(const vg_ui *ui, const void *state)
 }
 
 static const vg_binding bindings[] = {
-    {{VG_KEY(ENTER)}, DO_COMPARE, "compare", "look at the clips that are ready", has_frames},
+    {{VG_KEY(ENTER)}, DO_COMPARE, "compare", "look at the clips that are ready", vg_ui_has_frames},
     {{VG_CH('c')}, DO_CANCEL, "cancel", "stop the job; its finished steps are kept", job_busy},
     {{VG_CH('r')}, DO_RESUME, "resume", "go on from the last finished step", job_stopped},
     {{VG_KEY(TAB), VG_KEY(DOWN)}, DO_NEXT, "preview", "preview of the next variant", several},
@@ -105,8 +96,12 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
         if (body + fit.rows - after >= 6 && body + fit.rows - after <= rest)
             plot = body + fit.rows - after;
     }
-    if (plot >= 6)
+    if (plot >= 6) {
         out->r[R_PLOT] = (vg_rect){after, area.col, plot, left - 2};
+        after += plot + 1;
+    }
+    if (area.row + area.rows - after >= 3)
+        out->r[R_LOG] = (vg_rect){after, area.col, area.row + area.rows - after, left - 2};
 }
 
 /* ---- drawing ---- */
@@ -180,6 +175,8 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
     vg_format_seconds(eta, sizeof eta, v->eta_s);
     bool running = v->state == VG_UI_JOB_RUNNING;
     x = r.col + 2;
+    if (r.cols >= 56) /* with the loads and the decode a step costs more: that is the wall time's business */
+        x += vg_text(g, r.row + 2, x, 8, VG_R_DIM, "denoise") + 1;
     x += vg_text(g, r.row + 2, x, r.col + r.cols - x, isfinite(v->denoise_s_per_it) ? VG_R_TEXT : VG_R_DIM, rate) + 2;
     x += vg_text(g, r.row + 2, x, 5, VG_R_DIM, "wall ") ;
     x += vg_text(g, r.row + 2, x, 10, VG_R_TEXT, v->wall_s > 0 ? wall : "--") + 2;
@@ -201,17 +198,49 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
     }
 }
 
+/* What happened, the newest at the bottom; short at first, it does not jump about. */
+static void draw_log(const vg_ui_job *j, vg_grid *g, vg_rect r)
+{
+    static const vg_role roles[] = {[VG_UI_LOG_STAGE] = VG_R_DIM, [VG_UI_LOG_NOTE] = VG_R_TEXT, [VG_UI_LOG_END] = VG_R_GOOD, [VG_UI_LOG_BAD] = VG_R_BAD};
+    bool titled = r.rows >= 6;
+    int rows = r.rows - titled, first = j->log_count > rows ? j->log_count - rows : 0, names = 0, took_cols = r.cols >= 60 ? 9 : 0;
+    if (titled && j->log_count > 0)
+        vg_text(g, r.row, r.col + 2, r.cols - 2, VG_R_TITLE, "Log");
+    for (int i = 0; i < j->variants_count; i++)
+        names = vg_text_width(j->variants[i].name) > names ? vg_text_width(j->variants[i].name) : names;
+    for (int i = first; i < j->log_count; i++) {
+        const vg_ui_log_line *l = &j->log[i];
+        int row = r.row + titled + i - first, x = r.col + 2, end = r.col + r.cols;
+        char text[32];
+        vg_format_seconds(text, sizeof text, l->at);
+        vg_text_right(g, row, x, 7, VG_R_DIM, text);
+        x += 9;
+        if (l->variant >= 0 && l->variant < j->variants_count)
+            vg_text(g, row, x, names, vg_variant_role(l->variant), j->variants[l->variant].name);
+        x += names + 2;
+        vg_role role = l->kind == VG_UI_LOG_END && j->state != VG_UI_JOB_DONE && l->variant < 0 ? vg_job_state_role(j->state) : roles[l->kind];
+        vg_text(g, row, x, end - x - (took_cols ? took_cols + 1 : 0), role, l->text);
+        if (took_cols && isfinite(l->seconds)) {
+            vg_format_seconds(text, sizeof text, l->seconds);
+            vg_text_right(g, row, end - took_cols, took_cols, VG_R_DIM, text);
+        }
+    }
+}
+
 static void draw_memory(const vg_ui_job *j, vg_grid *g, vg_rect r)
 {
     char now[32], peak[32], total[32];
+    bool over = !j->memory_now && j->memory_peak; /* nothing runs: the peak is what is left to tell */
     vg_format_bytes(now, sizeof now, j->memory_now ? j->memory_now : UINT64_MAX);
     vg_format_bytes(peak, sizeof peak, j->memory_peak ? j->memory_peak : UINT64_MAX);
     vg_format_bytes(total, sizeof total, j->memory_total ? j->memory_total : UINT64_MAX);
     const char *label = j->memory_label && j->memory_label[0] ? j->memory_label : "Memory";
     vg_text(g, r.row, r.col + 2, 8, VG_R_DIM, label);
-    vg_gauge(g, r.row, r.col + 8, r.cols - 8, (double)j->memory_now, (double)j->memory_peak, (double)j->memory_total, VG_R_ACCENT);
+    vg_gauge(g, r.row, r.col + 8, r.cols - 8, (double)(over ? j->memory_peak : j->memory_now), (double)j->memory_peak, (double)j->memory_total,
+             over ? VG_R_DIM : VG_R_ACCENT);
     int x = r.col + 8, end = r.col + r.cols;
-    x += vg_text(g, r.row + 1, x, end - x, VG_R_TEXT, now) + 1;
+    if (!over)
+        x += vg_text(g, r.row + 1, x, end - x, VG_R_TEXT, now) + 1;
     x += vg_text(g, r.row + 1, x, end - x, VG_R_DIM, "peak ");
     x += vg_text(g, r.row + 1, x, end - x, VG_R_WARN, peak) + 1;
     x += vg_text(g, r.row + 1, x, end - x, VG_R_DIM, "of ");
@@ -301,6 +330,8 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
         vg_plot_spec spec = {series, n, points, -1, "s", true};
         vg_plot(g, (vg_rect){p.row + 1, p.col, p.rows - 1, p.cols}, &spec);
     }
+    if (l.r[R_LOG].rows > 0)
+        draw_log(j, g, l.r[R_LOG]);
     if (l.r[R_PREVIEW].rows > 0)
         draw_preview(ui, s, j, g, l.r[R_PREVIEW]);
 }
@@ -408,8 +439,7 @@ static void enter(vg_ui *ui, void *state)
 const vg_screen vg_screen_run = {
     .name = "run",
     .title = "Run",
-    .bindings = bindings,
-    .bindings_count = sizeof bindings / sizeof bindings[0],
+    VG_BINDINGS(bindings),
     .state_size = sizeof(run_state),
     .init = init,
     .enter = enter,

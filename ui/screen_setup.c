@@ -321,6 +321,9 @@ static void start(vg_ui *ui, vg_setup *s)
         vg_ui_note(ui, VG_R_BAD, "%s", message);
         return;
     }
+    /* The host opens the checkpoint for that, which may take a while on a cold disk: say so first. */
+    vg_ui_note(ui, VG_R_DIM, "starting ...");
+    vg_ui_show(ui);
     if (!ui->host->start(ui->host->self, id, sizeof id, message, sizeof message)) {
         vg_ui_note(ui, VG_R_BAD, "%s", message);
         return;
@@ -477,8 +480,7 @@ static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, s
 const vg_screen vg_screen_setup = {
     .name = "setup",
     .title = "Setup",
-    .bindings = bindings,
-    .bindings_count = sizeof bindings / sizeof bindings[0],
+    VG_BINDINGS(bindings),
     .state_size = sizeof(vg_setup),
     .init = init,
     .deinit = deinit,

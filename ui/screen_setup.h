@@ -5,7 +5,7 @@
 #include "ui/ui.h"
 #include "ui/widgets/form.h"
 
-enum { VG_SETUP_FORM, VG_SETUP_PLAN, VG_SETUP_START, VG_SETUP_RECTS };
+enum { VG_SETUP_FORM, VG_SETUP_PLAN, VG_SETUP_START, VG_SETUP_RECENT, VG_SETUP_RECTS };
 
 typedef struct vg_setup {
     int focus;     /* field, -1: the start button */

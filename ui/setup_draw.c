@@ -4,6 +4,7 @@
 #include "ui/widgets/widgets.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,6 +47,8 @@ void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout
         form.rows = placed.rows;
     out->r[VG_SETUP_FORM] = form;
     out->r[VG_SETUP_START] = (vg_rect){row, area.col, 1, form.cols};
+    if (last - row >= 6)
+        out->r[VG_SETUP_RECENT] = (vg_rect){row + 3, area.col, last - row - 3, form.cols};
 }
 
 void vg_setup_form(const vg_ui *ui, const vg_setup *s, vg_rect area, vg_form *form, int *scroll)
@@ -250,23 +253,47 @@ static void draw_plan_table(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
     vg_text_right(g, row, r.col + names + bar + 1, 10, VG_R_DIM, plan->available ? size : "N/A");
 }
 
-/* What was made before, and what may be loaded: the quiet part of a wide screen. */
-static int draw_recent(const vg_ui *ui, vg_grid *g, vg_rect r)
+/* "bf16 0.142  fp8 0.171 s/it": what each variant of a job took. Returns the columns used. */
+static int draw_rates(vg_grid *g, int row, int col, int cols, const vg_ui_job *j)
 {
+    int x = 0;
+    for (int v = 0; v < j->variants_count; v++) {
+        char text[32];
+        double own = j->variants[v].denoise_s_per_it;
+        snprintf(text, sizeof text, isfinite(own) ? "%.3g" : "--", own);
+        int width = vg_text_width(j->variants[v].name) + 1 + (int)strlen(text);
+        if (x + width > cols)
+            break;
+        x += vg_text(g, row, col + x, cols - x, vg_variant_role(v), j->variants[v].name) + 1;
+        x += vg_text(g, row, col + x, cols - x, VG_R_DIM, text) + 2;
+    }
+    return x;
+}
+
+/* What was made before, under the form of a large window. */
+static void draw_recent(const vg_ui *ui, vg_grid *g, vg_rect r)
+{
+    enum { AGE = 13, PROMPT = 21, RATES = 42 };
     int count = 0, row = r.row;
     const vg_ui_job *jobs = ui->host->jobs(ui->host->self, &count);
-    if (count == 0 || r.rows < 3)
-        return 0;
-    vg_text(g, row++, r.col, r.cols, VG_R_TITLE, "Recent jobs");
-    for (int i = 0; i < count && i < 6 && row < r.row + r.rows; i++, row++) {
+    if (r.rows < 4)
+        return;
+    int x = vg_text(g, row, r.col, r.cols, VG_R_TITLE, "Recent jobs");
+    vg_text(g, row, r.col + x + 2, r.cols - x - 2, VG_R_DIM, count ? "4 opens them" : "none yet: what you start is listed here");
+    int rates = r.cols >= 100 ? RATES : 0;
+    if (rates && count)
+        vg_text(g, row, r.col + r.cols - rates, rates, VG_R_DIM, "denoise s/it");
+    row++;
+    for (int i = 0; i < count && row < r.row + r.rows; i++, row++) {
         char age[32];
         vg_format_age(age, sizeof age, ui->unix_now - jobs[i].created);
         vg_put(g, row, r.col, vg_job_state_sign(g, jobs[i].state), vg_role_style(g, vg_job_state_role(jobs[i].state)));
-        vg_text(g, row, r.col + 2, 12, VG_R_DIM, vg_job_state_name(jobs[i].state));
-        vg_text_right(g, row, r.col + 14, 6, VG_R_DIM, age);
-        vg_text(g, row, r.col + 22, r.cols - 22, VG_R_TEXT, jobs[i].prompt);
+        vg_text(g, row, r.col + 2, AGE - 2, VG_R_DIM, vg_job_state_name(jobs[i].state));
+        vg_text_right(g, row, r.col + AGE, 6, VG_R_DIM, age);
+        vg_text(g, row, r.col + PROMPT, r.cols - PROMPT - rates - 2, VG_R_TEXT, jobs[i].prompt);
+        if (rates)
+            draw_rates(g, row, r.col + r.cols - rates, rates, &jobs[i]);
     }
-    return row - r.row + 1;
 }
 
 static void draw_presets(const vg_ui *ui, vg_grid *g, vg_rect r)
@@ -299,7 +326,6 @@ static void draw_side(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r,
         vg_text_block(g, (vg_rect){row + 1, r.col, 3, r.cols}, VG_R_TEXT, "Enter or F5 starts this job in a process of its own; it goes on when this screen is closed.");
     }
     row += 6;
-    row += draw_recent(ui, g, (vg_rect){row, r.col, bottom - row, r.cols});
     draw_presets(ui, g, (vg_rect){row, r.col, bottom - row, r.cols});
 }
 
@@ -338,5 +364,8 @@ void vg_setup_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
         draw_plan_line(g, r, &plan);
     }
     draw_start(ui, s, g, l.r[VG_SETUP_START], &plan);
+    vg_rect recent = l.r[VG_SETUP_RECENT];
+    if (recent.rows > 0)
+        draw_recent(ui, g, recent);
     draw_form(ui, s, g, l.r[VG_SETUP_FORM]);
 }

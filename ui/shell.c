@@ -88,6 +88,16 @@ const vg_ui_job *vg_ui_job_now(const vg_ui *ui)
     return ui->job[0] ? ui->host->job(ui->host->self, ui->job) : NULL;
 }
 
+bool vg_ui_has_frames(const vg_ui *ui, const void *state)
+{
+    (void)state;
+    const vg_ui_job *j = vg_ui_job_now(ui);
+    for (int i = 0; j && i < j->variants_count; i++)
+        if (j->variants[i].frames_ready)
+            return true;
+    return false;
+}
+
 void vg_ui_show_job(vg_ui *ui, const char *id)
 {
     if (strcmp(ui->job, id) == 0)
@@ -478,9 +488,15 @@ void vg_ui_draw(vg_ui *ui)
     char hint[512] = "";
     vg_role role = VG_R_DIM;
     if (ui->note[0])
-        vg_text(g, g->rows - 2, area.col, area.cols, ui->note_role, ui->note);
+        vg_text_path(g, g->rows - 2, area.col, area.cols, ui->note_role, ui->note);
     else if (s->hint && s->hint(ui, ui->states[ui->screen], &role, hint, sizeof hint))
-        vg_text(g, g->rows - 2, area.col, area.cols, role, hint);
+        vg_text_path(g, g->rows - 2, area.col, area.cols, role, hint);
     draw_footer(ui, g);
     vg_popup_draw(ui, g);
+}
+
+void vg_ui_show(vg_ui *ui)
+{
+    vg_ui_draw(ui);
+    vg_term_flush(&ui->term, &ui->grid);
 }

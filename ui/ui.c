@@ -72,10 +72,8 @@ static void round_trip(vg_ui *ui, vg_input *input, double *last_refresh)
         wait = until_refresh;
     if (vg_input_waiting(input) && wait > (input->pasting ? 1.0 : 0.03))
         wait = input->pasting ? 1.0 : 0.03;
-    if (ui->dirty) {
-        vg_ui_draw(ui);
-        vg_term_flush(&ui->term, &ui->grid);
-    }
+    if (ui->dirty)
+        vg_ui_show(ui);
     int ms = wait <= 0 ? 0 : (int)(wait * 1000) + 1;
     int ready = poll(fds, wake >= 0 ? 3 : 2, ms);
     take_time(ui);

@@ -41,6 +41,8 @@ typedef struct vg_binding {
 #define VG_CH(c) {VG_K_CHAR, (c), 0}
 #define VG_CTRL(c) {VG_K_CHAR, (c), VG_MOD_CTRL}
 #define VG_KEY(k) {VG_K_##k, 0, 0}
+/* Both fields of a screen. */
+#define VG_BINDINGS(rows) .bindings = (rows), .bindings_count = sizeof(rows) / sizeof(rows)[0]
 
 enum { VG_LAYOUT_MAX = 16 };
 typedef struct vg_layout {
@@ -124,6 +126,8 @@ void vg_ui_deinit(vg_ui *ui);
 void vg_ui_open(vg_ui *ui, int screen);
 void vg_ui_key(vg_ui *ui, const vg_key *key);
 void vg_ui_draw(vg_ui *ui);
+/* Draw and send now, before something that takes its time. */
+void vg_ui_show(vg_ui *ui);
 /* After time passed or a refresh: seconds until the next tick wanted, < 0 none. */
 double vg_ui_tick(vg_ui *ui);
 /* Size of the terminal changed. */
@@ -138,6 +142,8 @@ void vg_chord_name(const vg_chord *chord, char *out, size_t size);
 const vg_binding *vg_common_bindings(int *count);
 /* The job that run and compare show, NULL when there is none. */
 const vg_ui_job *vg_ui_job_now(const vg_ui *ui);
+/* A `when` of bindings: some variant of that job can be looked at. */
+bool vg_ui_has_frames(const vg_ui *ui, const void *state);
 void vg_ui_show_job(vg_ui *ui, const char *id);
 const char *vg_job_state_name(vg_ui_job_state state);
 vg_role vg_job_state_role(vg_ui_job_state state);
