@@ -22,7 +22,7 @@ static int run(vg_args *args)
     if (status != VG_EXIT_OK)
         return status;
     char *path = output ? vg_paths_absolute(output) : vg_job_path(&job, gain > 0 ? "comparison-diff.mp4" : VG_JOB_COMPARISON);
-    if (vg_job_export(&job, &view, path, gain, NULL, NULL, &err) != VG_OK) {
+    if (vg_job_export(&job, &view, path, gain, vg_args_has(args, "timings"), NULL, NULL, &err) != VG_OK) {
         status = vg_cli_fail(args, &err);
         status = status == VG_EXIT_USAGE ? VG_EXIT_FAILURE : status;
     } else if (vg_args_has(args, "json")) {
@@ -42,6 +42,7 @@ static int run(vg_args *args)
 static const vg_arg_spec specs[] = {
     {"output", 'o', "FILE", "where to write it (.mp4) [in the job's folder]"},
     {"diff", 0, "GAIN", "add the difference from the reference, amplified so many times"},
+    {"timings", 0, NULL, "s/it in the captions; the clip then differs from run to run"},
     {"json", 0, NULL, "the path as JSON"},
     VG_SPEC_JOBS_DIR,
     {0},
@@ -50,7 +51,7 @@ static const vg_arg_spec specs[] = {
 extern const vg_command vg_command_export;
 const vg_command vg_command_export = {
     .name = "export",
-    .arguments = "JOB [--output FILE] [--diff GAIN]",
+    .arguments = "JOB [--output FILE] [--diff GAIN] [--timings]",
     .summary = "write the clip with all schemes side by side",
     .text = "Write the clip with all schemes of a job side by side, labelled, and print its path. " VG_JOB_NAMES,
     .examples = "  vgen export last --diff 8 --output for-the-pull-request.mp4\n",

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include "app/clip.h"
 
-vg_status vg_job_export(const vg_job *job, const vg_job_view *view, const char *path, double diff_gain, vg_frames_progress progress, void *progress_user, vg_err *err)
+vg_status vg_job_export(const vg_job *job, const vg_job_view *view, const char *path, double diff_gain, bool timings, vg_frames_progress progress, void *progress_user, vg_err *err)
 {
     vg_frames_store *stores[VG_SCHEME_COUNT] = {0};
     vg_clip_pane panes[VG_SCHEME_COUNT] = {0};
@@ -24,7 +24,7 @@ vg_status vg_job_export(const vg_job *job, const vg_job_view *view, const char *
             vg_err_prefix(err, "%s has no finished frames", vg_scheme_name(job->schemes[i]));
             goto done;
         }
-        vg_report_caption(&rows[i], captions[i], sizeof captions[i]);
+        vg_report_caption(&rows[i], timings, captions[i], sizeof captions[i]);
         panes[i] = (vg_clip_pane){vg_frames_store_source(stores[i]), vg_scheme_label(job->schemes[i]), captions[i]};
     }
     status = n == 1 ? vg_clip_write(path, &panes[0].source, fps, &options, err) : vg_clip_write_comparison(path, panes, n, diff_gain, fps, &options, err);

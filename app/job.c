@@ -622,7 +622,8 @@ char *vg_job_recipe(const vg_job *job, int variant)
     if (*vg_settings_get(&s, VG_OPT_model) == '/' || *vg_settings_get(&s, VG_OPT_model) == '.')
         vg_settings_unset(&s, VG_OPT_model);
     cJSON *root = vg_settings_to_json(&s);
-    add_text(root, "quantization", vg_scheme_name(job->schemes[variant]));
+    if (variant >= 0)
+        add_text(root, "quantization", vg_scheme_name(job->schemes[variant]));
     add_text(root, "weights_identity", job->identity);
     add_text(root, "vgen", job->code_version);
     char *printed = cJSON_PrintUnformatted(root), *text = vg_xstrdup(printed ? printed : "{}");
@@ -630,4 +631,28 @@ char *vg_job_recipe(const vg_job *job, int variant)
     cJSON_Delete(root);
     vg_settings_deinit(&s);
     return text;
+}
+
+uint64_t vg_job_hash(uint64_t hash, const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ at[i]) * 0x100000001b3u;
+    return hash;
+}
+
+void vg_job_fingerprint(const vg_job *job, int variant, char hex[17])
+{
+    char *recipe = vg_job_recipe(job, variant), *init = NULL;
+    size_t size = 0;
+    uint64_t hash = vg_job_hash(VG_JOB_HASH_BEGIN, recipe, strlen(recipe));
+    if (*vg_settings_get(&job->resolved, VG_OPT_init_latents)) {
+        char *path = vg_job_path(job, VG_JOB_INIT_LATENTS);
+        if (vg_file_read(path, SIZE_MAX / 4, &init, &size, NULL) == VG_OK)
+            hash = vg_job_hash(hash, init, size);
+        free(path);
+    }
+    snprintf(hex, 17, "%016llx", (unsigned long long)hash);
+    free(init);
+    free(recipe);
 }

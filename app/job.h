@@ -59,8 +59,12 @@ char *vg_job_variant_path(const vg_job *job, int variant, const char *file_or_nu
 /* Whether a worker is on it, and its process id (0 unknown). */
 bool vg_job_running(const char *dir, pid_t *pid);
 
-/* The settings that decide the pixels, as one JSON line (no paths, no dates): for clip metadata. malloc'd. */
+/* The settings that decide the pixels, as one JSON line (no paths, no dates): for clip metadata. variant -1: what all of them share. malloc'd. */
 char *vg_job_recipe(const vg_job *job, int variant);
+/* 16 hex digits over the recipe and the given initial latents: two jobs with the same one make the same files. */
+void vg_job_fingerprint(const vg_job *job, int variant, char hex[17]);
+#define VG_JOB_HASH_BEGIN 0xcbf29ce484222325u
+uint64_t vg_job_hash(uint64_t hash, const void *bytes, size_t size); /* FNV-1a, 64 bits */
 
 /* "cuda" when this build has it, the machine has it, and it can do every operation; else "cpu". */
 const char *vg_device_default(void);

@@ -1,4 +1,5 @@
-/* report_table.c: the final comparison table as text, Markdown and JSON: one list of columns serves the first two. */
+/* report_table.c: the final comparison table as text, Markdown and JSON: one list of columns serves
+ * the first two. */
 #include "app/report.h"
 
 #include <math.h>
@@ -8,7 +9,16 @@
 
 #define CELL_BYTES 96
 
-enum { VARIANT, DENOISE_S_IT, WALL_S_IT, WALL_S, PEAK, WEIGHTS, METRICS, COLUMN_COUNT = METRICS + VG_METRIC_COUNT };
+enum {
+    VARIANT,
+    DENOISE_S_IT,
+    WALL_S_IT,
+    WALL_S,
+    PEAK,
+    WEIGHTS,
+    METRICS,
+    COLUMN_COUNT = METRICS + VG_METRIC_COUNT
+};
 
 static bool known(double v)
 {
@@ -63,8 +73,9 @@ static void metric_text(const vg_report_row *row, vg_metric metric, char *text, 
 /* Headers take two lines, so that the table fits 80 columns. */
 static void header_text(int column, int line, char *text, size_t size)
 {
-    static const char *const names[METRICS][2] = {{"", "variant"}, {"denoise", "s/it"}, {"wall", "s/it"},
-                                                  {"wall", "s"},   {"peak", "memory"},  {"", "weights"}};
+    static const char *const names[METRICS][2] = {{"", "variant"},    {"denoise", "s/it"},
+                                                  {"wall", "s/it"},   {"wall", "s"},
+                                                  {"peak", "memory"}, {"", "weights"}};
     if (column < METRICS) {
         snprintf(text, size, "%s", names[column][line]);
         return;
@@ -74,7 +85,8 @@ static void header_text(int column, int line, char *text, size_t size)
     if (*info->unit)
         snprintf(text, size, "%s", line ? info->unit : info->label);
     else if (space)
-        snprintf(text, size, "%.*s", line ? (int)strlen(space + 1) : (int)(space - info->label), line ? space + 1 : info->label);
+        snprintf(text, size, "%.*s", line ? (int)strlen(space + 1) : (int)(space - info->label),
+                 line ? space + 1 : info->label);
     else
         snprintf(text, size, "%s", line ? info->label : "");
 }
@@ -158,14 +170,16 @@ static void print_worst(FILE *out, const vg_report_row *row, const char *bullet)
     for (int k = 0; k < VG_METRIC_COUNT; k++) {
         const vg_report_metric *m = &row->metrics->metric[k];
         const vg_metric_info *info = vg_metric_describe((vg_metric)k);
-        if (!m->measured || !m->frames || m->worst_frame < 0 || m->worst_frame >= row->metrics->frames)
+        if (!m->measured || !m->frames || m->worst_frame < 0 ||
+            m->worst_frame >= row->metrics->frames)
             continue;
         value_text((vg_metric)k, m->frames[m->worst_frame], value, sizeof value);
         if (!n++)
             fprintf(out, "%s%s: worst ", bullet, name);
         else
             fputs(", ", out);
-        fprintf(out, "%s %s%s%s (frame %d)", info->label, value, *info->unit ? " " : "", info->unit, m->worst_frame + 1);
+        fprintf(out, "%s %s%s%s (frame %d)", info->label, value, *info->unit ? " " : "", info->unit,
+                m->worst_frame + 1);
         identical = m->identical_frames > identical ? m->identical_frames : identical;
     }
     if (n)
@@ -177,15 +191,21 @@ static void print_worst(FILE *out, const vg_report_row *row, const char *bullet)
 }
 
 /* What the figures mean, the worst frames, notes and files. */
-static void print_below(FILE *out, const vg_report_row *rows, int count, const char *comparison_clip, const char *bullet)
+static void print_below(FILE *out, const vg_report_row *rows, int count,
+                        const char *comparison_clip, const char *bullet)
 {
     char name[CELL_BYTES], value[CELL_BYTES];
-    fprintf(out, "%sdenoise s/it: the denoise loop alone. wall s/it: all of the variant (load, text,\n%scalibration, denoise, decode) over the "
-                 "same steps.\n", bullet, *bullet ? "  " : "");
+    fprintf(out,
+            "%sdenoise s/it: the denoise loop alone. wall s/it: all of the variant (load, "
+            "text,\n%scalibration, denoise, decode) over the "
+            "same steps.\n",
+            bullet, *bullet ? "  " : "");
     const vg_report_row *reference = reference_of(rows, count);
     if (reference) {
         vg_text_clean_to(name, sizeof name, reference->variant ? reference->variant : "");
-        fprintf(out, "%sPSNR and SSIM: mean over the frames, against %s. n/a: not in this version.\n", bullet, name);
+        fprintf(out,
+                "%sPSNR and SSIM: mean over the frames, against %s. n/a: not in this version.\n",
+                bullet, name);
     }
     print_peaks(out, rows, count, bullet);
     for (int i = 0; i < count; i++)
@@ -237,7 +257,8 @@ void vg_report_print(FILE *out, const vg_report_row *rows, int count, const char
     print_below(out, rows, count, comparison_clip, "");
 }
 
-void vg_report_print_markdown(FILE *out, const vg_report_row *rows, int count, const char *comparison_clip)
+void vg_report_print_markdown(FILE *out, const vg_report_row *rows, int count,
+                              const char *comparison_clip)
 {
     char text[CELL_BYTES];
     for (int i = -2; i < count; i++) {
@@ -248,8 +269,7 @@ void vg_report_print_markdown(FILE *out, const vg_report_row *rows, int count, c
                 if (*text)
                     strcat(text, " ");
                 header_text(c, 1, text + strlen(text), sizeof text - strlen(text));
-            }
-            else if (i == -1)
+            } else if (i == -1)
                 snprintf(text, sizeof text, "%s", c == VARIANT ? "---" : "---:");
             else
                 cell_text(&rows[i], c, text, sizeof text);
@@ -295,13 +315,18 @@ static cJSON *bytes_json(size_t bytes)
 static cJSON *row_json(const vg_report_row *row)
 {
     cJSON *o = cJSON_CreateObject();
-    if (o && add(o, "variant", text_json(row->variant)) && add(o, "reference", cJSON_CreateBool(row->reference)) &&
-        add(o, "steps", cJSON_CreateNumber(row->steps)) && add(o, "denoise_seconds", time_json(row->denoise_seconds)) &&
+    if (o && add(o, "variant", text_json(row->variant)) &&
+        add(o, "reference", cJSON_CreateBool(row->reference)) &&
+        add(o, "steps", cJSON_CreateNumber(row->steps)) &&
+        add(o, "denoise_seconds", time_json(row->denoise_seconds)) &&
         add(o, "denoise_s_per_it", time_json(per_step(row, row->denoise_seconds))) &&
-        add(o, "wall_seconds", time_json(row->wall_seconds)) && add(o, "wall_s_per_it", time_json(per_step(row, row->wall_seconds))) &&
-        add(o, "peak_bytes", bytes_json(row->peak_bytes)) && add(o, "peak_stage", text_json(row->peak_stage)) &&
+        add(o, "wall_seconds", time_json(row->wall_seconds)) &&
+        add(o, "wall_s_per_it", time_json(per_step(row, row->wall_seconds))) &&
+        add(o, "peak_bytes", bytes_json(row->peak_bytes)) &&
+        add(o, "peak_stage", text_json(row->peak_stage)) &&
         add(o, "weight_bytes", bytes_json(row->weight_bytes)) &&
-        add(o, "metrics", row->metrics ? vg_report_metrics_json(row->metrics) : cJSON_CreateNull()) &&
+        add(o, "metrics",
+            row->metrics ? vg_report_metrics_json(row->metrics) : cJSON_CreateNull()) &&
         add(o, "clip", text_json(row->clip)) && add(o, "note", text_json(row->note)))
         return o;
     cJSON_Delete(o);
@@ -310,7 +335,8 @@ static cJSON *row_json(const vg_report_row *row)
 
 cJSON *vg_report_json(const vg_report_row *rows, int count, const char *comparison_clip)
 {
-    cJSON *root = cJSON_CreateObject(), *list = root ? cJSON_AddArrayToObject(root, "variants") : NULL;
+    cJSON *root = cJSON_CreateObject(),
+          *list = root ? cJSON_AddArrayToObject(root, "variants") : NULL;
     bool ok = list != NULL;
     for (int i = 0; ok && i < count; i++) {
         cJSON *row = row_json(&rows[i]);
@@ -326,7 +352,7 @@ cJSON *vg_report_json(const vg_report_row *rows, int count, const char *comparis
 
 /* ---- captions ---- */
 
-void vg_report_caption(const vg_report_row *row, char *text, size_t size)
+void vg_report_caption(const vg_report_row *row, bool timings, char *text, size_t size)
 {
     char value[CELL_BYTES];
     size_t used = 0;
@@ -334,9 +360,12 @@ void vg_report_caption(const vg_report_row *row, char *text, size_t size)
         return;
     text[0] = '\0';
     double s_it = per_step(row, row->denoise_seconds);
-    if (s_it >= 0) {
+    if (row->reference)
+        snprintf(text, size, "reference");
+    used = strlen(text);
+    if (timings && s_it >= 0) {
         seconds_text(s_it, value, sizeof value);
-        snprintf(text, size, "%s s/it", value);
+        snprintf(text + used, size - used, "%s%s s/it", used ? "  " : "", value);
         used = strlen(text);
     }
     for (int k = 0; k < VG_METRIC_COUNT && !row->reference && row->metrics; k++) {
@@ -345,7 +374,8 @@ void vg_report_caption(const vg_report_row *row, char *text, size_t size)
         if (!m->measured)
             continue;
         value_text((vg_metric)k, m->mean, value, sizeof value);
-        snprintf(text + used, size - used, "%s%s %s%s%s", used ? "  " : "", info->label, value, *info->unit ? " " : "", info->unit);
+        snprintf(text + used, size - used, "%s%s %s%s%s", used ? "  " : "", info->label, value,
+                 *info->unit ? " " : "", info->unit);
         used = strlen(text);
     }
 }

@@ -457,7 +457,7 @@ static void *run_export(void *user)
         char *path = vg_job_path(&job, e->gain > 0 ? "comparison-diff.mp4" : VG_JOB_COMPARISON);
         vg_job_view_init(&view, &job);
         vg_job_view_refresh(&view, NULL, NULL);
-        status = vg_job_export(&job, &view, path, e->gain, NULL, NULL, &err);
+        status = vg_job_export(&job, &view, path, e->gain, false, NULL, NULL, &err);
         vg_text_clean_to(e->message, sizeof e->message, status == VG_OK ? path : err.message);
         vg_job_view_deinit(&view);
         free(path);

@@ -128,7 +128,8 @@ static void fold_variant_end(vg_job_view *view, int i, const cJSON *event)
     v->stage[0] = 0;
     v->peak_bytes = bytes_of(event, "peak_bytes", v->peak_bytes);
     v->weight_bytes = bytes_of(event, "weight_bytes", v->weight_bytes);
-    vg_text_clean_to(v->peak_stage, sizeof v->peak_stage, vg_event_text(event, "peak_stage"));
+    if (*vg_event_text(event, "peak_stage"))
+        vg_text_clean_to(v->peak_stage, sizeof v->peak_stage, vg_event_text(event, "peak_stage"));
     if (view->current == i)
         view->current = -1;
 }
@@ -218,8 +219,10 @@ static void fold_job(vg_job_view *view, const cJSON *event)
         view->memory_total = bytes_of(event, "total", view->memory_total);
     } else if (!strcmp(type, "comparison"))
         view->comparison_ready = true;
-    else if (!strcmp(type, "done"))
+    else if (!strcmp(type, "done")) {
         finish(view, VG_LAST_DONE, event);
+        view->finished = true;
+    }
     else if (!strcmp(type, "failed"))
         finish(view, VG_LAST_FAILED, event);
     else if (!strcmp(type, "cancelled"))

@@ -48,6 +48,7 @@ typedef struct vg_job_view {
     uint64_t memory_now, memory_peak, memory_total; /* bytes, 0 unknown: of the process, or of the GPU */
     bool memory_is_device;
     bool comparison_ready;
+    bool finished;      /* a run has ended with everything written, this one or an earlier one */
     int runs;           /* how often a worker began */
     double ended;       /* Unix time of the last ending, 0 */
     bool stopped;       /* ended because max_steps_run said so */

@@ -138,6 +138,7 @@ static vg_status read_init_latents(vg_worker *w, vg_err *err)
 
 static vg_status run_variants(vg_worker *w, vg_err *err)
 {
+    VG_TRY(vg_worker_check_files(w, err));
     for (int i = 0; i < w->job.variants_count; i++)
         VG_TRY(vg_worker_variant(w, i, err));
     if (w->stopped)
@@ -176,7 +177,7 @@ static int last_word(vg_worker *w, vg_status status, const vg_err *err)
     }
     cJSON *o = cJSON_CreateObject();
     if (status == VG_E_CANCELLED) {
-        cJSON_AddStringToObject(o, "message", "cancelled; resume goes on from the last finished step");
+        cJSON_AddStringToObject(o, "message", "resume goes on from the last finished step");
         vg_worker_tell(w, "cancelled", o);
         return 130;
     }
@@ -216,6 +217,10 @@ int vg_worker_run(const char *job_dir, int max_steps)
         fprintf(stderr, "vgen work: %s\n", err.message);
         goto done;
     }
+    vg_worker_sweep(&w.job);
+    vg_job_fingerprint(&w.job, -1, w.made_with_shared);
+    for (int i = 0; i < w.job.variants_count; i++)
+        vg_job_fingerprint(&w.job, i, w.made_with[i]);
     vg_job_view_init(&w.view, &w.job);
     vg_job_view_refresh(&w.view, NULL, NULL);
     vg_worker_callbacks(&w);

@@ -132,7 +132,8 @@ static void on_event(void *user, const vg_event *event)
 static vg_status on_save(void *user, const vg_denoise_state *state, vg_err *err)
 {
     vg_worker *w = user;
-    return w->state_path ? vg_denoise_state_write(w->state_path, state, NULL, err) : VG_OK;
+    const char *const metadata[] = {VG_MADE_WITH, w->made_with[w->variant], NULL};
+    return w->state_path ? vg_denoise_state_write(w->state_path, state, metadata, err) : VG_OK;
 }
 
 void vg_worker_callbacks(vg_worker *w)

@@ -7,13 +7,13 @@
 #include "app/clip.h"
 #include "app/export.h"
 
-vg_status vg_worker_write_latents(const char *path, const vg_latents *latents, vg_err *err)
+vg_status vg_worker_write_latents(const char *path, const vg_latents *latents, const char *made_with, vg_err *err)
 {
     vg_safetensors_entry entry = {"latents", vg_tensor_of(latents->values, VG_F32, 4, latents->shape)};
     char steps[24], done[24];
     snprintf(steps, sizeof steps, "%d", latents->steps);
     snprintf(done, sizeof done, "%d", latents->steps_done);
-    const char *const metadata[] = {"steps", steps, "steps_done", done, NULL};
+    const char *const metadata[] = {"steps", steps, "steps_done", done, made_with ? VG_MADE_WITH : NULL, made_with, NULL};
     return vg_safetensors_write(path, &entry, 1, metadata, err);
 }
 
@@ -55,19 +55,21 @@ static vg_status write_clip(vg_worker *w, int variant, const vg_frame_source *so
     return status;
 }
 
-static vg_status measure(vg_worker *w, const vg_frames *frames, const char *dir, vg_err *err)
+vg_status vg_worker_measure(vg_worker *w, vg_err *err)
 {
+    char *dir = vg_job_variant_path(&w->job, w->variant, NULL);
     char *reference_dir = vg_job_variant_path(&w->job, 0, NULL);
     char *reference_latents = vg_job_variant_path(&w->job, 0, VG_VARIANT_LATENTS);
     char *latents_path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_LATENTS);
-    vg_frames_store *store = NULL;
+    vg_frames_store *own = NULL, *store = NULL;
     vg_latents a = {0}, b = {0};
     vg_report_metrics metrics = {0};
     vg_status status;
+    VG_TRY_GOTO(status, vg_frames_store_open(dir, &own, err), done);
     VG_TRY_GOTO(status, vg_frames_store_open(reference_dir, &store, err), done);
     VG_TRY_GOTO(status, vg_worker_read_latents(latents_path, &a, err), done);
     VG_TRY_GOTO(status, vg_worker_read_latents(reference_latents, &b, err), done);
-    vg_frame_source source = vg_frames_source(frames), reference = vg_frames_store_source(store);
+    vg_frame_source source = vg_frames_store_source(own), reference = vg_frames_store_source(store);
     bool same = !memcmp(a.shape, b.shape, sizeof a.shape);
     size_t count = (size_t)(a.shape[0] * a.shape[1] * a.shape[2] * a.shape[3]);
     VG_TRY_GOTO(status, vg_report_metrics_measure(vg_scheme_name(w->job.schemes[0]), &source, &reference, same ? a.values : NULL, same ? b.values : NULL, same ? count : 0, keep_going, NULL, &metrics, err), done);
@@ -82,7 +84,9 @@ done:
     vg_report_metrics_deinit(&metrics);
     vg_latents_deinit(&a);
     vg_latents_deinit(&b);
+    vg_frames_store_close(own);
     vg_frames_store_close(store);
+    free(dir);
     free(reference_dir);
     free(reference_latents);
     free(latents_path);
@@ -91,27 +95,37 @@ done:
 
 vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *err)
 {
+    char *dir = vg_job_variant_path(&w->job, w->variant, NULL), *recipe = vg_job_recipe(&w->job, w->variant);
+    const char *const metadata[] = {"comment", recipe, VG_MADE_WITH, w->made_with[w->variant], NULL};
+    vg_status status = vg_frames_store_write(dir, frames, vg_settings_real(&w->job.resolved, VG_OPT_fps), metadata, err);
+    if (status == VG_OK)
+        vg_worker_tell_variant(w, "frames", NULL);
+    free(dir);
+    free(recipe);
+    return status;
+}
+
+vg_status vg_worker_keep_clip(vg_worker *w, vg_err *err)
+{
+    if (!vg_clip_available()) {
+        vg_worker_note(w, "this build writes no .mp4; the frames are kept");
+        return VG_OK;
+    }
     char *dir = vg_job_variant_path(&w->job, w->variant, NULL), *clip = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_CLIP);
-    char *recipe = vg_job_recipe(&w->job, w->variant);
-    const char *const metadata[] = {"comment", recipe, NULL};
-    vg_frame_source source = vg_frames_source(frames);
-    vg_status status;
-    VG_TRY_GOTO(status, vg_frames_store_write(dir, frames, vg_settings_real(&w->job.resolved, VG_OPT_fps), metadata, err), done);
-    vg_worker_tell_variant(w, "frames", NULL);
-    if (vg_clip_available()) {
-        VG_TRY_GOTO(status, write_clip(w, w->variant, &source, clip, err), done);
+    vg_frames_store *store = NULL;
+    vg_status status = vg_frames_store_open(dir, &store, err);
+    if (status == VG_OK) {
+        vg_frame_source source = vg_frames_store_source(store);
+        status = write_clip(w, w->variant, &source, clip, err);
+    }
+    if (status == VG_OK) {
         cJSON *o = cJSON_CreateObject();
         cJSON_AddStringToObject(o, "encoder", vg_clip_encoder_name());
         vg_worker_tell_variant(w, "clip", o);
-    } else {
-        vg_worker_note(w, "this build writes no .mp4; the frames are kept");
     }
-    if (w->variant > 0)
-        status = measure(w, frames, dir, err);
-done:
+    vg_frames_store_close(store);
     free(dir);
     free(clip);
-    free(recipe);
     return status;
 }
 
@@ -136,7 +150,7 @@ vg_status vg_worker_write_outputs(vg_worker *w, int variant, bool only_missing, 
     vg_status status = VG_OK;
     if (wanted(out->save_latents, only_missing)) {
         VG_TRY_GOTO(status, vg_worker_read_latents(latents_path, &latents, err), done);
-        VG_TRY_GOTO(status, vg_worker_write_latents(out->save_latents, &latents, err), done);
+        VG_TRY_GOTO(status, vg_worker_write_latents(out->save_latents, &latents, NULL, err), done);
     }
     if (wanted(out->save_frames, only_missing) || wanted(out->output, only_missing))
         VG_TRY_GOTO(status, vg_frames_store_open(dir, &store, err), done);
@@ -164,12 +178,13 @@ vg_status vg_worker_write_comparison(vg_worker *w, vg_err *err)
     vg_status status = VG_OK;
     if (w->job.variants_count < 2 || !vg_clip_available())
         goto done;
-    if (!have) {
-        VG_TRY_GOTO(status, vg_job_export(&w->job, &w->view, path, 0, keep_going, NULL, err), done);
+    if (!have)
+        VG_TRY_GOTO(status, vg_job_export(&w->job, &w->view, path, 0, false, keep_going, NULL, err), done);
+    /* A file of that name that is older than the job's first end is not ours. */
+    if (wanted(w->job.comparison_output, have && w->view.finished))
+        VG_TRY_GOTO(status, vg_job_export(&w->job, &w->view, w->job.comparison_output, 0, false, keep_going, NULL, err), done);
+    if (!have)
         vg_worker_tell(w, "comparison", NULL);
-    }
-    if (wanted(w->job.comparison_output, have))
-        status = vg_job_export(&w->job, &w->view, w->job.comparison_output, 0, keep_going, NULL, err);
 done:
     free(path);
     return status;

@@ -3,11 +3,15 @@
 #define VG_APP_WORKER_RUN_H
 
 #include <stdatomic.h>
+#include "app/frames.h"
 #include "app/view.h"
 #include "app/worker.h"
 
+#define VG_MADE_WITH "made_with" /* metadata key of files in the job's folder: vg_job_fingerprint */
+
 typedef struct vg_worker {
     vg_job job;
+    char made_with_shared[17], made_with[VG_SCHEME_COUNT][17];
     vg_job_view view; /* what earlier runs did, and our own events */
     vg_event_writer events;
     vg_engine *engine;
@@ -45,9 +49,31 @@ uint64_t vg_worker_memory_total(void);
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err);
 /* worker_outputs.c: frames, clip, metrics, the files that a person asked for. */
 vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *err);
+/* From the kept frames: clip.mp4; metrics against the first variant. */
+vg_status vg_worker_keep_clip(vg_worker *w, vg_err *err);
+vg_status vg_worker_measure(vg_worker *w, vg_err *err);
 vg_status vg_worker_write_outputs(vg_worker *w, int variant, bool only_missing, vg_err *err);
 vg_status vg_worker_write_comparison(vg_worker *w, vg_err *err);
-vg_status vg_worker_write_latents(const char *path, const vg_latents *latents, vg_err *err);
+/* made_with: NULL for a file outside of the job. */
+vg_status vg_worker_write_latents(const char *path, const vg_latents *latents, const char *made_with, vg_err *err);
 /* F32 [C,T,h,w] under key `latents`; *values is malloc'd. */
 vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *err);
+
+/* worker_files.c: what is there already. VG_E_FORMAT names the first file that was made with other settings. */
+vg_status vg_worker_check_files(vg_worker *w, vg_err *err);
+/* Each is true when the piece of the variant that runs is there, whole, and of these settings (resolved). */
+bool vg_worker_find_text(vg_worker *w, const vg_generate_params *params, const char *path); /* into w->text */
+bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_denoise_state *state);
+bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path, vg_latents *latents);
+bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const char *dir);
+bool vg_worker_find_clip(vg_worker *w, const vg_generate_params *params);
+bool vg_worker_find_metrics(vg_worker *w, const vg_generate_params *params, const char *dir);
+bool vg_worker_find_report(vg_worker *w, const char *path);
+/* Input scales: sealed with a key (what decided them) and a checksum. _good: whole and of this job. _copy: whole and of this key, else
+ * VG_E_FORMAT; made_with NULL for the cache. */
+bool vg_worker_scales_good(const char *path, const char *made_with);
+vg_status vg_worker_scales_copy(const char *from, const char *to, const char *key, const char *made_with, vg_err *err);
+vg_status vg_worker_scales_seal(const char *path, const char *key, const char *made_with, vg_err *err);
+/* Remove temporary files whose writers are dead. Call with the job's lock held. */
+void vg_worker_sweep(const vg_job *job);
 #endif

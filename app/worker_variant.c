@@ -16,10 +16,11 @@ static vg_status need_text(vg_worker *w, const vg_generate_params *params, vg_er
     if (w->text.cond)
         return VG_OK;
     char *path = vg_job_path(&w->job, VG_JOB_TEXT);
-    if (vg_file_exists(path) && vg_conditioning_read(path, &w->text, NULL) == VG_OK)
+    const char *const metadata[] = {VG_MADE_WITH, w->made_with_shared, NULL};
+    if (vg_worker_find_text(w, params, path))
         goto done;
     VG_TRY_GOTO(status, vg_encode(w->engine, w->model, params, &w->callbacks, &w->text, err), done);
-    status = vg_conditioning_write(path, &w->text, err);
+    status = vg_conditioning_write(path, &w->text, metadata, err);
 done:
     free(path);
     return status;
@@ -32,44 +33,25 @@ static char *calibration_key(const vg_worker *w)
 {
     static const vg_option_id decides[] = {VG_OPT_prompt, VG_OPT_negative_prompt, VG_OPT_height, VG_OPT_width, VG_OPT_num_frames, VG_OPT_num_inference_steps, VG_OPT_guidance_scale, VG_OPT_guidance_scale_2, VG_OPT_boundary_ratio,
                                            VG_OPT_flow_shift, VG_OPT_scheduler, VG_OPT_flow_grid, VG_OPT_seed, VG_OPT_compute};
-    uint64_t hash = 0xcbf29ce484222325u;
+    uint64_t hash = VG_JOB_HASH_BEGIN;
     char tail[64];
     for (size_t i = 0; i < sizeof decides / sizeof *decides; i++) {
         const char *text = vg_settings_get(&w->job.resolved, decides[i]);
-        for (size_t k = 0; k <= strlen(text); k++)
-            hash = (hash ^ (unsigned char)text[k]) * 0x100000001b3u;
+        hash = vg_job_hash(hash, text, strlen(text) + 1);
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, CALIBRATION_STEPS, VG_VERSION, "2");
     return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown", (unsigned long long)hash, tail);
 }
 
-static vg_status copy_file(const char *from, const char *to, vg_err *err)
-{
-    char *text = NULL;
-    size_t size = 0;
-    VG_TRY(vg_file_read(from, VG_JSON_LIMIT_BYTES, &text, &size, err));
-    vg_status status = vg_file_write_atomic(to, text, size, err);
-    free(text);
-    return status;
-}
-
-static bool is_json(const char *path)
-{
-    cJSON *root = NULL;
-    bool good = vg_json_load(path, &root, NULL) == VG_OK;
-    cJSON_Delete(root);
-    return good;
-}
-
 static vg_status need_calibration(vg_worker *w, const vg_generate_params *params, const char *path, vg_err *err)
 {
-    if (is_json(path))
+    if (vg_worker_scales_good(path, w->made_with_shared))
         return VG_OK;
     char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/calibration", cache), *key = calibration_key(w);
     char *cached = vg_xstrf("%s/%s.json", folder, key);
     vg_generate_params p = *params;
     vg_status status = VG_OK;
-    if (!p.init_latents && is_json(cached) && copy_file(cached, path, NULL) == VG_OK) {
+    if (!p.init_latents && vg_worker_scales_copy(cached, path, key, w->made_with_shared, NULL) == VG_OK) {
         vg_worker_note(w, "input scales: from the cache (%s.json)", key);
         goto done;
     }
@@ -80,9 +62,10 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
     vg_callbacks quiet = w->callbacks;
     quiet.save = NULL;
     VG_TRY_GOTO(status, vg_calibrate(w->engine, w->model, &p, &w->text, CALIBRATION_STEPS, &quiet, path, err), done);
+    VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, w->made_with_shared, err), done);
     vg_worker_note(w, "input scales: measured on this prompt");
     if (!p.init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
-        (void)copy_file(path, cached, NULL);
+        (void)vg_worker_scales_copy(path, cached, key, NULL, NULL);
 done:
     free(cache);
     free(folder);
@@ -133,6 +116,7 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     const vg_variant_view *v = &w->view.variants[w->variant];
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_FILE);
     cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, VG_MADE_WITH, w->made_with[w->variant]);
     cJSON_AddStringToObject(root, "quantization", vg_scheme_name(w->job.schemes[w->variant]));
     cJSON_AddStringToObject(root, "label", vg_scheme_label(w->job.schemes[w->variant]));
     cJSON_AddNumberToObject(root, "steps", v->step);
@@ -145,8 +129,8 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
         if (s != VG_STAGE_DENOISE)
             cJSON_AddNumberToObject(root, key, v->stage_s[s]);
     }
-    cJSON_AddNumberToObject(root, "peak_bytes", (double)w->peak_bytes);
-    cJSON_AddStringToObject(root, "peak_stage", vg_stage_name(w->peak_stage));
+    cJSON_AddNumberToObject(root, "peak_bytes", w->peak_bytes ? (double)w->peak_bytes : (double)v->peak_bytes);
+    cJSON_AddStringToObject(root, "peak_stage", w->peak_bytes ? vg_stage_name(w->peak_stage) : v->peak_stage);
     cJSON *precision = cJSON_AddObjectToObject(root, "precision");
     cJSON_AddNumberToObject(precision, "fp8_tensor", report->fp8_tensor);
     cJSON_AddNumberToObject(precision, "fp8_block", report->fp8_block);
@@ -179,8 +163,10 @@ static void tell_end(vg_worker *w, const vg_precision_report *report)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "what", "end");
-    cJSON_AddNumberToObject(o, "peak_bytes", (double)w->peak_bytes);
-    cJSON_AddStringToObject(o, "peak_stage", vg_stage_name(w->peak_stage));
+    if (w->peak_bytes) { /* nothing ran when only a small file was lost */
+        cJSON_AddNumberToObject(o, "peak_bytes", (double)w->peak_bytes);
+        cJSON_AddStringToObject(o, "peak_stage", vg_stage_name(w->peak_stage));
+    }
     cJSON_AddNumberToObject(o, "weight_bytes", (double)report->weight_bytes);
     vg_worker_tell_variant(w, "variant", o);
 }
@@ -192,7 +178,7 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     vg_status status = VG_OK;
     char *calibration = vg_job_path(&w->job, VG_JOB_CALIBRATION);
     vg_precision_report report;
-    bool have_state = vg_file_exists(w->state_path) && vg_denoise_state_read(w->state_path, &state, NULL) == VG_OK;
+    bool have_state = vg_worker_find_state(w, params, &state);
     tell_begin(w, have_state ? state.scheduler.at : 0);
     if (have_state)
         vg_worker_note(w, "going on after step %d", state.scheduler.at);
@@ -206,7 +192,7 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     tell_precision(w, params, &report);
     VG_TRY_GOTO(status, vg_denoise(w->engine, w->model, params, &w->text, have_state ? &state : NULL, &w->callbacks, latents, err), done);
     if (latents->steps_done >= latents->steps)
-        status = vg_worker_write_latents(path, latents, err);
+        status = vg_worker_write_latents(path, latents, w->made_with[w->variant], err);
 done:
     params->input_scales = NULL;
     vg_denoise_state_deinit(&state);
@@ -214,16 +200,48 @@ done:
     return status;
 }
 
+/* From latents to everything that is made of them. Each piece that is there already is left alone; the same latents give the same bytes.
+ * again: the latents are new, so are the rest. */
+static vg_status need_pictures(vg_worker *w, const vg_generate_params *params, const vg_latents *latents, const vg_callbacks *callbacks, bool again, vg_err *err)
+{
+    char *dir = vg_job_variant_path(&w->job, w->variant, NULL);
+    vg_frames frames = {0};
+    vg_status status = VG_OK;
+    if (again || !vg_worker_find_frames(w, params, dir)) {
+        VG_TRY_GOTO(status, vg_decode(w->engine, w->model, params, latents, callbacks, &frames, err), done);
+        VG_TRY_GOTO(status, vg_worker_keep_frames(w, &frames, err), done);
+    }
+    if (again || !vg_worker_find_clip(w, params))
+        VG_TRY_GOTO(status, vg_worker_keep_clip(w, err), done);
+    if (w->variant > 0 && (again || !vg_worker_find_metrics(w, params, dir)))
+        VG_TRY_GOTO(status, vg_worker_measure(w, err), done);
+done:
+    vg_frames_deinit(&frames);
+    free(dir);
+    return status;
+}
+
+static vg_status keep_report(vg_worker *w, const vg_generate_params *params, const int64_t calls_before[VG_OP_COUNT], vg_err *err)
+{
+    vg_precision_report report = {0};
+    if (vg_model_precision(w->model, params, &report, NULL) != VG_OK)
+        report = (vg_precision_report){0};
+    VG_TRY(write_variant_file(w, &report, calls_before, err));
+    tell_end(w, &report);
+    return VG_OK;
+}
+
 static vg_status run(vg_worker *w, vg_err *err)
 {
     vg_generate_params params;
     vg_latents latents = {0};
-    vg_frames frames = {0};
-    vg_precision_report report = {0};
     int64_t calls_before[VG_OP_COUNT];
     vg_backend *be = vg_engine_backend(w->engine);
     char *dir = vg_job_variant_path(&w->job, w->variant, NULL), *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_LATENTS);
-    char *preview = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW);
+    char *preview = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW), *file = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_FILE);
+    /* What is missing of a finished variant is restored without a word to the journal: its figures are those of the run that made it. */
+    const vg_callbacks silent = {.cancel = &vg_worker_cancel_flag};
+    bool finished = vg_worker_find_report(w, file), denoised;
     vg_status status;
     w->state_path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_STATE);
     be->bytes_peak = be->bytes_now;
@@ -235,48 +253,42 @@ static vg_status run(vg_worker *w, vg_err *err)
     params.init_latents_shape = w->init_latents ? w->init_shape : NULL;
     VG_TRY_GOTO(status, vg_model_defaults(w->model, &params, err), done);
     VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
-    if (vg_file_exists(path)) {
+    denoised = vg_worker_find_latents(w, &params, path, &latents);
+    finished = finished && denoised;
+    if (!finished)
+        unlink(file);
+    if (denoised && !finished)
         tell_begin(w, params.steps);
-        VG_TRY_GOTO(status, vg_worker_read_latents(path, &latents, err), done);
-    } else {
+    if (!denoised)
         VG_TRY_GOTO(status, need_latents(w, &params, path, &latents, err), done);
-    }
     if (latents.steps_done < latents.steps) {
         w->stopped = true;
         vg_worker_note(w, "stopped after step %d of %d, as asked", latents.steps_done, latents.steps);
         if (w->job.outputs[w->variant].save_latents)
-            status = vg_worker_write_latents(w->job.outputs[w->variant].save_latents, &latents, err);
+            status = vg_worker_write_latents(w->job.outputs[w->variant].save_latents, &latents, NULL, err);
         goto done;
     }
-    VG_TRY_GOTO(status, vg_decode(w->engine, w->model, &params, &latents, &w->callbacks, &frames, err), done);
-    VG_TRY_GOTO(status, vg_worker_keep_frames(w, &frames, err), done);
-    VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, false, err), done);
-    if (vg_model_precision(w->model, &params, &report, NULL) != VG_OK)
-        report = (vg_precision_report){0};
-    VG_TRY_GOTO(status, write_variant_file(w, &report, calls_before, err), done);
-    tell_end(w, &report);
+    VG_TRY_GOTO(status, need_pictures(w, &params, &latents, finished ? &silent : &w->callbacks, !denoised, err), done);
+    VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, finished, err), done);
+    if (!finished)
+        VG_TRY_GOTO(status, keep_report(w, &params, calls_before, err), done);
     /* The latents say it all now. */
     unlink(w->state_path);
     unlink(preview);
 done:
     vg_latents_deinit(&latents);
-    vg_frames_deinit(&frames);
     free(w->state_path);
     w->state_path = NULL;
     free(dir);
     free(path);
     free(preview);
+    free(file);
     return status;
 }
 
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err)
 {
-    char *finished = vg_job_variant_path(&w->job, variant, VG_VARIANT_FILE);
-    bool done = vg_file_exists(finished);
     w->variant = variant;
-    free(finished);
-    if (done)
-        return vg_worker_write_outputs(w, variant, true, err);
     vg_status status = run(w, err);
     if (status != VG_OK && status != VG_E_CANCELLED)
         vg_err_prefix(err, "%s", vg_scheme_name(w->job.schemes[variant]));

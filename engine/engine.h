@@ -177,7 +177,7 @@ vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, 
 typedef struct vg_component_params {
     vg_scheme scheme;
     bool scheme_given;   /* else the checkpoint's own precision */
-    vg_compute compute;
+    vg_compute compute, vae_compute; /* the second: vae-decode, vae-encode */
     bool vae_tiling;
     const atomic_int *cancel;
 } vg_component_params;

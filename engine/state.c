@@ -62,13 +62,13 @@ static vg_status copy_f32(const vg_tensor *t, float **values, vg_err *err)
 
 /* ---- conditioning ---- */
 
-vg_status vg_conditioning_write(const char *path, const vg_conditioning *c, vg_err *err)
+vg_status vg_conditioning_write(const char *path, const vg_conditioning *c, const char *const *metadata, vg_err *err)
 {
     int64_t tokens[2] = {c->cond_tokens, c->uncond_tokens};
     vg_safetensors_entry entries[3] = {{"tokens", vg_tensor_make(tokens, VG_I64, 1, 2)},
                                        {"cond", vg_tensor_make(c->cond, VG_F32, 2, c->tokens, c->dim)},
                                        {"uncond", vg_tensor_make(c->uncond, VG_F32, 2, c->tokens, c->dim)}};
-    return vg_safetensors_write(path, entries, c->uncond ? 3 : 2, NULL, err);
+    return vg_safetensors_write(path, entries, c->uncond ? 3 : 2, metadata, err);
 }
 
 static vg_status read_conditioning(const vg_safetensors *st, vg_conditioning *c, vg_err *err)

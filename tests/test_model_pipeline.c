@@ -169,7 +169,7 @@ static void check_resume(void **state, vg_compute compute, vg_scheme scheme)
     load_run(&(run_settings){"tiny-b", "pipeline", compute, 0, false}, &r);
     r.p.scheme = scheme;
     CHECK_OK(vg_encode(r.engine, r.model, &r.p, NULL, &text, &err), err);
-    CHECK_OK(vg_conditioning_write(scratch_path(state, "text"), &text, &err), err);
+    CHECK_OK(vg_conditioning_write(scratch_path(state, "text"), &text, NULL, &err), err);
     CHECK_OK(vg_conditioning_read(scratch_path(state, "text"), &again, &err), err);
     assert_true(again.cond_tokens == text.cond_tokens && again.uncond_tokens == text.uncond_tokens);
     assert_memory_equal(again.cond, text.cond, (size_t)(text.tokens * text.dim) * 4);

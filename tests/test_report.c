@@ -1,4 +1,5 @@
-/* test_report.c: PSNR and SSIM against scikit-image, metrics.json there and back, its damage, the CSV, and the table. */
+/* test_report.c: PSNR and SSIM against scikit-image, metrics.json there and back, its damage, the
+ * CSV, and the table. */
 #include "check.h"
 
 #include <unistd.h>
@@ -27,8 +28,9 @@ static double golden_number(const cJSON *o, const char *key)
     return cJSON_IsString(item) ? INFINITY : item->valuedouble;
 }
 
-/* Both sides compute in double from the same bytes: PSNR differs in the last bits of log10 only; SSIM also in the order of
- * 121 additions, 1e-12 relative, amplified where a variance is nearly cancelled. */
+/* Both sides compute in double from the same bytes: PSNR differs in the last bits of log10 only;
+ * SSIM also in the order of 121 additions, 1e-12 relative, amplified where a variance is nearly
+ * cancelled. */
 static void test_report_metrics_equal_scikit_image(void **state)
 {
     (void)state;
@@ -49,10 +51,13 @@ static void test_report_metrics_equal_scikit_image(void **state)
         assert_non_null(a);
         assert_non_null(b);
         int height = (int)a->shape[0], width = (int)a->shape[1];
-        double psnr = vg_metric_psnr(a->data, b->data, height, width), ssim = vg_metric_ssim(a->data, b->data, height, width);
+        double psnr = vg_metric_psnr(a->data, b->data, height, width),
+               ssim = vg_metric_ssim(a->data, b->data, height, width);
         double want_psnr = golden_number(item, "psnr"), want_ssim = golden_number(item, "ssim");
-        if (!(psnr == want_psnr || fabs(psnr - want_psnr) < 1e-9) || !(fabs(ssim - want_ssim) < 1e-9))
-            fail_msg("%s: PSNR %.12f instead of %.12f, SSIM %.12f instead of %.12f", item->string, psnr, want_psnr, ssim, want_ssim);
+        if (!(psnr == want_psnr || fabs(psnr - want_psnr) < 1e-9) ||
+            !(fabs(ssim - want_ssim) < 1e-9))
+            fail_msg("%s: PSNR %.12f instead of %.12f, SSIM %.12f instead of %.12f", item->string,
+                     psnr, want_psnr, ssim, want_ssim);
         /* Both are symmetric. */
         assert_true(psnr == vg_metric_psnr(b->data, a->data, height, width));
         assert_true(fabs(ssim - vg_metric_ssim(b->data, a->data, height, width)) < 1e-12);
@@ -104,7 +109,9 @@ static vg_report_metrics measure(void)
     vg_frame_source sa = vg_frames_source(&a), sb = vg_frames_source(&b);
     vg_report_metrics m = {0};
     vg_err err;
-    CHECK_OK(vg_report_metrics_measure("bf16", &sa, &sb, latents, reference_latents, 4, NULL, NULL, &m, &err), err);
+    CHECK_OK(vg_report_metrics_measure("bf16", &sa, &sb, latents, reference_latents, 4, NULL, NULL,
+                                       &m, &err),
+             err);
     return m;
 }
 
@@ -116,7 +123,8 @@ static void check_measured(const vg_report_metrics *m)
     assert_true(psnr->measured);
     assert_int_equal(psnr->worst_frame, 2);
     assert_int_equal(psnr->identical_frames, 1);
-    double want[COUNT] = {20 * log10(255.0 / 1), INFINITY, 20 * log10(255.0 / 9), 20 * log10(255.0 / 3)};
+    double want[COUNT] = {20 * log10(255.0 / 1), INFINITY, 20 * log10(255.0 / 9),
+                          20 * log10(255.0 / 3)};
     for (int i = 0; i < COUNT; i++)
         assert_true(psnr->frames[i] == want[i] || fabs(psnr->frames[i] - want[i]) < 1e-9);
     assert_true(fabs(psnr->mean - (want[0] + want[2] + want[3]) / 3) < 1e-9);
@@ -144,7 +152,9 @@ static void test_report_metrics_survive_their_file(void **state)
     CHECK_OK(vg_json_load(path, &root, &err), err);
     assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(root, "lpips")));
     const cJSON *psnr = cJSON_GetObjectItemCaseSensitive(root, "psnr");
-    assert_string_equal(cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(psnr, "frames"), 1)->valuestring, "inf");
+    assert_string_equal(
+        cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(psnr, "frames"), 1)->valuestring,
+        "inf");
     assert_string_equal(cJSON_GetObjectItemCaseSensitive(psnr, "max")->valuestring, "inf");
     cJSON_Delete(root);
     free(path);
@@ -167,11 +177,23 @@ static void test_report_damaged_metrics_are_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "", "[]", "{", "{}", "{\"frames\": 0}", "{\"frames\": -3}", "{\"frames\": 1e9}", "{\"frames\": \"4\"}",
-        "{\"frames\": 2, \"psnr\": 3}", "{\"frames\": 2, \"psnr\": {}}", "{\"frames\": 2, \"psnr\": {\"frames\": [1]}}",
-        "{\"frames\": 2, \"psnr\": {\"frames\": [1, \"x\"]}}", "{\"frames\": 2, \"psnr\": {\"frames\": [1, {}]}}",
-        "{\"frames\": 2, \"psnr\": {\"frames\": [1, 2, 3]}}", "{\"frames\": 1, \"reference\": 5}",
-        "{\"frames\": 1, \"latent_rel_l2\": {\"mean\": []}}", "{\"frames\": 1, \"latent_rel_l2\": {}}",
+        "",
+        "[]",
+        "{",
+        "{}",
+        "{\"frames\": 0}",
+        "{\"frames\": -3}",
+        "{\"frames\": 1e9}",
+        "{\"frames\": \"4\"}",
+        "{\"frames\": 2, \"psnr\": 3}",
+        "{\"frames\": 2, \"psnr\": {}}",
+        "{\"frames\": 2, \"psnr\": {\"frames\": [1]}}",
+        "{\"frames\": 2, \"psnr\": {\"frames\": [1, \"x\"]}}",
+        "{\"frames\": 2, \"psnr\": {\"frames\": [1, {}]}}",
+        "{\"frames\": 2, \"psnr\": {\"frames\": [1, 2, 3]}}",
+        "{\"frames\": 1, \"reference\": 5}",
+        "{\"frames\": 1, \"latent_rel_l2\": {\"mean\": []}}",
+        "{\"frames\": 1, \"latent_rel_l2\": {}}",
     };
     char *path = vg_path_join(scratch, VG_REPORT_METRICS_FILE);
     vg_report_metrics m = {0};
@@ -182,7 +204,8 @@ static void test_report_damaged_metrics_are_refused(void **state)
         assert_non_null(strstr(err.message, "metrics.json"));
         assert_null(m.metric[VG_METRIC_PSNR].frames);
     }
-    static const char good[] = "{\"frames\": 2, \"psnr\": {\"frames\": [null, 5]}, \"ssim\": null, \"later\": [1]}";
+    static const char good[] =
+        "{\"frames\": 2, \"psnr\": {\"frames\": [null, 5]}, \"ssim\": null, \"later\": [1]}";
     CHECK_OK(vg_file_write_atomic(path, good, strlen(good), &err), err);
     CHECK_OK(vg_report_metrics_read(scratch, &m, &err), err);
     assert_true(m.metric[VG_METRIC_PSNR].mean == 5 && m.metric[VG_METRIC_PSNR].worst_frame == 1);
@@ -205,10 +228,13 @@ static void test_report_metrics_refuse_other_shapes_and_cancel(void **state)
     vg_report_metrics m = {0};
     vg_err err;
     sb.count--;
-    CHECK_FAILS(vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, NULL, NULL, &m, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, NULL, NULL, &m, &err),
+                VG_E_SHAPE, err);
     assert_non_null(strstr(err.message, "4 frames of 16x16"));
     sb.count++;
-    CHECK_FAILS(vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, stop_at_two, NULL, &m, &err), VG_E_CANCELLED, err);
+    CHECK_FAILS(
+        vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, stop_at_two, NULL, &m, &err),
+        VG_E_CANCELLED, err);
     CHECK_OK(vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, NULL, NULL, &m, &err), err);
     assert_false(m.metric[VG_METRIC_LATENT_REL_L2].measured);
     vg_report_metrics_deinit(&m);
@@ -216,7 +242,8 @@ static void test_report_metrics_refuse_other_shapes_and_cancel(void **state)
 
 /* ---- the table ---- */
 
-static char *printed(void (*print)(FILE *, const vg_report_row *, int, const char *), const vg_report_row *rows, int count)
+static char *printed(void (*print)(FILE *, const vg_report_row *, int, const char *),
+                     const vg_report_row *rows, int count)
 {
     char *text = NULL;
     size_t size = 0;
@@ -232,16 +259,49 @@ static void test_report_table_says_everything(void **state)
     (void)state;
     vg_report_metrics m = measure();
     vg_report_row rows[3] = {
-        {.variant = "bf16", .reference = true, .steps = 20, .denoise_seconds = 8.42, .wall_seconds = 10.4, .peak_bytes = 642u << 20,
-         .peak_stage = "decode", .weight_bytes = 13u << 20, .clip = "/jobs/1/variants/bf16/clip.mp4"},
-        {.variant = "fp8", .steps = 20, .denoise_seconds = 5.01, .wall_seconds = 7.2, .peak_bytes = 600u << 20, .weight_bytes = 7u << 20, .metrics = &m},
-        {.variant = "fp8-block\x1b[2J", .denoise_seconds = -1, .wall_seconds = NAN, .note = "failed: \x1b]0;x\x07 out of memory"},
+        {.variant = "bf16",
+         .reference = true,
+         .steps = 20,
+         .denoise_seconds = 8.42,
+         .wall_seconds = 10.4,
+         .peak_bytes = 642u << 20,
+         .peak_stage = "decode",
+         .weight_bytes = 13u << 20,
+         .clip = "/jobs/1/variants/bf16/clip.mp4"},
+        {.variant = "fp8",
+         .steps = 20,
+         .denoise_seconds = 5.01,
+         .wall_seconds = 7.2,
+         .peak_bytes = 600u << 20,
+         .weight_bytes = 7u << 20,
+         .metrics = &m},
+        {.variant = "fp8-block\x1b[2J",
+         .denoise_seconds = -1,
+         .wall_seconds = NAN,
+         .note = "failed: \x1b]0;x\x07 out of memory"},
     };
     char *text = printed(vg_report_print, rows, 3);
-    static const char *const expected[] = {"variant", "denoise s/it:", "wall s/it:", " memory", " weights", "PSNR", "SSIM", "LPIPS",
-        "rel. L2", "0.4210", "0.5200", "642 MiB", "Most memory: bf16 in decode\n", " ref ", "n/a", "0.1601",
+    static const char *const expected[] = {
+        "variant",
+        "denoise s/it:",
+        "wall s/it:",
+        " memory",
+        " weights",
+        "PSNR",
+        "SSIM",
+        "LPIPS",
+        "rel. L2",
+        "0.4210",
+        "0.5200",
+        "642 MiB",
+        "Most memory: bf16 in decode\n",
+        " ref ",
+        "n/a",
+        "0.1601",
         "fp8: worst PSNR 29.05 dB (frame 3), SSIM 0.9961 (frame 3) of 4; identical: 1\n",
-        "clip bf16: /jobs/1/variants/bf16/clip.mp4", "comparison clip: /jobs/1/comparison.mp4", "out of memory"};
+        "clip bf16: /jobs/1/variants/bf16/clip.mp4",
+        "comparison clip: /jobs/1/comparison.mp4",
+        "out of memory"};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         if (!strstr(text, expected[i]))
             fail_msg("'%s' is missing in\n%s", expected[i], text);
@@ -267,18 +327,26 @@ static void test_report_table_says_everything(void **state)
     assert_non_null(root);
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "variants");
     assert_int_equal(cJSON_GetArraySize(list), 3);
-    assert_true(fabs(cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, 0), "denoise_s_per_it")->valuedouble - 0.421) < 1e-9);
-    assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, 2), "denoise_s_per_it")));
+    assert_true(
+        fabs(cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, 0), "denoise_s_per_it")
+                 ->valuedouble -
+             0.421) < 1e-9);
+    assert_true(cJSON_IsNull(
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, 2), "denoise_s_per_it")));
     assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(root, "comparison_clip")));
     cJSON_Delete(root);
 
     char caption[128], tight[20];
-    vg_report_caption(&rows[1], caption, sizeof caption);
+    vg_report_caption(&rows[1], true, caption, sizeof caption);
     assert_int_equal(strncmp(caption, "0.2505 s/it  PSNR 38.59 dB", 26), 0);
-    vg_report_caption(&rows[1], tight, sizeof tight);
+    vg_report_caption(&rows[1], true, tight, sizeof tight);
     assert_int_equal(strlen(tight), sizeof tight - 1);
-    vg_report_caption(&rows[0], caption, sizeof caption);
-    assert_string_equal(caption, "0.4210 s/it");
+    vg_report_caption(&rows[0], true, caption, sizeof caption);
+    assert_string_equal(caption, "reference  0.4210 s/it");
+    vg_report_caption(&rows[0], false, caption, sizeof caption);
+    assert_string_equal(caption, "reference");
+    vg_report_caption(&rows[1], false, caption, sizeof caption);
+    assert_int_equal(strncmp(caption, "PSNR 38.59 dB", 13), 0);
     vg_report_metrics_deinit(&m);
 }
 
