@@ -15,6 +15,13 @@ static void on_interrupt(int number)
     atomic_store(&cancelled, 1);
 }
 
+/* As jobs do: the VAE in F32 unless asked otherwise, by its own option or by --compute. */
+static vg_compute vae_compute(const vg_settings *s)
+{
+    vg_option_id option = !vg_settings_is_set(s, VG_OPT_vae_compute) && vg_settings_is_set(s, VG_OPT_compute) ? VG_OPT_compute : VG_OPT_vae_compute;
+    return !strcmp(vg_settings_get(s, option), "bf16") ? VG_COMPUTE_BF16 : VG_COMPUTE_F32;
+}
+
 static vg_status run_part(vg_args *args, vg_model *model, vg_err *err)
 {
     vg_engine *engine = NULL;
@@ -26,6 +33,7 @@ static vg_status run_part(vg_args *args, vg_model *model, vg_err *err)
     vg_component_params params = {
         .scheme_given = vg_settings_is_set(&args->settings, VG_OPT_quantization),
         .compute = !strcmp(vg_settings_get(&args->settings, VG_OPT_compute), "f32") ? VG_COMPUTE_F32 : VG_COMPUTE_BF16,
+        .vae_compute = vae_compute(&args->settings),
         .vae_tiling = vg_settings_bool(&args->settings, VG_OPT_vae_use_tiling),
         .cancel = &cancelled,
     };
@@ -80,11 +88,11 @@ const vg_command vg_command_component = {
     .name = "component",
     .arguments = "PART --model DIR --in FILE --out FILE [options]",
     .summary = "run one part of a model on given tensors",
-    .text = "Run one part of a model on given tensors, FP32 (integers I64), for tests and the curious. Parts of the Wan family: text-encoder (input_ids, attention_mask -> last_hidden_state), "
+    .text = "Run one part of a model on given tensors, for tests and the curious. Parts of the Wan family: text-encoder (input_ids, attention_mask -> last_hidden_state), "
             "transformer and transformer_2 (hidden_states, timestep, encoder_hidden_states -> sample), vae-decode (latents as the VAE takes them -> sample), vae-encode (sample in [-1,1] -> "
             "latents, the posterior's mean).",
     .examples = "  vgen component transformer --model demo --in in.safetensors --out out.safetensors --compute f32\n",
-    .settings = "model quantization compute device threads vae_use_tiling",
+    .settings = "model quantization compute vae_compute device threads vae_use_tiling",
     .specs = specs,
     .min_args = 1,
     .max_args = 1,

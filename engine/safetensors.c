@@ -227,10 +227,10 @@ static vg_status parse(vg_safetensors *st, vg_err *err)
 
     /* Usable tensors to the front, keeping their order; the place of the others no longer matters. */
     for (int i = 0; i < st->total; i++) {
+        st->entries[i].tensor.data = (void *)(uintptr_t)(data + st->entries[i].begin); /* read-only by contract */
         if (st->entries[i].why[0])
             continue;
         entry keep = st->entries[i];
-        keep.tensor.data = (void *)(uintptr_t)(data + keep.begin); /* read-only by contract */
         st->entries[i] = st->entries[st->count];
         st->entries[st->count++] = keep;
     }
@@ -363,6 +363,20 @@ const char *vg_safetensors_unsupported(const vg_safetensors *st, const char *nam
     const entry *e = lookup(st, name);
 
     return e && e->why[0] ? e->why : NULL;
+}
+
+bool vg_safetensors_raw(const vg_safetensors *st, const char *name, const char **dtype, vg_tensor *tensor)
+{
+    const entry *e = lookup(st, name);
+
+    if (!e || (e->why[0] && strncmp(e->why, "dtype ", 6) != 0))
+        return false;
+    const cJSON *row = cJSON_GetObjectItemCaseSensitive(st->header, name);
+    if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(row, "shape")) != e->tensor.ndim)
+        return false;
+    *dtype = cJSON_GetObjectItemCaseSensitive(row, "dtype")->valuestring;
+    *tensor = e->tensor;
+    return true;
 }
 
 const char *vg_safetensors_metadata(const vg_safetensors *st, const char *key)

@@ -31,6 +31,9 @@ const vg_tensor *vg_safetensors_find(const vg_safetensors *st, const char *name)
 int vg_safetensors_index(const vg_safetensors *st, const char *name); /* -1 when absent */
 /* "dtype F8_E5M2", "7 dimensions", ... for a tensor that is in the file but cannot be used; NULL otherwise. */
 const char *vg_safetensors_unsupported(const vg_safetensors *st, const char *name);
+/* Any tensor of the file, of an unsupported dtype too: its bytes and the dtype's name as written. tensor->dtype means nothing when
+ * vg_safetensors_unsupported has an answer. False when absent or of too many dimensions. Borrowed until close. */
+bool vg_safetensors_raw(const vg_safetensors *st, const char *name, const char **dtype, vg_tensor *tensor);
 const char *vg_safetensors_metadata(const vg_safetensors *st, const char *key);   /* NULL when absent */
 size_t vg_safetensors_file_bytes(const vg_safetensors *st);
 const char *vg_safetensors_path(const vg_safetensors *st);

@@ -61,7 +61,7 @@ static int compare(const part_case *c)
     if (!vg_file_exists(input) || !vg_file_exists(golden))
         return 0;
     vg_component_params params = {.scheme = c->scheme < 0 ? VG_SCHEME_BF16 : (vg_scheme)c->scheme, .scheme_given = c->scheme >= 0,
-                                  .compute = c->compute, .vae_tiling = c->tiled};
+                                  .compute = c->compute, .vae_compute = c->compute, .vae_tiling = c->tiled};
     double error = run_case(dir, c->part, input, golden, &params, &bf16_error), limit = c->limit;
     if (limit == 0) {
         assert_true(bf16_error > 1e-4);
@@ -165,6 +165,22 @@ static void run_fails(const char *dir, const char *part, const char *input, cons
     vg_engine_close(engine);
 }
 
+/* Two tensors of dtypes that the writer has no name for. Bytes: small numbers, little-endian I16 when there are 8, else ones. */
+static void write_raw(void **state, const char *a, const char *a_dtype, const char *a_shape, int a_bytes, const char *b, const char *b_dtype,
+                      const char *b_shape, int b_bytes)
+{
+    static const uint8_t ids[8] = {5, 0, 7, 0, 9, 0, 1, 0}, mask[4] = {1, 1, 1, 0};
+    uint8_t file[600] = {0};
+    int n = snprintf((char *)file + 8, sizeof file - 8,
+                     "{\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[0,%d]},\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%d,%d]}}",
+                     a, a_dtype, a_shape, a_bytes, b, b_dtype, b_shape, a_bytes, a_bytes + b_bytes);
+    file[0] = (uint8_t)n;
+    file[1] = (uint8_t)(n >> 8);
+    memcpy(file + 8 + n, a_bytes == 8 ? ids : mask, (size_t)a_bytes);
+    memcpy(file + 8 + n + a_bytes, b_bytes == 8 ? ids : mask, (size_t)b_bytes);
+    scratch_write(state, "raw", file, (size_t)(8 + n + a_bytes + b_bytes));
+}
+
 static void test_model_component_errors_say_what(void **state)
 {
     vg_component_params params = {.compute = VG_COMPUTE_F32}, block = {.scheme = VG_SCHEME_FP8_BLOCK, .scheme_given = true},
@@ -178,14 +194,103 @@ static void test_model_component_errors_say_what(void **state)
     run_fails(GOLDEN "tiny-b-modelopt-fp8", "transformer", dit_in, &block, VG_E_UNSUPPORTED, "per-tensor");
     run_fails(GOLDEN "tiny-a-modelopt-fp8-block", "transformer", a_in, &tensor, VG_E_UNSUPPORTED, "per-block");
     run_fails(GOLDEN "tiny-b-modelopt-fp8", "vae-decode", dit_in, &params, VG_E_MISSING, "latents");
-    int64_t ids[2] = {5, 1 << 20}, mask[2] = {1, 1}, none[2] = {0, 0};
+    int64_t ids[2] = {5, 1 << 20}, mask[2] = {1, 1};
     vg_safetensors_entry wild[] = {{"input_ids", vg_tensor_make(ids, VG_I64, 2, 1, 2)}, {"attention_mask", vg_tensor_make(mask, VG_I64, 2, 1, 2)}};
     CHECK_OK(vg_safetensors_write(scratch_path(state, "ids"), wild, 2, NULL, &err), err);
     run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "ids"), &params, VG_E_ARG, "1048576");
-    ids[1] = 7;
-    wild[1].tensor.data = none;
-    CHECK_OK(vg_safetensors_write(scratch_path(state, "ids"), wild, 2, NULL, &err), err);
-    run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "ids"), &params, VG_E_ARG, "mask");
+    write_raw(state, "input_ids", "F8_E5M2", "[1,2]", 2, "attention_mask", "BOOL", "[1,2]", 2);
+    run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "raw"), &params, VG_E_DTYPE, "input_ids is F8_E5M2");
+    write_raw(state, "input_ids", "BOOL", "[1,1,1,1,1,1,2]", 2, "attention_mask", "BOOL", "[1,2]", 2);
+    run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "raw"), &params, VG_E_SHAPE, "too many dimensions");
+}
+
+static void run_works(const char *part, const char *input, vg_tensor *out)
+{
+    vg_err err;
+    vg_component_params params = {.compute = VG_COMPUTE_F32};
+    vg_engine *engine = open_engine();
+    vg_model *model = open_model(GOLDEN "tiny-a");
+    vg_safetensors *in = open_file(input);
+    vg_safetensors_entry *entries;
+    int count;
+    CHECK_OK(vg_component_run(engine, model, part, &params, in, &entries, &count, &err), err);
+    *out = entries[0].tensor;
+    free(entries);
+    vg_safetensors_close(in);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+/* The same numbers in any dtype give the same result. */
+static void test_model_component_takes_inputs_of_any_dtype(void **state)
+{
+    vg_err err;
+    vg_tensor wanted, got;
+    int64_t ids64[4] = {5, 7, 9, 1}, mask64[4] = {1, 1, 1, 0};
+    int32_t mask32[4] = {1, 1, 1, 0};
+    uint8_t ids8[4] = {5, 7, 9, 1};
+    double idsd[4] = {5, 7, 9, 1};
+    float maskf[4] = {1, 1, 1, 0};
+    vg_safetensors_entry e[] = {{"input_ids", vg_tensor_make(ids64, VG_I64, 2, 2, 2)}, {"attention_mask", vg_tensor_make(mask64, VG_I64, 2, 2, 2)}};
+    const vg_tensor others[][2] = {{vg_tensor_make(ids8, VG_U8, 2, 2, 2), vg_tensor_make(mask32, VG_I32, 2, 2, 2)},
+                                   {vg_tensor_make(idsd, VG_F64, 2, 2, 2), vg_tensor_make(maskf, VG_F32, 2, 2, 2)}};
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "in"), e, 2, NULL, &err), err);
+    run_works("text-encoder", scratch_path(state, "in"), &wanted);
+    for (int i = 0; i < 3; i++) {
+        const char *file = i < 2 ? "in" : "raw";
+        if (i < 2) {
+            e[0].tensor = others[i][0];
+            e[1].tensor = others[i][1];
+            CHECK_OK(vg_safetensors_write(scratch_path(state, "in"), e, 2, NULL, &err), err);
+        } else {
+            write_raw(state, "attention_mask", "BOOL", "[2,2]", 4, "input_ids", "I16", "[2,2]", 8);
+        }
+        run_works("text-encoder", scratch_path(state, file), &got);
+        assert_memory_equal(got.data, wanted.data, vg_tensor_bytes(&wanted));
+        free(got.data);
+    }
+    free(wanted.data);
+    memset(mask64, 0, sizeof mask64); /* the reference runs with nothing to attend to */
+    e[1].tensor = vg_tensor_make(mask64, VG_I64, 2, 2, 2);
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "in"), e, 2, NULL, &err), err);
+    run_works("text-encoder", scratch_path(state, "in"), &got);
+    for (int64_t i = 0; i < vg_tensor_numel(&got); i++)
+        assert_true(isfinite(((float *)got.data)[i]));
+    free(got.data);
+}
+
+/* One timestep serves a batch, as pipelines expand it; F64 and scalars are read. */
+static void test_model_component_expands_the_timestep(void **state)
+{
+    vg_err err;
+    vg_safetensors *in = open_file(GOLDEN "tiny-a/component/transformer.in.safetensors");
+    vg_tensor one[2] = {*vg_safetensors_find(in, "hidden_states"), *vg_safetensors_find(in, "encoder_hidden_states")}, two[2], out[3];
+    const int64_t batch = 2;
+    double t[2] = {500, 500};
+    for (int i = 0; i < 2; i++) { /* a batch of the same row twice */
+        size_t bytes = vg_tensor_bytes(&one[i]);
+        assert_int_equal(one[i].shape[0], 1);
+        two[i] = one[i];
+        two[i].shape[0] = batch;
+        two[i].data = malloc(2 * bytes);
+        assert_non_null(two[i].data);
+        memcpy(two[i].data, one[i].data, bytes);
+        memcpy((char *)two[i].data + bytes, one[i].data, bytes);
+    }
+    for (int i = 0; i < 3; i++) {
+        vg_tensor step = i == 0 ? vg_tensor_make(t, VG_F64, 1, batch) : vg_tensor_make(t, VG_F64, 1, (int64_t)1);
+        if (i == 2)
+            step.ndim = 0;
+        vg_safetensors_entry e[] = {{"hidden_states", two[0]}, {"encoder_hidden_states", two[1]}, {"timestep", step}};
+        CHECK_OK(vg_safetensors_write(scratch_path(state, "in"), e, 3, NULL, &err), err);
+        run_works("transformer", scratch_path(state, "in"), &out[i]);
+        assert_memory_equal(out[i].data, out[0].data, vg_tensor_bytes(&out[0]));
+    }
+    for (int i = 0; i < 3; i++)
+        free(out[i].data);
+    free(two[0].data);
+    free(two[1].data);
+    vg_safetensors_close(in);
 }
 
 /* ---- damaged weights ---- */
@@ -280,6 +385,8 @@ int main(void)
         cmocka_unit_test(test_model_component_modelopt_checkpoints),
         cmocka_unit_test(test_model_component_wrong_weights_are_seen),
         cmocka_unit_test_setup_teardown(test_model_component_errors_say_what, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_component_takes_inputs_of_any_dtype, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_component_expands_the_timestep, scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_model_component_misses_each_transformer_tensor, scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_model_component_misses_each_text_tensor, scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_model_component_misses_each_vae_tensor, scratch_open, scratch_close),

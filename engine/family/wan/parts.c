@@ -11,31 +11,77 @@
 
 /* ---- inputs ---- */
 
-static vg_status input(const vg_safetensors *in, const char *part, const char *name, int ndim, const vg_tensor **t, vg_err *err)
+static vg_status input(const vg_safetensors *in, const char *part, const char *name, int ndim, const char **dtype, vg_tensor *t, vg_err *err)
 {
     char text[96];
-    *t = vg_safetensors_find(in, name);
-    if (!*t)
+    if (!vg_safetensors_raw(in, name, dtype, t)) {
+        const char *why = vg_safetensors_unsupported(in, name);
+        if (why)
+            return VG_FAIL(err, VG_E_SHAPE, "%s: %s cannot be read: it has %s", part, name, strncmp(why, "dtype", 5) ? why : "too many dimensions");
         return VG_FAIL(err, VG_E_MISSING, "%s: the input tensor %s is missing", part, name);
-    if ((*t)->ndim != ndim)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s; %d dimensions are wanted", part, name, vg_tensor_describe(*t, text, sizeof text), ndim);
+    }
+    if (t->ndim != ndim)
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s; %d dimensions are wanted", part, name, vg_tensor_describe(t, text, sizeof text), ndim);
     for (int i = 0; i < ndim; i++)
-        if ((*t)->shape[i] < 1)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, which is empty", part, name, vg_tensor_describe(*t, text, sizeof text));
+        if (t->shape[i] < 1)
+            return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, which is empty", part, name, vg_tensor_describe(t, text, sizeof text));
     return VG_OK;
+}
+
+/* Element i of data of a dtype given by its name in the format; data may lie at any byte. False: a dtype that is not read here. */
+static bool number_at(const char *dtype, const void *data, int64_t i, double *value)
+{
+#define VG_NUMBER(name, type)                                                                                                              \
+    if (strcmp(dtype, name) == 0) {                                                                                                        \
+        type number;                                                                                                                       \
+        memcpy(&number, (const char *)data + (size_t)i * sizeof number, sizeof number);                                                   \
+        *value = (double)number;                                                                                                           \
+        return true;                                                                                                                       \
+    }
+    VG_NUMBER("I64", int64_t)
+    VG_NUMBER("I32", int32_t)
+    VG_NUMBER("I16", int16_t)
+    VG_NUMBER("I8", int8_t)
+    VG_NUMBER("U8", uint8_t)
+    VG_NUMBER("BOOL", uint8_t)
+    VG_NUMBER("F64", double)
+    VG_NUMBER("F32", float)
+#undef VG_NUMBER
+    vg_tensor t = {.data = (void *)(uintptr_t)data, .ndim = 1, .shape = {i + 1}};
+    float small;
+    t.dtype = strcmp(dtype, "BF16") == 0 ? VG_BF16 : VG_F16;
+    if ((t.dtype == VG_F16 && strcmp(dtype, "F16") != 0) || vg_host_to_f32(&t, i, 1, &small, NULL) != VG_OK)
+        return false;
+    *value = (double)small;
+    return true;
+}
+
+static bool is_float(const char *dtype)
+{
+    return strcmp(dtype, "F32") == 0 || strcmp(dtype, "F64") == 0 || strcmp(dtype, "BF16") == 0 || strcmp(dtype, "F16") == 0;
 }
 
 static vg_status input_f32(const vg_safetensors *in, const char *part, const char *name, int ndim, int64_t *shape, float **values, vg_err *err)
 {
-    const vg_tensor *t;
-    VG_TRY(input(in, part, name, ndim, &t, err));
-    if (t->dtype != VG_F32 && t->dtype != VG_BF16 && t->dtype != VG_F16)
-        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, BF16 or F16 is wanted", part, name, vg_dtype_name(t->dtype));
-    memcpy(shape, t->shape, (size_t)ndim * sizeof *shape);
-    float *v = malloc((size_t)vg_tensor_numel(t) * sizeof *v);
+    const char *dtype;
+    vg_tensor t;
+    VG_TRY(input(in, part, name, ndim, &dtype, &t, err));
+    if (!is_float(dtype))
+        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, F64, BF16 or F16 is wanted", part, name, dtype);
+    memcpy(shape, t.shape, (size_t)ndim * sizeof *shape);
+    int64_t count = vg_tensor_numel(&t);
+    float *v = malloc((size_t)count * sizeof *v);
     if (!v)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %s", name);
-    vg_status status = vg_host_to_f32(t, 0, vg_tensor_numel(t), v, err);
+    vg_status status = VG_OK;
+    if (strcmp(dtype, "F64") != 0)
+        status = vg_host_to_f32(&t, 0, count, v, err);
+    else
+        for (int64_t i = 0; i < count; i++) {
+            double number;
+            number_at(dtype, t.data, i, &number);
+            v[i] = (float)number;
+        }
     if (status != VG_OK) {
         free(v);
         return status;
@@ -44,35 +90,47 @@ static vg_status input_f32(const vg_safetensors *in, const char *part, const cha
     return VG_OK;
 }
 
-/* Integers, from I64, I32 or whole F32. */
+/* Numbers of any integer or float dtype, as double. */
 static vg_status input_numbers(const vg_safetensors *in, const char *part, const char *name, int ndim, int64_t *shape, double **values,
                                vg_err *err)
 {
-    const vg_tensor *t;
-    VG_TRY(input(in, part, name, ndim, &t, err));
-    int64_t count = vg_tensor_numel(t);
-    const uint8_t *bytes = t->data;
-    if (t->dtype != VG_I64 && t->dtype != VG_I32 && t->dtype != VG_F32)
-        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; I64, I32 or F32 is wanted", part, name, vg_dtype_name(t->dtype));
-    memcpy(shape, t->shape, (size_t)ndim * sizeof *shape);
+    const char *dtype;
+    vg_tensor t;
+    double first;
+    VG_TRY(input(in, part, name, ndim, &dtype, &t, err));
+    int64_t count = vg_tensor_numel(&t);
+    if (!number_at(dtype, t.data, 0, &first))
+        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; I64, I32, I16, I8, U8, BOOL, F64, F32, BF16 or F16 is wanted", part, name, dtype);
+    memcpy(shape, t.shape, (size_t)ndim * sizeof *shape);
     double *v = malloc((size_t)count * sizeof *v);
     if (!v)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %s", name);
-    for (int64_t i = 0; i < count; i++) {
-        int64_t i64;
-        int32_t i32;
-        float f32;
-        if (t->dtype == VG_I64) {
-            memcpy(&i64, bytes + 8 * i, 8);
-            v[i] = (double)i64;
-        } else if (t->dtype == VG_I32) {
-            memcpy(&i32, bytes + 4 * i, 4);
-            v[i] = i32;
-        } else {
-            memcpy(&f32, bytes + 4 * i, 4);
-            v[i] = (double)f32;
-        }
+    for (int64_t i = 0; i < count; i++)
+        number_at(dtype, t.data, i, &v[i]);
+    *values = v;
+    return VG_OK;
+}
+
+/* A timestep per row; a scalar or a single one serves the whole batch. */
+static vg_status input_timestep(const vg_safetensors *in, const char *part, int64_t batch, int64_t shape[1], double **values, vg_err *err)
+{
+    const char *dtype;
+    vg_tensor t;
+    int ndim = vg_safetensors_raw(in, "timestep", &dtype, &t) && t.ndim == 0 ? 0 : 1;
+    double *given, *v;
+    shape[0] = 1;
+    VG_TRY(input_numbers(in, part, "timestep", ndim, shape, &given, err));
+    if (shape[0] != 1 || batch == 1) {
+        *values = given;
+        return VG_OK;
     }
+    v = malloc((size_t)batch * sizeof *v);
+    for (int64_t i = 0; v && i < batch; i++)
+        v[i] = given[0];
+    free(given);
+    if (!v)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld timesteps", (long long)batch);
+    shape[0] = batch;
     *values = v;
     return VG_OK;
 }
@@ -260,7 +318,7 @@ static vg_status run_dit(vg_engine *engine, vg_model *model, const vg_component_
     const wan_dit_config *c = &wan_config_of(model)->dit[expert];
     VG_TRY_GOTO(status, input_f32(in, part, "hidden_states", 5, i.x_shape, &i.x, err), done);
     VG_TRY_GOTO(status, input_f32(in, part, "encoder_hidden_states", 3, i.text_shape, &i.text, err), done);
-    VG_TRY_GOTO(status, input_numbers(in, part, "timestep", 1, i.t_shape, &i.t, err), done);
+    VG_TRY_GOTO(status, input_timestep(in, part, i.x_shape[0], i.t_shape, &i.t, err), done);
     VG_TRY_GOTO(status, check_dit_inputs(part, c, &i, err), done);
     const int64_t shape[5] = {i.x_shape[0], c->out_channels, i.x_shape[2], i.x_shape[3], i.x_shape[4]};
     VG_TRY_GOTO(status, output("sample", 5, shape, out, out_count, &values, err), done);
@@ -293,7 +351,7 @@ static vg_status open_vae(vg_engine *engine, vg_model *model, const vg_component
     if (!c->has_vae)
         return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no VAE (vae/config.json)");
     VG_TRY(vg_model_component_dir(model, "vae", &dir, err));
-    vg_status status = wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(params->compute), half, vae, err);
+    vg_status status = wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(params->vae_compute), half, vae, err);
     free(dir);
     return status;
 }
@@ -372,7 +430,7 @@ done:
 
 const vg_part wan_parts[] = {
     {"text-encoder", "input_ids, attention_mask [B,L] -> last_hidden_state [B,L,d]", run_text_encoder},
-    {"transformer", "hidden_states [B,C,T,h,w], timestep [B], encoder_hidden_states [B,L,text_dim] -> sample [B,C,T,h,w]", run_transformer},
+    {"transformer", "hidden_states [B,C,T,h,w], timestep [B], [1] or [], encoder_hidden_states [B,L,text_dim] -> sample [B,C,T,h,w]", run_transformer},
     {"transformer_2", "the same, low-noise expert", run_transformer_2},
     {"vae-decode", "latents [B,z,T,h,w], not normalised -> sample [B,3,F,H,W] in [-1,1]", run_vae_decode},
     {"vae-encode", "sample [B,3,F,H,W] in [-1,1] -> latents [B,z,T,h,w], the posterior mean, not normalised", run_vae_encode},
