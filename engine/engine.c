@@ -90,7 +90,8 @@ vg_status vg_model_open(const char *dir, vg_model **model, vg_err *err)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the model");
     VG_TRY_GOTO(status, vg_checkpoint_open(dir, &m->checkpoint, err), fail);
     VG_TRY_GOTO(status, find_family(m->checkpoint, &m->family, err), fail);
-    VG_TRY_GOTO(status, m->family->config_load(m->checkpoint, &m->config, err), fail);
+    VG_TRY_GOTO(status, vg_own_read(m->checkpoint, &m->own, err), fail);
+    VG_TRY_GOTO(status, m->family->config_load(m->checkpoint, &m->own, &m->config, err), fail);
     *model = m;
     return VG_OK;
 fail:
@@ -200,6 +201,7 @@ static vg_status check_enums(const vg_generate_params *p, vg_err *err)
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err)
 {
     vg_generate_params p = *params;
+    vg_own_apply(&model->own, &p);
     VG_TRY(model->family->defaults(model, &p, err));
     VG_TRY(check_enums(&p, err));
     *params = p;

@@ -68,7 +68,7 @@ typedef struct vg_generate_params {
 } vg_generate_params;
 
 void vg_generate_params_init(vg_generate_params *params);
-/* Replace unset values by the checkpoint's; then check ranges: num_frames is moved to 4k+1 and sizes must fit the
+/* Replace unset values by the checkpoint's (vgen.json first, engine/own.h); then check ranges: num_frames is moved to 4k+1 and sizes must fit the
  * model (VG_E_ARG says the nearest right value). */
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err);
 

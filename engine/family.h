@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "engine/linear.h"
+#include "engine/own.h"
 
 /* One runnable part of a model for `vgen component`: named tensors in, named tensors out (host, malloc'd data). */
 typedef struct vg_part {
@@ -23,7 +24,7 @@ struct vg_family {
     /* True when this family runs the checkpoint: decided from class names, configs, tensor names. */
     bool (*probe)(const vg_checkpoint *checkpoint);
     /* Read and check every config; *config is the family's own struct, freed by config_free. */
-    vg_status (*config_load)(const vg_checkpoint *checkpoint, void **config, vg_err *err);
+    vg_status (*config_load)(const vg_checkpoint *checkpoint, const vg_own *own, void **config, vg_err *err);
     void (*config_free)(void *config);
     /* What is missing on disk (one line, malloc'd) or NULL; census of precision into `precision`. */
     vg_status (*inspect)(const vg_checkpoint *checkpoint, char **missing, char *precision, size_t precision_size, vg_err *err);

@@ -15,6 +15,7 @@ struct vg_engine {
 struct vg_model {
     vg_checkpoint *checkpoint;
     const vg_family *family;
+    vg_own own; /* vgen.json */
     void *config; /* the family's */
 };
 

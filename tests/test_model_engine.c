@@ -58,6 +58,40 @@ static void test_model_engine_defaults_follow_the_checkpoint(void **state)
     vg_model_close(c);
 }
 
+static void test_model_engine_own_file(void **state)
+{
+    static const struct {
+        const char *text, *says;
+    } wrong[] = {{"{\"default\": {}}", "\"default\""}, {"{\"defaults\": 5}", "defaults"}, {"{\"defaults\": {\"hight\": 96}}", "hight"},
+                 {"{\"defaults\": {\"height\": 96.5}}", "height"}, {"{\"defaults\": {\"boundary_ratio\": 2}}", "boundary_ratio"},
+                 {"{\"latent_rgb_factors\": [[1, 2, 3]]}", "16"}, {"{\"latent_rgb_factors\": [[1, 2]]}", "latent_rgb_factors"},
+                 {"{\"latent_rgb_bias\": [1]}", "latent_rgb_bias"}, {"[]", "vgen.json"}};
+    static const char right[] = "{\"defaults\": {\"height\": 96, \"width\": 160, \"num_frames\": 17, \"num_inference_steps\": 20, \"guidance_scale\": 4,"
+                                " \"guidance_scale_2\": 3, \"flow_shift\": 7, \"boundary_ratio\": 0.5}}";
+    vg_err err;
+    vg_model *model;
+    vg_generate_params p;
+    link_model(state, GOLDEN "tiny-b", NULL);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        scratch_write(state, "vgen.json", wrong[i].text, strlen(wrong[i].text));
+        CHECK_FAILS(vg_model_open(*state, &model, &err), VG_E_FORMAT, err);
+        if (!strstr(err.message, wrong[i].says) || !strstr(err.message, "vgen.json"))
+            fail_msg("%s: %s", wrong[i].text, err.message);
+    }
+    scratch_write(state, "vgen.json", right, sizeof right - 1);
+    model = open_model(*state);
+    vg_generate_params_init(&p);
+    CHECK_OK(vg_model_defaults(model, &p, &err), err);
+    assert_true(p.height == 96 && p.width == 160 && p.num_frames == 17 && p.steps == 20 && p.guidance_scale == 4 && p.guidance_scale_2 == 3);
+    assert_true(p.flow_shift == 7 && p.boundary_ratio == 0.5);
+    vg_generate_params_init(&p);
+    p.height = 64;
+    p.guidance_scale = 6;
+    CHECK_OK(vg_model_defaults(model, &p, &err), err);
+    assert_true(p.height == 64 && p.guidance_scale == 6 && p.guidance_scale_2 == 6);
+    vg_model_close(model);
+}
+
 /* A changed value of one config file is refused by the name of its key. */
 static void test_model_engine_refuses_what_it_cannot_run(void **state)
 {
@@ -522,6 +556,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model_engine_defaults_follow_the_checkpoint),
+        cmocka_unit_test_setup_teardown(test_model_engine_own_file, scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_model_engine_refuses_what_it_cannot_run, scratch_open, scratch_close),
         cmocka_unit_test(test_model_engine_parts_are_listed),
         cmocka_unit_test_setup_teardown(test_model_engine_identity_sees_every_component, scratch_open, scratch_close),

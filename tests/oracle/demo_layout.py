@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 
 import torch
@@ -53,6 +54,8 @@ MODEL_INDEX = dict(
     scheduler=["diffusers", "UniPCMultistepScheduler"], text_encoder=["transformers", "UMT5EncoderModel"],
     tokenizer=["transformers", "T5TokenizerFast"], transformer=["diffusers", "WanTransformer3DModel"],
     transformer_2=["diffusers", "WanTransformer3DModel"], vae=["diffusers", "AutoencoderKLWan"])
+# Our own file: what the checkpoint was trained for.  demo_preview.py adds the preview's map.
+OWN = dict(defaults=dict(height=96, width=160, num_frames=17, num_inference_steps=20, guidance_scale=4.0, guidance_scale_2=3.0))
 
 
 # ---- tokenizer --------------------------------------------------------------------------------
@@ -150,6 +153,17 @@ def write_json(path, value):
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
+def write_own(folder, factors=None, bias=None):
+    """vgen.json; without a map the engine estimates one from a chart."""
+    own = json.loads(json.dumps(OWN))
+    if factors is not None:
+        own["latent_rgb_factors"] = [[round(float(v), 5) for v in row] for row in factors]
+        own["latent_rgb_bias"] = [round(float(v), 5) for v in bias]
+    text = json.dumps(own, indent=2)
+    flat = re.compile(r"\[\s+([-0-9.e]+),\s+([-0-9.e]+),\s+([-0-9.e]+)\s+\]")     # a row of the map on one line
+    (folder / "vgen.json").write_text(flat.sub(r"[\1, \2, \3]", text) + "\n")
+
+
 def stored(state, keep_fp32=True):
     """The state dict as it is stored: BF16, but for parameters that diffusers keeps in FP32."""
     out = {}
@@ -171,6 +185,7 @@ def export(out, transformer, transformer_2, vae, text_encoder, latents_mean, lat
     else:
         train_tokenizer(new / "tokenizer")
     write_json(new / "model_index.json", MODEL_INDEX)
+    write_own(new)                                   # demo_preview.py fits the map to the new VAE
     vae_config = dict(VAE, latents_mean=[round(float(v), 6) for v in latents_mean],
                       latents_std=[round(float(v), 6) for v in latents_std])
     for name, config, state, file in [

@@ -224,28 +224,17 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
     return VG_OK;
 }
 
-/* latent_rgb_factors [z][3] and latent_rgb_bias [3] in the VAE config (our own keys), or the published Wan2.1 matrix when the latent
- * statistics are the published ones. Otherwise the pipeline estimates a matrix on first use. */
-static vg_status read_preview(const cJSON *json, const char *name, wan_config *c, vg_err *err)
+/* The map of vgen.json, or the published Wan2.1 matrix when the latent statistics are the published ones. Otherwise the pipeline
+ * estimates one on first use. */
+static vg_status choose_preview(const vg_own *own, wan_config *c, vg_err *err)
 {
-    const cJSON *rows = cJSON_GetObjectItemCaseSensitive(json, "latent_rgb_factors");
     c->preview.channels = (int)c->vae.z_dim;
     c->preview_frame = -1;
-    if (rows && !cJSON_IsNull(rows)) {
-        double bias[3] = {0, 0, 0};
-        int biases = 3;
-        if (!cJSON_IsArray(rows) || cJSON_GetArraySize(rows) != c->vae.z_dim)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: latent_rgb_factors must have z_dim = %lld rows", name, (long long)c->vae.z_dim);
-        for (int i = 0; i < c->vae.z_dim; i++)
-            for (int j = 0; j < 3; j++) {
-                const cJSON *v = cJSON_GetArrayItem(cJSON_GetArrayItem(rows, i), j);
-                if (!cJSON_IsNumber(v))
-                    return VG_FAIL(err, VG_E_FORMAT, "%s: latent_rgb_factors[%d][%d] is not a number", name, i, j);
-                c->preview.factor[i][j] = (float)v->valuedouble;
-            }
-        VG_TRY(vg_json_get_doubles(json, name, "latent_rgb_bias", bias, 3, &biases, err));
-        for (int j = 0; j < 3; j++)
-            c->preview.bias[j] = (float)bias[j];
+    if (own->has_preview) {
+        if (own->preview.channels != c->vae.z_dim)
+            return VG_FAIL(err, VG_E_FORMAT, "vgen.json: \"latent_rgb_factors\" must have z_dim = %lld rows, not %d", (long long)c->vae.z_dim,
+                           own->preview.channels);
+        c->preview = own->preview;
         c->preview_known = true;
     } else if (c->vae.z_dim == 16 && c->vae.base_dim == 96 && memcmp(c->vae.mean, wan21_mean, sizeof wan21_mean) == 0 &&
                memcmp(c->vae.std, wan21_std, sizeof wan21_std) == 0) {
@@ -278,8 +267,6 @@ static vg_status read_component(const vg_checkpoint *checkpoint, const char *com
         }
     } else {
         status = read_vae(json, name, &c->vae, err);
-        if (status == VG_OK)
-            status = read_preview(json, name, c, err);
     }
     cJSON_Delete(json);
     return status;
@@ -316,7 +303,7 @@ static vg_status check_together(const wan_config *c, vg_err *err)
     return VG_OK;
 }
 
-vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err)
+vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_own *own, void **config, vg_err *err)
 {
     const cJSON *index = vg_checkpoint_index(checkpoint);
     vg_status status;
@@ -336,6 +323,8 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err
     VG_TRY_GOTO(status, read_component(checkpoint, "transformer", c, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "text_encoder", c, &c->has_text, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "vae", c, &c->has_vae, err), fail);
+    if (c->has_vae)
+        VG_TRY_GOTO(status, choose_preview(own, c, err), fail);
     VG_TRY_GOTO(status, read_component(checkpoint, "scheduler", c, err), fail);
     if (c->experts == 2)
         VG_TRY_GOTO(status, read_component(checkpoint, "transformer_2", c, err), fail);

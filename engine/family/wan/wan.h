@@ -52,7 +52,7 @@ extern const char *const wan_expert_names[WAN_EXPERTS_MAX]; /* "transformer", "t
 
 /* config.c */
 bool wan_probe(const vg_checkpoint *checkpoint);
-vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err);
+vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_own *own, void **config, vg_err *err);
 void wan_config_free(void *config);
 vg_status wan_inspect(const vg_checkpoint *checkpoint, char **missing, char *precision, size_t precision_size, vg_err *err);
 static inline wan_config *wan_config_of(const vg_model *model)
