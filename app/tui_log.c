@@ -93,7 +93,7 @@ void vg_tui_log_take(void *user, const cJSON *event, const char *line)
     } else if (!strcmp(type, "variant") && !strcmp(vg_event_text(event, "what"), "end")) {
         add(log, t, variant, VG_UI_LOG_END, "", "done");
     } else if (!strcmp(type, "done") || !strcmp(type, "stopped") || !strcmp(type, "cancelled")) {
-        add(log, t, -1, VG_UI_LOG_END, "", type);
+        add(log, t, -1, strcmp(type, "done") ? VG_UI_LOG_NOTE : VG_UI_LOG_END, "", type);
     } else if (!strcmp(type, "failed")) {
         snprintf(text, sizeof text, "failed: %.140s", message);
         add(log, t, -1, VG_UI_LOG_BAD, "", text);

@@ -155,8 +155,8 @@ int vg_text_path(vg_grid *g, int row, int col, int cols, vg_role role, const cha
     const char *tail = path;
     while (vg_text_width(tail) > room)
         tail += vg_utf8_after(tail, strlen(tail), 0);
-    const char *whole = strchr(tail, '/'); /* from a folder's beginning where one is left */
-    tail = whole && whole[1] ? whole : tail;
+    const char *whole = strchr(tail, '/'); /* from a folder's beginning where one is near */
+    tail = whole && whole[1] && whole - tail <= 12 ? whole : tail;
     char start[256];
     size_t bytes = (size_t)(path - s) + (path != s);
     snprintf(start, sizeof start, "%.*s", (int)(bytes < sizeof start ? bytes : sizeof start - 1), s);

@@ -86,13 +86,14 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
     out->r[R_MEMORY] = (vg_rect){after, area.col, memory, left - 2};
     after += memory + 1;
     int rest = area.row + area.rows - after;
-    int plot = rest > 14 ? 14 : rest;
+    int plot = rest > 14 ? 14 : rest, shown = 0; /* shown: the row under the picture */
     if (left < area.cols) {
         vg_rect room = {body, area.col + left, rows, area.cols - left};
         out->r[R_PREVIEW] = room;
-        /* Left and right end on the same line. */
         room.rows--;
         vg_rect fit = vg_pictures_fit(ui->pictures, room, j && j->width > 0 ? j->width : 16, j && j->height > 0 ? j->height : 9);
+        shown = body + fit.rows;
+        /* Left and right end on the same line. */
         if (body + fit.rows - after >= 6 && body + fit.rows - after <= rest)
             plot = body + fit.rows - after;
     }
@@ -100,8 +101,13 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
         out->r[R_PLOT] = (vg_rect){after, area.col, plot, left - 2};
         after += plot + 1;
     }
+    int beside = out->r[R_PREVIEW].rows > 0 ? shown + 2 : area.rows + area.row; /* or under the picture, where the left side is full */
     if (area.row + area.rows - after >= 3)
         out->r[R_LOG] = (vg_rect){after, area.col, area.row + area.rows - after, left - 2};
+    else if (area.row + area.rows - beside >= 3) {
+        out->r[R_PREVIEW].rows = beside - 1 - body;
+        out->r[R_LOG] = (vg_rect){beside, area.col + left - 2, area.row + area.rows - beside, area.cols - left + 2};
+    }
 }
 
 /* ---- drawing ---- */
@@ -202,7 +208,7 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
 static void draw_log(const vg_ui_job *j, vg_grid *g, vg_rect r)
 {
     static const vg_role roles[] = {[VG_UI_LOG_STAGE] = VG_R_DIM, [VG_UI_LOG_NOTE] = VG_R_TEXT, [VG_UI_LOG_END] = VG_R_GOOD, [VG_UI_LOG_BAD] = VG_R_BAD};
-    bool titled = r.rows >= 6;
+    bool titled = r.rows >= 6, narrow = r.cols < 44; /* narrow: the colour alone says whose line it is, its text often does too */
     int rows = r.rows - titled, first = j->log_count > rows ? j->log_count - rows : 0, names = 0, took_cols = r.cols >= 60 ? 9 : 0;
     if (titled && j->log_count > 0)
         vg_text(g, r.row, r.col + 2, r.cols - 2, VG_R_TITLE, "Log");
@@ -215,10 +221,11 @@ static void draw_log(const vg_ui_job *j, vg_grid *g, vg_rect r)
         vg_format_seconds(text, sizeof text, l->at);
         vg_text_right(g, row, x, 7, VG_R_DIM, text);
         x += 9;
-        if (l->variant >= 0 && l->variant < j->variants_count)
+        bool own = l->variant >= 0 && l->variant < j->variants_count;
+        if (own && !narrow)
             vg_text(g, row, x, names, vg_variant_role(l->variant), j->variants[l->variant].name);
-        x += names + 2;
-        vg_role role = l->kind == VG_UI_LOG_END && j->state != VG_UI_JOB_DONE && l->variant < 0 ? vg_job_state_role(j->state) : roles[l->kind];
+        x += narrow ? 0 : names + 2;
+        vg_role role = narrow && own && l->kind == VG_UI_LOG_STAGE ? vg_variant_role(l->variant) : roles[l->kind];
         vg_text(g, row, x, end - x - (took_cols ? took_cols + 1 : 0), role, l->text);
         if (took_cols && isfinite(l->seconds)) {
             vg_format_seconds(text, sizeof text, l->seconds);
@@ -238,7 +245,7 @@ static void draw_memory(const vg_ui_job *j, vg_grid *g, vg_rect r)
     vg_text(g, r.row, r.col + 2, 8, VG_R_DIM, label);
     vg_gauge(g, r.row, r.col + 8, r.cols - 8, (double)(over ? j->memory_peak : j->memory_now), (double)j->memory_peak, (double)j->memory_total,
              over ? VG_R_DIM : VG_R_ACCENT);
-    int x = r.col + 8, end = r.col + r.cols;
+    int x = r.col + (r.cols < 48 ? 2 : 8), end = r.col + r.cols;
     if (!over)
         x += vg_text(g, r.row + 1, x, end - x, VG_R_TEXT, now) + 1;
     x += vg_text(g, r.row + 1, x, end - x, VG_R_DIM, "peak ");
@@ -267,7 +274,7 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
         uint64_t owner = vg_compare_owner(j, 64 + index);
         vg_picture_draw(ui->pictures, g, fit, owner, v->preview_serial, v->preview, v->preview_w, v->preview_h);
     } else {
-        vg_picture_absent(g, fit, v && v->state == VG_UI_JOB_RUNNING ? " the preview comes with the first step " : " no picture yet ");
+        vg_picture_absent(g, fit, v && v->state == VG_UI_JOB_RUNNING ? " preview comes with step 1 " : " no picture yet ");
     }
     if (v)
         vg_textf(g, fit.row + fit.rows, fit.col, fit.cols, VG_R_DIM, "%s %s %s", v->label, vg_dot(g),

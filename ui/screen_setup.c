@@ -330,7 +330,7 @@ static void start(vg_ui *ui, vg_setup *s)
     }
     vg_ui_show_job(ui, id);
     vg_ui_open(ui, VG_SCREEN_run);
-    vg_ui_note(ui, VG_R_GOOD, "started %s in a process of its own: q leaves it running", id);
+    vg_ui_note(ui, VG_R_GOOD, "started in a process of its own: q leaves it running");
 }
 
 static void action(vg_ui *ui, void *state, int action_)
