@@ -198,7 +198,11 @@ vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_par
     VG_TRY(vg_calibration_new(&calibration, err));
     p.scheme = VG_SCHEME_BF16; /* scales come from the unquantised model */
     vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_CALIBRATE, "", 0);
-    VG_TRY_GOTO(status, model->family->calibrate(engine, model, &p, text, steps, cb, calibration, err), done);
+    engine->be->cancel = cb ? cb->cancel : NULL;
+    status = model->family->calibrate(engine, model, &p, text, steps, cb, calibration, err);
+    engine->be->cancel = NULL;
+    if (status != VG_OK)
+        goto done;
     VG_TRY_GOTO(status, vg_calibration_write(calibration, identity, describe_settings(&p, steps), path, err), done);
     vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_CALIBRATE, path, vg_now() - begin);
 done:

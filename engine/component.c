@@ -33,8 +33,12 @@ vg_status vg_component_run(vg_engine *engine, vg_model *model, const char *part,
     const vg_family *f = model->family;
     char names[256] = "";
     for (int i = 0; i < f->parts_count; i++) {
-        if (strcmp(f->parts[i].name, part) == 0)
-            return f->parts[i].run(engine, model, params, in, out, out_count, err);
+        if (strcmp(f->parts[i].name, part) == 0) {
+            vg_engine_backend(engine)->cancel = params->cancel;
+            vg_status status = f->parts[i].run(engine, model, params, in, out, out_count, err);
+            vg_engine_backend(engine)->cancel = NULL;
+            return status;
+        }
         if (i > 0)
             strncat(names, ", ", sizeof names - strlen(names) - 1);
         strncat(names, f->parts[i].name, sizeof names - strlen(names) - 1);

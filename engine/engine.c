@@ -245,22 +245,35 @@ void vg_emit_note(const vg_callbacks *cb, vg_stage stage, const char *format, ..
 
 /* ---- dispatch ---- */
 
+/* While a call runs, its cancel flag reaches into single operations. */
+static vg_status uncancel(vg_engine *engine, vg_status status)
+{
+    engine->be->cancel = NULL;
+    return status;
+}
+
+static vg_engine *cancellable(vg_engine *engine, const vg_callbacks *cb)
+{
+    engine->be->cancel = cb ? cb->cancel : NULL;
+    return engine;
+}
+
 vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_callbacks *cb, vg_conditioning *out,
                     vg_err *err)
 {
-    return model->family->encode(engine, model, params, cb, out, err);
+    return uncancel(engine, model->family->encode(cancellable(engine, cb), model, params, cb, out, err));
 }
 
 vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text,
                      const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err)
 {
-    return model->family->denoise(engine, model, params, text, resume, cb, out, err);
+    return uncancel(engine, model->family->denoise(cancellable(engine, cb), model, params, text, resume, cb, out, err));
 }
 
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents, const vg_callbacks *cb,
                     vg_frames *out, vg_err *err)
 {
-    return model->family->decode(engine, model, params, latents, cb, out, err);
+    return uncancel(engine, model->family->decode(cancellable(engine, cb), model, params, latents, cb, out, err));
 }
 
 vg_status vg_model_precision(vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err)

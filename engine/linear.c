@@ -84,7 +84,8 @@ vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers,
                                .bias = l->bias.data ? &l->bias : NULL, .act = act, .y = ys[i]};
         vg_status status = vg_linear(be, &args, err);
         if (status != VG_OK) {
-            vg_err_prefix(err, "layer %s", l->name ? l->name : "?");
+            if (status != VG_E_CANCELLED)
+                vg_err_prefix(err, "layer %s", l->name ? l->name : "?");
             return status;
         }
     }

@@ -1,6 +1,8 @@
 /* backend.c: the part of a backend that is the same everywhere: opening, counted memory, size checks of transfers. */
 #include "kernels/backend.h"
 
+#include <stdatomic.h>
+
 const char *vg_device_kind_name(vg_device_kind kind)
 {
     switch (kind) {
@@ -44,6 +46,13 @@ void vg_backend_close(vg_backend *be)
 {
     if (be)
         be->ops->close(be);
+}
+
+bool vg_backend_cancelled(const vg_backend *be)
+{
+    const atomic_int *flag = be->cancel;
+
+    return flag && atomic_load_explicit(flag, memory_order_relaxed) != 0;
 }
 
 bool vg_backend_supports(const vg_backend *be, vg_op op)

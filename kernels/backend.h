@@ -45,6 +45,7 @@ struct vg_backend {
     int64_t calls[VG_OP_COUNT];      /* successful calls per op, for the report */
     size_t bytes_now, bytes_peak;    /* allocated through vg_backend_alloc */
     int64_t fail_after;              /* see vg_backend_fail_after; negative = never */
+    const void *cancel;              /* const atomic_int * (no C++ type), or NULL: once it is not 0, operations fail with VG_E_CANCELLED */
 };
 
 /* Open a backend. threads: worker threads of the CPU backend (0 = all the machine has); device: CUDA ordinal.
@@ -52,6 +53,7 @@ struct vg_backend {
 vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err);
 void vg_backend_close(vg_backend *be);
 
+bool vg_backend_cancelled(const vg_backend *be);
 bool vg_backend_supports(const vg_backend *be, vg_op op);
 vg_status vg_backend_info(vg_backend *be, vg_device_info *info, vg_err *err);
 

@@ -4,7 +4,8 @@
  * Common rules. "act dtype" is F32 or BF16: math is FP32 inside, one rounding on store unless said otherwise.
  * Tensors live in memory of the backend `be`. Calls are asynchronous on the backend's stream; operands stay alive
  * until vg_backend_sync. Outputs may alias inputs only where said. [..] are shapes, outermost first.
- * All vg_<op> return VG_OK, VG_E_SHAPE, VG_E_DTYPE, VG_E_ARG, VG_E_UNSUPPORTED, VG_E_NOMEM or VG_E_DEVICE. */
+ * All vg_<op> return VG_OK, VG_E_SHAPE, VG_E_DTYPE, VG_E_ARG, VG_E_UNSUPPORTED, VG_E_NOMEM, VG_E_DEVICE or
+ * VG_E_CANCELLED (vg_backend.cancel; the output is then undefined). */
 #ifndef VG_KERNELS_OPS_H
 #define VG_KERNELS_OPS_H
 

@@ -27,6 +27,7 @@ struct vg_threads {
     vg_range_fn *fn;
     void *ctx;
     int64_t n, grain;
+    const atomic_int *cancel;
     atomic_llong next;
 };
 
@@ -44,11 +45,16 @@ static inline void relax(void)
 #endif
 }
 
+static inline bool cancelled(const atomic_int *cancel)
+{
+    return cancel && atomic_load_explicit(cancel, memory_order_relaxed) != 0;
+}
+
 static void run_ranges(vg_threads *pool, int worker)
 {
     for (;;) {
         int64_t begin = atomic_fetch_add_explicit(&pool->next, pool->grain, memory_order_relaxed);
-        if (begin >= pool->n)
+        if (begin >= pool->n || cancelled(pool->cancel))
             return;
         pool->fn(pool->ctx, begin, pool->n - begin < pool->grain ? pool->n : begin + pool->grain, worker);
     }
@@ -172,10 +178,15 @@ int vg_threads_count(const vg_threads *pool)
 
 void vg_parallel_for(vg_threads *pool, int64_t n, int64_t grain, vg_range_fn *fn, void *ctx)
 {
+    vg_parallel_for_until(pool, n, grain, fn, ctx, NULL);
+}
+
+void vg_parallel_for_until(vg_threads *pool, int64_t n, int64_t grain, vg_range_fn *fn, void *ctx, const void *cancel)
+{
     if (grain < 1)
         grain = 1;
     if (pool->count == 1 || n <= grain) {
-        for (int64_t begin = 0; begin < n; begin += grain)
+        for (int64_t begin = 0; begin < n && !cancelled(cancel); begin += grain)
             fn(ctx, begin, n - begin < grain ? n : begin + grain, 0);
         return;
     }
@@ -183,6 +194,7 @@ void vg_parallel_for(vg_threads *pool, int64_t n, int64_t grain, vg_range_fn *fn
     pool->ctx = ctx;
     pool->n = n;
     pool->grain = grain;
+    pool->cancel = cancel;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
     publish(pool);
     run_ranges(pool, 0);

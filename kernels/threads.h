@@ -24,6 +24,9 @@ int vg_threads_count(const vg_threads *pool);
 /* Call fn for [0,grain), [grain,2*grain), ... up to n, each once, in any order, and wait for all of them.
  * One caller at a time; fn must not call vg_parallel_for on the same pool. */
 void vg_parallel_for(vg_threads *pool, int64_t n, int64_t grain, vg_range_fn *fn, void *ctx);
+/* The same, but once *cancel (a const atomic_int *, or NULL) is not 0 no further range is begun: part of the work is left undone, and
+ * the caller looks at the flag to know. */
+void vg_parallel_for_until(vg_threads *pool, int64_t n, int64_t grain, vg_range_fn *fn, void *ctx, const void *cancel);
 
 #ifdef __cplusplus
 }

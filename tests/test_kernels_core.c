@@ -1,4 +1,6 @@
 /* test_kernels_core.c: errors, tensors, the thread pool, backends and arenas. */
+#include <stdatomic.h>
+
 #include "check.h"
 
 #include "kernels/arena.h"
@@ -216,9 +218,36 @@ static void test_arena_nests_and_reuses(void **state)
     vg_backend_close(be);
 }
 
+static atomic_int loop_stop, loop_ranges;
+
+static void stop_after_three(void *ctx, int64_t begin, int64_t end, int worker)
+{
+    (void)ctx, (void)begin, (void)end, (void)worker;
+    if (atomic_fetch_add(&loop_ranges, 1) == 2)
+        atomic_store(&loop_stop, 1);
+}
+
+static void test_kernels_core_loops_end_at_a_cancel(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 3; threads++) {
+        vg_threads *pool;
+        assert_int_equal(vg_threads_new(threads, &pool, NULL), VG_OK);
+        atomic_store(&loop_stop, 0);
+        atomic_store(&loop_ranges, 0);
+        vg_parallel_for_until(pool, 100000, 1, stop_after_three, NULL, &loop_stop);
+        assert_in_range(atomic_load(&loop_ranges), 3, 99999);
+        atomic_store(&loop_ranges, 0);
+        vg_parallel_for(pool, 100, 1, stop_after_three, NULL); /* the flag is not asked here */
+        assert_int_equal(atomic_load(&loop_ranges), 100);
+        vg_threads_free(pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kernels_core_loops_end_at_a_cancel),
         cmocka_unit_test(test_err_keeps_control_characters_out),
         cmocka_unit_test(test_err_cuts_long_messages),
         cmocka_unit_test(test_tensor_sizes_are_checked),

@@ -35,7 +35,7 @@ vg_status vg_cpu_shared_reserve(vg_backend *be, size_t floats, vg_err *err);
 
 static inline void vg_cpu_for(vg_backend *be, int64_t n, int64_t grain, vg_range_fn *fn, void *ctx)
 {
-    vg_parallel_for(vg_cpu(be)->pool, n, grain, fn, ctx);
+    vg_parallel_for_until(vg_cpu(be)->pool, n, grain, fn, ctx, be->cancel);
 }
 
 /* Rows per range so that a range is worth handing out: about 16k elements. */
