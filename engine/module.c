@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_MAX_BYTES 256
+#define NAME_MAX_BYTES    256
+#define SMALL_CHUNK_BYTES ((size_t)1 << 20)
 
 typedef struct name_node {
     struct name_node *next;
@@ -23,7 +24,8 @@ struct vg_module {
     vg_weights *weights;
     vg_module_options options;
     vg_precision_census census;
-    vg_arena *arena;   /* weights that are not views */
+    vg_arena *arena;   /* big weights that are not views: chunks of just their size */
+    vg_arena *small;   /* the others share chunks */
     vg_arena *staging; /* source dtype on a device, on its way to the compute dtype */
     vg_input_scales *scales;
     name_node *names;
@@ -204,8 +206,9 @@ vg_status vg_module_open(vg_engine *engine, const char *dir, const char *compone
         goto fail;
     }
     vg_precision_census_take(m->weights, &m->census);
-    VG_TRY_GOTO(status, vg_arena_new(m->be, (size_t)16 << 20, &m->arena, err), fail);
-    VG_TRY_GOTO(status, vg_arena_new(m->be, (size_t)16 << 20, &m->staging, err), fail);
+    VG_TRY_GOTO(status, vg_arena_new(m->be, 1, &m->arena, err), fail);
+    VG_TRY_GOTO(status, vg_arena_new(m->be, SMALL_CHUNK_BYTES, &m->small, err), fail);
+    VG_TRY_GOTO(status, vg_arena_new(m->be, SMALL_CHUNK_BYTES, &m->staging, err), fail);
     if (options->scheme == VG_SCHEME_FP8 && options->fp8_act == VG_FP8_ACT_STATIC && m->census.fp8 == 0) {
         if (!options->input_scales) {
             status = VG_FAIL(err, VG_E_ARG, "static FP8 activation scales need a calibration file; make one, or use dynamic scales");
@@ -232,6 +235,7 @@ void vg_module_close(vg_module *m)
     free(m->used);
     vg_input_scales_free(m->scales);
     vg_arena_free(m->staging);
+    vg_arena_free(m->small);
     vg_arena_free(m->arena);
     vg_weights_close(m->weights);
     free(m);
@@ -307,7 +311,9 @@ static vg_status place(vg_module *m, const vg_tensor *src, vg_dtype dtype, bool 
         m->bytes += vg_tensor_bytes(src);
         return VG_OK;
     }
-    VG_TRY(vg_arena_tensor(m->arena, dtype, src->ndim, src->shape, t, err));
+    size_t bytes;
+    VG_TRY(vg_shape_bytes(src->shape, src->ndim, dtype, &bytes, err));
+    VG_TRY(vg_arena_tensor(bytes < SMALL_CHUNK_BYTES / 2 ? m->small : m->arena, dtype, src->ndim, src->shape, t, err));
     m->bytes += vg_tensor_bytes(t);
     if (src->dtype == dtype)
         return vg_backend_upload(m->be, t, src->data, err);
@@ -490,5 +496,5 @@ vg_status vg_module_loaded(vg_module *m, vg_err *err)
     VG_TRY(vg_backend_sync(m->be, err));
     vg_arena_free(m->staging);
     m->staging = NULL;
-    return vg_arena_new(m->be, (size_t)16 << 20, &m->staging, err);
+    return vg_arena_new(m->be, SMALL_CHUNK_BYTES, &m->staging, err);
 }

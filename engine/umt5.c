@@ -112,7 +112,7 @@ vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config 
     e->be = engine->be;
     vg_module_options options = {.compute = compute, .scheme = VG_SCHEME_AUTO};
     VG_TRY_GOTO(status, vg_module_open(engine, dir, "text_encoder", &options, &e->module, err), fail);
-    VG_TRY_GOTO(status, vg_arena_new(e->be, (size_t)4 << 20, &e->arena, err), fail);
+    VG_TRY_GOTO(status, vg_arena_new(e->be, (size_t)1 << 20, &e->arena, err), fail);
     const char *table = "shared.weight";
     if (!vg_weights_find(vg_module_weights(e->module), table) &&
         vg_weights_find(vg_module_weights(e->module), "encoder.embed_tokens.weight"))

@@ -263,7 +263,7 @@ static void note(void *user, const vg_event *e)
 /* What was measured stays under the plan, but for the granularity of arenas; and the plan is not far above it. */
 static void test_model_engine_plan_covers_the_run(void **state)
 {
-    static const size_t granularity = (size_t)40 << 20; /* five arenas of 4 MiB, weights in chunks of 16 MiB */
+    static const size_t granularity = (size_t)8 << 20; /* arenas with chunks of 1 MiB */
     vg_err err;
     vg_engine *engine = open_engine();
     vg_model *model = open_model(VG_SOURCE_DIR "/presets/demo/wan-t2v");

@@ -148,7 +148,7 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     VG_TRY_GOTO(status, vg_module_open(engine, dir, component, options, &d->module, err), fail);
     vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step, &d->work};
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
-        VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)4 << 20, arenas[i], err), fail);
+        VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, load_globals(d, err), fail);
     for (int64_t i = 0; i < config->layers; i++)
         VG_TRY_GOTO(status, load_block(d, i, err), fail);

@@ -455,7 +455,7 @@ static vg_status allocate_run(denoise_run *r, vg_err *err)
 {
     vg_dtype compute = vg_compute_dtype(r->p->compute);
     size_t count = (size_t)numel(r->shape);
-    VG_TRY(vg_arena_new(r->be, (size_t)4 << 20, &r->arena, err));
+    VG_TRY(vg_arena_new(r->be, (size_t)1 << 20, &r->arena, err));
     VG_TRY(vg_arena_tensor(r->arena, VG_F32, 4, r->shape, &r->x, err));
     VG_TRY(vg_arena_tensor(r->arena, compute, 4, r->shape, &r->cond, err));
     if (r->guided)

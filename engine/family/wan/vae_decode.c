@@ -160,7 +160,7 @@ vg_status wan_vae_decode(wan_vae *v, const float *latents, const int64_t shape[4
     decode_job job = {.vae = v, .latents = latents, .shape = shape, .denormalise = denormalise, .hooks = hooks ? hooks : &none,
                       .of = (int)shape[1], .rgb = rgb, .sample = sample};
     int64_t ratio = v->config.spatial, frames = wan_vae_frames(shape[1]), limit = WAN_TILE / ratio;
-    VG_TRY(vg_arena_new(v->be, (size_t)4 << 20, &job.arena, err));
+    VG_TRY(vg_arena_new(v->be, (size_t)1 << 20, &job.arena, err));
     vg_status status;
     if (tiling && (shape[2] > limit || shape[3] > limit))
         status = decode_tiled(&job, frames, err);

@@ -102,7 +102,7 @@ vg_status wan_vae_encode(wan_vae *v, const float *sample, const int64_t shape[4]
     whole.v = malloc((size_t)(frames * h * w * z) * sizeof *whole.v);
     if (!whole.v)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the latents");
-    VG_TRY_GOTO(status, vg_arena_new(v->be, (size_t)4 << 20, &job.arena, err), done);
+    VG_TRY_GOTO(status, vg_arena_new(v->be, (size_t)1 << 20, &job.arena, err), done);
     if (tiling && (shape[2] > WAN_TILE || shape[3] > WAN_TILE)) {
         wan_tiling g = {.height = shape[2], .width = shape[3], .tile = WAN_TILE, .stride = WAN_TILE_STRIDE, .out_tile = WAN_TILE / ratio,
                         .out_stride = WAN_TILE_STRIDE / ratio, .out_height = h, .out_width = w, .frames = frames, .channels = z,

@@ -351,8 +351,8 @@ vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t heig
     net_sizes first = measure(net, true, (extent){1, height, width}), later = first;
     if (chunk_frames > 0)
         later = measure(net, false, (extent){chunk_frames, height, width});
-    VG_TRY_GOTO(status, vg_arena_new(be, (size_t)4 << 20, &s->memory, err), fail);
-    VG_TRY_GOTO(status, vg_arena_new(be, (size_t)4 << 20, &s->work, err), fail);
+    VG_TRY_GOTO(status, vg_arena_new(be, (size_t)1 << 20, &s->memory, err), fail);
+    VG_TRY_GOTO(status, vg_arena_new(be, (size_t)1 << 20, &s->work, err), fail);
     for (int i = 0; i < 2; i++)
         VG_TRY_GOTO(status, flat(s->memory, net->compute, max_size(first.buffer[i], later.buffer[i]), &s->buffer[i], err), fail);
     *state = s;
