@@ -192,7 +192,17 @@ static char *snapshot(const char *repo, const char *commit)
     return dir;
 }
 
-/* The snapshot folder of a repository: the revision asked for, else refs/main, else the newest; NULL when there is none. */
+static bool has_main(const char *repo)
+{
+    char *path = vg_path_join(repo, "refs/main");
+    bool there = path && vg_file_exists(path);
+
+    free(path);
+    return there;
+}
+
+/* The snapshot folder of a repository: the revision asked for, else refs/main, else the newest; NULL when there is none, or when
+ * refs/main names one that is not there. */
 static char *repo_snapshot(const char *repo, const char *revision)
 {
     char *commit = read_ref(repo, revision[0] ? revision : "main");
@@ -201,6 +211,8 @@ static char *repo_snapshot(const char *repo, const char *revision)
     free(commit);
     if (dir)
         return dir;
+    if (!revision[0] && has_main(repo))
+        return NULL; /* what is meant is not here; another snapshot would be another model */
     if (revision[0])
         return strchr(revision, '/') ? NULL : snapshot(repo, revision); /* a commit by itself */
 
@@ -294,7 +306,9 @@ static char *find_hub(const char *model, lines *tried)
     char *absolute = dir ? realpath(dir, NULL) : NULL;
     free(dir);
     if (!absolute && repo)
-        lines_add(tried, revision[0] ? vg_strf("%s at %s", repo, revision) : strdup(repo));
+        lines_add(tried, revision[0]      ? vg_strf("%s at %s", repo, revision)
+                         : has_main(repo) ? vg_strf("%s (its refs/main names a snapshot that is not there)", repo)
+                                          : strdup(repo));
     free(repo);
     return absolute;
 }

@@ -103,7 +103,7 @@ vg_status vg_json_parse(const char *text, size_t size, const char *name, cJSON *
     cJSON *parsed = cJSON_ParseWithLengthOpts(text, size, &end, false);
     if (!parsed) {
         size_t at = end && end >= text && end <= text + size ? (size_t)(end - text) : 0;
-        return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: not valid JSON at byte %zu (or out of memory)", name,
+        return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: not valid JSON at byte %zu", name,
                        line_of(text, at), at);
     }
     size_t at = (size_t)(end - text);

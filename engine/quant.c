@@ -15,17 +15,11 @@ vg_status vg_host_to_f32(const vg_tensor *t, int64_t begin, int64_t count, float
         memcpy(out, bytes, (size_t)count * 4);
         return VG_OK;
     case VG_BF16:
-        for (int64_t i = 0; i < count; i++) {
-            uint16_t h;
-            memcpy(&h, bytes + 2 * i, 2);
-            out[i] = vg_bf16_to_f32(h);
-        }
-        return VG_OK;
     case VG_F16:
         for (int64_t i = 0; i < count; i++) {
             uint16_t h;
             memcpy(&h, bytes + 2 * i, 2);
-            out[i] = vg_f16_to_f32(h);
+            out[i] = t->dtype == VG_BF16 ? vg_bf16_to_f32(h) : vg_f16_to_f32(h);
         }
         return VG_OK;
     case VG_E4M3:

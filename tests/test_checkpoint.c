@@ -282,6 +282,13 @@ static void test_checkpoint_find_in_the_hub_cache(void **state)
     finds(state, "Wan-AI/Wan2.1", "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
     scratch_text(state, "hub/models--Wan-AI--Wan2.1/refs/main", COMMIT_1 "\n");
     finds(state, "Wan-AI/Wan2.1", "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_1);
+    /* One that is not there is not replaced by another. */
+    static const char *const absent[] = {"cccccccccccccccccccccccccccccccccccccccc", "../../../../etc", ""};
+    for (int i = 0; i < 3; i++) {
+        scratch_text(state, "hub/models--Wan-AI--Wan2.1/refs/main", absent[i]);
+        finds_nothing(state, "Wan-AI/Wan2.1", "refs/main names a snapshot that is not there");
+    }
+    scratch_text(state, "hub/models--Wan-AI--Wan2.1/refs/main", COMMIT_1 "\n");
     scratch_text(state, "hub/models--Wan-AI--Wan2.1/refs/refs/pr/3", COMMIT_2);
     finds(state, "Wan-AI/Wan2.1@refs/pr/3", "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
     finds(state, "Wan-AI/Wan2.1@" COMMIT_2, "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
