@@ -6,11 +6,16 @@
 
 /* Other names that reference command lines use for the same thing. */
 static const struct {
-    const char *alias, *key;
+    const char *alias;
+    vg_option_id id;
 } aliases[] = {
-    {"frame-rate", "fps"},
-    {"guidance-scale-high", "guidance_scale_2"},
-    {"sample-solver", "scheduler"},
+#define VG_ALIAS(key, flag) {flag, VG_OPT_##key},
+#include "app/options.def"
+};
+
+static const char *const groups[] = {
+#define VG_GROUP(name) #name,
+#include "app/options.def"
 };
 
 static bool takes_setting(const vg_command *command, int id)
@@ -33,7 +38,7 @@ static int find_setting(const vg_command *command, const char *name)
     int id = vg_option_find(name);
     for (size_t i = 0; id < 0 && i < sizeof aliases / sizeof *aliases; i++) {
         if (!strcmp(aliases[i].alias, name))
-            id = vg_option_find(aliases[i].key);
+            id = (int)aliases[i].id;
     }
     return id >= 0 && takes_setting(command, id) ? id : -1;
 }
@@ -281,13 +286,16 @@ static void print_setting(FILE *out, const vg_option *o)
     if ((o->type == VG_TYPE_INT || o->type == VG_TYPE_REAL) && n < sizeof help)
         n += (size_t)snprintf(help + n, sizeof help - n, " (%g to %g%s%s)", o->min, o->max, *o->unit && strcmp(o->unit, "1/s") ? " " : "", strcmp(o->unit, "1/s") ? o->unit : "");
     if (*o->def && o->type != VG_TYPE_BOOL && n < sizeof help)
-        snprintf(help + n, sizeof help - n, " [%s]", o->def);
+        n += (size_t)snprintf(help + n, sizeof help - n, " [%s]", o->def);
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases && n < sizeof help; i++) {
+        if (o == &vg_options[aliases[i].id])
+            n += (size_t)snprintf(help + n, sizeof help - n, "; also --%s", aliases[i].alias);
+    }
     print_entry(out, left, help);
 }
 
 void vg_args_print_settings(FILE *out, const char *keys)
 {
-    static const char *const groups[] = {"model", "clip", "sampling", "precision", "output", "run"};
     const vg_command command = {.settings = keys};
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         bool titled = false;

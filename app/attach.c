@@ -173,6 +173,24 @@ static bool child_alive(pid_t *worker, int *status)
     return false;
 }
 
+/* What this run left in worker.log, its last line; it could not write to the journal. */
+static void last_log_line(vg_job_view *view)
+{
+    char *path = vg_job_path(view->job, VG_JOB_LOG), *text = NULL, last[VG_ERR_MESSAGE_MAX - 40] = "";
+    size_t size = 0;
+    if (vg_file_read(path, 64u << 20, &text, &size, NULL) == VG_OK && size > view->log_bytes) {
+        char *at = text + view->log_bytes;
+        for (char *line = strtok_r(at, "\n", &at); line; line = strtok_r(NULL, "\n", &at))
+            vg_text_clean_to(last, sizeof last, line);
+    }
+    if (*last)
+        snprintf(view->message, sizeof view->message, "the worker ended early: %s", strncmp(last, "vgen work: ", 11) ? last : last + 11);
+    else
+        snprintf(view->message, sizeof view->message, "the worker ended without a word; worker.log in the job's folder may say why");
+    free(text);
+    free(path);
+}
+
 /* A worker that ended without a last word: what is known of why. */
 static void explain_end(vg_job_view *view, int status)
 {
@@ -180,7 +198,7 @@ static void explain_end(vg_job_view *view, int status)
         snprintf(view->message, sizeof view->message, "the worker was ended by signal %d (%s)%s; resume goes on from the last finished step", WTERMSIG(status), strsignal(WTERMSIG(status)),
                  WTERMSIG(status) == SIGKILL ? ", perhaps for lack of memory" : "");
     else
-        snprintf(view->message, sizeof view->message, "the worker ended without a word; worker.log in the job's folder may say why");
+        last_log_line(view);
 }
 
 static bool handle_interrupt(attach *a, int *seen)
@@ -201,9 +219,16 @@ static bool handle_interrupt(attach *a, int *seen)
     return true;
 }
 
+/* A line drawn over itself needs a terminal that knows how. */
+static bool can_redraw(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb");
+}
+
 bool vg_attach(vg_job_view *view, const vg_attach_options *options)
 {
-    attach a = {.view = view, .options = options, .tty = isatty(STDERR_FILENO) && !options->quiet};
+    attach a = {.view = view, .options = options, .tty = !options->quiet && can_redraw()};
     struct sigaction on = {.sa_handler = on_interrupt}, old_int, old_term;
     pid_t worker = options->worker;
     bool had_child = worker > 0, ended = false;

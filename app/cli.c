@@ -25,12 +25,35 @@ void vg_cli_print(FILE *out, const char *text)
     free(clean);
 }
 
-int vg_cli_fail(const vg_args *args, const vg_err *err)
+/* The line on stderr and, for programs that read stdout, the object that --json promises. */
+static int fail(const vg_args *args, const char *message, int status)
 {
     fprintf(stderr, "vgen %s: ", args->command->name);
-    vg_cli_print(stderr, err->message);
+    vg_cli_print(stderr, message);
     fputc('\n', stderr);
+    if (vg_args_has(args, "json"))
+        vg_cli_print_json(stdout, vg_cli_error_json(message, status), false);
+    return status;
+}
+
+cJSON *vg_cli_error_json(const char *message, int status)
+{
+    cJSON *o = cJSON_CreateObject();
+    char *clean = vg_text_clean(message);
+    cJSON_AddStringToObject(o, "error", clean);
+    cJSON_AddNumberToObject(o, "status", status);
+    free(clean);
+    return o;
+}
+
+int vg_cli_status(const vg_err *err)
+{
     return err->code == VG_E_ARG ? VG_EXIT_USAGE : VG_EXIT_FAILURE;
+}
+
+int vg_cli_fail(const vg_args *args, const vg_err *err)
+{
+    return fail(args, err->message, vg_cli_status(err));
 }
 
 int vg_cli_usage(const vg_args *args, const char *format, ...)
@@ -40,10 +63,7 @@ int vg_cli_usage(const vg_args *args, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    fprintf(stderr, "vgen %s: ", args->command->name);
-    vg_cli_print(stderr, text);
-    fputc('\n', stderr);
-    return VG_EXIT_USAGE;
+    return fail(args, text, VG_EXIT_USAGE);
 }
 
 void vg_cli_warn(const vg_lines *warnings)
@@ -64,9 +84,8 @@ vg_status vg_cli_settings(const vg_args *args, vg_settings *settings, vg_err *er
         status = vg_presets_load(preset, settings, &warnings, err);
     vg_cli_warn(&warnings);
     vg_lines_free(&warnings);
-    /* A name that nobody knows was asked wrongly; a broken file failed. */
-    if (status == VG_E_MISSING && err)
-        err->code = VG_E_ARG;
+    if (status != VG_OK && err)
+        err->code = status = VG_E_ARG;
     if (status == VG_OK)
         vg_settings_merge(settings, &args->settings);
     return status;
@@ -177,6 +196,13 @@ int vg_cli_main(int argc, char **argv)
     vg_err err = {0};
     int status;
     if (vg_args_parse(command, argc - 2, argv + 2, &args, &err) != VG_OK) {
+        /* Who asked for JSON behind the mistake asked for it all the same. */
+        for (int i = 2; i < argc; i++) {
+            for (int k = 0; !strcmp(argv[i], "--json") && command->specs && command->specs[k].name; k++) {
+                if (!strcmp(command->specs[k].name, "json"))
+                    args.values[k] = "";
+            }
+        }
         status = vg_cli_fail(&args, &err);
     } else if (args.help) {
         vg_args_print_help(stdout, "vgen", command);

@@ -54,8 +54,13 @@ void vg_args_print_help(FILE *out, const char *program, const vg_command *comman
 void vg_args_print_settings(FILE *out, const char *keys);
 void vg_args_print_specs(FILE *out, const vg_arg_spec *specs);
 
-/* "vgen CMD: message" on stderr; the exit status that fits: 2 for what was asked wrongly, else 1. */
+/* The rule of exit statuses. 2: what a person gave is wrong and that can be seen before a job exists: words, flags, their values, and the
+ * contents of the files they name (preset, prompts, initial latents). 1: everything else: checkpoint, disk, device, a job that failed, a job
+ * that is not there. 130: cancelled. */
+int vg_cli_status(const vg_err *err);
+/* "vgen CMD: message" on stderr, and with --json {"error": message, "status": N} on stdout; returns the exit status. */
 int vg_cli_fail(const vg_args *args, const vg_err *err);
+cJSON *vg_cli_error_json(const char *message, int status);
 int vg_cli_usage(const vg_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vg_cli_warn(const vg_lines *warnings);
 /* Settings of a command: the preset of --preset, then the flags. */

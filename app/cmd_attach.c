@@ -2,30 +2,37 @@
 #include "app/attach.h"
 #include "app/cmd_job.h"
 
-static int watch(vg_args *args, bool quiet)
+static int watch(vg_args *args, vg_job_view *view, bool silent)
 {
-    vg_job job;
-    vg_job_view view;
-    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
-    if (status != VG_EXIT_OK)
-        return status;
-    vg_attach_options options = {.quiet = quiet};
-    bool ended = vg_attach(&view, &options);
-    if (ended)
-        vg_attach_print_result(&view, vg_args_has(args, "json"));
-    status = ended ? vg_attach_exit(&view) : VG_EXIT_CANCELLED;
-    vg_cmd_job_close(&job, &view);
-    return status;
+    vg_attach_options options = {.quiet = silent};
+    bool json = vg_args_has(args, "json");
+    if (!vg_attach(view, &options))
+        return VG_EXIT_CANCELLED;
+    if (json || !silent)
+        vg_attach_print_result(view, json);
+    return vg_attach_exit(view);
+}
+
+static int attach(vg_args *args, const vg_job *job, vg_job_view *view)
+{
+    (void)job;
+    return watch(args, view, false);
+}
+
+static int wait_for(vg_args *args, const vg_job *job, vg_job_view *view)
+{
+    (void)job;
+    return watch(args, view, true);
 }
 
 static int run_attach(vg_args *args)
 {
-    return watch(args, false);
+    return vg_cmd_job_run(args, attach);
 }
 
 static int run_wait(vg_args *args)
 {
-    return watch(args, true);
+    return vg_cmd_job_run(args, wait_for);
 }
 
 static const vg_arg_spec specs[] = {VG_SPEC_JOBS_DIR, {"json", 0, NULL, "the result as one JSON object on stdout"}, {0}};
@@ -46,8 +53,8 @@ extern const vg_command vg_command_wait;
 const vg_command vg_command_wait = {
     .name = "wait",
     .arguments = "JOB",
-    .summary = "wait for a job without a word of progress",
-    .text = "Wait until a job ends, then print its result. The exit status is the job's. " VG_JOB_NAMES,
+    .summary = "wait for a job without a word",
+    .text = "Wait until a job ends, without a word; --json prints its result. The exit status is the job's: 0 done, 1 failed or interrupted, 130 cancelled. " VG_JOB_NAMES,
     .specs = specs,
     .min_args = 1,
     .max_args = 1,

@@ -3,28 +3,26 @@
 #include "app/cmd_job.h"
 #include "app/worker.h"
 
+static int cancel(vg_args *args, const vg_job *job, vg_job_view *view)
+{
+    vg_err err = {0};
+    if (vg_job_state_is_final(view->state))
+        (void)VG_FAIL(&err, VG_E_MISSING, "%s is not running: %s", job->id, vg_job_view_state_name(view->state));
+    else
+        (void)vg_worker_cancel(job->dir, &err);
+    if (err.code != VG_OK)
+        return vg_cli_fail(args, &err);
+    /* A block takes a moment; say how it ended rather than that it was asked. */
+    for (int i = 0; i < 600 && vg_job_running(job->dir, NULL); i++)
+        usleep(100 * 1000);
+    vg_job_view_refresh(view, NULL, NULL);
+    printf("%s: %s\n", job->id, vg_job_running(job->dir, NULL) ? "asked to stop, still at work" : vg_job_view_state_name(view->state));
+    return VG_EXIT_OK;
+}
+
 static int run(vg_args *args)
 {
-    vg_job job;
-    vg_job_view view;
-    vg_err err = {0};
-    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
-    if (status != VG_EXIT_OK)
-        return status;
-    if (vg_job_state_is_final(view.state)) {
-        fprintf(stderr, "vgen cancel: %s is not running: %s\n", job.id, vg_job_view_state_name(view.state));
-        status = VG_EXIT_FAILURE;
-    } else if (vg_worker_cancel(job.dir, &err) != VG_OK) {
-        status = vg_cli_fail(args, &err);
-    } else {
-        /* A block takes a moment; say how it ended rather than that it was asked. */
-        for (int i = 0; i < 600 && vg_job_running(job.dir, NULL); i++)
-            usleep(100 * 1000);
-        vg_job_view_refresh(&view, NULL, NULL);
-        printf("%s: %s\n", job.id, vg_job_running(job.dir, NULL) ? "asked to stop, still at work" : vg_job_view_state_name(view.state));
-    }
-    vg_cmd_job_close(&job, &view);
-    return status;
+    return vg_cmd_job_run(args, cancel);
 }
 
 static const vg_arg_spec specs[] = {VG_SPEC_JOBS_DIR, {0}};

@@ -23,8 +23,8 @@ static int run(vg_args *args)
         return status;
     char *path = output ? vg_paths_absolute(output) : vg_job_path(&job, gain > 0 ? "comparison-diff.mp4" : VG_JOB_COMPARISON);
     if (vg_job_export(&job, &view, path, gain, vg_args_has(args, "timings"), NULL, NULL, &err) != VG_OK) {
+        err.code = err.code == VG_E_ARG ? VG_E_IO : err.code; /* the frames', not the asker's */
         status = vg_cli_fail(args, &err);
-        status = status == VG_EXIT_USAGE ? VG_EXIT_FAILURE : status;
     } else if (vg_args_has(args, "json")) {
         cJSON *o = cJSON_CreateObject();
         cJSON_AddStringToObject(o, "job", job.id);

@@ -6,6 +6,8 @@
 #include "app/cmd_job.h"
 #include "app/paths.h"
 
+#define PIPE_PROMPT_COLUMNS 120
+
 static cJSON *row_json(const vg_job_view *view)
 {
     cJSON *o = cJSON_CreateObject();
@@ -38,8 +40,8 @@ static void print_row(const vg_job_view *view, int columns)
     snprintf(progress, sizeof progress, "%d/%d", done, all);
     int n = printf("%-56s %-11s %8s  ", view->job->id, vg_job_view_state_name(view->state), progress);
     char *rest = view->state == VG_JOB_FAILED || view->state == VG_JOB_QUEUED ? vg_xstrf("%s%s%s", view->message, *view->message ? " - " : "", prompt) : vg_xstrdup(prompt);
-    if (columns > 0)
-        vg_text_cut(rest, columns > n ? columns - n : 0);
+    /* Into a pipe: enough to know it by; --json has it all. */
+    vg_text_cut(rest, columns == 0 ? PIPE_PROMPT_COLUMNS : columns > n ? columns - n : 0);
     printf("%s\n", rest);
     free(rest);
     free(prompt);

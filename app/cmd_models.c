@@ -38,7 +38,7 @@ static int run(vg_args *args)
         for (int i = 0; i < count; i++) {
             char *id = vg_text_clean(entries[i].id), *precision = vg_text_clean(entries[i].precision);
             printf("%-40s %-6s %-6s %10s  %s\n", id, *entries[i].family ? entries[i].family : "?", *entries[i].modes ? entries[i].modes : "?",
-                   vg_text_bytes(entries[i].bytes, bytes, sizeof bytes), precision);
+                   vg_text_bytes(entries[i].bytes, bytes, sizeof bytes), *precision ? precision : "?");
             if (entries[i].missing) {
                 fputs("    not usable: ", stdout);
                 vg_cli_print(stdout, entries[i].missing);

@@ -36,7 +36,7 @@ static int path(vg_args *args, const char *name)
     char *file = NULL;
     vg_err err = {0};
     if (vg_presets_find(name, &file, &err) != VG_OK)
-        return vg_cli_fail(args, &err);
+        return vg_cli_usage(args, "%s", err.message);
     vg_cli_print(stdout, file);
     putchar('\n');
     free(file);
@@ -61,7 +61,7 @@ static int show(vg_args *args, const char *name)
             putchar('\n');
         }
     }
-    int result = status == VG_OK ? VG_EXIT_OK : vg_cli_fail(args, &err);
+    int result = status == VG_OK ? VG_EXIT_OK : vg_cli_usage(args, "%s", err.message);
     vg_lines_free(&warnings);
     vg_settings_deinit(&settings);
     return result;

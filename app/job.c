@@ -165,6 +165,41 @@ static vg_status check_output(const char *key, const char *path, const char *end
     return status;
 }
 
+/* The same file by two spellings: its folder is there (check_output), it need not be. malloc'd. */
+static char *real_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = vg_xstrf("%.*s", slash > path ? (int)(slash - path) : 1, path), *real = realpath(folder, NULL);
+    char *name = vg_xstrf("%s/%s", real ? real : folder, slash + 1);
+    free(folder);
+    free(real);
+    return name;
+}
+
+/* Two outputs in one file: the later one would overwrite the earlier. */
+static vg_status check_distinct(const vg_job *job, vg_err *err)
+{
+    vg_lines names = {0};
+    vg_status status = VG_OK;
+    for (int i = 0; i < job->variants_count; i++) {
+        const vg_job_outputs *o = &job->outputs[i];
+        const char *const paths[] = {o->output, o->save_latents, o->save_frames};
+        for (int k = 0; k < 3; k++) {
+            if (paths[k])
+                vg_lines_add(&names, real_name(paths[k]));
+        }
+    }
+    if (job->comparison_output)
+        vg_lines_add(&names, real_name(job->comparison_output));
+    vg_lines_sort(&names);
+    for (int i = 1; i < names.count && status == VG_OK; i++) {
+        if (!strcmp(names.items[i - 1], names.items[i]))
+            status = VG_FAIL(err, VG_E_ARG, "output, save_latents, save_frames: two of them would be written to %s", names.items[i]);
+    }
+    vg_lines_free(&names);
+    return status;
+}
+
 static vg_status plan_outputs(vg_job *job, int batch, vg_err *err)
 {
     static const struct {
@@ -188,7 +223,7 @@ static vg_status plan_outputs(vg_job *job, int batch, vg_err *err)
         if (k == 0 && job->variants_count > 1)
             job->comparison_output = output_name(path, batch, NULL);
     }
-    return VG_OK;
+    return check_distinct(job, err);
 }
 
 /* ---- job.json ---- */
@@ -341,26 +376,51 @@ done:
 
 /* ---- making ---- */
 
-/* Latents that a person gave are copied into the job, so that it resumes even when the file goes. */
+/* Open latents that a person gave: F32 [C,T,h,w], or [1,C,T,h,w]. Views into *st. VG_E_ARG for anything wrong with them. */
+static vg_status open_init_latents(const char *path, vg_safetensors **st, vg_tensor *latents, vg_err *err)
+{
+    char shape[96];
+    vg_err inner = {0};
+    if (vg_safetensors_open(path, st, &inner) != VG_OK)
+        return VG_FAIL(err, VG_E_ARG, "init_latents: %s", inner.message);
+    const vg_tensor *t = vg_safetensors_find(*st, "latents");
+    if (!t || t->dtype != VG_F32 || !(t->ndim == 4 || (t->ndim == 5 && t->shape[0] == 1))) {
+        VG_FAIL(err, VG_E_ARG, "init_latents: %s needs a tensor latents, F32 [C,T,h,w]%s%s", path, t ? ", not " : "", t ? vg_tensor_describe(t, shape, sizeof shape) : "");
+        vg_safetensors_close(*st);
+        *st = NULL;
+        return VG_E_ARG;
+    }
+    *latents = t->ndim == 5 ? vg_tensor_of(t->data, VG_F32, 4, t->shape + 1) : *t;
+    return VG_OK;
+}
+
+/* They are copied into the job, so that it resumes even when the file goes. */
 static vg_status copy_init_latents(const char *from, const char *dir, vg_err *err)
 {
     vg_safetensors *st = NULL;
-    vg_status status;
-    char *to = NULL;
-    VG_TRY(vg_safetensors_open(from, &st, err));
-    const vg_tensor *t = vg_safetensors_find(st, "latents");
-    char shape[96];
-    if (!t || t->dtype != VG_F32 || !(t->ndim == 4 || (t->ndim == 5 && t->shape[0] == 1))) {
-        status = VG_FAIL(err, VG_E_ARG, "init_latents: %s needs a tensor latents, F32 [C,T,h,w]%s%s", from, t ? ", not " : "", t ? vg_tensor_describe(t, shape, sizeof shape) : "");
-        goto done;
-    }
-    vg_safetensors_entry entry = {"latents", *t};
-    if (t->ndim == 5)
-        entry.tensor = vg_tensor_of(t->data, VG_F32, 4, t->shape + 1);
-    to = vg_xstrf("%s/%s", dir, VG_JOB_INIT_LATENTS);
-    status = vg_safetensors_write(to, &entry, 1, NULL, err);
-done:
+    vg_safetensors_entry entry = {.name = "latents"};
+    VG_TRY(open_init_latents(from, &st, &entry.tensor, err));
+    char *to = vg_xstrf("%s/%s", dir, VG_JOB_INIT_LATENTS);
+    vg_status status = vg_safetensors_write(to, &entry, 1, NULL, err);
     free(to);
+    vg_safetensors_close(st);
+    return status;
+}
+
+/* Their shape follows from the size, which the model has decided by now. */
+static vg_status check_init_latents(const vg_model *model, const char *path, const vg_generate_params *params, vg_err *err)
+{
+    vg_safetensors *st = NULL;
+    vg_tensor latents;
+    vg_generate_params p = *params;
+    char shape[96];
+    vg_err inner = {0};
+    VG_TRY(open_init_latents(path, &st, &latents, err));
+    p.init_latents = latents.data;
+    p.init_latents_shape = latents.shape;
+    vg_status status = vg_model_defaults(model, &p, &inner);
+    if (status != VG_OK)
+        status = VG_FAIL(err, VG_E_ARG, "init_latents: %s is %s: %s", path, vg_tensor_describe(&latents, shape, sizeof shape), inner.message);
     vg_safetensors_close(st);
     return status;
 }
@@ -404,6 +464,8 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
         if (!strcmp(job->device, "cpu"))
             VG_TRY_GOTO(status, check_memory(model, &params, err), done);
     }
+    if (*vg_settings_get(&job->settings, VG_OPT_init_latents))
+        VG_TRY_GOTO(status, check_init_latents(model, vg_settings_get(&job->settings, VG_OPT_init_latents), &params, err), done);
     vg_settings_copy(&job->resolved, &job->settings);
     VG_TRY_GOTO(status, vg_settings_take_resolved(&job->resolved, &params, err), done);
     VG_TRY_GOTO(status, vg_model_identity(model, identity, err), done);

@@ -12,6 +12,7 @@
 
 #define VG_JOB_FILE         "job.json"
 #define VG_JOB_LOCK         "lock"
+#define VG_JOB_LOG          "worker.log"
 #define VG_JOB_TEXT         "text.safetensors"
 #define VG_JOB_CALIBRATION  "calibration.json"
 #define VG_JOB_INIT_LATENTS "init_latents.safetensors"

@@ -89,6 +89,8 @@ static bool is_name(const char *name)
 
 vg_status vg_presets_find(const char *name, char **path, vg_err *err)
 {
+    if (!*name)
+        return VG_FAIL(err, VG_E_MISSING, "preset: the name is empty; `vgen presets` lists them");
     if (strchr(name, '/') || is_preset_file(name)) {
         if (!vg_file_exists(name))
             return VG_FAIL(err, VG_E_MISSING, "preset %s: there is no such file", name);

@@ -26,12 +26,25 @@ static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON 
     vg_err err = {0};
     pid_t worker = 0;
     bool json = vg_args_has(args, "json");
-    if (vg_job_create(vg_args_get(args, "jobs-dir"), settings, batch, &job, &err) != VG_OK)
-        return vg_cli_fail(args, &err);
+    if (vg_job_create(vg_args_get(args, "jobs-dir"), settings, batch, &job, &err) != VG_OK) {
+        /* One object on stdout, also when earlier prompts have their results in it. */
+        if (!json || !batch)
+            return vg_cli_fail(args, &err);
+        fprintf(stderr, "vgen %s: ", args->command->name);
+        vg_cli_print(stderr, err.message);
+        fputc('\n', stderr);
+        cJSON_AddItemToArray(results, vg_cli_error_json(err.message, vg_cli_status(&err)));
+        return vg_cli_status(&err);
+    }
     vg_job_view_init(&view, &job);
     int status = VG_EXIT_OK;
     if (vg_worker_start(job.dir, vg_settings_int(settings, VG_OPT_max_steps_run), &worker, &err) != VG_OK) {
-        status = vg_cli_fail(args, &err);
+        fprintf(stderr, "vgen %s: ", args->command->name);
+        vg_cli_print(stderr, err.message);
+        fputc('\n', stderr);
+        if (json)
+            cJSON_AddItemToArray(results, vg_cli_error_json(err.message, VG_EXIT_FAILURE));
+        status = VG_EXIT_FAILURE;
     } else if (vg_args_has(args, "detach")) {
         if (json)
             cJSON_AddItemToArray(results, vg_job_view_json(&view));
@@ -60,23 +73,22 @@ static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON 
     return status;
 }
 
+/* One prompt a line; lines end in LF, CR LF or CR; a byte order mark is not part of the first one. */
 static int read_prompts(vg_args *args, const char *path, vg_lines *prompts)
 {
     char *text = NULL;
     size_t size = 0;
     vg_err err = {0};
     if (vg_file_read(path, PROMPT_FILE_LIMIT_BYTES, &text, &size, &err) != VG_OK)
-        return vg_cli_fail(args, &err);
+        return vg_cli_usage(args, "--prompt-file: %s", err.message);
     if (strlen(text) != size) {
         free(text);
         return vg_cli_usage(args, "%s: a zero byte in it, so this is not a text file", path);
     }
-    for (char *line = text; *line;) {
-        size_t n = strcspn(line, "\n");
+    for (char *line = text + (strncmp(text, "\xef\xbb\xbf", 3) ? 0 : 3); *line;) {
+        size_t n = strcspn(line, "\r\n");
         bool last = !line[n];
         line[n] = 0;
-        if (n && line[n - 1] == '\r')
-            line[n - 1] = 0;
         if (line[strspn(line, " \t")])
             vg_lines_add(prompts, vg_xstrdup(line));
         line += n + !last;

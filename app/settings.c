@@ -12,7 +12,6 @@
 const vg_option vg_options[VG_OPT_COUNT] = {
 #define VG_OPTION(key, type, def, min, max, unit, choices, flags, group, label, help) {#key, VG_TYPE_##type, def, min, max, unit, choices, flags, group, label, help},
 #include "app/options.def"
-#undef VG_OPTION
 };
 
 int vg_option_find(const char *name)

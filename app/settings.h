@@ -22,7 +22,6 @@ typedef enum vg_option_type {
 typedef enum vg_option_id {
 #define VG_OPTION(key, type, def, min, max, unit, choices, flags, group, label, help) VG_OPT_##key,
 #include "app/options.def"
-#undef VG_OPTION
     VG_OPT_COUNT
 } vg_option_id;
 

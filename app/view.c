@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "app/frames.h"
 
 #define START_GRACE_S 10.0 /* a worker that was asked for has this long to take its lock */
@@ -23,6 +24,10 @@ void vg_job_view_init(vg_job_view *view, const vg_job *job)
 {
     *view = (vg_job_view){.job = job, .current = -1, .state = VG_JOB_QUEUED};
     vg_event_reader_init(&view->reader, job->dir);
+    struct stat st;
+    char *log = vg_job_path(job, VG_JOB_LOG);
+    view->log_bytes = stat(log, &st) == 0 ? (size_t)st.st_size : 0;
+    free(log);
     int steps = vg_settings_int(&job->resolved, VG_OPT_num_inference_steps);
     snprintf(view->device, sizeof view->device, "%s", job->device);
     for (int i = 0; i < VG_SCHEME_COUNT; i++) {

@@ -54,6 +54,7 @@ typedef struct vg_job_view {
     bool stopped;       /* ended because max_steps_run said so */
     vg_variant_view variants[VG_SCHEME_COUNT];
     uint64_t serial;    /* changes with anything above */
+    size_t log_bytes;   /* size of worker.log when the view began */
     /* internal */
     vg_event_reader reader;
     vg_last last;

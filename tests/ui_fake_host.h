@@ -525,7 +525,6 @@ static inline fake_host *fake_new(void)
 #define VG_OPTION(key, type, standard, min, max, unit, choices, flags, group, label, help) \
     fake_field(f, #key, #type, standard, min, max, unit, choices, flags, group, label, help);
 #include "app/options.def"
-#undef VG_OPTION
     char ignored[64];
     fake_preset_load(f, "demo", ignored, sizeof ignored);
     f->host = (vg_ui_host){f, fake_wake_fd, fake_refresh, fake_fields, fake_value, fake_default, fake_set, fake_check, fake_plan, fake_presets, fake_preset_load,
