@@ -81,6 +81,25 @@ static vg_status cuda_zero(vg_backend *be, void *to, size_t bytes, vg_err *err)
     return VG_OK;
 }
 
+vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    vg_cuda_backend *cuda = vg_cuda(be);
+    void *grown = nullptr;
+
+    if (bytes > cuda->scratch_bytes) {
+        VG_TRY(vg_backend_count_allocation(be, bytes, err));
+        VG_TRY(cuda_sync(be, err));
+        VG_CUDA_TRY(cudaFree(cuda->scratch), err);
+        cuda->scratch = nullptr;
+        cuda->scratch_bytes = 0;
+        VG_TRY(cuda_alloc(be, bytes, &grown, err));
+        cuda->scratch = grown;
+        cuda->scratch_bytes = bytes;
+    }
+    *memory = cuda->scratch;
+    return VG_OK;
+}
+
 static void cuda_close(vg_backend *be)
 {
     vg_cuda_backend *cuda = vg_cuda(be);
@@ -88,12 +107,13 @@ static void cuda_close(vg_backend *be)
     if (vg_cuda_enter(be, nullptr) == VG_OK && cuda->stream) {
         (void)cudaStreamSynchronize(cuda->stream);
         vg_cuda_blas_close(cuda->blas);
+        (void)cudaFree(cuda->scratch);
         (void)cudaStreamDestroy(cuda->stream);
     }
     free(cuda);
 }
 
-// Filled by name, since C++17 has no designated initialisers; operations not named stay NULL.
+// Filled by name, since C++17 has no designated initialisers.
 static const vg_backend_ops *cuda_ops()
 {
     static const vg_backend_ops table = [] {
@@ -109,13 +129,9 @@ static const vg_backend_ops *cuda_ops()
         t.copy = cuda_copy;
         t.zero = cuda_zero;
         t.sync = cuda_sync;
-        t.cast = vg_cuda_cast;
-        t.linear = vg_cuda_linear;
-        t.layer_norm_modulate = vg_cuda_layer_norm_modulate;
-        t.gate_residual = vg_cuda_gate_residual;
-        t.activation = vg_cuda_activation;
-        t.linear_combination = vg_cuda_linear_combination;
-        t.guidance = vg_cuda_guidance;
+#define VG_OP(name, help) t.name = vg_cuda_##name;
+#include "kernels/ops.def"
+#undef VG_OP
         return t;
     }();
     return &table;

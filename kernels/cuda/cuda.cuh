@@ -10,7 +10,7 @@
 
 #include "kernels/backend.h"
 
-struct vg_cuda_blas; // linear.cu: the cuBLASLt library, opened at first use
+struct vg_cuda_blas; // blas.cu: the cuBLASLt library, opened at first use
 
 struct vg_cuda_backend {
     vg_backend base;
@@ -20,6 +20,9 @@ struct vg_cuda_backend {
     char name[128];
     cudaStream_t stream;
     vg_cuda_blas *blas;
+    void *scratch; // of one operation at a time, grown on demand, kept until close
+    size_t scratch_bytes;
+    int64_t plain_products; // products that went the slow way through F32 copies, see linear.cu
 };
 
 static inline vg_cuda_backend *vg_cuda(vg_backend *be)
@@ -53,6 +56,10 @@ static inline vg_status vg_cuda_enter(vg_backend *be, vg_err *err)
 }
 
 void vg_cuda_blas_close(vg_cuda_blas *blas);
+
+// Device memory for temporaries of the operation that asks, 256-byte aligned. The next operation on the stream may overwrite
+// it, so an operation asks once. Growing waits for the device. Errors: VG_E_NOMEM.
+vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err);
 
 // ---- scalars: the conversions of kernels/numeric.h by hardware ------------------------------------------------------
 
@@ -159,13 +166,9 @@ static __device__ __forceinline__ float vg_block_sum(float v)
         }                                                                                          \
     } while (0)
 
-// The operations this backend has; ops.def rows without one are NULL in the table and answer VG_E_UNSUPPORTED.
-vg_status vg_cuda_cast(vg_backend *be, const vg_cast_args *args, vg_err *err);
-vg_status vg_cuda_linear(vg_backend *be, const vg_linear_args *args, vg_err *err);
-vg_status vg_cuda_layer_norm_modulate(vg_backend *be, const vg_layer_norm_modulate_args *args, vg_err *err);
-vg_status vg_cuda_gate_residual(vg_backend *be, const vg_gate_residual_args *args, vg_err *err);
-vg_status vg_cuda_activation(vg_backend *be, const vg_activation_args *args, vg_err *err);
-vg_status vg_cuda_linear_combination(vg_backend *be, const vg_linear_combination_args *args, vg_err *err);
-vg_status vg_cuda_guidance(vg_backend *be, const vg_guidance_args *args, vg_err *err);
+// The operations, one file each.
+#define VG_OP(name, help) vg_status vg_cuda_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err);
+#include "kernels/ops.def"
+#undef VG_OP
 
 #endif

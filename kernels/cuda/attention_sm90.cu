@@ -1,0 +1,397 @@
+// attention_sm90.cu: softmax(scale q k^T) v for Hopper, in the structure of FlashAttention-3 (arXiv 2407.08608; read in
+// Dao-AILab/flash-attention hopper/, BSD-3; this code is our own).
+//
+// DESIGN. One block per multiprocessor, three warpgroups, persistent over (head, query tile) with the query tile fastest, so that
+// the blocks share one head's K and V in the L2 cache.
+//   producer  (warpgroup 0, one thread): copies Q once per tile and K, V tiles into a ring of STAGES slots with the copy engine.
+//   consumers (warpgroups 1 and 2): 64 query rows each. Per key tile j: issue S_j = Q K_j^T, then O += P_(j-1) V_(j-1), and
+//             compute the softmax of S_j on the ordinary cores while the second product runs.
+// Ping-pong: named barriers PING, PONG let the two consumers issue products in turns, so one's softmax overlaps the other's products.
+// Hand-over by mbarriers: *_full (copy done), *_empty (all 8 consumer warps have read). Slot and phase follow from a running count.
+// Key tiles go from the last to the first, so only the first one computed can be partial and the loop has no masks.
+#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/hopper.cuh"
+
+#include <cstring>
+
+namespace {
+
+constexpr int Q_ROWS = 128, STAGES = 2, THREADS = 384;
+
+template <int D> struct shape;
+template <> struct shape<128> {
+    static constexpr int KEYS = 176; // S 88 + O 64 + P 44 registers of 240; 209 KiB of shared memory
+};
+template <> struct shape<64> {
+    static constexpr int KEYS = 128;
+};
+
+struct launch_args {
+    __nv_bfloat16 *y;
+    vg_key_tiles list;
+    int nq, nk, heads, q_tiles, key_tiles;
+    float scale_log2; // scale * log2(e)
+};
+
+#if VG_DEVICE_SM90A
+
+enum { CONSUMER_WARPS = 8 };
+enum { PING = 1, PONG = 2 }; // named barriers; 0 is __syncthreads
+
+// Tiles are [D/64][rows][64] with the 128-byte swizzle.
+template <int D, int KEYS> struct storage {
+    __nv_bfloat16 q[Q_ROWS * D];
+    __nv_bfloat16 k[STAGES][KEYS * D];
+    __nv_bfloat16 v[STAGES][KEYS * D];
+    uint64_t q_full, q_empty, k_full[STAGES], k_empty[STAGES], v_full[STAGES], v_empty[STAGES];
+};
+
+// Position in a ring of STAGES slots.
+struct ring {
+    int slot = 0;
+    uint32_t phase = 0;
+
+    __device__ __forceinline__ void advance()
+    {
+        if (++slot == STAGES) {
+            slot = 0;
+            phase ^= 1;
+        }
+    }
+};
+
+template <int D, int KEYS>
+__device__ __forceinline__ void produce(storage<D, KEYS> &s, const CUtensorMap *q_map, const CUtensorMap *k_map, const CUtensorMap *v_map,
+                                        const launch_args &a)
+{
+    constexpr uint32_t q_bytes = Q_ROWS * D * 2, tile_bytes = KEYS * D * 2;
+    ring k, v;
+    uint32_t q_phase = 1; // a fresh barrier counts as free
+
+    auto load = [&](ring &r, __nv_bfloat16 *to, uint64_t *full, uint64_t *empty, const CUtensorMap *map, int tile, int head) {
+        hopper::barrier_wait(&empty[r.slot], r.phase ^ 1);
+        hopper::barrier_expect(&full[r.slot], tile_bytes);
+        hopper::tma_load_3d(to + r.slot * KEYS * D, map, &full[r.slot], 0, tile * KEYS, head * (D / 64));
+        r.advance();
+    };
+
+    for (int work = blockIdx.x; work < a.heads * a.q_tiles; work += gridDim.x, q_phase ^= 1) {
+        int head = work / a.q_tiles, q_tile = work % a.q_tiles, n = a.list.count(work, a.key_tiles);
+        hopper::barrier_wait(&s.q_empty, q_phase);
+        hopper::barrier_expect(&s.q_full, q_bytes);
+        hopper::tma_load_3d(s.q, q_map, &s.q_full, 0, q_tile * Q_ROWS, head * (D / 64));
+        load(k, s.k[0], s.k_full, s.k_empty, k_map, a.list.tile(work, n - 1), head);
+        for (int j = n - 2; j >= 0; j--) {
+            load(k, s.k[0], s.k_full, s.k_empty, k_map, a.list.tile(work, j), head);
+            load(v, s.v[0], s.v_full, s.v_empty, v_map, a.list.tile(work, j + 1), head);
+        }
+        load(v, s.v[0], s.v_full, s.v_empty, v_map, a.list.tile(work, 0), head);
+    }
+}
+
+__device__ __forceinline__ float exp2_fast(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+__device__ __forceinline__ uint32_t pack_bf16(float low, float high)
+{
+    uint32_t packed;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+    return packed;
+}
+
+// One consumer's half of the work. Register i of S and O is row lane/4 + 8*(i/2%2) of the warp's 16, column i/4*8 + lane%4*2 + i%2.
+template <int D, int KEYS> struct consumer {
+    storage<D, KEYS> &sh;
+    const launch_args &a;
+    int group, lane, warp; // consumer 0 or 1; warp 0..3 in it
+    float s[KEYS / 2], o[D / 2], most[2], sum[2], factor[2]; // most: largest score times scale_log2
+    uint32_t p[KEYS / 4];
+    ring k, v;
+
+    __device__ __forceinline__ void free_slot(uint64_t *empty)
+    {
+        __syncwarp();
+        if (lane == 0)
+            hopper::barrier_arrive(empty);
+    }
+
+    // S = Q K^T, issued and committed. Rows of 64 channels: a step of 16 channels is 32 bytes inside the swizzle, then the next half.
+    __device__ __forceinline__ void issue_scores()
+    {
+        hopper::wgmma_fence();
+#pragma unroll
+        for (int c = 0; c < D / 16; c++) {
+            const char *q = reinterpret_cast<const char *>(sh.q) + c / 4 * Q_ROWS * 128 + group * 64 * 128 + c % 4 * 32;
+            const char *keys = reinterpret_cast<const char *>(sh.k[0]) + k.slot * KEYS * D * 2 + c / 4 * KEYS * 128 + c % 4 * 32;
+            hopper::wgmma_ss<KEYS>::run(s, hopper::operand(q, 16, 1024), hopper::operand(keys, 16, 1024), c != 0);
+        }
+        hopper::wgmma_commit();
+    }
+
+    // O (+)= P V. V's rows are the K direction: blocks of 64 channels are KEYS * 128 bytes apart, 8 keys 1024 bytes.
+    __device__ __forceinline__ void issue_values(bool add)
+    {
+        hopper::wgmma_fence();
+#pragma unroll
+        for (int c = 0; c < KEYS / 16; c++) {
+            const char *values = reinterpret_cast<const char *>(sh.v[0]) + v.slot * KEYS * D * 2 + c * 2048;
+            hopper::wgmma_rs<D>::run(o, p + 4 * c, hopper::operand(values, KEYS * 128, 1024), add || c != 0);
+        }
+        hopper::wgmma_commit();
+    }
+
+    // Keys from nk on do not exist (their K came as zeros).
+    __device__ __forceinline__ void mask(int tile)
+    {
+        int limit = a.nk - tile * KEYS;
+
+        if (limit >= KEYS)
+            return;
+#pragma unroll
+        for (int i = 0; i < KEYS / 2; i++)
+            if (i / 4 * 8 + lane % 4 * 2 + i % 2 >= limit)
+                s[i] = -INFINITY;
+    }
+
+    // S becomes e^(scale (s - max)); `factor` is what the sums so far have to be multiplied with.
+    template <bool FIRST> __device__ __forceinline__ void softmax()
+    {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float higher = s[2 * r], total = 0.0f;
+#pragma unroll
+            for (int i = 0; i < KEYS / 8; i++)
+                higher = fmaxf(higher, fmaxf(s[4 * i + 2 * r], s[4 * i + 2 * r + 1]));
+            higher = fmaxf(higher, __shfl_xor_sync(0xffffffffu, higher, 1));
+            higher = fmaxf(higher, __shfl_xor_sync(0xffffffffu, higher, 2));
+            // NOTE: rounded once here and kept, so that an unchanged maximum gives a factor of exactly 1.
+            higher = __fmul_rn(higher, a.scale_log2);
+            higher = FIRST ? higher : fmaxf(most[r], higher);
+            factor[r] = FIRST ? 0.0f : exp2_fast(most[r] - higher);
+            most[r] = higher;
+#pragma unroll
+            for (int i = 0; i < KEYS / 8; i++)
+#pragma unroll
+                for (int e = 4 * i + 2 * r; e < 4 * i + 2 * r + 2; e++) {
+                    s[e] = exp2_fast(s[e] * a.scale_log2 - higher);
+                    total += s[e];
+                }
+            sum[r] = FIRST ? total : sum[r] * factor[r] + total;
+        }
+    }
+
+    __device__ __forceinline__ void convert()
+    {
+#pragma unroll
+        for (int i = 0; i < KEYS / 4; i++)
+            p[i] = pack_bf16(s[2 * i], s[2 * i + 1]);
+    }
+
+    // Most tiles raise no row's maximum; then all factors of the warp are 1 and O stays.
+    __device__ __forceinline__ void rescale()
+    {
+        if (__any_sync(0xffffffffu, factor[0] != 1.0f || factor[1] != 1.0f)) {
+#pragma unroll
+            for (int i = 0; i < D / 2; i++)
+                o[i] *= factor[i / 2 % 2];
+        }
+    }
+
+    __device__ __forceinline__ void store(int head, int q_tile)
+    {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            int row = q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r;
+            float total = sum[r], inverse;
+            total += __shfl_xor_sync(0xffffffffu, total, 1);
+            total += __shfl_xor_sync(0xffffffffu, total, 2);
+            inverse = 1.0f / total;
+            if (row >= a.nq)
+                continue;
+            __nv_bfloat16 *to = a.y + ((int64_t)row * a.heads + head) * D + lane % 4 * 2;
+#pragma unroll
+            for (int i = 0; i < D / 8; i++)
+                *reinterpret_cast<uint32_t *>(to + i * 8) = pack_bf16(o[4 * i + 2 * r] * inverse, o[4 * i + 2 * r + 1] * inverse);
+        }
+    }
+
+    __device__ __forceinline__ void run()
+    {
+        uint32_t q_phase = 0;
+
+        if (group == 1)
+            hopper::named_arrive(PING, 256); // consumer 0 goes first
+        for (int work = blockIdx.x; work < a.heads * a.q_tiles; work += gridDim.x, q_phase ^= 1) {
+            int n = a.list.count(work, a.key_tiles);
+
+            hopper::barrier_wait(&sh.q_full, q_phase);
+            hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
+            issue_scores();
+            hopper::wgmma_wait<0>();
+            hopper::pin(s);
+            free_slot(&sh.k_empty[k.slot]);
+            k.advance();
+            mask(a.list.tile(work, n - 1));
+            softmax<true>();
+            convert();
+
+            for (int j = n - 2; j >= 0; j--) {
+                hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
+                hopper::named_sync(group == 0 ? PING : PONG, 256);
+                issue_scores();
+                hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
+                issue_values(j != n - 2);
+                hopper::named_arrive(group == 0 ? PONG : PING, 256);
+                hopper::wgmma_wait<1>();
+                hopper::pin(s);
+                free_slot(&sh.k_empty[k.slot]);
+                k.advance();
+                softmax<false>();
+                hopper::wgmma_wait<0>();
+                hopper::pin(o);
+                free_slot(&sh.v_empty[v.slot]);
+                v.advance();
+                convert();
+                rescale();
+            }
+            free_slot(&sh.q_empty);
+            hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
+            issue_values(n > 1);
+            hopper::wgmma_wait<0>();
+            hopper::pin(o);
+            free_slot(&sh.v_empty[v.slot]);
+            v.advance();
+            store(work / a.q_tiles, work % a.q_tiles);
+        }
+    }
+};
+
+#endif
+
+/* attend   Bytes  at least 2*D*heads*(2*nq + 2*nk); K and V are read nq/128 times from L2 (5.5 TB/s at 700 TFLOP/s)
+ *          FLOPs  4*nq*nk*heads*D, compute-bound: floor = FLOPs / (4096 per clock and multiprocessor)
+ * Launch   one block of 384 threads per multiprocessor; registers 24 (producer) and 240 (consumers); any nq, nk >= 1
+ * Numerics BF16 products, FP32 scores, maximum and sum; exp2 by the special function unit (2 ulp); P rounded to BF16 before the
+ *          second product, so against the CPU 2^-8 of the largest |v| plus one rounding; fixed order, repeatable bit for bit
+ * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: 75600 x 75600, 40 x 128: 170 ms, 689 TFLOP/s (70 % of the datasheet's 989); 20280 x 20280,
+ *          40 x 128: 11.6 ms, 727; 32760 x 32760, 12 x 128: 9.1 ms, 728; 75600 x 512, 40 x 128: 1.55 ms, 510
+ * Not done cluster multicast of K and V; Q in registers; 8-bit operands */
+template <int D>
+__global__ void __launch_bounds__(THREADS, 1) attend(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,
+                                                     const __grid_constant__ CUtensorMap v_map, const __grid_constant__ launch_args a)
+{
+#if VG_DEVICE_SM90A
+    constexpr int KEYS = shape<D>::KEYS;
+    extern __shared__ char raw[];
+    auto &s = *reinterpret_cast<storage<D, KEYS> *>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~(uintptr_t)1023);
+    int group = threadIdx.x / 128;
+
+    if (threadIdx.x == 0) {
+        hopper::tma_prefetch(&q_map);
+        hopper::tma_prefetch(&k_map);
+        hopper::tma_prefetch(&v_map);
+        hopper::barrier_init(&s.q_full, 1);
+        hopper::barrier_init(&s.q_empty, CONSUMER_WARPS);
+        for (int i = 0; i < STAGES; i++) {
+            hopper::barrier_init(&s.k_full[i], 1);
+            hopper::barrier_init(&s.k_empty[i], CONSUMER_WARPS);
+            hopper::barrier_init(&s.v_full[i], 1);
+            hopper::barrier_init(&s.v_empty[i], CONSUMER_WARPS);
+        }
+        hopper::barrier_init_fence();
+    }
+    __syncthreads();
+    if (group == 0) {
+        hopper::registers_drop<24>();
+        if (threadIdx.x == 0)
+            produce<D, KEYS>(s, &q_map, &k_map, &v_map, a);
+    } else {
+        hopper::registers_raise<240>();
+        consumer<D, KEYS> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
+        c.run();
+    }
+#else
+    (void)q_map, (void)k_map, (void)v_map, (void)a;
+#endif
+}
+
+// ---- launcher -------------------------------------------------------------------------------------------------------
+
+using encode_fn = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *, const cuuint64_t *,
+                               const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion,
+                               CUtensorMapFloatOOBfill);
+
+// The driver's encoder, through the runtime; the programs are not linked with the driver.
+encode_fn encoder()
+{
+    static const encode_fn found = [] {
+        void *function = nullptr;
+        cudaDriverEntryPointQueryResult result;
+        if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &result) != cudaSuccess ||
+            result != cudaDriverEntryPointSuccess)
+            function = nullptr;
+        return reinterpret_cast<encode_fn>(function);
+    }();
+    return found;
+}
+
+// [rows, heads * d] as boxes of [d/64][box_rows][64], swizzled.
+vg_status map_of(const vg_tensor *t, int box_rows, CUtensorMap *map, vg_err *err)
+{
+    int64_t heads = t->shape[1], d = t->shape[2];
+    cuuint64_t dims[3] = {64, (cuuint64_t)t->shape[0], (cuuint64_t)(heads * d / 64)}, strides[2] = {(cuuint64_t)(heads * d * 2), 128};
+    cuuint32_t box[3] = {64, (cuuint32_t)box_rows, (cuuint32_t)(d / 64)}, steps[3] = {1, 1, 1};
+    CUresult result = encoder()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, t->data, dims, strides, box, steps,
+                                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    if (result != CUDA_SUCCESS)
+        return VG_FAIL(err, VG_E_DEVICE, "attention: no tensor map for %lld rows of %lld heads x %lld: driver error %d",
+                       (long long)t->shape[0], (long long)heads, (long long)d, (int)result);
+    return VG_OK;
+}
+
+template <int D> vg_status launch(vg_backend *be, const vg_attention_args *a, vg_err *err)
+{
+    constexpr int KEYS = shape<D>::KEYS;
+    constexpr size_t shared = (size_t)(Q_ROWS + 2 * STAGES * KEYS) * D * 2 + 128 + 1024; // tiles, barriers, alignment
+    CUtensorMap q, k, v;
+    launch_args args = {};
+    int64_t work;
+
+    args.y = static_cast<__nv_bfloat16 *>(a->y->data);
+    args.nq = (int)a->q->shape[0];
+    args.nk = (int)a->k->shape[0];
+    args.heads = (int)a->q->shape[1];
+    args.q_tiles = (args.nq + Q_ROWS - 1) / Q_ROWS;
+    args.key_tiles = (args.nk + KEYS - 1) / KEYS;
+    args.scale_log2 = a->scale * 1.44269504088896340736f;
+    work = (int64_t)args.heads * args.q_tiles;
+    VG_TRY(map_of(a->q, Q_ROWS, &q, err));
+    VG_TRY(map_of(a->k, KEYS, &k, err));
+    VG_TRY(map_of(a->v, KEYS, &v, err));
+    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
+    VG_CUDA_LAUNCH(be, err, attend<D>, (unsigned)(work < vg_cuda(be)->sm_count ? work : vg_cuda(be)->sm_count), THREADS, shared, q, k, v, args);
+    return VG_OK;
+}
+
+} // namespace
+
+bool vg_cuda_attention_sm90_fits(vg_backend *be, const vg_attention_args *a)
+{
+    int64_t d = a->q->shape[2];
+
+    return vg_cuda(be)->capability == 90 && (d == 64 || d == 128) && !a->bias && a->scale > 0.0f && a->q->dtype == VG_BF16 &&
+           a->k->dtype == VG_BF16 && a->v->dtype == VG_BF16 && a->y->dtype == VG_BF16 &&
+           vg_cuda_packs(d, a->q->data, a->k->data, a->v->data) && vg_cuda_packs(d, a->y->data) && a->q->shape[0] < 1 << 30 &&
+           a->k->shape[0] < 1 << 30 && a->q->shape[0] * a->q->shape[1] < (int64_t)1 << 31 && encoder();
+}
+
+vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    return a->q->shape[2] == 128 ? launch<128>(be, a, err) : launch<64>(be, a, err);
+}

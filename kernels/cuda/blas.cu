@@ -1,0 +1,291 @@
+// blas.cu: the door to cuBLASLt.
+//
+// The library is opened at run time (dlopen), because the programs must start on machines without CUDA libraries; only the first
+// product on a GPU needs it. What a product needs (descriptors, layouts, the chosen algorithm) is kept per shape, so that a
+// repeated call costs microseconds; the cache belongs to the backend.
+#include "kernels/cuda/blas.cuh"
+
+#include <cublasLt.h>
+#include <dlfcn.h>
+
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#define WORKSPACE_BYTES ((size_t)32 << 20) // what the library's documentation advises for Hopper
+#define PLANS           256
+
+#define BLAS_FUNCTIONS(X)                                                                          \
+    X(Create) X(Destroy) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulDescCreate) X(MatmulDescDestroy) \
+    X(MatmulDescSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)                 \
+    X(MatmulPreferenceSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)
+
+struct plan_key {
+    int64_t values[17];
+    int64_t alignments, bias;
+};
+
+struct plan {
+    plan_key key;
+    uint64_t used; // clock of the last use; 0 = empty
+    bool refused;  // the library has no kernel: remembered too
+    cublasLtMatmulDesc_t operation;
+    cublasLtMatrixLayout_t w, x, y;
+    cublasLtMatmulAlgo_t algorithm;
+};
+
+struct vg_cuda_blas {
+    void *library;
+    cublasLtHandle_t handle;
+    void *workspace;
+    uint64_t clock;
+    plan plans[PLANS];
+#define BLAS_POINTER(name) decltype(&cublasLt##name) name;
+    BLAS_FUNCTIONS(BLAS_POINTER)
+#undef BLAS_POINTER
+};
+
+static void close_plan(const vg_cuda_blas *blas, plan *p)
+{
+    if (p->y)
+        (void)blas->MatrixLayoutDestroy(p->y);
+    if (p->x)
+        (void)blas->MatrixLayoutDestroy(p->x);
+    if (p->w)
+        (void)blas->MatrixLayoutDestroy(p->w);
+    if (p->operation)
+        (void)blas->MatmulDescDestroy(p->operation);
+    *p = plan();
+}
+
+void vg_cuda_blas_close(vg_cuda_blas *blas)
+{
+    if (!blas)
+        return;
+    if (blas->handle) {
+        for (int i = 0; i < PLANS; i++)
+            close_plan(blas, &blas->plans[i]);
+        (void)blas->Destroy(blas->handle);
+    }
+    if (blas->workspace)
+        (void)cudaFree(blas->workspace);
+    if (blas->library)
+        dlclose(blas->library);
+    free(blas);
+}
+
+#define BLAS_TRY(blas, call, err)                                                                  \
+    do {                                                                                           \
+        cublasStatus_t blas_status_ = (call);                                                      \
+        if (blas_status_ != CUBLAS_STATUS_SUCCESS)                                                 \
+            return VG_FAIL((err), VG_E_DEVICE, "cuBLASLt: %s: %s", #call, (blas)->GetStatusString(blas_status_)); \
+    } while (0)
+
+static vg_status load(vg_backend *be, vg_cuda_blas *blas, vg_err *err)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "libcublasLt.so.%d", CUBLAS_VER_MAJOR);
+    blas->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (!blas->library)
+        return VG_FAIL(err, VG_E_DEVICE, "the CUDA library %s is needed for linear layers and cannot be loaded: %s", name, dlerror());
+#define BLAS_LOAD(function)                                                                        \
+    blas->function = reinterpret_cast<decltype(&cublasLt##function)>(dlsym(blas->library, "cublasLt" #function)); \
+    if (!blas->function)                                                                           \
+        return VG_FAIL(err, VG_E_DEVICE, "%s lacks cublasLt%s", name, #function);
+    BLAS_FUNCTIONS(BLAS_LOAD)
+#undef BLAS_LOAD
+    BLAS_TRY(blas, blas->Create(&blas->handle), err);
+    VG_TRY(vg_backend_count_allocation(be, WORKSPACE_BYTES, err));
+    return be->ops->alloc(be, WORKSPACE_BYTES, &blas->workspace, err);
+}
+
+static vg_status open_blas(vg_backend *be, vg_cuda_blas **blas, vg_err *err)
+{
+    vg_cuda_backend *cuda = vg_cuda(be);
+
+    if (!cuda->blas) {
+        vg_cuda_blas *fresh = static_cast<vg_cuda_blas *>(calloc(1, sizeof *fresh));
+        if (!fresh)
+            return VG_FAIL(err, VG_E_NOMEM, "no memory for the cuBLASLt table");
+        vg_status status = load(be, fresh, err);
+        if (status != VG_OK) {
+            vg_cuda_blas_close(fresh);
+            return status;
+        }
+        cuda->blas = fresh;
+    }
+    *blas = cuda->blas;
+    return VG_OK;
+}
+
+static uint32_t alignment_of(const void *p)
+{
+    uintptr_t low = reinterpret_cast<uintptr_t>(p) & (0 - reinterpret_cast<uintptr_t>(p));
+    return low > 256 || low == 0 ? 256u : static_cast<uint32_t>(low);
+}
+
+static cudaDataType_t type_of(int64_t dtype)
+{
+    return dtype == VG_F32 ? CUDA_R_32F : dtype == VG_E4M3 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
+}
+
+static cublasLtMatmulMatrixScale_t mode_of(int64_t mode)
+{
+    switch (mode) {
+    case VG_SCALE_ROWS:
+        return CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    case VG_SCALE_GROUPS:
+        return CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F;
+    case VG_SCALE_BLOCKS:
+        return CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F;
+    default:
+        return CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
+    }
+}
+
+#define SET(attribute, value)                                                                      \
+    BLAS_TRY(blas, blas->MatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_##attribute, &(value), sizeof(value)), err)
+
+static vg_status layout(vg_cuda_blas *blas, cublasLtMatrixLayout_t *to, int64_t type, int64_t rows, int64_t columns, int64_t ld, int64_t batch,
+                        int64_t step, vg_err *err)
+{
+    int32_t count = (int32_t)batch;
+
+    BLAS_TRY(blas, blas->MatrixLayoutCreate(to, type_of(type), (uint64_t)rows, (uint64_t)columns, ld), err);
+    if (batch > 1) {
+        BLAS_TRY(blas, blas->MatrixLayoutSetAttribute(*to, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count), err);
+        BLAS_TRY(blas, blas->MatrixLayoutSetAttribute(*to, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step), err);
+    }
+    return VG_OK;
+}
+
+// The pointers of one call; they are also what the heuristic looks at to see that there is a bias or a scale.
+static vg_status set_pointers(vg_cuda_blas *blas, plan *p, const vg_product *g, vg_err *err)
+{
+    if (g->bias)
+        SET(BIAS_POINTER, g->bias);
+    if (g->w_mode != VG_SCALE_NONE)
+        SET(A_SCALE_POINTER, g->w_scale);
+    if (g->x_mode != VG_SCALE_NONE)
+        SET(B_SCALE_POINTER, g->x_scale);
+    return VG_OK;
+}
+
+/* Row-major y = x w^T is column-major y^T[n,m] = w^T x with leading dimensions ldw, ldx, ldy: the form FP8 needs. */
+static vg_status make_plan(vg_cuda_blas *blas, plan *p, const vg_product *g, vg_err *err)
+{
+    cublasOperation_t transposed = g->w_rows ? CUBLAS_OP_N : CUBLAS_OP_T;
+    cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    cudaDataType_t bias_type = type_of(g->bias_type);
+    cublasLtMatmulMatrixScale_t w_mode = mode_of(g->w_mode), x_mode = mode_of(g->x_mode);
+    // Partial sums stay in the tensor cores' short accumulators. Not with block scales, which promote anyway: 25 times slower there.
+    int8_t fast = getenv("VGEN_CUDA_FP8_FAST") && (g->x_mode == VG_SCALE_TENSOR || g->x_mode == VG_SCALE_ROWS);
+    uint32_t align_w = alignment_of(g->w), align_x = alignment_of(g->x), align_y = alignment_of(g->y);
+    cublasLtMatmulPreference_t preference = nullptr;
+    cublasLtMatmulHeuristicResult_t choice = {};
+    // Split-K kernels must add their parts in FP32: in the output's BF16, sum and bias would be rounded separately.
+    uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    size_t workspace = WORKSPACE_BYTES;
+    int found = 0;
+    cublasStatus_t status;
+
+    BLAS_TRY(blas, blas->MatmulDescCreate(&p->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), err);
+    SET(TRANSA, transposed);
+    if (g->bias) {
+        SET(EPILOGUE, epilogue);
+        SET(BIAS_DATA_TYPE, bias_type);
+    }
+    if (g->w_mode != VG_SCALE_NONE && w_mode != CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F)
+        SET(A_SCALE_MODE, w_mode);
+    if (g->x_mode != VG_SCALE_NONE && x_mode != CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F)
+        SET(B_SCALE_MODE, x_mode);
+    if (g->x_type == VG_E4M3)
+        SET(FAST_ACCUM, fast);
+    VG_TRY(set_pointers(blas, p, g, err));
+    VG_TRY(g->w_rows ? layout(blas, &p->w, g->w_type, g->n, g->k, g->ldw, g->batch, g->w_step, err)
+                     : layout(blas, &p->w, g->w_type, g->k, g->n, g->ldw, g->batch, g->w_step, err));
+    VG_TRY(layout(blas, &p->x, g->x_type, g->k, g->m, g->ldx, g->batch, g->x_step, err));
+    VG_TRY(layout(blas, &p->y, g->y_type, g->n, g->m, g->ldy, g->batch, g->y_step, err));
+    BLAS_TRY(blas, blas->MatmulPreferenceCreate(&preference), err);
+    status = blas->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+#define PREFER(attribute, value)                                                                   \
+    if (status == CUBLAS_STATUS_SUCCESS)                                                           \
+    status = blas->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_##attribute, &value, sizeof value)
+    PREFER(REDUCTION_SCHEME_MASK, reductions);
+    PREFER(MIN_ALIGNMENT_A_BYTES, align_w);
+    PREFER(MIN_ALIGNMENT_B_BYTES, align_x);
+    PREFER(MIN_ALIGNMENT_C_BYTES, align_y);
+    PREFER(MIN_ALIGNMENT_D_BYTES, align_y);
+#undef PREFER
+    if (status == CUBLAS_STATUS_SUCCESS &&
+        (blas->MatmulAlgoGetHeuristic(blas->handle, p->operation, p->w, p->x, p->y, p->y, preference, 1, &choice, &found) !=
+             CUBLAS_STATUS_SUCCESS || found == 0))
+        p->refused = true;
+    (void)blas->MatmulPreferenceDestroy(preference);
+    BLAS_TRY(blas, status, err);
+    p->algorithm = choice.algo;
+    return VG_OK;
+}
+
+static_assert(offsetof(vg_product, alpha) - offsetof(vg_product, m) == sizeof(plan_key::values), "the key is every number of a product");
+
+// The plan for this product, from the cache or new in the place of the one used longest ago.
+static vg_status find_plan(vg_cuda_blas *blas, const vg_product *g, plan **found, vg_err *err)
+{
+    plan *oldest = &blas->plans[0];
+    plan_key key = {};
+    vg_status status;
+
+    memcpy(key.values, &g->m, sizeof key.values);
+    key.alignments = alignment_of(g->w) | (int64_t)alignment_of(g->x) << 16 | (int64_t)alignment_of(g->y) << 32;
+    key.bias = g->bias != nullptr;
+    blas->clock++;
+    for (int i = 0; i < PLANS; i++) {
+        plan *p = &blas->plans[i];
+        if (p->used && memcmp(&p->key, &key, sizeof key) == 0) {
+            p->used = blas->clock;
+            *found = p;
+            return VG_OK;
+        }
+        if (p->used < oldest->used)
+            oldest = p;
+    }
+    close_plan(blas, oldest);
+    status = make_plan(blas, oldest, g, err);
+    if (status != VG_OK) {
+        close_plan(blas, oldest);
+        return status;
+    }
+    oldest->key = key;
+    oldest->used = blas->clock;
+    *found = oldest;
+    return VG_OK;
+}
+
+vg_status vg_cuda_multiply(vg_backend *be, const vg_product *g, vg_err *err)
+{
+    vg_cuda_blas *blas = nullptr;
+    plan *p = nullptr;
+    float alpha = (float)g->alpha, beta = 0.0f;
+    cublasStatus_t status;
+
+    VG_TRY(open_blas(be, &blas, err));
+    VG_TRY(find_plan(blas, g, &p, err));
+    if (!p->refused) {
+        VG_TRY(set_pointers(blas, p, g, err));
+        status = blas->Matmul(blas->handle, p->operation, &alpha, g->w, p->w, g->x, p->x, &beta, g->y, p->y, g->y, p->y, &p->algorithm,
+                              blas->workspace, WORKSPACE_BYTES, vg_cuda(be)->stream);
+        // Some combinations pass the heuristic and are refused by the call itself.
+        if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE)
+            p->refused = true;
+        else
+            BLAS_TRY(blas, status, err);
+    }
+    if (p->refused)
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "cuBLASLt has no kernel for M=%lld N=%lld K=%lld, %s x %s to %s", (long long)g->m,
+                       (long long)g->n, (long long)g->k, vg_dtype_name((vg_dtype)g->x_type), vg_dtype_name((vg_dtype)g->w_type),
+                       vg_dtype_name((vg_dtype)g->y_type));
+    return VG_OK;
+}
