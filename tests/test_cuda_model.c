@@ -49,7 +49,8 @@ static int compare_part(vg_engine *engine, const part_case *c, int *failed)
         return 0;
     vg_model *model = open_model(dir);
     vg_safetensors *in = open_file(input), *wanted = open_file(golden);
-    vg_component_params params = {.scheme = c->scheme < 0 ? VG_SCHEME_BF16 : (vg_scheme)c->scheme, .scheme_given = c->scheme >= 0, .compute = c->compute};
+    vg_component_params params = {.scheme = c->scheme < 0 ? VG_SCHEME_BF16 : (vg_scheme)c->scheme, .scheme_given = c->scheme >= 0, .compute = c->compute,
+                                  .vae_compute = c->compute};
     if (vg_component_run(engine, model, c->part, &params, in, &out, &count, &err) != VG_OK) {
         print_message("%s %s: %s\n", c->model, c->golden, err.message);
         (*failed)++;
