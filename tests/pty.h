@@ -129,6 +129,59 @@ static inline void pty_mode(pty *p, int mode, bool on)
     }
 }
 
+/* Looks: v[0..n]. */
+static inline void pty_sgr(pty *p, const int *v, int n)
+{
+    for (int i = 0; i <= n; i++) {
+        if (v[i] == 0)
+            p->reverse = p->bold = p->colored = false;
+        else if (v[i] == 1)
+            p->bold = true;
+        else if (v[i] == 7)
+            p->reverse = true;
+        else if (v[i] == 22)
+            p->bold = false;
+        else if (v[i] == 27)
+            p->reverse = false;
+        else if (v[i] == 39 || v[i] == 49)
+            p->colored = false;
+        else if (v[i] >= 30)
+            p->colored = true;
+        if (v[i] == 38 || v[i] == 48)
+            i += i < n && v[i + 1] == 2 ? 4 : 2;
+    }
+}
+
+/* Erase, delete and insert in the row, or in the screen; `given` is the number as written. */
+static inline void pty_edit(pty *p, char final, int given)
+{
+    int one = given ? given : 1;
+    switch (final) {
+    case 'J':
+        pty_blank(p, p->row, given == 0 ? p->col : 0, given == 1 ? p->col + 1 : PTY_COLS);
+        for (int r = 0; r < PTY_ROWS; r++)
+            if ((given == 0 && r > p->row) || (given == 1 && r < p->row) || given >= 2)
+                pty_blank(p, r, 0, PTY_COLS);
+        break;
+    case 'K':
+        pty_blank(p, p->row, given == 0 ? p->col : 0, given == 1 ? p->col + 1 : PTY_COLS);
+        break;
+    case 'X':
+        pty_blank(p, p->row, p->col, p->col + one);
+        break;
+    case 'P':
+        for (int c = p->col; c < p->cols; c++)
+            p->cells[p->row][c] = c + one < p->cols ? p->cells[p->row][c + one] : (pty_cell){' ', false, false, false};
+        break;
+    case '@':
+        for (int c = p->cols - 1; c >= p->col; c--)
+            p->cells[p->row][c] = c - one >= p->col ? p->cells[p->row][c - one] : (pty_cell){' ', false, false, false};
+        break;
+    default:
+        break;
+    }
+}
+
 static inline void pty_csi(pty *p)
 {
     char final = p->sequence[p->sequence_size - 1];
@@ -168,24 +221,11 @@ static inline void pty_csi(pty *p)
         p->row = one - 1;
         break;
     case 'J':
-        pty_blank(p, p->row, v[0] == 0 ? p->col : 0, v[0] == 1 ? p->col + 1 : PTY_COLS);
-        for (int r = 0; r < PTY_ROWS; r++)
-            if ((v[0] == 0 && r > p->row) || (v[0] == 1 && r < p->row) || v[0] >= 2)
-                pty_blank(p, r, 0, PTY_COLS);
-        break;
     case 'K':
-        pty_blank(p, p->row, v[0] == 0 ? p->col : 0, v[0] == 1 ? p->col + 1 : PTY_COLS);
-        break;
     case 'X':
-        pty_blank(p, p->row, p->col, p->col + one);
-        break;
     case 'P':
-        for (int c = p->col; c < p->cols; c++)
-            p->cells[p->row][c] = c + one < p->cols ? p->cells[p->row][c + one] : (pty_cell){' ', false, false, false};
-        break;
     case '@':
-        for (int c = p->cols - 1; c >= p->col; c--)
-            p->cells[p->row][c] = c - one >= p->col ? p->cells[p->row][c - one] : (pty_cell){' ', false, false, false};
+        pty_edit(p, final, v[0]);
         break;
     case 'L':
         pty_scroll(p, p->row, p->bottom, -one);
@@ -214,24 +254,7 @@ static inline void pty_csi(pty *p)
             pty_mode(p, v[i], final == 'h');
         break;
     case 'm':
-        for (int i = 0; i <= n; i++) {
-            if (v[i] == 0)
-                p->reverse = p->bold = p->colored = false;
-            else if (v[i] == 1)
-                p->bold = true;
-            else if (v[i] == 7)
-                p->reverse = true;
-            else if (v[i] == 22)
-                p->bold = false;
-            else if (v[i] == 27)
-                p->reverse = false;
-            else if (v[i] == 39 || v[i] == 49)
-                p->colored = false;
-            else if (v[i] >= 30)
-                p->colored = true;
-            if (v[i] == 38 || v[i] == 48)
-                i += i < n && v[i + 1] == 2 ? 4 : 2;
-        }
+        pty_sgr(p, v, n);
         break;
     default:
         break;

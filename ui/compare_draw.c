@@ -128,10 +128,10 @@ void vg_compare_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layo
         out->r[VG_COMPARE_TABLE] = (vg_rect){row + gap, area.col, j->variants_count + 1, area.cols};
         row += table;
     }
-    /* What is left belongs to the curve, one row at least, up to sixteen. */
+    /* What is left belongs to the curve, one row at least. */
     int plot = bottom - 2 - row;
-    if (plot > 16)
-        plot = 16;
+    if (plot > 28)
+        plot = 28;
     if (plot < 1)
         plot = 1;
     out->r[VG_COMPARE_PLOT] = (vg_rect){bottom - 2 - plot, area.col, plot, area.cols};
