@@ -45,7 +45,10 @@ struct vg_tui_host {
     bool ticking; /* the timer runs: some job is alive */
     bool scan_wanted;
     int64_t scanned_ms, polled_ms;
-    pid_t children[CHILDREN_MAX];
+    struct {
+        pid_t pid;
+        char *dir; /* of its job */
+    } children[CHILDREN_MAX];
     int children_count;
     vg_lines preset_names;
     const vg_tui_job *framed; /* whose frames are in memory */
@@ -162,10 +165,20 @@ static void tick_while_alive(vg_tui_host *h)
 static void reap(vg_tui_host *h)
 {
     for (int i = 0; i < h->children_count;) {
-        if (waitpid(h->children[i], NULL, WNOHANG) != 0)
-            h->children[i] = h->children[--h->children_count];
-        else
+        if (waitpid(h->children[i].pid, NULL, WNOHANG) == 0) {
             i++;
+            continue;
+        }
+        /* One that ended before it took its job's lock: nobody needs to wait for it to begin. */
+        for (int k = 0; k < h->jobs_count; k++) {
+            if (!strcmp(h->jobs[k]->job.dir, h->children[i].dir)) {
+                h->jobs[k]->touched = true;
+                if (h->jobs[k]->view.last == VG_LAST_ASKED)
+                    h->jobs[k]->view.last_t = 0;
+            }
+        }
+        free(h->children[i].dir);
+        h->children[i] = h->children[--h->children_count];
     }
 }
 
@@ -348,8 +361,10 @@ static bool spawn(vg_tui_host *h, const char *dir, int max_steps, char *message,
     pid_t pid = 0;
     if (vg_worker_start(dir, max_steps, &pid, &err) != VG_OK)
         return say(message, size, err.message);
-    if (h->children_count < CHILDREN_MAX)
-        h->children[h->children_count++] = pid;
+    if (h->children_count < CHILDREN_MAX) {
+        h->children[h->children_count].dir = vg_xstrdup(dir);
+        h->children[h->children_count++].pid = pid;
+    }
     return true;
 }
 
@@ -590,6 +605,8 @@ void vg_tui_host_close(vg_tui_host *h)
         close_job(h, h->jobs[i]);
     free(h->jobs);
     free(h->list);
+    for (int i = 0; i < h->children_count; i++)
+        free(h->children[i].dir);
     vg_lines_free(&h->preset_names);
     vg_tui_form_deinit(&h->form);
     if (h->inotify_fd >= 0)

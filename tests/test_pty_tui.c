@@ -161,7 +161,7 @@ static void test_pty_tui_pictures_come_without_a_key(void **state)
     start(&p, &h, 24, 80, "2");
     expect(&p, "Start", 20);
     pty_send(&p, "\r");
-    expect_pictures(&p, "frame  1", 120); /* the switch after the run */
+    expect_pictures(&p, "frame  1", 400); /* the switch after the run */
     expect(&p, "comparison: ", 20);
     expect(&p, "comparison.mp4", 5); /* the end of the path stays */
     quit(&p);
@@ -213,7 +213,7 @@ static void test_pty_tui_survives_its_worker_and_resumes(void **state)
     start(&p, &h, 24, 80, "8");
     expect(&p, "Start", 20);
     pty_send(&p, "\r");
-    expect(&p, "running", 30);
+    expect(&p, "1/8", 120);
     job_dir(&h, dir, sizeof dir);
     pid_t worker = 0;
     for (int i = 0; i < 100 && !(worker = worker_of(dir)); i++)
