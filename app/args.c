@@ -46,7 +46,8 @@ static int find_setting(const vg_command *command, const char *name)
 static int find_spec(const vg_command *command, const char *name, char letter)
 {
     for (int i = 0; command->specs && command->specs[i].name; i++) {
-        if (name ? !strcmp(command->specs[i].name, name) : letter && command->specs[i].letter == letter)
+        if (name ? !strcmp(command->specs[i].name, name)
+                 : letter && command->specs[i].letter == letter)
             return i;
     }
     return -1;
@@ -99,7 +100,8 @@ typedef struct words {
 } words;
 
 /* The value of a flag: after '=', or the next word. A next word that is itself a known flag is a forgotten value. */
-static vg_status take_value(const vg_command *command, words *w, const char *flag, const char *equals, const char **value, vg_err *err)
+static vg_status take_value(const vg_command *command, words *w, const char *flag,
+                            const char *equals, const char **value, vg_err *err)
 {
     if (equals) {
         *value = equals + 1;
@@ -144,7 +146,8 @@ static vg_status take_long(vg_args *args, words *w, vg_err *err)
         VG_TRY(take_value(args->command, w, name, equals, &value, err));
         return set_flag(args, id, value, err);
     }
-    if (!strncmp(name, "no-", 3) && (id = find_setting(args->command, name + 3)) >= 0 && vg_options[id].type == VG_TYPE_BOOL && !equals)
+    if (!strncmp(name, "no-", 3) && (id = find_setting(args->command, name + 3)) >= 0 &&
+        vg_options[id].type == VG_TYPE_BOOL && !equals)
         return set_flag(args, id, "false", err);
     return unknown_flag(args->command, name, err);
 }
@@ -159,7 +162,8 @@ static vg_status take_short(vg_args *args, words *w, vg_err *err)
     int spec = arg[1] ? -1 : find_spec(args->command, NULL, arg[0]);
     if (spec < 0) {
         char clean[48];
-        return VG_FAIL(err, VG_E_ARG, "-%s is not an option; --help lists them", vg_text_clean_to(clean, sizeof clean, arg));
+        return VG_FAIL(err, VG_E_ARG, "-%s is not an option; --help lists them",
+                       vg_text_clean_to(clean, sizeof clean, arg));
     }
     if (args->command->specs[spec].value)
         VG_TRY(take_value(args->command, w, args->command->specs[spec].name, NULL, &value, err));
@@ -167,11 +171,13 @@ static vg_status take_short(vg_args *args, words *w, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_args_parse(const vg_command *command, int argc, char **argv, vg_args *args, vg_err *err)
+vg_status vg_args_parse(const vg_command *command, int argc, char **argv, vg_args *args,
+                        vg_err *err)
 {
     words w = {argc, 0, argv};
     bool only_words = false;
-    *args = (vg_args){.command = command, .words = vg_xcalloc((size_t)argc + 1, sizeof *args->words)};
+    *args =
+        (vg_args){.command = command, .words = vg_xcalloc((size_t)argc + 1, sizeof *args->words)};
     for (; w.at < argc; w.at++) {
         const char *arg = argv[w.at];
         if (!only_words && !strcmp(arg, "--"))
@@ -188,9 +194,12 @@ vg_status vg_args_parse(const vg_command *command, int argc, char **argv, vg_arg
     char clean[64];
     const char *program = *command->name ? "vgen " : "vgen-tui";
     if (args->words_count > command->max_args)
-        return VG_FAIL(err, VG_E_ARG, "\"%s\" is one word too many; usage: %s%s %s", vg_text_clean_to(clean, sizeof clean, args->words[command->max_args]), program, command->name, command->arguments);
+        return VG_FAIL(err, VG_E_ARG, "\"%s\" is one word too many; usage: %s%s %s",
+                       vg_text_clean_to(clean, sizeof clean, args->words[command->max_args]),
+                       program, command->name, command->arguments);
     if (args->words_count < command->min_args)
-        return VG_FAIL(err, VG_E_ARG, "something is missing; usage: %s%s %s", program, command->name, command->arguments);
+        return VG_FAIL(err, VG_E_ARG, "something is missing; usage: %s%s %s", program,
+                       command->name, command->arguments);
     return VG_OK;
 }
 
@@ -281,10 +290,13 @@ static void print_setting(FILE *out, const vg_option *o)
 {
     char flag[48], value[96], left[160], help[512];
     size_t n;
-    snprintf(left, sizeof left, "--%s%s", vg_option_flag(o, flag, sizeof flag), value_name(o, value, sizeof value));
+    snprintf(left, sizeof left, "--%s%s", vg_option_flag(o, flag, sizeof flag),
+             value_name(o, value, sizeof value));
     n = (size_t)snprintf(help, sizeof help, "%s", o->help);
     if ((o->type == VG_TYPE_INT || o->type == VG_TYPE_REAL) && n < sizeof help)
-        n += (size_t)snprintf(help + n, sizeof help - n, " (%g to %g%s%s)", o->min, o->max, *o->unit && strcmp(o->unit, "1/s") ? " " : "", strcmp(o->unit, "1/s") ? o->unit : "");
+        n += (size_t)snprintf(help + n, sizeof help - n, " (%g to %g%s%s)", o->min, o->max,
+                              *o->unit && strcmp(o->unit, "1/s") ? " " : "",
+                              strcmp(o->unit, "1/s") ? o->unit : "");
     if (*o->def && o->type != VG_TYPE_BOOL && n < sizeof help)
         n += (size_t)snprintf(help + n, sizeof help - n, " [%s]", o->def);
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases && n < sizeof help; i++) {
@@ -316,7 +328,8 @@ void vg_args_print_specs(FILE *out, const vg_arg_spec *specs)
         char left[96], letter[8] = "";
         if (specs[i].letter)
             snprintf(letter, sizeof letter, "-%c, ", specs[i].letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, specs[i].name, specs[i].value ? " " : "", specs[i].value ? specs[i].value : "");
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, specs[i].name, specs[i].value ? " " : "",
+                 specs[i].value ? specs[i].value : "");
         print_entry(out, left, specs[i].help);
     }
     print_entry(out, "-h, --help", "this text");

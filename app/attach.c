@@ -48,7 +48,8 @@ static void print_clean(const char *text)
 static void tell(void *user, const cJSON *event, const char *line)
 {
     attach *a = user;
-    const char *type = vg_event_text(event, "type"), *variant = vg_event_text(event, "variant"), *what = vg_event_text(event, "what");
+    const char *type = vg_event_text(event, "type"), *variant = vg_event_text(event, "variant"),
+               *what = vg_event_text(event, "what");
     (void)line;
     if (a->options->quiet)
         return;
@@ -64,7 +65,8 @@ static void tell(void *user, const cJSON *event, const char *line)
         return;
     if (!strcmp(type, "step")) {
         print_clean(variant);
-        fprintf(stderr, ": step %.0f/%.0f, %.3f s\n", vg_event_number(event, "step", 0), vg_event_number(event, "steps", 0), vg_event_number(event, "seconds", 0));
+        fprintf(stderr, ": step %.0f/%.0f, %.3f s\n", vg_event_number(event, "step", 0),
+                vg_event_number(event, "steps", 0), vg_event_number(event, "seconds", 0));
     } else if (!strcmp(type, "stage") && !strcmp(what, "begin")) {
         print_clean(variant);
         fputs(": ", stderr);
@@ -110,7 +112,8 @@ static void draw(attach *a)
     if (columns > 200)
         columns = 200;
     if (view->state == VG_JOB_QUEUED || view->current < 0) {
-        snprintf(line, sizeof line, "%s%s%s", view->state == VG_JOB_QUEUED ? "queued" : "starting", view->message[0] ? ": " : "", view->message);
+        snprintf(line, sizeof line, "%s%s%s", view->state == VG_JOB_QUEUED ? "queued" : "starting",
+                 view->message[0] ? ": " : "", view->message);
     } else {
         const vg_variant_view *v = &view->variants[view->current];
         const char *name = vg_scheme_name(view->job->schemes[view->current]);
@@ -124,11 +127,15 @@ static void draw(attach *a)
         if (denoise && isfinite(s))
             snprintf(part[parts++], sizeof part[0], "%.*f s/it", s < 10 ? 2 : 1, s);
         if (denoise && isfinite(eta))
-            snprintf(part[parts++], sizeof part[0], "ETA %s", vg_text_duration(eta, text, sizeof text));
-        if (denoise && v->expert >= 0 && *vg_settings_get(&view->job->resolved, VG_OPT_boundary_ratio))
+            snprintf(part[parts++], sizeof part[0], "ETA %s",
+                     vg_text_duration(eta, text, sizeof text));
+        if (denoise && v->expert >= 0 &&
+            *vg_settings_get(&view->job->resolved, VG_OPT_boundary_ratio))
             snprintf(part[parts++], sizeof part[0], "%s", v->expert ? "low noise" : "high noise");
         if (view->memory_now)
-            snprintf(part[parts++], sizeof part[0], "%s %s", view->memory_is_device ? "VRAM" : "RSS", vg_text_bytes(view->memory_now, text, sizeof text));
+            snprintf(part[parts++], sizeof part[0], "%s %s",
+                     view->memory_is_device ? "VRAM" : "RSS",
+                     vg_text_bytes(view->memory_now, text, sizeof text));
         int used = (int)strlen(left), width;
         /* Leave out from the right what does not fit beside a bar of at least 8. */
         for (;;) {
@@ -176,7 +183,8 @@ static bool child_alive(pid_t *worker, int *status)
 /* What this run left in worker.log, its last line; it could not write to the journal. */
 static void last_log_line(vg_job_view *view)
 {
-    char *path = vg_job_path(view->job, VG_JOB_LOG), *text = NULL, last[VG_ERR_MESSAGE_MAX - 40] = "";
+    char *path = vg_job_path(view->job, VG_JOB_LOG), *text = NULL,
+         last[VG_ERR_MESSAGE_MAX - 40] = "";
     size_t size = 0;
     if (vg_file_read(path, 64u << 20, &text, &size, NULL) == VG_OK && size > view->log_bytes) {
         char *at = text + view->log_bytes;
@@ -184,9 +192,11 @@ static void last_log_line(vg_job_view *view)
             vg_text_clean_to(last, sizeof last, line);
     }
     if (*last)
-        snprintf(view->message, sizeof view->message, "the worker ended early: %s", strncmp(last, "vgen work: ", 11) ? last : last + 11);
+        snprintf(view->message, sizeof view->message, "the worker ended early: %s",
+                 strncmp(last, "vgen work: ", 11) ? last : last + 11);
     else
-        snprintf(view->message, sizeof view->message, "the worker ended without a word; worker.log in the job's folder may say why");
+        snprintf(view->message, sizeof view->message,
+                 "the worker ended without a word; worker.log in the job's folder may say why");
     free(text);
     free(path);
 }
@@ -195,8 +205,11 @@ static void last_log_line(vg_job_view *view)
 static void explain_end(vg_job_view *view, int status)
 {
     if (WIFSIGNALED(status))
-        snprintf(view->message, sizeof view->message, "the worker was ended by signal %d (%s)%s; resume goes on from the last finished step", WTERMSIG(status), strsignal(WTERMSIG(status)),
-                 WTERMSIG(status) == SIGKILL ? ", perhaps for lack of memory" : "");
+        snprintf(
+            view->message, sizeof view->message,
+            "the worker was ended by signal %d (%s)%s; resume goes on from the last finished step",
+            WTERMSIG(status), strsignal(WTERMSIG(status)),
+            WTERMSIG(status) == SIGKILL ? ", perhaps for lack of memory" : "");
     else
         last_log_line(view);
 }
@@ -212,7 +225,8 @@ static bool handle_interrupt(attach *a, int *seen)
         return false;
     vg_err err = {0};
     fputs("cancelling (again to leave it to itself)\n", stderr);
-    if (vg_worker_cancel(a->view->job->dir, &err) != VG_OK && !vg_job_state_is_final(a->view->state)) {
+    if (vg_worker_cancel(a->view->job->dir, &err) != VG_OK &&
+        !vg_job_state_is_final(a->view->state)) {
         print_clean(err.message);
         fputc('\n', stderr);
     }
@@ -265,7 +279,9 @@ bool vg_attach(vg_job_view *view, const vg_attach_options *options)
     }
     clear_line(&a);
     /* Let the worker give its locks back, so that what the caller does next finds the job free. */
-    for (int i = 0; ended && i < 200 && (child_alive(&worker, &how) || vg_job_running(view->job->dir, NULL)); i++)
+    for (int i = 0;
+         ended && i < 200 && (child_alive(&worker, &how) || vg_job_running(view->job->dir, NULL));
+         i++)
         usleep(25 * 1000);
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
@@ -282,7 +298,8 @@ int vg_attach_exit(const vg_job_view *view)
 static void print_outputs(const vg_job *job)
 {
     for (int i = 0; i < job->variants_count; i++) {
-        const char *const paths[] = {job->outputs[i].output, job->outputs[i].save_latents, job->outputs[i].save_frames};
+        const char *const paths[] = {job->outputs[i].output, job->outputs[i].save_latents,
+                                     job->outputs[i].save_frames};
         for (int k = 0; k < 3; k++) {
             if (paths[k] && vg_file_exists(paths[k])) {
                 printf("%s  ", vg_scheme_name(job->schemes[i]));
@@ -307,7 +324,9 @@ void vg_attach_print_result(const vg_job_view *view, bool json)
     vg_report_row rows[VG_SCHEME_COUNT];
     vg_lines paths = {0};
     char *comparison = vg_job_path(view->job, VG_JOB_COMPARISON);
-    printf("job %s: %s", view->job->id, view->stopped ? "stopped as asked, vgen resume goes on" : vg_job_view_state_name(view->state));
+    printf("job %s: %s", view->job->id,
+           view->stopped ? "stopped as asked, vgen resume goes on"
+                         : vg_job_view_state_name(view->state));
     if (view->message[0] && !view->stopped) {
         fputs(": ", stdout);
         vg_cli_print(stdout, view->message);
@@ -318,7 +337,8 @@ void vg_attach_print_result(const vg_job_view *view, bool json)
     for (int i = 0; i < n; i++)
         any = any || view->variants[i].step > 0;
     if (any)
-        vg_report_print(stdout, rows, n, view->comparison_ready && vg_file_exists(comparison) ? comparison : NULL);
+        vg_report_print(stdout, rows, n,
+                        view->comparison_ready && vg_file_exists(comparison) ? comparison : NULL);
     print_outputs(view->job);
     vg_lines_free(&paths);
     free(comparison);

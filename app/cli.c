@@ -118,22 +118,24 @@ static void print_overview(FILE *out)
         if (!vg_commands[i]->hidden)
             fprintf(out, "  %-12s%s\n", vg_commands[i]->name, vg_commands[i]->summary);
     }
-    fputs("\nOptions:\n"
-          "  -h, --help      this text; vgen COMMAND --help for a command's\n"
-          "  -V, --version   the version\n\n"
-          "Examples:\n"
-          "  vgen compare --preset demo\n"
-          "  vgen generate --model demo --prompt \"a small blue square growing on a grey background\" --output clip.mp4\n"
-          "  vgen jobs\n\n"
-          "A job is a folder and survives this program: close the terminal, come back with vgen attach, go on with vgen resume.\n"
-          "Exit status: 0 done, 1 failed, 2 asked wrongly, 130 cancelled.\n",
-          out);
+    fputs(
+        "\nOptions:\n"
+        "  -h, --help      this text; vgen COMMAND --help for a command's\n"
+        "  -V, --version   the version\n\n"
+        "Examples:\n"
+        "  vgen compare --preset demo\n"
+        "  vgen generate --model demo --prompt \"a small blue square growing on a grey background\" --output clip.mp4\n"
+        "  vgen jobs\n\n"
+        "A job is a folder and survives this program: close the terminal, come back with vgen attach, go on with vgen resume.\n"
+        "Exit status: 0 done, 1 failed, 2 asked wrongly, 130 cancelled.\n",
+        out);
 }
 
 static const vg_command *find_command(const char *name)
 {
     for (int i = 0; vg_commands[i]; i++) {
-        if (!strcmp(vg_commands[i]->name, name) || (vg_commands[i]->alias && !strcmp(vg_commands[i]->alias, name)))
+        if (!strcmp(vg_commands[i]->name, name) ||
+            (vg_commands[i]->alias && !strcmp(vg_commands[i]->alias, name)))
             return vg_commands[i];
     }
     return NULL;
@@ -198,7 +200,8 @@ int vg_cli_main(int argc, char **argv)
     if (vg_args_parse(command, argc - 2, argv + 2, &args, &err) != VG_OK) {
         /* Who asked for JSON behind the mistake asked for it all the same. */
         for (int i = 2; i < argc; i++) {
-            for (int k = 0; !strcmp(argv[i], "--json") && command->specs && command->specs[k].name; k++) {
+            for (int k = 0; !strcmp(argv[i], "--json") && command->specs && command->specs[k].name;
+                 k++) {
                 if (!strcmp(command->specs[k].name, "json"))
                     args.values[k] = "";
             }

@@ -35,14 +35,16 @@ static int run_wait(vg_args *args)
     return vg_cmd_job_run(args, wait_for);
 }
 
-static const vg_arg_spec specs[] = {VG_SPEC_JOBS_DIR, {"json", 0, NULL, "the result as one JSON object on stdout"}, {0}};
+static const vg_arg_spec specs[] = {
+    VG_SPEC_JOBS_DIR, {"json", 0, NULL, "the result as one JSON object on stdout"}, {0}};
 
 extern const vg_command vg_command_attach;
 const vg_command vg_command_attach = {
     .name = "attach",
     .arguments = "JOB",
     .summary = "watch a running job",
-    .text = "Watch a running job until it ends, then print its result; Ctrl-C stops watching and leaves the job alone. The exit status is the job's. " VG_JOB_NAMES,
+    .text =
+        "Watch a running job until it ends, then print its result; Ctrl-C stops watching and leaves the job alone. The exit status is the job's. " VG_JOB_NAMES,
     .specs = specs,
     .min_args = 1,
     .max_args = 1,
@@ -54,7 +56,8 @@ const vg_command vg_command_wait = {
     .name = "wait",
     .arguments = "JOB",
     .summary = "wait for a job without a word",
-    .text = "Wait until a job ends, without a word; --json prints its result. The exit status is the job's: 0 done, 1 failed or interrupted, 130 cancelled. " VG_JOB_NAMES,
+    .text =
+        "Wait until a job ends, without a word; --json prints its result. The exit status is the job's: 0 done, 1 failed or interrupted, 130 cancelled. " VG_JOB_NAMES,
     .specs = specs,
     .min_args = 1,
     .max_args = 1,

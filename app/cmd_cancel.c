@@ -7,7 +7,8 @@ static int cancel(vg_args *args, const vg_job *job, vg_job_view *view)
 {
     vg_err err = {0};
     if (vg_job_state_is_final(view->state))
-        (void)VG_FAIL(&err, VG_E_MISSING, "%s is not running: %s", job->id, vg_job_view_state_name(view->state));
+        (void)VG_FAIL(&err, VG_E_MISSING, "%s is not running: %s", job->id,
+                      vg_job_view_state_name(view->state));
     else
         (void)vg_worker_cancel(job->dir, &err);
     if (err.code != VG_OK)
@@ -16,7 +17,9 @@ static int cancel(vg_args *args, const vg_job *job, vg_job_view *view)
     for (int i = 0; i < 600 && vg_job_running(job->dir, NULL); i++)
         usleep(100 * 1000);
     vg_job_view_refresh(view, NULL, NULL);
-    printf("%s: %s\n", job->id, vg_job_running(job->dir, NULL) ? "asked to stop, still at work" : vg_job_view_state_name(view->state));
+    printf("%s: %s\n", job->id,
+           vg_job_running(job->dir, NULL) ? "asked to stop, still at work"
+                                          : vg_job_view_state_name(view->state));
     return VG_EXIT_OK;
 }
 
@@ -32,7 +35,8 @@ const vg_command vg_command_cancel = {
     .name = "cancel",
     .arguments = "JOB",
     .summary = "stop a running or waiting job; what it did is kept",
-    .text = "Stop a running or waiting job at its next block. What it did is kept: vgen resume goes on from the last finished step. " VG_JOB_NAMES,
+    .text =
+        "Stop a running or waiting job at its next block. What it did is kept: vgen resume goes on from the last finished step. " VG_JOB_NAMES,
     .specs = specs,
     .min_args = 1,
     .max_args = 1,

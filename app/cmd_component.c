@@ -18,7 +18,10 @@ static void on_interrupt(int number)
 /* As jobs do: the VAE in F32 unless asked otherwise, by its own option or by --compute. */
 static vg_compute vae_compute(const vg_settings *s)
 {
-    vg_option_id option = !vg_settings_is_set(s, VG_OPT_vae_compute) && vg_settings_is_set(s, VG_OPT_compute) ? VG_OPT_compute : VG_OPT_vae_compute;
+    vg_option_id option =
+        !vg_settings_is_set(s, VG_OPT_vae_compute) && vg_settings_is_set(s, VG_OPT_compute)
+            ? VG_OPT_compute
+            : VG_OPT_vae_compute;
     return !strcmp(vg_settings_get(s, option), "bf16") ? VG_COMPUTE_BF16 : VG_COMPUTE_F32;
 }
 
@@ -32,7 +35,9 @@ static vg_status run_part(vg_args *args, vg_model *model, vg_err *err)
     vg_scheme schemes[VG_SCHEME_COUNT] = {VG_SCHEME_BF16};
     vg_component_params params = {
         .scheme_given = vg_settings_is_set(&args->settings, VG_OPT_quantization),
-        .compute = !strcmp(vg_settings_get(&args->settings, VG_OPT_compute), "f32") ? VG_COMPUTE_F32 : VG_COMPUTE_BF16,
+        .compute = !strcmp(vg_settings_get(&args->settings, VG_OPT_compute), "f32")
+                       ? VG_COMPUTE_F32
+                       : VG_COMPUTE_BF16,
         .vae_compute = vae_compute(&args->settings),
         .vae_tiling = vg_settings_bool(&args->settings, VG_OPT_vae_use_tiling),
         .cancel = &cancelled,
@@ -45,8 +50,15 @@ static vg_status run_part(vg_args *args, vg_model *model, vg_err *err)
         VG_TRY(vg_device_check(device, err));
     int threads = vg_settings_int(&args->settings, VG_OPT_threads);
     VG_TRY_GOTO(status, vg_safetensors_open(vg_args_get(args, "in"), &in, err), done);
-    VG_TRY_GOTO(status, vg_engine_open(!strcmp(*device ? device : vg_device_default(), "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU, 0, threads > 0 ? threads : 0, &engine, err), done);
-    VG_TRY_GOTO(status, vg_component_run(engine, model, args->words[0], &params, in, &out, &out_count, err), done);
+    VG_TRY_GOTO(status,
+                vg_engine_open(!strcmp(*device ? device : vg_device_default(), "cuda")
+                                   ? VG_DEVICE_CUDA
+                                   : VG_DEVICE_CPU,
+                               0, threads > 0 ? threads : 0, &engine, err),
+                done);
+    VG_TRY_GOTO(status,
+                vg_component_run(engine, model, args->words[0], &params, in, &out, &out_count, err),
+                done);
     status = vg_safetensors_write(vg_args_get(args, "out"), out, out_count, NULL, err);
 done:
     vg_entries_free(out, out_count);
@@ -69,7 +81,10 @@ static int run(vg_args *args)
     sigaction(SIGINT, &on, NULL);
     sigaction(SIGTERM, &on, NULL);
     vg_paths_presets(&presets);
-    VG_TRY_GOTO(status, vg_model_find(vg_settings_get(&args->settings, VG_OPT_model), (const char *const *)presets.items, presets.count, &dir, &err), done);
+    VG_TRY_GOTO(status,
+                vg_model_find(vg_settings_get(&args->settings, VG_OPT_model),
+                              (const char *const *)presets.items, presets.count, &dir, &err),
+                done);
     VG_TRY_GOTO(status, vg_model_open(dir, &model, &err), done);
     status = run_part(args, model, &err);
 done:
@@ -81,17 +96,21 @@ done:
     return status == VG_OK ? VG_EXIT_OK : vg_cli_fail(args, &err);
 }
 
-static const vg_arg_spec specs[] = {{"in", 0, "FILE", "input tensors (safetensors)"}, {"out", 0, "FILE", "where the output tensors go (safetensors)"}, {0}};
+static const vg_arg_spec specs[] = {{"in", 0, "FILE", "input tensors (safetensors)"},
+                                    {"out", 0, "FILE", "where the output tensors go (safetensors)"},
+                                    {0}};
 
 extern const vg_command vg_command_component;
 const vg_command vg_command_component = {
     .name = "component",
     .arguments = "PART --model DIR --in FILE --out FILE [options]",
     .summary = "run one part of a model on given tensors",
-    .text = "Run one part of a model on given tensors, for tests and the curious. Parts of the Wan family: text-encoder (input_ids, attention_mask -> last_hidden_state), "
-            "transformer and transformer_2 (hidden_states, timestep, encoder_hidden_states -> sample), vae-decode (latents as the VAE takes them -> sample), vae-encode (sample in [-1,1] -> "
-            "latents, the posterior's mean).",
-    .examples = "  vgen component transformer --model demo --in in.safetensors --out out.safetensors --compute f32\n",
+    .text =
+        "Run one part of a model on given tensors, for tests and the curious. Parts of the Wan family: text-encoder (input_ids, attention_mask -> last_hidden_state), "
+        "transformer and transformer_2 (hidden_states, timestep, encoder_hidden_states -> sample), vae-decode (latents as the VAE takes them -> sample), vae-encode (sample in [-1,1] -> "
+        "latents, the posterior's mean).",
+    .examples =
+        "  vgen component transformer --model demo --in in.safetensors --out out.safetensors --compute f32\n",
     .settings = "model quantization compute vae_compute device threads vae_use_tiling",
     .specs = specs,
     .min_args = 1,

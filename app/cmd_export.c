@@ -16,13 +16,16 @@ static int run(vg_args *args)
         char *end;
         gain = strtod(diff, &end);
         if (end == diff || *end || !isfinite(gain) || gain < 0 || gain > 1000)
-            return vg_cli_usage(args, "--diff: \"%s\" is not right: it needs a number from 0 to 1000", diff);
+            return vg_cli_usage(
+                args, "--diff: \"%s\" is not right: it needs a number from 0 to 1000", diff);
     }
     int status = vg_cmd_job_open(args, args->words[0], &job, &view);
     if (status != VG_EXIT_OK)
         return status;
-    char *path = output ? vg_paths_absolute(output) : vg_job_path(&job, gain > 0 ? "comparison-diff.mp4" : VG_JOB_COMPARISON);
-    if (vg_job_export(&job, &view, path, gain, vg_args_has(args, "timings"), NULL, NULL, &err) != VG_OK) {
+    char *path = output ? vg_paths_absolute(output)
+                        : vg_job_path(&job, gain > 0 ? "comparison-diff.mp4" : VG_JOB_COMPARISON);
+    if (vg_job_export(&job, &view, path, gain, vg_args_has(args, "timings"), NULL, NULL, &err) !=
+        VG_OK) {
         err.code = err.code == VG_E_ARG ? VG_E_IO : err.code; /* the frames', not the asker's */
         status = vg_cli_fail(args, &err);
     } else if (vg_args_has(args, "json")) {
@@ -53,7 +56,8 @@ const vg_command vg_command_export = {
     .name = "export",
     .arguments = "JOB [--output FILE] [--diff GAIN] [--timings]",
     .summary = "write the clip with all schemes side by side",
-    .text = "Write the clip with all schemes of a job side by side, labelled, and print its path. " VG_JOB_NAMES,
+    .text =
+        "Write the clip with all schemes of a job side by side, labelled, and print its path. " VG_JOB_NAMES,
     .examples = "  vgen export last --diff 8 --output for-the-pull-request.mp4\n",
     .specs = specs,
     .min_args = 1,

@@ -31,15 +31,20 @@ static cJSON *row_json(const vg_job_view *view)
 
 static void print_row(const vg_job_view *view, int columns)
 {
-    char progress[96], *prompt = vg_text_clean(vg_settings_get(&view->job->resolved, VG_OPT_prompt));
+    char progress[96],
+        *prompt = vg_text_clean(vg_settings_get(&view->job->resolved, VG_OPT_prompt));
     int done = 0, all = 0;
     for (int i = 0; i < view->job->variants_count; i++) {
-        done += view->variants[i].state == VG_JOB_DONE ? view->variants[i].steps : view->variants[i].step;
+        done += view->variants[i].state == VG_JOB_DONE ? view->variants[i].steps
+                                                       : view->variants[i].step;
         all += view->variants[i].steps;
     }
     snprintf(progress, sizeof progress, "%d/%d", done, all);
-    int n = printf("%-56s %-11s %8s  ", view->job->id, vg_job_view_state_name(view->state), progress);
-    char *rest = view->state == VG_JOB_FAILED || view->state == VG_JOB_QUEUED ? vg_xstrf("%s%s%s", view->message, *view->message ? " - " : "", prompt) : vg_xstrdup(prompt);
+    int n =
+        printf("%-56s %-11s %8s  ", view->job->id, vg_job_view_state_name(view->state), progress);
+    char *rest = view->state == VG_JOB_FAILED || view->state == VG_JOB_QUEUED
+                     ? vg_xstrf("%s%s%s", view->message, *view->message ? " - " : "", prompt)
+                     : vg_xstrdup(prompt);
     /* Into a pipe: enough to know it by; --json has it all. */
     vg_text_cut(rest, columns == 0 ? PIPE_PROMPT_COLUMNS : columns > n ? columns - n : 0);
     printf("%s\n", rest);
@@ -54,7 +59,8 @@ static int run(vg_args *args)
     cJSON *list = cJSON_CreateArray();
     vg_lines dirs = {0};
     struct winsize size;
-    int columns = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+    int columns =
+        isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
     vg_job_list(jobs, &dirs);
     if (!json && dirs.count == 0) {
         fputs("no jobs in ", stderr);
@@ -101,8 +107,9 @@ const vg_command vg_command_jobs = {
     .alias = "ls",
     .arguments = "[--json]",
     .summary = "list jobs, newest first",
-    .text = "List jobs, newest first: their state, finished steps of all schemes, and the prompt. States: queued, running, done, failed, cancelled, interrupted (the worker was killed; vgen "
-            "resume goes on).",
+    .text =
+        "List jobs, newest first: their state, finished steps of all schemes, and the prompt. States: queued, running, done, failed, cancelled, interrupted (the worker was killed; vgen "
+        "resume goes on).",
     .specs = specs,
     .run = run,
 };

@@ -11,7 +11,8 @@ typedef struct log_printer {
 
 static void print_field(const cJSON *item)
 {
-    if (!strcmp(item->string, "t") || !strcmp(item->string, "ms") || !strcmp(item->string, "type") || !strcmp(item->string, "variant"))
+    if (!strcmp(item->string, "t") || !strcmp(item->string, "ms") ||
+        !strcmp(item->string, "type") || !strcmp(item->string, "variant"))
         return;
     fputc(' ', stdout);
     vg_cli_print(stdout, item->string);
@@ -39,8 +40,7 @@ static void print_event(void *user, const cJSON *event, const char *line)
     fputs(*vg_event_text(event, "variant") ? " " : "", stdout);
     vg_cli_print(stdout, vg_event_text(event, "type"));
     const cJSON *item;
-    cJSON_ArrayForEach(item, event)
-        print_field(item);
+    cJSON_ArrayForEach(item, event) print_field(item);
     fputc('\n', stdout);
 }
 
@@ -82,14 +82,19 @@ static int run(vg_args *args)
     return VG_EXIT_OK;
 }
 
-static const vg_arg_spec specs[] = {{"follow", 'f', NULL, "go on until the job ends"}, {"json", 0, NULL, "the events as they are: one JSON object a line"}, VG_SPEC_JOBS_DIR, {0}};
+static const vg_arg_spec specs[] = {
+    {"follow", 'f', NULL, "go on until the job ends"},
+    {"json", 0, NULL, "the events as they are: one JSON object a line"},
+    VG_SPEC_JOBS_DIR,
+    {0}};
 
 extern const vg_command vg_command_logs;
 const vg_command vg_command_logs = {
     .name = "logs",
     .arguments = "JOB [-f]",
     .summary = "what happened in a job, line by line",
-    .text = "Print the journal of a job, and what its worker said on its standard error. " VG_JOB_NAMES,
+    .text =
+        "Print the journal of a job, and what its worker said on its standard error. " VG_JOB_NAMES,
     .examples = "  vgen logs -f last\n",
     .specs = specs,
     .min_args = 1,

@@ -12,7 +12,8 @@ static int run(vg_args *args)
     int count = 0;
     char bytes[32];
     vg_paths_presets(&dirs);
-    vg_status status = vg_model_list((const char *const *)dirs.items, dirs.count, &entries, &count, &err);
+    vg_status status =
+        vg_model_list((const char *const *)dirs.items, dirs.count, &entries, &count, &err);
     vg_lines_free(&dirs);
     if (status != VG_OK)
         return vg_cli_fail(args, &err);
@@ -36,9 +37,12 @@ static int run(vg_args *args)
         if (!count)
             fputs("no models: none in the hub cache, none came along\n", stderr);
         for (int i = 0; i < count; i++) {
-            char *id = vg_text_clean(entries[i].id), *precision = vg_text_clean(entries[i].precision);
-            printf("%-40s %-6s %-6s %10s  %s\n", id, *entries[i].family ? entries[i].family : "?", *entries[i].modes ? entries[i].modes : "?",
-                   vg_text_bytes(entries[i].bytes, bytes, sizeof bytes), *precision ? precision : "?");
+            char *id = vg_text_clean(entries[i].id),
+                 *precision = vg_text_clean(entries[i].precision);
+            printf("%-40s %-6s %-6s %10s  %s\n", id, *entries[i].family ? entries[i].family : "?",
+                   *entries[i].modes ? entries[i].modes : "?",
+                   vg_text_bytes(entries[i].bytes, bytes, sizeof bytes),
+                   *precision ? precision : "?");
             if (entries[i].missing) {
                 fputs("    not usable: ", stdout);
                 vg_cli_print(stdout, entries[i].missing);
@@ -59,8 +63,9 @@ const vg_command vg_command_models = {
     .name = "models",
     .arguments = "[--json]",
     .summary = "list the models on this machine",
-    .text = "List the models that --model takes: those in the local hub cache (HF_HUB_CACHE, HF_HOME) and the bundled demos, with family, modes, size and precision, and what is missing of those "
-            "that are not complete. A folder in diffusers' layout works by its path without being listed.",
+    .text =
+        "List the models that --model takes: those in the local hub cache (HF_HUB_CACHE, HF_HOME) and the bundled demos, with family, modes, size and precision, and what is missing of those "
+        "that are not complete. A folder in diffusers' layout works by its path without being listed.",
     .specs = specs,
     .run = run,
 };

@@ -10,7 +10,8 @@ typedef struct planned {
     vg_plan plan;
 } planned;
 
-static vg_status make(const vg_settings *settings, planned *plans, int *count, char **dir, vg_err *err)
+static vg_status make(const vg_settings *settings, planned *plans, int *count, char **dir,
+                      vg_err *err)
 {
     vg_lines presets = {0};
     vg_model *model = NULL;
@@ -18,7 +19,10 @@ static vg_status make(const vg_settings *settings, planned *plans, int *count, c
     vg_scheme schemes[VG_SCHEME_COUNT];
     vg_status status;
     vg_paths_presets(&presets);
-    VG_TRY_GOTO(status, vg_model_find(vg_settings_get(settings, VG_OPT_model), (const char *const *)presets.items, presets.count, dir, err), done);
+    VG_TRY_GOTO(status,
+                vg_model_find(vg_settings_get(settings, VG_OPT_model),
+                              (const char *const *)presets.items, presets.count, dir, err),
+                done);
     VG_TRY_GOTO(status, vg_model_open(*dir, &model, err), done);
     *count = vg_settings_schemes(settings, schemes);
     for (int i = 0; i < *count; i++) {
@@ -41,12 +45,17 @@ static size_t total(const vg_plan_stage *s)
 static void print_plan(const planned *p)
 {
     char w[32], a[32], s[32], t[32];
-    printf("%s: %lld tokens, %.4g TFLOP a step\n", vg_scheme_label(p->scheme), (long long)p->plan.tokens, p->plan.tflop_per_step);
-    printf("  %-16s %12s %12s %12s %12s\n", "stage", "weights", "activations", "workspace", "together");
+    printf("%s: %lld tokens, %.4g TFLOP a step\n", vg_scheme_label(p->scheme),
+           (long long)p->plan.tokens, p->plan.tflop_per_step);
+    printf("  %-16s %12s %12s %12s %12s\n", "stage", "weights", "activations", "workspace",
+           "together");
     for (int i = 0; i < p->plan.count; i++) {
         const vg_plan_stage *stage = &p->plan.stages[i];
-        printf("  %-16s %12s %12s %12s %12s%s\n", stage->name, vg_text_bytes(stage->weights, w, sizeof w), vg_text_bytes(stage->activations, a, sizeof a),
-               vg_text_bytes(stage->workspace, s, sizeof s), vg_text_bytes(total(stage), t, sizeof t), i == p->plan.peak ? "  <- peak" : "");
+        printf("  %-16s %12s %12s %12s %12s%s\n", stage->name,
+               vg_text_bytes(stage->weights, w, sizeof w),
+               vg_text_bytes(stage->activations, a, sizeof a),
+               vg_text_bytes(stage->workspace, s, sizeof s),
+               vg_text_bytes(total(stage), t, sizeof t), i == p->plan.peak ? "  <- peak" : "");
     }
 }
 
@@ -98,14 +107,17 @@ static int run(vg_args *args)
     return result;
 }
 
-static const vg_arg_spec specs[] = {{"preset", 0, "NAME", "begin with these settings; flags win"}, {"json", 0, NULL, "as one JSON object"}, {0}};
+static const vg_arg_spec specs[] = {{"preset", 0, "NAME", "begin with these settings; flags win"},
+                                    {"json", 0, NULL, "as one JSON object"},
+                                    {0}};
 
 extern const vg_command vg_command_plan;
 const vg_command vg_command_plan = {
     .name = "plan",
     .arguments = "[--preset NAME] [settings]",
     .summary = "how much memory a job will take, stage by stage, before it runs",
-    .text = "Say how much memory each stage of a job will take and which one sets the peak, without loading anything.",
+    .text =
+        "Say how much memory each stage of a job will take and which one sets the peak, without loading anything.",
     .examples = "  vgen plan --preset wan2.2-t2v-a14b-720p\n",
     .settings = "*",
     .specs = specs,

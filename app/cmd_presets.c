@@ -88,7 +88,8 @@ static int save(vg_args *args, const char *name)
 static int run(vg_args *args)
 {
     static const char *const verbs[] = {"list", "show", "path", "save"};
-    const char *verb = args->words_count ? args->words[0] : "list", *name = args->words_count > 1 ? args->words[1] : NULL;
+    const char *verb = args->words_count ? args->words[0] : "list",
+               *name = args->words_count > 1 ? args->words[1] : NULL;
     if (!strcmp(verb, "list"))
         return list(args);
     if (strcmp(verb, "show") && strcmp(verb, "path") && strcmp(verb, "save")) {
@@ -99,18 +100,24 @@ static int run(vg_args *args)
     }
     if (!name)
         return vg_cli_usage(args, "%s needs the preset's name", verb);
-    return !strcmp(verb, "show") ? show(args, name) : !strcmp(verb, "path") ? path(args, name) : save(args, name);
+    return !strcmp(verb, "show")   ? show(args, name)
+           : !strcmp(verb, "path") ? path(args, name)
+                                   : save(args, name);
 }
 
-static const vg_arg_spec specs[] = {{"preset", 0, "NAME", "save: begin with this preset"}, {"json", 0, NULL, "as one JSON object"}, {0}};
+static const vg_arg_spec specs[] = {{"preset", 0, "NAME", "save: begin with this preset"},
+                                    {"json", 0, NULL, "as one JSON object"},
+                                    {0}};
 
 extern const vg_command vg_command_presets;
 const vg_command vg_command_presets = {
     .name = "presets",
     .arguments = "[list | show NAME | path NAME | save NAME [settings]]",
     .summary = "list, show and save named settings",
-    .text = "Presets are JSON files with the keys of the settings. Your own are in $XDG_CONFIG_HOME/vgen/presets and win over those that came along; save writes there what the flags say.",
-    .examples = "  vgen presets show demo\n  vgen presets save mine --preset demo --seed 7 --num-inference-steps 30\n",
+    .text =
+        "Presets are JSON files with the keys of the settings. Your own are in $XDG_CONFIG_HOME/vgen/presets and win over those that came along; save writes there what the flags say.",
+    .examples =
+        "  vgen presets show demo\n  vgen presets save mine --preset demo --seed 7 --num-inference-steps 30\n",
     .settings = "*",
     .specs = specs,
     .max_args = 2,

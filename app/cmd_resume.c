@@ -21,7 +21,9 @@ static int run(vg_args *args)
             usleep(50 * 1000);
             running = vg_job_running(job.dir, NULL);
         }
-        if (!running && vg_worker_start(job.dir, vg_settings_int(&args->settings, VG_OPT_max_steps_run), &worker, &err) != VG_OK) {
+        if (!running &&
+            vg_worker_start(job.dir, vg_settings_int(&args->settings, VG_OPT_max_steps_run),
+                            &worker, &err) != VG_OK) {
             status = vg_cli_fail(args, &err);
             goto done;
         }
@@ -29,7 +31,8 @@ static int run(vg_args *args)
             printf("%s\n", job.id);
             goto done;
         }
-        vg_attach_options options = {.quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
+        vg_attach_options options = {
+            .quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
         if (!vg_attach(&view, &options)) {
             fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job.id, job.id);
             status = VG_EXIT_CANCELLED;
@@ -59,8 +62,9 @@ const vg_command vg_command_resume = {
     .name = "resume",
     .arguments = "JOB",
     .summary = "go on with a cancelled, failed or interrupted job",
-    .text = "Go on from the last finished step; the result is the same, bit for bit, as if nothing had happened. All outputs that the job was asked for are written. A job that runs is "
-            "watched; a finished one gets missing outputs written again. " VG_JOB_NAMES,
+    .text =
+        "Go on from the last finished step; the result is the same, bit for bit, as if nothing had happened. All outputs that the job was asked for are written. A job that runs is "
+        "watched; a finished one gets missing outputs written again. " VG_JOB_NAMES,
     .settings = "max_steps_run",
     .specs = specs,
     .min_args = 1,

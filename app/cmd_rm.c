@@ -51,15 +51,17 @@ static int run(vg_args *args)
     return result;
 }
 
-static const vg_arg_spec specs[] = {{"force", 'f', NULL, "cancel a job that runs, then remove it"}, VG_SPEC_JOBS_DIR, {0}};
+static const vg_arg_spec specs[] = {
+    {"force", 'f', NULL, "cancel a job that runs, then remove it"}, VG_SPEC_JOBS_DIR, {0}};
 
 extern const vg_command vg_command_rm;
 const vg_command vg_command_rm = {
     .name = "rm",
     .arguments = "JOB...",
     .summary = "delete jobs with all that is in their folders",
-    .text = "Delete jobs: the folder with its frames, latents and clips. Files that were written elsewhere (--output) stay. Nothing is asked; a running job is refused without "
-            "--force. " VG_JOB_NAMES,
+    .text =
+        "Delete jobs: the folder with its frames, latents and clips. Files that were written elsewhere (--output) stay. Nothing is asked; a running job is refused without "
+        "--force. " VG_JOB_NAMES,
     .specs = specs,
     .min_args = 1,
     .max_args = 1000,

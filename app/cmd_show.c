@@ -30,12 +30,15 @@ static int run(vg_args *args)
         vg_attach_print_result(&view, false);
         printf("folder   ");
         vg_cli_print(stdout, job.dir);
-        printf("\nmade     %s, vgen %s\ndevice   %s\nmodel    ", vg_text_date(job.created, text, sizeof text), job.code_version ? job.code_version : "?", view.device);
+        printf("\nmade     %s, vgen %s\ndevice   %s\nmodel    ",
+               vg_text_date(job.created, text, sizeof text),
+               job.code_version ? job.code_version : "?", view.device);
         vg_cli_print(stdout, job.model_dir);
         printf("\n");
         for (int i = 0; i < job.variants_count; i++) {
             if (view.variants[i].precision[0])
-                printf("layers   %s: %s\n", vg_scheme_name(job.schemes[i]), view.variants[i].precision);
+                printf("layers   %s: %s\n", vg_scheme_name(job.schemes[i]),
+                       view.variants[i].precision);
         }
         printf("settings\n");
         print_settings(&job);

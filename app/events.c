@@ -21,7 +21,8 @@ vg_status vg_event_writer_open(const char *job_dir, vg_event_writer *writer, vg_
     /* A torn last line: end it, so that the next event has a line of its own. */
     struct stat st;
     char last = '\n';
-    if (fstat(fd, &st) == 0 && st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n') {
+    if (fstat(fd, &st) == 0 && st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 &&
+        last != '\n') {
         if (write(fd, "\n", 1) != 1) {
             status = VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", path, strerror(errno));
             close(fd);
@@ -44,7 +45,8 @@ void vg_event_writer_close(vg_event_writer *writer)
     pthread_mutex_destroy(&writer->lock);
 }
 
-vg_status vg_event_write(vg_event_writer *writer, const char *type, cJSON *fields, bool sync, vg_err *err)
+vg_status vg_event_write(vg_event_writer *writer, const char *type, cJSON *fields, bool sync,
+                         vg_err *err)
 {
     cJSON *event = cJSON_CreateObject();
     vg_status status = VG_OK;
@@ -66,7 +68,8 @@ vg_status vg_event_write(vg_event_writer *writer, const char *type, cJSON *field
     pthread_mutex_lock(&writer->lock);
     ssize_t written = write(writer->fd, text, n + 1);
     if (written < 0 || (size_t)written != n + 1) {
-        status = VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", VG_EVENTS_FILE, written < 0 ? strerror(errno) : "disk full");
+        status = VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", VG_EVENTS_FILE,
+                         written < 0 ? strerror(errno) : "disk full");
         if (written > 0 && write(writer->fd, "\n", 1) != 1)
             status = VG_E_IO;
     } else if (sync) {
@@ -90,7 +93,8 @@ void vg_event_reader_deinit(vg_event_reader *reader)
 }
 
 /* One line, without its newline. */
-static bool take_line(vg_event_reader *r, char *line, size_t size, void (*take)(void *, const cJSON *, const char *), void *user)
+static bool take_line(vg_event_reader *r, char *line, size_t size,
+                      void (*take)(void *, const cJSON *, const char *), void *user)
 {
     cJSON *event = NULL;
     line[size] = 0;
@@ -98,7 +102,8 @@ static bool take_line(vg_event_reader *r, char *line, size_t size, void (*take)(
         return false;
     if (strlen(line) == size)
         event = cJSON_ParseWithLength(line, size);
-    bool good = cJSON_IsObject(event) && cJSON_IsString(cJSON_GetObjectItemCaseSensitive(event, "type"));
+    bool good =
+        cJSON_IsObject(event) && cJSON_IsString(cJSON_GetObjectItemCaseSensitive(event, "type"));
     if (good)
         take(user, event, line);
     else
@@ -107,7 +112,8 @@ static bool take_line(vg_event_reader *r, char *line, size_t size, void (*take)(
     return good;
 }
 
-int vg_event_reader_poll(vg_event_reader *r, void (*take)(void *user, const cJSON *event, const char *line), void *user)
+int vg_event_reader_poll(vg_event_reader *r,
+                         void (*take)(void *user, const cJSON *event, const char *line), void *user)
 {
     struct stat st;
     int taken = 0;

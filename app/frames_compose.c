@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCALE_SIDE       400  /* pixels: the longer side of a picture reaches this by enlarging */
+#define SCALE_SIDE       400 /* pixels: the longer side of a picture reaches this by enlarging */
 #define SCALE_MAX        64
 #define COLUMN_WIDTH_MIN 288  /* pixels: room for 36 characters under the narrowest picture */
 #define CANVAS_WIDTH_MAX 4096 /* pixels: what H.264 players accept; a row breaks before it */

@@ -14,7 +14,7 @@
 #include "app/paths.h"
 
 #define JOB_FILE_LIMIT_BYTES (4u << 20)
-#define JOB_VERSION 1
+#define JOB_VERSION          1
 
 void vg_job_deinit(vg_job *job)
 {
@@ -43,7 +43,8 @@ char *vg_job_path(const vg_job *job, const char *file)
 
 char *vg_job_variant_path(const vg_job *job, int variant, const char *file)
 {
-    return vg_xstrf("%s/variants/%s%s%s", job->dir, vg_scheme_name(job->schemes[variant]), file ? "/" : "", file ? file : "");
+    return vg_xstrf("%s/variants/%s%s%s", job->dir, vg_scheme_name(job->schemes[variant]),
+                    file ? "/" : "", file ? file : "");
 }
 
 bool vg_job_running(const char *dir, pid_t *pid)
@@ -79,7 +80,10 @@ vg_status vg_device_check(const char *device, vg_err *err)
     }
     vg_backend_close(be);
     if (missing)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "device cuda: %d of %d operations are not there yet in this build (the first: %s); use --device cpu", missing, VG_OP_COUNT, names[first]);
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "device cuda: %d of %d operations are not there yet in this build (the first: %s); use --device cpu",
+            missing, VG_OP_COUNT, names[first]);
     return VG_OK;
 }
 
@@ -141,7 +145,8 @@ static char *output_name(const char *path, int batch, const char *scheme)
     if (batch > 0)
         snprintf(number, sizeof number, "-%d", batch);
     size_t stem = dot && dot > slash + 1 ? (size_t)(dot - absolute) : strlen(absolute);
-    char *name = vg_xstrf("%.*s%s%s%s%s", (int)stem, absolute, number, scheme ? "-" : "", scheme ? scheme : "", absolute + stem);
+    char *name = vg_xstrf("%.*s%s%s%s%s", (int)stem, absolute, number, scheme ? "-" : "",
+                          scheme ? scheme : "", absolute + stem);
     free(absolute);
     return name;
 }
@@ -169,7 +174,8 @@ static vg_status check_output(const char *key, const char *path, const char *end
 static char *real_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = vg_xstrf("%.*s", slash > path ? (int)(slash - path) : 1, path), *real = realpath(folder, NULL);
+    char *folder = vg_xstrf("%.*s", slash > path ? (int)(slash - path) : 1, path),
+         *real = realpath(folder, NULL);
     char *name = vg_xstrf("%s/%s", real ? real : folder, slash + 1);
     free(folder);
     free(real);
@@ -194,7 +200,10 @@ static vg_status check_distinct(const vg_job *job, vg_err *err)
     vg_lines_sort(&names);
     for (int i = 1; i < names.count && status == VG_OK; i++) {
         if (!strcmp(names.items[i - 1], names.items[i]))
-            status = VG_FAIL(err, VG_E_ARG, "output, save_latents, save_frames: two of them would be written to %s", names.items[i]);
+            status =
+                VG_FAIL(err, VG_E_ARG,
+                        "output, save_latents, save_frames: two of them would be written to %s",
+                        names.items[i]);
     }
     vg_lines_free(&names);
     return status;
@@ -218,7 +227,8 @@ static vg_status plan_outputs(vg_job *job, int batch, vg_err *err)
         VG_TRY(check_output(vg_options[kinds[k].id].key, path, kinds[k].ending, err));
         for (int i = 0; i < job->variants_count; i++) {
             char **slot = (char **)((char *)&job->outputs[i] + kinds[k].offset);
-            *slot = output_name(path, batch, job->variants_count > 1 ? vg_scheme_name(job->schemes[i]) : NULL);
+            *slot = output_name(path, batch,
+                                job->variants_count > 1 ? vg_scheme_name(job->schemes[i]) : NULL);
         }
         if (k == 0 && job->variants_count > 1)
             job->comparison_output = output_name(path, batch, NULL);
@@ -260,19 +270,22 @@ static cJSON *job_json(const vg_job *job)
     return root;
 }
 
-static vg_status take_text(const cJSON *o, const char *name, const char *key, bool needed, char **to, vg_err *err)
+static vg_status take_text(const cJSON *o, const char *name, const char *key, bool needed,
+                           char **to, vg_err *err)
 {
     const char *text = NULL;
     VG_TRY(vg_json_get_string(o, name, key, &text, err));
     if (!text && needed)
         return VG_FAIL(err, VG_E_FORMAT, "%s: %s is missing, it needs a string", name, key);
     if (text && strlen(text) >= PATH_MAX)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %s is %zu bytes long, at most %d", name, key, strlen(text), PATH_MAX - 1);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s is %zu bytes long, at most %d", name, key,
+                       strlen(text), PATH_MAX - 1);
     *to = vg_xstrdup(text);
     return VG_OK;
 }
 
-static vg_status take_path(const cJSON *o, const char *name, const char *key, bool needed, char **to, vg_err *err)
+static vg_status take_path(const cJSON *o, const char *name, const char *key, bool needed,
+                           char **to, vg_err *err)
 {
     VG_TRY(take_text(o, name, key, needed, to, err));
     if (*to && **to != '/')
@@ -285,16 +298,19 @@ static vg_status parse_variants(const cJSON *root, const char *name, vg_job *job
     const cJSON *variants = cJSON_GetObjectItemCaseSensitive(root, "variants"), *item;
     int count = cJSON_IsArray(variants) ? cJSON_GetArraySize(variants) : 0;
     if (count < 1 || count > VG_SCHEME_COUNT)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: variants needs to be a list of 1 to %d objects", name, VG_SCHEME_COUNT);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: variants needs to be a list of 1 to %d objects", name,
+                       VG_SCHEME_COUNT);
     cJSON_ArrayForEach(item, variants)
     {
         const char *scheme = NULL;
         int i = job->variants_count;
         if (!cJSON_IsObject(item))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: variants holds something that is not an object", name);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: variants holds something that is not an object",
+                           name);
         VG_TRY(vg_json_get_string(item, name, "quantization", &scheme, err));
         if (!scheme || vg_scheme_parse(scheme, &job->schemes[i], NULL) != VG_OK)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: variants: quantization %s is not known", name, scheme ? scheme : "(missing)");
+            return VG_FAIL(err, VG_E_FORMAT, "%s: variants: quantization %s is not known", name,
+                           scheme ? scheme : "(missing)");
         for (int k = 0; k < i; k++) {
             if (job->schemes[k] == job->schemes[i])
                 return VG_FAIL(err, VG_E_FORMAT, "%s: variants: %s is there twice", name, scheme);
@@ -312,12 +328,15 @@ static vg_status parse_root(const cJSON *root, const char *name, vg_job *job, vg
     int64_t version = 0;
     VG_TRY(vg_json_get_int(root, name, "vgen_job", 1, 1000, &version, err));
     if (version != JOB_VERSION)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: not a job of this version (vgen_job is %d, it needs %d)", name, (int)version, JOB_VERSION);
+        return VG_FAIL(err, VG_E_FORMAT,
+                       "%s: not a job of this version (vgen_job is %d, it needs %d)", name,
+                       (int)version, JOB_VERSION);
     VG_TRY(vg_json_get_double(root, name, "created", 0, 1e11, &job->created, err));
     VG_TRY(take_text(root, name, "code_version", false, &job->code_version, err));
     VG_TRY(take_text(root, name, "device", true, &job->device, err));
     if (strcmp(job->device, "cpu") && strcmp(job->device, "cuda"))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: device %s is not known, it needs cpu or cuda", name, job->device);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: device %s is not known, it needs cpu or cuda", name,
+                       job->device);
     const cJSON *model = cJSON_GetObjectItemCaseSensitive(root, "model");
     if (!cJSON_IsObject(model))
         return VG_FAIL(err, VG_E_FORMAT, "%s: model is missing, it needs an object", name);
@@ -326,12 +345,16 @@ static vg_status parse_root(const cJSON *root, const char *name, vg_job *job, vg
     VG_TRY(take_text(model, name, "weights_identity", false, &job->identity, err));
     VG_TRY(parse_variants(root, name, job, err));
     VG_TRY(take_path(root, name, "comparison_output", false, &job->comparison_output, err));
-    VG_TRY(vg_settings_from_json(&job->settings, cJSON_GetObjectItemCaseSensitive(root, "settings"), name, NULL, err));
-    VG_TRY(vg_settings_from_json(&job->resolved, cJSON_GetObjectItemCaseSensitive(root, "resolved"), name, NULL, err));
-    static const vg_option_id needed[] = {VG_OPT_height, VG_OPT_width, VG_OPT_num_frames, VG_OPT_num_inference_steps};
+    VG_TRY(vg_settings_from_json(&job->settings, cJSON_GetObjectItemCaseSensitive(root, "settings"),
+                                 name, NULL, err));
+    VG_TRY(vg_settings_from_json(&job->resolved, cJSON_GetObjectItemCaseSensitive(root, "resolved"),
+                                 name, NULL, err));
+    static const vg_option_id needed[] = {VG_OPT_height, VG_OPT_width, VG_OPT_num_frames,
+                                          VG_OPT_num_inference_steps};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         if (!vg_settings_is_set(&job->resolved, needed[i]))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: resolved.%s is missing", name, vg_options[needed[i]].key);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: resolved.%s is missing", name,
+                           vg_options[needed[i]].key);
     }
     return VG_OK;
 }
@@ -359,7 +382,8 @@ vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err)
         return VG_FAIL(err, VG_E_MISSING, "job %s: %s", dir, strerror(errno));
     path = vg_xstrf("%s/%s", absolute, VG_JOB_FILE);
     if (!vg_file_exists(path)) {
-        status = VG_FAIL(err, VG_E_MISSING, "%s: there is no %s, so this is not a job", absolute, VG_JOB_FILE);
+        status = VG_FAIL(err, VG_E_MISSING, "%s: there is no %s, so this is not a job", absolute,
+                         VG_JOB_FILE);
         goto done;
     }
     VG_TRY_GOTO(status, vg_file_read(path, JOB_FILE_LIMIT_BYTES, &text, &size, err), done);
@@ -377,7 +401,8 @@ done:
 /* ---- making ---- */
 
 /* Open latents that a person gave: F32 [C,T,h,w], or [1,C,T,h,w]. Views into *st. VG_E_ARG for anything wrong with them. */
-static vg_status open_init_latents(const char *path, vg_safetensors **st, vg_tensor *latents, vg_err *err)
+static vg_status open_init_latents(const char *path, vg_safetensors **st, vg_tensor *latents,
+                                   vg_err *err)
 {
     char shape[96];
     vg_err inner = {0};
@@ -385,7 +410,8 @@ static vg_status open_init_latents(const char *path, vg_safetensors **st, vg_ten
         return VG_FAIL(err, VG_E_ARG, "init_latents: %s", inner.message);
     const vg_tensor *t = vg_safetensors_find(*st, "latents");
     if (!t || t->dtype != VG_F32 || !(t->ndim == 4 || (t->ndim == 5 && t->shape[0] == 1))) {
-        VG_FAIL(err, VG_E_ARG, "init_latents: %s needs a tensor latents, F32 [C,T,h,w]%s%s", path, t ? ", not " : "", t ? vg_tensor_describe(t, shape, sizeof shape) : "");
+        VG_FAIL(err, VG_E_ARG, "init_latents: %s needs a tensor latents, F32 [C,T,h,w]%s%s", path,
+                t ? ", not " : "", t ? vg_tensor_describe(t, shape, sizeof shape) : "");
         vg_safetensors_close(*st);
         *st = NULL;
         return VG_E_ARG;
@@ -408,7 +434,8 @@ static vg_status copy_init_latents(const char *from, const char *dir, vg_err *er
 }
 
 /* Their shape follows from the size, which the model has decided by now. */
-static vg_status check_init_latents(const vg_model *model, const char *path, const vg_generate_params *params, vg_err *err)
+static vg_status check_init_latents(const vg_model *model, const char *path,
+                                    const vg_generate_params *params, vg_err *err)
 {
     vg_safetensors *st = NULL;
     vg_tensor latents;
@@ -420,7 +447,8 @@ static vg_status check_init_latents(const vg_model *model, const char *path, con
     p.init_latents_shape = latents.shape;
     vg_status status = vg_model_defaults(model, &p, &inner);
     if (status != VG_OK)
-        status = VG_FAIL(err, VG_E_ARG, "init_latents: %s is %s: %s", path, vg_tensor_describe(&latents, shape, sizeof shape), inner.message);
+        status = VG_FAIL(err, VG_E_ARG, "init_latents: %s is %s: %s", path,
+                         vg_tensor_describe(&latents, shape, sizeof shape), inner.message);
     vg_safetensors_close(st);
     return status;
 }
@@ -437,8 +465,15 @@ static vg_status check_memory(const vg_model *model, const vg_generate_params *p
     for (int i = 0; i < plan.count; i++) {
         uint64_t bytes = (uint64_t)plan.stages[i].activations + plan.stages[i].workspace;
         if (bytes > total)
-            return VG_FAIL(err, VG_E_ARG, "height x width x num_frames: %dx%dx%d needs %s in stage %s, this machine has %s; make it smaller%s", params->height, params->width, params->num_frames,
-                           vg_text_bytes(bytes, wanted, sizeof wanted), plan.stages[i].name, vg_text_bytes(total, there, sizeof there), !params->vae_tiling && !strcmp(plan.stages[i].name, "decode") ? " or try vae_use_tiling" : "");
+            return VG_FAIL(
+                err, VG_E_ARG,
+                "height x width x num_frames: %dx%dx%d needs %s in stage %s, this machine has %s; make it smaller%s",
+                params->height, params->width, params->num_frames,
+                vg_text_bytes(bytes, wanted, sizeof wanted), plan.stages[i].name,
+                vg_text_bytes(total, there, sizeof there),
+                !params->vae_tiling && !strcmp(plan.stages[i].name, "decode")
+                    ? " or try vae_use_tiling"
+                    : "");
     }
     return VG_OK;
 }
@@ -451,7 +486,11 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     char identity[17] = "";
     vg_status status;
     vg_paths_presets(&presets);
-    VG_TRY_GOTO(status, vg_model_find(vg_settings_get(&job->settings, VG_OPT_model), (const char *const *)presets.items, presets.count, &job->model_dir, err), done);
+    VG_TRY_GOTO(status,
+                vg_model_find(vg_settings_get(&job->settings, VG_OPT_model),
+                              (const char *const *)presets.items, presets.count, &job->model_dir,
+                              err),
+                done);
     char *real = realpath(job->model_dir, NULL);
     if (real) {
         free(job->model_dir);
@@ -465,7 +504,10 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
             VG_TRY_GOTO(status, check_memory(model, &params, err), done);
     }
     if (*vg_settings_get(&job->settings, VG_OPT_init_latents))
-        VG_TRY_GOTO(status, check_init_latents(model, vg_settings_get(&job->settings, VG_OPT_init_latents), &params, err), done);
+        VG_TRY_GOTO(status,
+                    check_init_latents(model, vg_settings_get(&job->settings, VG_OPT_init_latents),
+                                       &params, err),
+                    done);
     vg_settings_copy(&job->resolved, &job->settings);
     VG_TRY_GOTO(status, vg_settings_take_resolved(&job->resolved, &params, err), done);
     VG_TRY_GOTO(status, vg_model_identity(model, identity, err), done);
@@ -501,8 +543,10 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
     vg_status status = VG_OK;
     for (int attempt = 0; attempt < 8; attempt++) {
         char *id = new_id(vg_settings_get(&job->settings, VG_OPT_prompt));
-        char *hidden = vg_xstrf("%s/.new-%s", jobs_dir, id), *final = vg_xstrf("%s/%s", jobs_dir, id);
-        char *file = vg_xstrf("%s/%s", hidden, VG_JOB_FILE), *variants = vg_xstrf("%s/variants", hidden);
+        char *hidden = vg_xstrf("%s/.new-%s", jobs_dir, id),
+             *final = vg_xstrf("%s/%s", jobs_dir, id);
+        char *file = vg_xstrf("%s/%s", hidden, VG_JOB_FILE),
+             *variants = vg_xstrf("%s/variants", hidden);
         const char *init = vg_settings_get(&job->settings, VG_OPT_init_latents);
         cJSON *root = job_json(job);
         vg_event_writer events = {.fd = -1};
@@ -518,7 +562,8 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
         vg_event_writer_close(&events);
         bool taken = vg_file_exists(final);
         if (status == VG_OK && !taken && rename(hidden, final) != 0)
-            status = VG_FAIL(err, VG_E_IO, "%s: cannot make the job's folder: %s", final, strerror(errno));
+            status = VG_FAIL(err, VG_E_IO, "%s: cannot make the job's folder: %s", final,
+                             strerror(errno));
         if (status != VG_OK || taken)
             (void)vg_file_remove_tree(hidden, NULL);
         cJSON_Delete(root);
@@ -538,7 +583,8 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
     return VG_FAIL(err, VG_E_BUSY, "%s: no free name for a job", jobs_dir);
 }
 
-vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job, vg_err *err)
+vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job,
+                        vg_err *err)
 {
     vg_job made = {0};
     vg_status status;
@@ -589,7 +635,8 @@ static double created_of(const char *dir, const struct stat *st)
     size_t size = 0;
     double created = (double)st->st_mtime;
     cJSON *root = NULL;
-    if (vg_file_read(path, JOB_FILE_LIMIT_BYTES, &text, &size, NULL) == VG_OK && vg_json_parse(text, size, path, &root, NULL) == VG_OK)
+    if (vg_file_read(path, JOB_FILE_LIMIT_BYTES, &text, &size, NULL) == VG_OK &&
+        vg_json_parse(text, size, path, &root, NULL) == VG_OK)
         (void)vg_json_get_double(root, path, "created", 0, 1e11, &created, NULL);
     cJSON_Delete(root);
     free(text);
@@ -607,7 +654,8 @@ void vg_job_list(const char *jobs_dir, vg_lines *dirs)
         struct stat st;
         if (item->d_name[0] == '.')
             continue;
-        char *path = vg_xstrf("%s/%s", jobs_dir, item->d_name), *file = vg_xstrf("%s/%s", path, VG_JOB_FILE);
+        char *path = vg_xstrf("%s/%s", jobs_dir, item->d_name),
+             *file = vg_xstrf("%s/%s", path, VG_JOB_FILE);
         if (stat(file, &st) == 0 && S_ISREG(st.st_mode)) {
             list = vg_xrealloc(list, (n + 1) * sizeof *list);
             list[n++] = (listed){path, created_of(path, &st)};
@@ -642,7 +690,8 @@ vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err
         bool good = vg_file_exists(file);
         free(file);
         if (!good)
-            return VG_FAIL(err, VG_E_MISSING, "%s: there is no %s, so this is not a job", name, VG_JOB_FILE);
+            return VG_FAIL(err, VG_E_MISSING, "%s: there is no %s, so this is not a job", name,
+                           VG_JOB_FILE);
         char *real = realpath(name, NULL);
         *dir = real ? real : vg_paths_absolute(name);
         return VG_OK;
@@ -652,7 +701,9 @@ vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err
     for (int pass = 0; pass < 3 && !matches; pass++) {
         for (int i = 0; i < dirs.count; i++) {
             const char *id = strrchr(dirs.items[i], '/') + 1;
-            if (pass == 0 ? !strcmp(id, name) : pass == 1 ? n && !strncmp(id, name, n) : n >= 4 && ends_with(id, name)) {
+            if (pass == 0   ? !strcmp(id, name)
+                : pass == 1 ? n && !strncmp(id, name, n)
+                            : n >= 4 && ends_with(id, name)) {
                 matches++;
                 found = dirs.items[i];
             }
@@ -665,18 +716,22 @@ vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err
     if (matches == 1)
         *dir = vg_xstrdup(found);
     else if (matches > 1)
-        status = VG_FAIL(err, VG_E_ARG, "job %s: %d jobs fit, write more of the name", name, matches);
+        status =
+            VG_FAIL(err, VG_E_ARG, "job %s: %d jobs fit, write more of the name", name, matches);
     else if (!dirs.count)
         status = VG_FAIL(err, VG_E_MISSING, "job %s: there are no jobs in %s", name, jobs_dir);
     else
-        status = VG_FAIL(err, VG_E_MISSING, "job %s: not found in %s; `vgen jobs` lists them", name, jobs_dir);
+        status = VG_FAIL(err, VG_E_MISSING, "job %s: not found in %s; `vgen jobs` lists them", name,
+                         jobs_dir);
     vg_lines_free(&dirs);
     return status;
 }
 
 char *vg_job_recipe(const vg_job *job, int variant)
 {
-    static const vg_option_id left_out[] = {VG_OPT_output, VG_OPT_save_latents, VG_OPT_save_frames, VG_OPT_init_latents, VG_OPT_max_steps_run, VG_OPT_threads, VG_OPT_quantization};
+    static const vg_option_id left_out[] = {
+        VG_OPT_output,        VG_OPT_save_latents, VG_OPT_save_frames, VG_OPT_init_latents,
+        VG_OPT_max_steps_run, VG_OPT_threads,      VG_OPT_quantization};
     vg_settings s = {{0}};
     vg_settings_copy(&s, &job->resolved);
     for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)

@@ -23,8 +23,10 @@ vg_status vg_lock_take(const char *path, const char *note, int *fd, vg_err *err)
         return VG_FAIL(err, VG_E_IO, "%s: cannot open the lock: %s", path, strerror(errno));
     struct flock fl = whole_file(F_WRLCK);
     if (fcntl(file, F_OFD_SETLK, &fl) != 0) {
-        vg_status status = errno == EAGAIN || errno == EACCES ? VG_FAIL(err, VG_E_BUSY, "%s: held by another process", path)
-                                                              : VG_FAIL(err, VG_E_IO, "%s: cannot lock: %s", path, strerror(errno));
+        vg_status status =
+            errno == EAGAIN || errno == EACCES
+                ? VG_FAIL(err, VG_E_BUSY, "%s: held by another process", path)
+                : VG_FAIL(err, VG_E_IO, "%s: cannot lock: %s", path, strerror(errno));
         close(file);
         return status;
     }

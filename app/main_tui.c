@@ -25,7 +25,8 @@ static const vg_command command = {
     .name = "",
     .arguments = "[options]",
     .summary = "video diffusion in the terminal",
-    .text = "Set up a job, watch it run, compare what came out, keep it. Jobs go on when this program ends; starting it again finds them. For scripts there is vgen.",
+    .text =
+        "Set up a job, watch it run, compare what came out, keep it. Jobs go on when this program ends; starting it again finds them. For scripts there is vgen.",
     .settings = "*",
     .specs = specs,
 };
@@ -41,16 +42,18 @@ static int usage(const char *message)
 static void print_help(void)
 {
     fputs("usage: vgen-tui [options]\n\n", stdout);
-    fputs("Set up a job, watch it run, compare what came out, keep it. Jobs go on when this program ends; starting it\n"
-          "again finds them. For scripts there is vgen.\n\nOptions:\n",
-          stdout);
+    fputs(
+        "Set up a job, watch it run, compare what came out, keep it. Jobs go on when this program ends; starting it\n"
+        "again finds them. For scripts there is vgen.\n\nOptions:\n",
+        stdout);
     vg_args_print_specs(stdout, specs);
     fputs("\nAny setting fills in the form:\n", stdout);
     vg_args_print_settings(stdout, "*");
 }
 
 /* One of "a|b|c", the first when not given. */
-static bool choose(const vg_args *args, const char *name, const char *choices, const char **value, vg_err *err)
+static bool choose(const vg_args *args, const char *name, const char *choices, const char **value,
+                   vg_err *err)
 {
     const char *given = vg_args_get(args, name);
     const vg_option o = {.key = name, .type = VG_TYPE_ENUM, .choices = choices};
@@ -65,7 +68,8 @@ static bool choose(const vg_args *args, const char *name, const char *choices, c
         const char *near = vg_text_nearest(given, (const char *const *)list.items, list.count);
         char expects[160];
         vg_option_expects(&o, expects, sizeof expects);
-        VG_FAIL(err, VG_E_ARG, "--%s: \"%s\" is not known%s%s; it needs %s", name, given, near ? ", did you mean " : "", near ? near : "", expects);
+        VG_FAIL(err, VG_E_ARG, "--%s: \"%s\" is not known%s%s; it needs %s", name, given,
+                near ? ", did you mean " : "", near ? near : "", expects);
     }
     vg_lines_free(&list);
     return found;
@@ -90,13 +94,15 @@ static vg_status first_form(const vg_args *args, vg_settings *form, vg_err *err)
 
 static int run(const vg_args *args)
 {
-    vg_ui_options options = {.mouse = !vg_args_has(args, "no-mouse"), .ascii = vg_args_has(args, "ascii")};
+    vg_ui_options options = {.mouse = !vg_args_has(args, "no-mouse"),
+                             .ascii = vg_args_has(args, "ascii")};
     vg_settings form = {{0}};
     vg_tui_host *host = NULL;
     vg_err err = {0};
     char message[VG_ERR_MESSAGE_MAX] = "", *job_dir = NULL, *job_id = NULL;
     int status = VG_EXIT_USAGE;
-    if (!choose(args, "pictures", "auto|symbols|sixel|kitty|none", &options.pictures, &err) || !choose(args, "colors", "auto|truecolor|256|16|mono", &options.colors, &err) ||
+    if (!choose(args, "pictures", "auto|symbols|sixel|kitty|none", &options.pictures, &err) ||
+        !choose(args, "colors", "auto|truecolor|256|16|mono", &options.colors, &err) ||
         first_form(args, &form, &err) != VG_OK) {
         usage(err.message);
         goto done;

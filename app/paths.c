@@ -55,7 +55,8 @@ char *vg_paths_runtime(void)
 {
     const char *v = getenv("XDG_RUNTIME_DIR");
     struct stat st;
-    if (v && *v == '/' && stat(v, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && access(v, W_OK) == 0)
+    if (v && *v == '/' && stat(v, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+        access(v, W_OK) == 0)
         return vg_xstrf("%s/vgen", v);
     return vg_paths_state();
 }

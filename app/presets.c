@@ -56,7 +56,8 @@ void vg_presets_list(vg_preset_entry **entries, int *count)
             }
             list = vg_xrealloc(list, (size_t)(n + 1) * sizeof *list);
             char *path = vg_xstrf("%s/%s", dirs.items[d], item->d_name);
-            list[n++] = (vg_preset_entry){name, path, description_of(path), user_real && !strcmp(dirs.items[d], user_real)};
+            list[n++] = (vg_preset_entry){name, path, description_of(path),
+                                          user_real && !strcmp(dirs.items[d], user_real)};
         }
         if (dir)
             closedir(dir);
@@ -84,7 +85,8 @@ static bool is_name(const char *name)
 {
     if (!*name || *name == '.' || strlen(name) > 100)
         return false;
-    return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == 0;
+    return name[strspn(name,
+                       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")] == 0;
 }
 
 vg_status vg_presets_find(const char *name, char **path, vg_err *err)
@@ -130,7 +132,8 @@ vg_status vg_presets_find(const char *name, char **path, vg_err *err)
     return VG_E_MISSING;
 }
 
-vg_status vg_presets_parse(const char *text, size_t size, const char *name, vg_settings *s, vg_lines *warnings, vg_err *err)
+vg_status vg_presets_parse(const char *text, size_t size, const char *name, vg_settings *s,
+                           vg_lines *warnings, vg_err *err)
 {
     cJSON *root = NULL;
     VG_TRY(vg_json_parse(text, size, name, &root, err));
@@ -153,10 +156,14 @@ done:
     return status;
 }
 
-vg_status vg_presets_save(const char *name, const vg_settings *s, const char *comment, char **path, vg_err *err)
+vg_status vg_presets_save(const char *name, const vg_settings *s, const char *comment, char **path,
+                          vg_err *err)
 {
     if (!is_name(name))
-        return VG_FAIL(err, VG_E_ARG, "preset name \"%s\": use letters, digits, '-', '_' and '.', not beginning with '.'", name);
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "preset name \"%s\": use letters, digits, '-', '_' and '.', not beginning with '.'",
+            name);
     char *dir = vg_paths_user_presets();
     char *file = vg_xstrf("%s/%s.json", dir, name);
     cJSON *settings = vg_settings_to_json(s), *root = cJSON_CreateObject();

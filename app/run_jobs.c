@@ -10,16 +10,19 @@
 
 const vg_arg_spec vg_run_jobs_specs[] = {
     {"preset", 0, "NAME", "begin with these settings (vgen presets lists them); flags win"},
-    {"prompt-file", 0, "FILE", "one prompt a line, one job each, one after the other; empty lines are skipped"},
+    {"prompt-file", 0, "FILE",
+     "one prompt a line, one job each, one after the other; empty lines are skipped"},
     {"jobs-dir", 0, "DIR", "where job folders are made [~/.local/state/vgen/jobs]"},
     {"detach", 'd', NULL, "start, print the job's name, and return at once"},
-    {"json", 0, NULL, "print one JSON object with paths, timings and metrics, and nothing else, on stdout"},
+    {"json", 0, NULL,
+     "print one JSON object with paths, timings and metrics, and nothing else, on stdout"},
     {"quiet", 'q', NULL, "no progress"},
     {0},
 };
 
 /* One job from making to its result; *state of the ended job. */
-static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON *results, bool *went_away)
+static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON *results,
+                   bool *went_away)
 {
     vg_job job = {0};
     vg_job_view view;
@@ -38,7 +41,8 @@ static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON 
     }
     vg_job_view_init(&view, &job);
     int status = VG_EXIT_OK;
-    if (vg_worker_start(job.dir, vg_settings_int(settings, VG_OPT_max_steps_run), &worker, &err) != VG_OK) {
+    if (vg_worker_start(job.dir, vg_settings_int(settings, VG_OPT_max_steps_run), &worker, &err) !=
+        VG_OK) {
         fprintf(stderr, "vgen %s: ", args->command->name);
         vg_cli_print(stderr, err.message);
         fputc('\n', stderr);
@@ -51,7 +55,8 @@ static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON 
         else
             printf("%s\n", job.id);
     } else {
-        vg_attach_options options = {.quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
+        vg_attach_options options = {
+            .quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
         if (!options.quiet)
             fprintf(stderr, "job %s\n", job.id);
         *went_away = !vg_attach(&view, &options);
@@ -105,7 +110,8 @@ static int check_schemes(vg_args *args, vg_settings *settings, bool compare)
         (void)vg_settings_set(settings, VG_OPT_quantization, "bf16,fp8", NULL);
     int n = vg_settings_schemes(settings, schemes);
     if (compare && n < 2)
-        return vg_cli_usage(args, "comparing needs at least two schemes, e.g. --quantization bf16,fp8");
+        return vg_cli_usage(args,
+                            "comparing needs at least two schemes, e.g. --quantization bf16,fp8");
     /* A preset that compares still makes one clip here; several need to be asked for. */
     if (!compare && n > 1 && !by_flag)
         (void)vg_settings_set(settings, VG_OPT_quantization, vg_scheme_name(schemes[0]), NULL);
@@ -164,7 +170,9 @@ int vg_run_jobs(vg_args *args, bool compare)
     if (result == VG_EXIT_OK)
         result = check_schemes(args, &settings, compare);
     if (result == VG_EXIT_OK && !prompt_file && !*vg_settings_get(&settings, VG_OPT_prompt))
-        result = vg_cli_usage(args, "there is no prompt: --prompt TEXT, --prompt-file FILE, or --preset NAME with one in it");
+        result = vg_cli_usage(
+            args,
+            "there is no prompt: --prompt TEXT, --prompt-file FILE, or --preset NAME with one in it");
     if (result == VG_EXIT_OK)
         result = run_all(args, &settings, &prompts);
     vg_lines_free(&prompts);

@@ -10,7 +10,8 @@
 #include <string.h>
 
 const vg_option vg_options[VG_OPT_COUNT] = {
-#define VG_OPTION(key, type, def, min, max, unit, choices, flags, group, label, help) {#key, VG_TYPE_##type, def, min, max, unit, choices, flags, group, label, help},
+#define VG_OPTION(key, type, def, min, max, unit, choices, flags, group, label, help)              \
+    {#key, VG_TYPE_##type, def, min, max, unit, choices, flags, group, label, help},
 #include "app/options.def"
 };
 
@@ -62,7 +63,11 @@ static void choices_text(const vg_option *option, char *buf, size_t size)
     vg_option_choices(option, &c);
     buf[0] = 0;
     for (int i = 0; i < c.count && n < size; i++)
-        n += (size_t)snprintf(buf + n, size - n, "%s%s", i == 0 ? "" : i + 1 < c.count ? ", " : " or ", c.items[i]);
+        n += (size_t)snprintf(buf + n, size - n, "%s%s",
+                              i == 0            ? ""
+                              : i + 1 < c.count ? ", "
+                                                : " or ",
+                              c.items[i]);
     vg_lines_free(&c);
 }
 
@@ -141,7 +146,8 @@ static const char *quoted(const char *text, char buf[48])
 static vg_status wrong(const vg_option *o, const char *text, vg_err *err)
 {
     char expects[256], q[48];
-    return VG_FAIL(err, VG_E_ARG, "%s: %s is not right: it needs %s", o->key, quoted(text, q), vg_option_expects(o, expects, sizeof expects));
+    return VG_FAIL(err, VG_E_ARG, "%s: %s is not right: it needs %s", o->key, quoted(text, q),
+                   vg_option_expects(o, expects, sizeof expects));
 }
 
 /* Leading and trailing blanks are nobody's intention. */
@@ -185,9 +191,11 @@ static vg_status nearest_choice(const vg_option *o, const char *word, vg_err *er
     const char *near = vg_text_nearest(word, (const char *const *)c.items, c.count);
     vg_option_expects(o, expects, sizeof expects);
     if (near)
-        VG_FAIL(err, VG_E_ARG, "%s: %s is not known, did you mean %s? It needs %s", o->key, quoted(word, q), near, expects);
+        VG_FAIL(err, VG_E_ARG, "%s: %s is not known, did you mean %s? It needs %s", o->key,
+                quoted(word, q), near, expects);
     else
-        VG_FAIL(err, VG_E_ARG, "%s: %s is not known: it needs %s", o->key, quoted(word, q), expects);
+        VG_FAIL(err, VG_E_ARG, "%s: %s is not known: it needs %s", o->key, quoted(word, q),
+                expects);
     vg_lines_free(&c);
     return VG_E_ARG;
 }
@@ -242,7 +250,8 @@ static vg_status parse(const vg_option *o, const char *text, char **out, vg_err 
     }
     case VG_TYPE_REAL: {
         double v = strtod(text, &end);
-        if (end == text || *end || !isfinite(v) || v < o->min || v > o->max || strpbrk(text, "xXpP"))
+        if (end == text || *end || !isfinite(v) || v < o->min || v > o->max ||
+            strpbrk(text, "xXpP"))
             return wrong(o, text, err);
         *out = real_text(v == 0 ? 0.0 : v);
         return VG_OK;
@@ -257,7 +266,8 @@ static vg_status parse(const vg_option *o, const char *text, char **out, vg_err 
         return VG_OK;
     }
     case VG_TYPE_BOOL: {
-        static const char *const yes[] = {"true", "1", "yes", "on"}, *const no[] = {"false", "0", "no", "off"};
+        static const char *const yes[] = {"true", "1", "yes", "on"}, *const no[] = {"false", "0",
+                                                                                    "no", "off"};
         for (int i = 0; i < 4; i++) {
             if (!strcasecmp(text, yes[i]) || !strcasecmp(text, no[i])) {
                 *out = vg_xstrdup(!strcasecmp(text, yes[i]) ? "true" : "false");
@@ -278,7 +288,8 @@ static vg_status parse(const vg_option *o, const char *text, char **out, vg_err 
     }
     size_t limit = o->max > 0 ? (size_t)o->max : 4095;
     if (strlen(text) > limit)
-        return VG_FAIL(err, VG_E_ARG, "%s: %zu bytes is too long, at most %zu", o->key, strlen(text), limit);
+        return VG_FAIL(err, VG_E_ARG, "%s: %zu bytes is too long, at most %zu", o->key,
+                       strlen(text), limit);
     if (o->type != VG_TYPE_PATH && !vg_text_is_utf8(text))
         return VG_FAIL(err, VG_E_ARG, "%s: the text is not UTF-8", o->key);
     *out = vg_xstrdup(text);
@@ -395,17 +406,23 @@ cJSON *vg_settings_to_json(const vg_settings *s)
 
 static const char *json_kind(const cJSON *item)
 {
-    return cJSON_IsString(item) ? "a string" : cJSON_IsNumber(item) ? "a number" : cJSON_IsBool(item) ? "true or false" : cJSON_IsArray(item) ? "a list" : "an object";
+    return cJSON_IsString(item)   ? "a string"
+           : cJSON_IsNumber(item) ? "a number"
+           : cJSON_IsBool(item)   ? "true or false"
+           : cJSON_IsArray(item)  ? "a list"
+                                  : "an object";
 }
 
 /* The text form of a JSON value, malloc'd; NULL when its JSON type cannot be this option's. */
 static char *json_text(const vg_option *o, const cJSON *item)
 {
-    if (cJSON_IsString(item) && o->type != VG_TYPE_BOOL && o->type != VG_TYPE_INT && o->type != VG_TYPE_REAL)
+    if (cJSON_IsString(item) && o->type != VG_TYPE_BOOL && o->type != VG_TYPE_INT &&
+        o->type != VG_TYPE_REAL)
         return vg_xstrdup(item->valuestring);
     if (cJSON_IsBool(item) && o->type == VG_TYPE_BOOL)
         return vg_xstrdup(cJSON_IsTrue(item) ? "true" : "false");
-    if (cJSON_IsNumber(item) && (o->type == VG_TYPE_INT || o->type == VG_TYPE_REAL || o->type == VG_TYPE_SEED)) {
+    if (cJSON_IsNumber(item) &&
+        (o->type == VG_TYPE_INT || o->type == VG_TYPE_REAL || o->type == VG_TYPE_SEED)) {
         double v = item->valuedouble;
         if (o->type != VG_TYPE_REAL && v == floor(v) && fabs(v) <= 9007199254740992.0)
             return vg_xstrf("%.0f", v);
@@ -444,18 +461,22 @@ static void warn_unknown(const char *key, const char *name, vg_lines *warnings)
     if (!warnings || warnings->count >= 16)
         return;
     if (near)
-        vg_lines_add(warnings, vg_xstrf("%s: %s is not a setting and is ignored; did you mean %s?", clean_name, clean, near));
+        vg_lines_add(warnings, vg_xstrf("%s: %s is not a setting and is ignored; did you mean %s?",
+                                        clean_name, clean, near));
     else
-        vg_lines_add(warnings, vg_xstrf("%s: %s is not a setting and is ignored", clean_name, clean));
+        vg_lines_add(warnings,
+                     vg_xstrf("%s: %s is not a setting and is ignored", clean_name, clean));
 }
 
-vg_status vg_settings_from_json(vg_settings *s, const cJSON *object, const char *name, vg_lines *warnings, vg_err *err)
+vg_status vg_settings_from_json(vg_settings *s, const cJSON *object, const char *name,
+                                vg_lines *warnings, vg_err *err)
 {
     vg_settings taken = {{0}};
     vg_status status = VG_OK;
     const cJSON *item;
     if (!cJSON_IsObject(object))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: settings need to be an object like {\"height\": 480}", name);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: settings need to be an object like {\"height\": 480}",
+                       name);
     cJSON_ArrayForEach(item, object)
     {
         int id = item->string ? vg_option_find(item->string) : -1;
@@ -469,11 +490,14 @@ vg_status vg_settings_from_json(vg_settings *s, const cJSON *object, const char 
         char expects[256];
         char *text = json_text(o, item);
         if (!text) {
-            status = VG_FAIL(err, VG_E_FORMAT, "%s: %s is %s, it needs %s", name, o->key, json_kind(item), vg_option_expects(o, expects, sizeof expects));
+            status = VG_FAIL(err, VG_E_FORMAT, "%s: %s is %s, it needs %s", name, o->key,
+                             json_kind(item), vg_option_expects(o, expects, sizeof expects));
             goto done;
         }
         vg_err inner = {0};
-        status = !*text && o->type == VG_TYPE_LIST ? VG_FAIL(&inner, VG_E_ARG, "%s: the list is empty", o->key) : vg_settings_set(&taken, (vg_option_id)id, text, &inner);
+        status = !*text && o->type == VG_TYPE_LIST
+                     ? VG_FAIL(&inner, VG_E_ARG, "%s: the list is empty", o->key)
+                     : vg_settings_set(&taken, (vg_option_id)id, text, &inner);
         free(text);
         if (status != VG_OK) {
             status = VG_FAIL(err, VG_E_FORMAT, "%s: %s", name, inner.message);
@@ -504,11 +528,16 @@ void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_para
     text = vg_settings_get(s, VG_OPT_scheduler);
     p->scheduler = *text ? text : NULL;
     text = vg_settings_get(s, VG_OPT_flow_grid);
-    p->flow_grid = !*text ? VG_UNSET_INT : !strcmp(text, "0.37") ? VG_FLOW_GRID_037 : VG_FLOW_GRID_036;
+    p->flow_grid = !*text                  ? VG_UNSET_INT
+                   : !strcmp(text, "0.37") ? VG_FLOW_GRID_037
+                                           : VG_FLOW_GRID_036;
     p->scheme = scheme;
-    p->fp8_act = !strcmp(vg_settings_get(s, VG_OPT_fp8_act), "dynamic") ? VG_FP8_ACT_DYNAMIC : VG_FP8_ACT_STATIC;
-    p->compute = !strcmp(vg_settings_get(s, VG_OPT_compute), "f32") ? VG_COMPUTE_F32 : VG_COMPUTE_BF16;
-    p->vae_compute = !strcmp(vg_settings_get(s, VG_OPT_vae_compute), "bf16") ? VG_COMPUTE_BF16 : VG_COMPUTE_F32;
+    p->fp8_act = !strcmp(vg_settings_get(s, VG_OPT_fp8_act), "dynamic") ? VG_FP8_ACT_DYNAMIC
+                                                                        : VG_FP8_ACT_STATIC;
+    p->compute =
+        !strcmp(vg_settings_get(s, VG_OPT_compute), "f32") ? VG_COMPUTE_F32 : VG_COMPUTE_BF16;
+    p->vae_compute =
+        !strcmp(vg_settings_get(s, VG_OPT_vae_compute), "bf16") ? VG_COMPUTE_BF16 : VG_COMPUTE_F32;
     p->vae_tiling = vg_settings_bool(s, VG_OPT_vae_use_tiling);
     p->max_steps_run = vg_settings_int(s, VG_OPT_max_steps_run);
 }
@@ -543,7 +572,8 @@ vg_status vg_settings_take_resolved(vg_settings *s, const vg_generate_params *p,
     if (p->scheduler)
         VG_TRY(vg_settings_set(s, VG_OPT_scheduler, p->scheduler, err));
     if (p->flow_grid != VG_UNSET_INT)
-        VG_TRY(vg_settings_set(s, VG_OPT_flow_grid, p->flow_grid == VG_FLOW_GRID_037 ? "0.37" : "0.36", err));
+        VG_TRY(vg_settings_set(s, VG_OPT_flow_grid,
+                               p->flow_grid == VG_FLOW_GRID_037 ? "0.37" : "0.36", err));
     return VG_OK;
 }
 
@@ -551,7 +581,8 @@ const char *vg_settings_summary(const vg_settings *s, char *buf, size_t size)
 {
     size_t n = 0;
     buf[0] = 0;
-    const char *h = vg_settings_get(s, VG_OPT_height), *w = vg_settings_get(s, VG_OPT_width), *f = vg_settings_get(s, VG_OPT_num_frames);
+    const char *h = vg_settings_get(s, VG_OPT_height), *w = vg_settings_get(s, VG_OPT_width),
+               *f = vg_settings_get(s, VG_OPT_num_frames);
     const char *steps = vg_settings_get(s, VG_OPT_num_inference_steps);
     if (*h && *w && *f)
         n += (size_t)snprintf(buf + n, size - n, "%sx%sx%s, ", h, w, f);

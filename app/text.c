@@ -93,7 +93,8 @@ static int decode(const unsigned char *s, uint32_t *code)
             return 0;
         c = (c << 6) | (s[i] & 0x3fu);
     }
-    if ((length == 3 && (c < 0x800 || (c >= 0xd800 && c <= 0xdfff))) || (length == 4 && (c < 0x10000 || c > 0x10ffff)))
+    if ((length == 3 && (c < 0x800 || (c >= 0xd800 && c <= 0xdfff))) ||
+        (length == 4 && (c < 0x10000 || c > 0x10ffff)))
         return 0;
     *code = c;
     return length;
@@ -101,8 +102,9 @@ static int decode(const unsigned char *s, uint32_t *code)
 
 static bool is_unsafe(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
-           (c >= 0x2066 && c <= 0x2069) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb);
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff ||
+           (c >= 0xfff9 && c <= 0xfffb);
 }
 
 char *vg_text_clean_to(char *buf, size_t size, const char *text)
@@ -210,7 +212,8 @@ int vg_text_distance(const char *a, const char *b)
                 best = d[i - 1][j] + 1;
             if (d[i][j - 1] + 1 < best)
                 best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
                 best = d[i - 2][j - 2] + 1;
             d[i][j] = best;
         }
@@ -227,7 +230,9 @@ const char *vg_text_nearest(const char *word, const char *const *candidates, int
         int distance = vg_text_distance(word, candidates[i]);
         /* A word that is the beginning or the end of a longer one ("steps") was probably meant so. */
         size_t m = strlen(candidates[i]);
-        if (n >= 3 && m > n && (!strncmp(candidates[i], word, n) || !strcmp(candidates[i] + m - n, word)) && distance > 2)
+        if (n >= 3 && m > n &&
+            (!strncmp(candidates[i], word, n) || !strcmp(candidates[i] + m - n, word)) &&
+            distance > 2)
             distance = 2;
         if (distance < best_distance) {
             best_distance = distance;

@@ -39,7 +39,8 @@ static void list_models(vg_lines *choices)
     vg_model_entry *entries = NULL;
     int count = 0;
     vg_paths_presets(&dirs);
-    if (vg_model_list((const char *const *)dirs.items, dirs.count, &entries, &count, NULL) == VG_OK) {
+    if (vg_model_list((const char *const *)dirs.items, dirs.count, &entries, &count, NULL) ==
+        VG_OK) {
         for (int i = 0; i < count; i++) {
             if (!entries[i].missing)
                 vg_lines_add(choices, vg_text_clean(entries[i].id));
@@ -85,7 +86,8 @@ const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count)
                 .help = o->help,
                 .group = o->group,
                 .kind = kind_of(o),
-                .choices = form->choices[i].count ? (const char *const *)form->choices[i].items : NULL,
+                .choices =
+                    form->choices[i].count ? (const char *const *)form->choices[i].items : NULL,
                 .advanced = vg_option_has(o, 'H'),
             };
         }
@@ -107,7 +109,8 @@ static void open_model(vg_tui_form *form)
     form->model = NULL;
     form->model_err = (vg_err){0};
     vg_paths_presets(&dirs);
-    if (vg_model_find(name, (const char *const *)dirs.items, dirs.count, &dir, &form->model_err) == VG_OK)
+    if (vg_model_find(name, (const char *const *)dirs.items, dirs.count, &dir, &form->model_err) ==
+        VG_OK)
         (void)vg_model_open(dir, &form->model, &form->model_err);
     free(dir);
     vg_lines_free(&dirs);
@@ -146,7 +149,8 @@ static void take_plan(vg_tui_form *form, const vg_plan *plan)
         peak = form->rows[i].bytes > peak ? (size_t)form->rows[i].bytes : peak;
     for (int i = 0; i < form->rows_count; i++)
         form->rows[i].peak = form->rows[i].bytes == peak;
-    snprintf(form->plan_note, sizeof form->plan_note, "%lld tokens, %.3g TFLOP a step", (long long)plan->tokens, plan->tflop_per_step);
+    snprintf(form->plan_note, sizeof form->plan_note, "%lld tokens, %.3g TFLOP a step",
+             (long long)plan->tokens, plan->tflop_per_step);
 }
 
 static void resolve(vg_tui_form *form)
@@ -172,7 +176,8 @@ static void resolve(vg_tui_form *form)
         vg_generate_params params;
         vg_plan plan;
         vg_settings_params(&form->settings, schemes[i], &params);
-        if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK || vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
+        if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK ||
+            vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
             vg_plan_make(form->model, &params, &plan, &form->resolve_err) != VG_OK) {
             snprintf(form->plan_note, sizeof form->plan_note, "%s", form->resolve_err.message);
             return;
@@ -202,7 +207,9 @@ const char *vg_tui_form_default(vg_tui_form *form, const char *key)
         vg_settings_copy(&without, &form->settings);
         vg_settings_unset(&without, (vg_option_id)id);
         vg_settings_params(&without, VG_SCHEME_BF16, &params);
-        if (vg_model_defaults(form->model, &params, NULL) == VG_OK && vg_settings_take_resolved(&without, &params, NULL) == VG_OK && without.text[id] && *without.text[id])
+        if (vg_model_defaults(form->model, &params, NULL) == VG_OK &&
+            vg_settings_take_resolved(&without, &params, NULL) == VG_OK && without.text[id] &&
+            *without.text[id])
             snprintf(text, size, "%s (checkpoint)", without.text[id]);
     }
     vg_settings_deinit(&without);
@@ -215,7 +222,8 @@ static const char *field_of(const char *message)
     const char *best = vg_options[VG_OPT_model].key, *at = NULL;
     for (int i = 0; i < VG_OPT_COUNT; i++) {
         const char *found = strstr(message, vg_options[i].key);
-        if (found && vg_option_has(&vg_options[i], 'F') && i != VG_OPT_model && (!at || found < at)) {
+        if (found && vg_option_has(&vg_options[i], 'F') && i != VG_OPT_model &&
+            (!at || found < at)) {
             at = found;
             best = vg_options[i].key;
         }
@@ -244,5 +252,8 @@ bool vg_tui_form_check(vg_tui_form *form, const char **key, char *message, size_
 vg_ui_plan vg_tui_form_plan(vg_tui_form *form)
 {
     resolve(form);
-    return (vg_ui_plan){.rows = form->rows, .count = form->rows_count, .available = form->available, .note = form->plan_note};
+    return (vg_ui_plan){.rows = form->rows,
+                        .count = form->rows_count,
+                        .available = form->available,
+                        .note = form->plan_note};
 }

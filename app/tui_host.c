@@ -104,7 +104,8 @@ static bool scan(vg_tui_host *h)
             if (vg_tui_job_open(dirs.items[i], &job, NULL) != VG_OK)
                 continue;
             if (h->inotify_fd >= 0)
-                job->watch = inotify_add_watch(h->inotify_fd, job->job.dir, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+                job->watch = inotify_add_watch(h->inotify_fd, job->job.dir,
+                                               IN_MODIFY | IN_CREATE | IN_MOVED_TO);
             changed = true;
         }
         job->seen = true;
@@ -338,7 +339,8 @@ bool vg_tui_host_last_form(vg_settings *form)
 {
     char *path = last_form_path(), *text = NULL;
     size_t size = 0;
-    bool good = vg_file_exists(path) && vg_file_read(path, 1u << 20, &text, &size, NULL) == VG_OK && vg_presets_parse(text, size, path, form, NULL, NULL) == VG_OK;
+    bool good = vg_file_exists(path) && vg_file_read(path, 1u << 20, &text, &size, NULL) == VG_OK &&
+                vg_presets_parse(text, size, path, form, NULL, NULL) == VG_OK;
     free(text);
     free(path);
     return good;
@@ -380,7 +382,8 @@ static bool start(void *self, char *id, size_t id_size, char *message, size_t si
         return say(message, size, err.message);
     save_last_form(&h->form.settings);
     snprintf(id, id_size, "%s", job.id);
-    bool good = spawn(h, job.dir, vg_settings_int(&h->form.settings, VG_OPT_max_steps_run), message, size);
+    bool good =
+        spawn(h, job.dir, vg_settings_int(&h->form.settings, VG_OPT_max_steps_run), message, size);
     vg_job_deinit(&job);
     h->scan_wanted = true;
     refresh(h);
@@ -394,7 +397,10 @@ static bool cancel(void *self, const char *id, char *message, size_t size)
     if (!job)
         return say(message, size, "this job is gone");
     if (!vg_job_running(job->job.dir, &pid) || pid <= 1)
-        return say(message, size, vg_job_state_is_final(job->view.state) ? "this job is not running" : "the worker is just starting; try again");
+        return say(message, size,
+                   vg_job_state_is_final(job->view.state)
+                       ? "this job is not running"
+                       : "the worker is just starting; try again");
     if (kill(pid, SIGTERM) != 0)
         return say(message, size, strerror(errno));
     return true;
@@ -544,7 +550,8 @@ static void watch(vg_tui_host *h, int fd)
         epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui_host **host, vg_err *err)
+vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui_host **host,
+                           vg_err *err)
 {
     char *dir = vg_paths_jobs(jobs_dir);
     vg_status status = vg_file_make_dirs(dir, err);
@@ -561,7 +568,10 @@ vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui
     h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     h->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    h->root_watch = h->inotify_fd >= 0 ? inotify_add_watch(h->inotify_fd, h->jobs_dir, IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM) : -1;
+    h->root_watch = h->inotify_fd >= 0
+                        ? inotify_add_watch(h->inotify_fd, h->jobs_dir,
+                                            IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM)
+                        : -1;
     h->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     watch(h, h->timer_fd);
     watch(h, h->inotify_fd);

@@ -10,7 +10,9 @@
 #define PREVIEW_LIMIT_BYTES (16u << 20)
 #define RUNNING_REBUILD_MS  250
 
-_Static_assert((int)VG_UI_JOB_INTERRUPTED == (int)VG_JOB_INTERRUPTED && (int)VG_UI_JOB_DONE == (int)VG_JOB_DONE, "states are cast");
+_Static_assert((int)VG_UI_JOB_INTERRUPTED == (int)VG_JOB_INTERRUPTED &&
+                   (int)VG_UI_JOB_DONE == (int)VG_JOB_DONE,
+               "states are cast");
 
 /* ---- frames ---- */
 
@@ -18,7 +20,8 @@ static void *load_frames(void *user)
 {
     vg_tui_frames *f = user;
     vg_frames_store *store = NULL;
-    bool good = vg_frames_store_open(f->dir, &store, NULL) == VG_OK && vg_frames_store_load(store, &f->frames, NULL) == VG_OK;
+    bool good = vg_frames_store_open(f->dir, &store, NULL) == VG_OK &&
+                vg_frames_store_load(store, &f->frames, NULL) == VG_OK;
     vg_frames_store_close(store);
     atomic_store(&f->state, good ? 1 : -1);
     uint64_t one = 1;
@@ -48,7 +51,8 @@ void vg_tui_job_drop_frames(vg_tui_job *job)
 
 const uint8_t *vg_tui_job_frame(vg_tui_job *job, int variant, int index, int wake_fd)
 {
-    if (variant < 0 || variant >= job->job.variants_count || index < 0 || !job->view.variants[variant].frames_ready)
+    if (variant < 0 || variant >= job->job.variants_count || index < 0 ||
+        !job->view.variants[variant].frames_ready)
         return NULL;
     vg_tui_variant *v = &job->variants[variant];
     if (!v->frames) {
@@ -76,8 +80,9 @@ static void load_preview(vg_tui_job *job, int variant)
     char *path = vg_job_variant_path(&job->job, variant, VG_VARIANT_PREVIEW), *file = NULL;
     size_t size = 0;
     int w = 0, h = 0, head = 0;
-    if (vg_file_read(path, PREVIEW_LIMIT_BYTES, &file, &size, NULL) == VG_OK && sscanf(file, "P6 %d %d 255%n", &w, &h, &head) == 2 && head > 0 && w > 0 && h > 0 && w <= 8192 && h <= 8192 &&
-        (size_t)head + 1 + (size_t)w * (size_t)h * 3 == size) {
+    if (vg_file_read(path, PREVIEW_LIMIT_BYTES, &file, &size, NULL) == VG_OK &&
+        sscanf(file, "P6 %d %d 255%n", &w, &h, &head) == 2 && head > 0 && w > 0 && h > 0 &&
+        w <= 8192 && h <= 8192 && (size_t)head + 1 + (size_t)w * (size_t)h * 3 == size) {
         free(v->preview);
         v->preview = vg_xcalloc((size_t)w * (size_t)h, 3);
         memcpy(v->preview, file + head + 1, (size_t)w * (size_t)h * 3);
@@ -118,7 +123,8 @@ static void build_variant(vg_tui_job *job, int i)
     if (from->preview_serial != own->preview_serial)
         load_preview(job, i);
     free(own->clip);
-    own->clip = from->clip_ready ? vg_job_variant_path(&job->job, i, VG_VARIANT_CLIP) : vg_xstrdup("");
+    own->clip =
+        from->clip_ready ? vg_job_variant_path(&job->job, i, VG_VARIANT_CLIP) : vg_xstrdup("");
     build_metrics(own, from);
     job->ui_variants[i] = (vg_ui_variant){
         .name = vg_scheme_name(scheme),
@@ -151,7 +157,8 @@ static void build(vg_tui_job *job)
 {
     const vg_job_view *view = &job->view;
     free(job->comparison);
-    job->comparison = view->comparison_ready ? vg_job_path(&job->job, VG_JOB_COMPARISON) : vg_xstrdup("");
+    job->comparison =
+        view->comparison_ready ? vg_job_path(&job->job, VG_JOB_COMPARISON) : vg_xstrdup("");
     for (int i = 0; i < job->job.variants_count; i++)
         build_variant(job, i);
     job->ui = (vg_ui_job){
@@ -187,7 +194,8 @@ bool vg_tui_job_refresh(vg_tui_job *job)
 {
     vg_job_view_refresh(&job->view, vg_tui_log_take, &job->log);
     job->touched = false;
-    bool ticking = job->view.state == VG_JOB_RUNNING && vg_now_monotonic_ms() - job->built_ms >= RUNNING_REBUILD_MS;
+    bool ticking = job->view.state == VG_JOB_RUNNING &&
+                   vg_now_monotonic_ms() - job->built_ms >= RUNNING_REBUILD_MS;
     if (job->view.serial == job->built_serial && job->ui.id && !ticking)
         return false;
     build(job);

@@ -21,7 +21,8 @@ static int variant_of(const vg_job *job, const char *name)
 }
 
 /* A new last line; `text` is cleaned on its way in. */
-static void add(vg_tui_log *log, double t, int variant, vg_ui_log_kind kind, const char *stage, const char *text)
+static void add(vg_tui_log *log, double t, int variant, vg_ui_log_kind kind, const char *stage,
+                const char *text)
 {
     if (log->count == VG_TUI_LOG_LINES) {
         log->count--;
@@ -32,7 +33,8 @@ static void add(vg_tui_log *log, double t, int variant, vg_ui_log_kind kind, con
     int i = log->count++;
     vg_text_clean_to(log->text[i], sizeof log->text[i], text);
     snprintf(log->stage[i], sizeof log->stage[i], "%s", stage);
-    log->lines[i] = (vg_ui_log_line){.at = t - log->began, .variant = variant, .kind = kind, .seconds = NAN};
+    log->lines[i] =
+        (vg_ui_log_line){.at = t - log->began, .variant = variant, .kind = kind, .seconds = NAN};
     for (int k = 0; k < log->count; k++)
         log->lines[k].text = log->text[k];
 }
@@ -44,15 +46,16 @@ static void take_stage(vg_tui_log *log, double t, int variant, const cJSON *even
     if (strcmp(vg_event_text(event, "what"), "end") != 0) {
         /* A stage inside itself is one. */
         int last = log->count - 1;
-        if (last >= 0 && log->lines[last].variant == variant && *stage && !strcmp(log->stage[last], stage) && !*detail &&
-            isnan(log->lines[last].seconds))
+        if (last >= 0 && log->lines[last].variant == variant && *stage &&
+            !strcmp(log->stage[last], stage) && !*detail && isnan(log->lines[last].seconds))
             return;
         snprintf(line, sizeof line, "%.40s%s%.100s", stage, *detail ? " " : "", detail);
         add(log, t, variant, VG_UI_LOG_STAGE, stage, line);
         return;
     }
     for (int i = log->count - 1; i >= 0; i--) {
-        if (log->lines[i].variant == variant && *stage && !strncmp(log->stage[i], stage, sizeof log->stage[i] - 1)) {
+        if (log->lines[i].variant == variant && *stage &&
+            !strncmp(log->stage[i], stage, sizeof log->stage[i] - 1)) {
             log->lines[i].seconds = vg_event_number(event, "seconds", NAN);
             return;
         }

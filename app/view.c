@@ -11,7 +11,8 @@
 
 const char *vg_job_view_state_name(vg_job_state state)
 {
-    static const char *const names[] = {"queued", "running", "done", "failed", "cancelled", "interrupted"};
+    static const char *const names[] = {"queued", "running",   "done",
+                                        "failed", "cancelled", "interrupted"};
     return names[state];
 }
 
@@ -92,7 +93,8 @@ static void fold_step(vg_variant_view *v, const cJSON *event)
         v->step_s_capacity = capacity;
     }
     v->step_s[step - 1] = vg_event_number(event, "seconds", NAN);
-    snprintf(v->stage, sizeof v->stage, "%s", vg_stage_name(VG_STAGE_DENOISE)); /* over what was loaded in between */
+    snprintf(v->stage, sizeof v->stage, "%s",
+             vg_stage_name(VG_STAGE_DENOISE)); /* over what was loaded in between */
     v->detail[0] = 0;
     v->step = step;
     v->steps = steps;
@@ -208,14 +210,16 @@ static void fold_job(vg_job_view *view, const cJSON *event)
     } else if (!strcmp(type, "queued")) {
         char who[128];
         view->last = VG_LAST_QUEUED;
-        snprintf(view->message, sizeof view->message, "waiting for %s", vg_text_clean_to(who, sizeof who, vg_event_text(event, "waiting_for")));
+        snprintf(view->message, sizeof view->message, "waiting for %s",
+                 vg_text_clean_to(who, sizeof who, vg_event_text(event, "waiting_for")));
     } else if (!strcmp(type, "started")) {
         view->last = VG_LAST_STARTED;
         view->message[0] = 0;
         view->runs++;
         view->stopped = false;
         view->memory_total = bytes_of(event, "memory_total", view->memory_total);
-        view->memory_is_device = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(event, "memory_is_device"));
+        view->memory_is_device =
+            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(event, "memory_is_device"));
         if (*vg_event_text(event, "device"))
             vg_text_clean_to(view->device, sizeof view->device, vg_event_text(event, "device"));
     } else if (!strcmp(type, "memory")) {
@@ -227,8 +231,7 @@ static void fold_job(vg_job_view *view, const cJSON *event)
     else if (!strcmp(type, "done")) {
         finish(view, VG_LAST_DONE, event);
         view->finished = true;
-    }
-    else if (!strcmp(type, "failed"))
+    } else if (!strcmp(type, "failed"))
         finish(view, VG_LAST_FAILED, event);
     else if (!strcmp(type, "cancelled"))
         finish(view, VG_LAST_CANCELLED, event);
@@ -251,8 +254,7 @@ static void fold(void *user, const cJSON *event, const char *line)
         /* Whoever works on a variant has begun, whatever was said in between (two people asking for a resume). */
         c->view->last = VG_LAST_STARTED;
         fold_variant(c->view, variant, event);
-    }
-    else
+    } else
         fold_job(c->view, event);
     if (c->tell)
         c->tell(c->user, event, line);
@@ -294,14 +296,16 @@ static void derive_state(vg_job_view *view)
         state = running ? VG_JOB_RUNNING : VG_JOB_INTERRUPTED;
         break;
     case VG_LAST_ASKED:
-        state = running || fabs(vg_now_unix() - view->last_t) < START_GRACE_S ? VG_JOB_QUEUED : VG_JOB_INTERRUPTED;
+        state = running || fabs(vg_now_unix() - view->last_t) < START_GRACE_S ? VG_JOB_QUEUED
+                                                                              : VG_JOB_INTERRUPTED;
         break;
     case VG_LAST_NONE:
         state = running ? VG_JOB_RUNNING : all_files_there(view) ? VG_JOB_DONE : VG_JOB_INTERRUPTED;
         break;
     }
     if (state == VG_JOB_INTERRUPTED && view->last != VG_LAST_STOPPED)
-        snprintf(view->message, sizeof view->message, "the worker ended without finishing; resume goes on from the last finished step");
+        snprintf(view->message, sizeof view->message,
+                 "the worker ended without finishing; resume goes on from the last finished step");
     if (state != view->state)
         view->serial++;
     view->state = state;
@@ -309,13 +313,16 @@ static void derive_state(vg_job_view *view)
     for (int i = 0; i < view->job->variants_count; i++) {
         vg_variant_view *v = &view->variants[i];
         if (v->state != VG_JOB_DONE && v->state != VG_JOB_QUEUED)
-            v->state = i != view->current ? VG_JOB_QUEUED : state == VG_JOB_DONE ? VG_JOB_DONE : state;
+            v->state = i != view->current     ? VG_JOB_QUEUED
+                       : state == VG_JOB_DONE ? VG_JOB_DONE
+                                              : state;
         else if (v->state == VG_JOB_QUEUED && state == VG_JOB_DONE)
             v->state = VG_JOB_DONE;
     }
 }
 
-bool vg_job_view_refresh(vg_job_view *view, void (*tell)(void *user, const cJSON *event, const char *line), void *user)
+bool vg_job_view_refresh(vg_job_view *view,
+                         void (*tell)(void *user, const cJSON *event, const char *line), void *user)
 {
     fold_context context = {view, tell, user};
     uint64_t before = view->serial;
@@ -359,7 +366,9 @@ double vg_variant_eta_s(const vg_job_view *view, int variant)
     /* Decoding: as long as an earlier variant took. */
     double decode = 0;
     for (int i = 0; i < view->job->variants_count; i++)
-        decode = view->variants[i].stage_s[VG_STAGE_DECODE] > 0 ? view->variants[i].stage_s[VG_STAGE_DECODE] : decode;
+        decode = view->variants[i].stage_s[VG_STAGE_DECODE] > 0
+                     ? view->variants[i].stage_s[VG_STAGE_DECODE]
+                     : decode;
     if (v->stage_s[VG_STAGE_DECODE] > 0)
         decode = 0;
     return left + decode;
@@ -445,7 +454,8 @@ static cJSON *variant_json(const vg_job_view *view, int i)
     for (int s = 0; s < VG_STAGE_COUNT; s++) {
         char key[40];
         snprintf(key, sizeof key, "%s_s", vg_stage_name((vg_stage)s));
-        add_number(timings, key, s == VG_STAGE_DENOISE && v->denoise_s > 0 ? v->denoise_s : v->stage_s[s], true);
+        add_number(timings, key,
+                   s == VG_STAGE_DENOISE && v->denoise_s > 0 ? v->denoise_s : v->stage_s[s], true);
     }
     add_number(timings, "wall_s", v->wall_s, v->wall_s > 0);
     add_number(o, "peak_bytes", (double)v->peak_bytes, v->peak_bytes > 0);
@@ -477,7 +487,8 @@ cJSON *vg_job_view_json(const vg_job_view *view)
     for (int i = 0; i < job->variants_count; i++)
         cJSON_AddItemToArray(variants, variant_json(view, i));
     char *comparison = vg_job_path(job, VG_JOB_COMPARISON);
-    add_path(o, "comparison_clip", comparison, view->comparison_ready && vg_file_exists(comparison));
+    add_path(o, "comparison_clip", comparison,
+             view->comparison_ready && vg_file_exists(comparison));
     if (job->comparison_output)
         cJSON_AddStringToObject(o, "comparison_output", job->comparison_output);
     return o;

@@ -14,7 +14,8 @@
 #include "app/paths.h"
 
 #define SLOT_POLL_MS 100
-#define LOCK_TRIES   60 /* of 50 ms: a worker that was just killed still holds its lock until its memory is given back */
+#define LOCK_TRIES                                                                                 \
+    60 /* of 50 ms: a worker that was just killed still holds its lock until its memory is given back */
 
 atomic_int vg_worker_cancel_flag;
 
@@ -26,7 +27,8 @@ static void on_cancel(int number)
 
 static void take_signals(void)
 {
-    struct sigaction cancel = {.sa_handler = on_cancel, .sa_flags = SA_RESTART}, ignore = {.sa_handler = SIG_IGN};
+    struct sigaction cancel = {.sa_handler = on_cancel, .sa_flags = SA_RESTART},
+                     ignore = {.sa_handler = SIG_IGN};
     sigemptyset(&cancel.sa_mask);
     sigemptyset(&ignore.sa_mask);
     sigaction(SIGTERM, &cancel, NULL);
@@ -99,7 +101,9 @@ static void tell_started(vg_worker *w, const vg_device_info *info)
     cJSON_AddStringToObject(o, "device", device);
     cJSON_AddStringToObject(o, "vgen", VG_VERSION);
     cJSON_AddBoolToObject(o, "memory_is_device", is_device);
-    cJSON_AddNumberToObject(o, "memory_total", is_device ? (double)info->memory_total : (double)vg_worker_memory_total());
+    cJSON_AddNumberToObject(o, "memory_total",
+                            is_device ? (double)info->memory_total
+                                      : (double)vg_worker_memory_total());
     vg_worker_tell(w, "started", o);
     free(device);
 }
@@ -116,7 +120,10 @@ static vg_status open_engine(vg_worker *w, vg_err *err)
     VG_TRY(vg_model_open(w->job.model_dir, &w->model, err));
     VG_TRY(vg_model_identity(w->model, identity, err));
     if (w->job.identity && strcmp(identity, w->job.identity))
-        return VG_FAIL(err, VG_E_ARG, "the weights in %s are not those the job was made with (%s, now %s); start a new job", w->job.model_dir, w->job.identity, identity);
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "the weights in %s are not those the job was made with (%s, now %s); start a new job",
+            w->job.model_dir, w->job.identity, identity);
     return VG_OK;
 }
 
@@ -202,7 +209,8 @@ int vg_worker_run(const char *job_dir, int max_steps)
     char *lock_path = vg_job_path(&w.job, VG_JOB_LOCK);
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
     vg_status locked = vg_lock_take(lock_path, pid, &lock, &err);
-    for (int i = 0; locked == VG_E_BUSY && i < LOCK_TRIES && !atomic_load(&vg_worker_cancel_flag); i++) {
+    for (int i = 0; locked == VG_E_BUSY && i < LOCK_TRIES && !atomic_load(&vg_worker_cancel_flag);
+         i++) {
         usleep(50 * 1000);
         locked = vg_lock_take(lock_path, pid, &lock, &err);
     }
@@ -274,7 +282,8 @@ vg_status vg_worker_start(const char *job_dir, int max_steps, pid_t *pid, vg_err
     sigaddset(&defaults, SIGCHLD);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     int rc = posix_spawn(pid, "/proc/self/exe", &files, &attributes, argv, environ);
     if (rc)
         status = VG_FAIL(err, VG_E_IO, "cannot start a worker: %s", strerror(rc));
@@ -293,6 +302,7 @@ vg_status vg_worker_cancel(const char *job_dir, vg_err *err)
     if (pid <= 1)
         return VG_FAIL(err, VG_E_MISSING, "no worker is on this job");
     if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
-        return VG_FAIL(err, VG_E_IO, "cannot signal the worker (process %ld): %s", (long)pid, strerror(errno));
+        return VG_FAIL(err, VG_E_IO, "cannot signal the worker (process %ld): %s", (long)pid,
+                       strerror(errno));
     return VG_OK;
 }

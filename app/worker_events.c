@@ -11,8 +11,11 @@
 
 void vg_worker_tell(vg_worker *w, const char *type, cJSON *fields)
 {
-    bool is_state = !strcmp(type, "done") || !strcmp(type, "failed") || !strcmp(type, "cancelled") || !strcmp(type, "stopped") || !strcmp(type, "started");
-    (void)vg_event_write(&w->events, type, fields, is_state, NULL); /* a full disk must not end a run; files that matter report it */
+    bool is_state = !strcmp(type, "done") || !strcmp(type, "failed") ||
+                    !strcmp(type, "cancelled") || !strcmp(type, "stopped") ||
+                    !strcmp(type, "started");
+    (void)vg_event_write(&w->events, type, fields, is_state,
+                         NULL); /* a full disk must not end a run; files that matter report it */
 }
 
 void vg_worker_tell_variant(vg_worker *w, const char *type, cJSON *fields)
@@ -36,10 +39,12 @@ void vg_worker_note(vg_worker *w, const char *format, ...)
 
 static void write_preview(vg_worker *w, const vg_event *event)
 {
-    if (event->preview_width <= 0 || event->preview_height <= 0 || event->preview_width > 8192 || event->preview_height > 8192)
+    if (event->preview_width <= 0 || event->preview_height <= 0 || event->preview_width > 8192 ||
+        event->preview_height > 8192)
         return;
     char head[64];
-    size_t n = (size_t)snprintf(head, sizeof head, "P6\n%d %d\n255\n", event->preview_width, event->preview_height);
+    size_t n = (size_t)snprintf(head, sizeof head, "P6\n%d %d\n255\n", event->preview_width,
+                                event->preview_height);
     size_t pixels = (size_t)event->preview_width * (size_t)event->preview_height * 3;
     char *file = vg_xcalloc(n + pixels, 1);
     memcpy(file, head, n);
@@ -138,7 +143,8 @@ static vg_status on_save(void *user, const vg_denoise_state *state, vg_err *err)
 
 void vg_worker_callbacks(vg_worker *w)
 {
-    w->callbacks = (vg_callbacks){.user = w, .event = on_event, .save = on_save, .cancel = &vg_worker_cancel_flag};
+    w->callbacks = (vg_callbacks){
+        .user = w, .event = on_event, .save = on_save, .cancel = &vg_worker_cancel_flag};
 }
 
 /* "VmRSS:     1234 kB" of a file of that form, in bytes. */
@@ -184,7 +190,8 @@ void *vg_worker_memory_thread(void *worker)
             continue;
         waited = 0;
         uint64_t device_peak = atomic_load(&w->device_peak);
-        uint64_t now = device_peak ? atomic_load(&w->device_now) : proc_bytes("/proc/self/status", "VmRSS");
+        uint64_t now =
+            device_peak ? atomic_load(&w->device_now) : proc_bytes("/proc/self/status", "VmRSS");
         uint64_t peak = device_peak ? device_peak : proc_bytes("/proc/self/status", "VmHWM");
         uint64_t change = now > last ? now - last : last - now;
         if (change < (1u << 20) && ++quiet < 10)

@@ -38,7 +38,9 @@ static mark json_mark(const char *path, const char *ours)
     const char *found = NULL;
     if (!vg_file_exists(path) || vg_json_load(path, &root, NULL) != VG_OK)
         return MARK_NONE;
-    mark m = vg_json_get_string(root, path, VG_MADE_WITH, &found, NULL) == VG_OK ? compare_mark(found, ours) : MARK_NONE;
+    mark m = vg_json_get_string(root, path, VG_MADE_WITH, &found, NULL) == VG_OK
+                 ? compare_mark(found, ours)
+                 : MARK_NONE;
     cJSON_Delete(root);
     return m;
 }
@@ -60,7 +62,10 @@ static vg_status refuse_other(const vg_worker *w, char *path, mark m, vg_err *er
 {
     vg_status status = VG_OK;
     if (m == MARK_OTHER)
-        status = VG_FAIL(err, VG_E_FORMAT, "%s was made with other settings than job.json says now; put job.json back, or start a new job", path + strlen(w->job.dir) + 1);
+        status = VG_FAIL(
+            err, VG_E_FORMAT,
+            "%s was made with other settings than job.json says now; put job.json back, or start a new job",
+            path + strlen(w->job.dir) + 1);
     free(path);
     return status;
 }
@@ -88,7 +93,8 @@ vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
 /* ---- usable pieces ---- */
 
 /* The engine checks the shape of latents that a run begins with; the same check answers for any. */
-static bool latents_fit(const vg_worker *w, const vg_generate_params *params, const float *values, const int64_t shape[4])
+static bool latents_fit(const vg_worker *w, const vg_generate_params *params, const float *values,
+                        const int64_t shape[4])
 {
     vg_generate_params p = *params;
     p.init_latents = values;
@@ -99,7 +105,8 @@ static bool latents_fit(const vg_worker *w, const vg_generate_params *params, co
 bool vg_worker_find_text(vg_worker *w, const vg_generate_params *params, const char *path)
 {
     vg_conditioning text = {0};
-    if (tensors_mark(path, w->made_with_shared) != MARK_OURS || vg_conditioning_read(path, &text, NULL) != VG_OK)
+    if (tensors_mark(path, w->made_with_shared) != MARK_OURS ||
+        vg_conditioning_read(path, &text, NULL) != VG_OK)
         return false;
     if (text.tokens == params->max_text_tokens && (params->guidance_scale <= 1 || text.uncond)) {
         w->text = text;
@@ -112,9 +119,11 @@ bool vg_worker_find_text(vg_worker *w, const vg_generate_params *params, const c
 bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_denoise_state *state)
 {
     vg_denoise_state found = {0};
-    if (tensors_mark(w->state_path, w->made_with[w->variant]) != MARK_OURS || vg_denoise_state_read(w->state_path, &found, NULL) != VG_OK)
+    if (tensors_mark(w->state_path, w->made_with[w->variant]) != MARK_OURS ||
+        vg_denoise_state_read(w->state_path, &found, NULL) != VG_OK)
         return false;
-    if (found.scheduler.at > 0 && found.scheduler.at <= params->steps && latents_fit(w, params, found.latents, found.shape)) {
+    if (found.scheduler.at > 0 && found.scheduler.at <= params->steps &&
+        latents_fit(w, params, found.latents, found.shape)) {
         *state = found;
         return true;
     }
@@ -122,12 +131,15 @@ bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_den
     return false;
 }
 
-bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path, vg_latents *latents)
+bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path,
+                            vg_latents *latents)
 {
     vg_latents found = {0};
-    if (tensors_mark(path, w->made_with[w->variant]) != MARK_OURS || vg_worker_read_latents(path, &found, NULL) != VG_OK)
+    if (tensors_mark(path, w->made_with[w->variant]) != MARK_OURS ||
+        vg_worker_read_latents(path, &found, NULL) != VG_OK)
         return false;
-    if (found.steps == params->steps && found.steps_done == params->steps && latents_fit(w, params, found.values, found.shape)) {
+    if (found.steps == params->steps && found.steps_done == params->steps &&
+        latents_fit(w, params, found.values, found.shape)) {
         *latents = found;
         return true;
     }
@@ -139,9 +151,12 @@ bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const
 {
     vg_frames_store *store = NULL;
     const uint8_t *rgb;
-    if (frames_mark(dir, w->made_with[w->variant]) != MARK_OURS || vg_frames_store_open(dir, &store, NULL) != VG_OK)
+    if (frames_mark(dir, w->made_with[w->variant]) != MARK_OURS ||
+        vg_frames_store_open(dir, &store, NULL) != VG_OK)
         return false;
-    bool good = vg_frames_store_count(store) == params->num_frames && vg_frames_store_height(store) == params->height && vg_frames_store_width(store) == params->width;
+    bool good = vg_frames_store_count(store) == params->num_frames &&
+                vg_frames_store_height(store) == params->height &&
+                vg_frames_store_width(store) == params->width;
     /* Every picture has a checksum; decoding finds damage. */
     for (int i = 0; good && i < params->num_frames; i++)
         good = vg_frames_store_get(store, i, &rgb, NULL) == VG_OK;
@@ -155,7 +170,8 @@ bool vg_worker_find_clip(vg_worker *w, const vg_generate_params *params)
     if (!vg_clip_available())
         return true;
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_CLIP);
-    bool good = vg_file_exists(path) && vg_clip_reader_open(path, &reader, NULL) == VG_OK && vg_clip_reader_count(reader) == params->num_frames;
+    bool good = vg_file_exists(path) && vg_clip_reader_open(path, &reader, NULL) == VG_OK &&
+                vg_clip_reader_count(reader) == params->num_frames;
     vg_clip_reader_close(reader);
     free(path);
     return good;
@@ -166,7 +182,8 @@ bool vg_worker_find_metrics(vg_worker *w, const vg_generate_params *params, cons
     vg_report_metrics metrics = {0};
     if (w->variant == 0)
         return true;
-    bool good = vg_report_metrics_read(dir, &metrics, NULL) == VG_OK && metrics.frames == params->num_frames;
+    bool good = vg_report_metrics_read(dir, &metrics, NULL) == VG_OK &&
+                metrics.frames == params->num_frames;
     vg_report_metrics_deinit(&metrics);
     return good;
 }
@@ -185,7 +202,8 @@ static char *digest_of(const cJSON *root)
 {
     cJSON *copy = cJSON_Duplicate(root, true);
     cJSON_DeleteItemFromObjectCaseSensitive(copy, DIGEST);
-    cJSON_DeleteItemFromObjectCaseSensitive(copy, VG_MADE_WITH); /* differs between jobs that share a cached file */
+    cJSON_DeleteItemFromObjectCaseSensitive(
+        copy, VG_MADE_WITH); /* differs between jobs that share a cached file */
     char *text = cJSON_PrintUnformatted(copy);
     uint64_t hash = vg_job_hash(VG_JOB_HASH_BEGIN, text ? text : "", text ? strlen(text) : 0);
     cJSON_free(text);
@@ -201,7 +219,8 @@ static cJSON *scales_load(const char *path, const char *key)
     if (!vg_file_exists(path) || vg_json_load(path, &root, NULL) != VG_OK)
         return NULL;
     char *digest = digest_of(root);
-    bool good = vg_json_get_string(root, path, "key", &found_key, NULL) == VG_OK && vg_json_get_string(root, path, DIGEST, &found_digest, NULL) == VG_OK &&
+    bool good = vg_json_get_string(root, path, "key", &found_key, NULL) == VG_OK &&
+                vg_json_get_string(root, path, DIGEST, &found_digest, NULL) == VG_OK &&
                 (!key || !strcmp(found_key, key)) && !strcmp(found_digest, digest);
     free(digest);
     if (good)
@@ -219,7 +238,8 @@ bool vg_worker_scales_good(const char *path, const char *made_with)
     return good;
 }
 
-vg_status vg_worker_scales_copy(const char *from, const char *to, const char *key, const char *made_with, vg_err *err)
+vg_status vg_worker_scales_copy(const char *from, const char *to, const char *key,
+                                const char *made_with, vg_err *err)
 {
     cJSON *root = scales_load(from, key);
     if (!root)
@@ -232,7 +252,8 @@ vg_status vg_worker_scales_copy(const char *from, const char *to, const char *ke
     return status;
 }
 
-vg_status vg_worker_scales_seal(const char *path, const char *key, const char *made_with, vg_err *err)
+vg_status vg_worker_scales_seal(const char *path, const char *key, const char *made_with,
+                                vg_err *err)
 {
     cJSON *root = NULL;
     VG_TRY(vg_json_load(path, &root, err));

@@ -31,8 +31,12 @@ done:
 /* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
 static char *calibration_key(const vg_worker *w)
 {
-    static const vg_option_id decides[] = {VG_OPT_prompt, VG_OPT_negative_prompt, VG_OPT_height, VG_OPT_width, VG_OPT_num_frames, VG_OPT_num_inference_steps, VG_OPT_guidance_scale, VG_OPT_guidance_scale_2, VG_OPT_boundary_ratio,
-                                           VG_OPT_flow_shift, VG_OPT_scheduler, VG_OPT_flow_grid, VG_OPT_seed, VG_OPT_compute};
+    static const vg_option_id decides[] = {
+        VG_OPT_prompt,         VG_OPT_negative_prompt,  VG_OPT_height,
+        VG_OPT_width,          VG_OPT_num_frames,       VG_OPT_num_inference_steps,
+        VG_OPT_guidance_scale, VG_OPT_guidance_scale_2, VG_OPT_boundary_ratio,
+        VG_OPT_flow_shift,     VG_OPT_scheduler,        VG_OPT_flow_grid,
+        VG_OPT_seed,           VG_OPT_compute};
     uint64_t hash = VG_JOB_HASH_BEGIN;
     char tail[64];
     for (size_t i = 0; i < sizeof decides / sizeof *decides; i++) {
@@ -40,18 +44,22 @@ static char *calibration_key(const vg_worker *w)
         hash = vg_job_hash(hash, text, strlen(text) + 1);
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, CALIBRATION_STEPS, VG_VERSION, "2");
-    return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown", (unsigned long long)hash, tail);
+    return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown",
+                    (unsigned long long)hash, tail);
 }
 
-static vg_status need_calibration(vg_worker *w, const vg_generate_params *params, const char *path, vg_err *err)
+static vg_status need_calibration(vg_worker *w, const vg_generate_params *params, const char *path,
+                                  vg_err *err)
 {
     if (vg_worker_scales_good(path, w->made_with_shared))
         return VG_OK;
-    char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/calibration", cache), *key = calibration_key(w);
+    char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/calibration", cache),
+         *key = calibration_key(w);
     char *cached = vg_xstrf("%s/%s.json", folder, key);
     vg_generate_params p = *params;
     vg_status status = VG_OK;
-    if (!p.init_latents && vg_worker_scales_copy(cached, path, key, w->made_with_shared, NULL) == VG_OK) {
+    if (!p.init_latents &&
+        vg_worker_scales_copy(cached, path, key, w->made_with_shared, NULL) == VG_OK) {
         vg_worker_note(w, "input scales: from the cache (%s.json)", key);
         goto done;
     }
@@ -61,7 +69,10 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
     /* Calibration steps are not the clip's: nothing of them is kept as state. */
     vg_callbacks quiet = w->callbacks;
     quiet.save = NULL;
-    VG_TRY_GOTO(status, vg_calibrate(w->engine, w->model, &p, &w->text, CALIBRATION_STEPS, &quiet, path, err), done);
+    VG_TRY_GOTO(
+        status,
+        vg_calibrate(w->engine, w->model, &p, &w->text, CALIBRATION_STEPS, &quiet, path, err),
+        done);
     VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, w->made_with_shared, err), done);
     vg_worker_note(w, "input scales: measured on this prompt");
     if (!p.init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
@@ -81,19 +92,25 @@ static void precision_text(const vg_precision_report *r, char *text, size_t size
     const struct {
         int count;
         const char *name;
-    } parts[] = {{r->fp8_tensor, "FP8 per-tensor"}, {r->fp8_block, "FP8 per-block"}, {r->fp8_channel, "FP8 per-channel"}, {r->bf16, "BF16"}, {r->f32, "F32"}};
+    } parts[] = {{r->fp8_tensor, "FP8 per-tensor"},
+                 {r->fp8_block, "FP8 per-block"},
+                 {r->fp8_channel, "FP8 per-channel"},
+                 {r->bf16, "BF16"},
+                 {r->f32, "F32"}};
     size_t n = 0;
     text[0] = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (!parts[i].count || n >= size)
             continue;
-        n += (size_t)snprintf(text + n, size - n, "%s%d %s", n ? ", " : "", parts[i].count, parts[i].name);
+        n += (size_t)snprintf(text + n, size - n, "%s%d %s", n ? ", " : "", parts[i].count,
+                              parts[i].name);
         if (i < 3 && n < size)
             n += (size_t)snprintf(text + n, size - n, " (%s)", r->act);
     }
 }
 
-static void tell_precision(vg_worker *w, const vg_generate_params *params, vg_precision_report *report)
+static void tell_precision(vg_worker *w, const vg_generate_params *params,
+                           vg_precision_report *report)
 {
     char text[160];
     *report = (vg_precision_report){0};
@@ -105,7 +122,8 @@ static void tell_precision(vg_worker *w, const vg_generate_params *params, vg_pr
     vg_worker_tell_variant(w, "precision", o);
 }
 
-static vg_status write_variant_file(vg_worker *w, const vg_precision_report *report, const int64_t calls_before[VG_OP_COUNT], vg_err *err)
+static vg_status write_variant_file(vg_worker *w, const vg_precision_report *report,
+                                    const int64_t calls_before[VG_OP_COUNT], vg_err *err)
 {
     static const char *const ops[] = {
 #define VG_OP(name, help) #name,
@@ -129,8 +147,10 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
         if (s != VG_STAGE_DENOISE)
             cJSON_AddNumberToObject(root, key, v->stage_s[s]);
     }
-    cJSON_AddNumberToObject(root, "peak_bytes", w->peak_bytes ? (double)w->peak_bytes : (double)v->peak_bytes);
-    cJSON_AddStringToObject(root, "peak_stage", w->peak_bytes ? vg_stage_name(w->peak_stage) : v->peak_stage);
+    cJSON_AddNumberToObject(root, "peak_bytes",
+                            w->peak_bytes ? (double)w->peak_bytes : (double)v->peak_bytes);
+    cJSON_AddStringToObject(root, "peak_stage",
+                            w->peak_bytes ? vg_stage_name(w->peak_stage) : v->peak_stage);
     cJSON *precision = cJSON_AddObjectToObject(root, "precision");
     cJSON_AddNumberToObject(precision, "fp8_tensor", report->fp8_tensor);
     cJSON_AddNumberToObject(precision, "fp8_block", report->fp8_block);
@@ -172,7 +192,8 @@ static void tell_end(vg_worker *w, const vg_precision_report *report)
 }
 
 /* Denoise, or read what was denoised. Unfinished because of max_steps: *latents holds the steps so far and nothing is kept but the state. */
-static vg_status need_latents(vg_worker *w, vg_generate_params *params, const char *path, vg_latents *latents, vg_err *err)
+static vg_status need_latents(vg_worker *w, vg_generate_params *params, const char *path,
+                              vg_latents *latents, vg_err *err)
 {
     vg_denoise_state state = {0};
     vg_status status = VG_OK;
@@ -190,7 +211,10 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
         params->input_scales = calibration;
     }
     tell_precision(w, params, &report);
-    VG_TRY_GOTO(status, vg_denoise(w->engine, w->model, params, &w->text, have_state ? &state : NULL, &w->callbacks, latents, err), done);
+    VG_TRY_GOTO(status,
+                vg_denoise(w->engine, w->model, params, &w->text, have_state ? &state : NULL,
+                           &w->callbacks, latents, err),
+                done);
     if (latents->steps_done >= latents->steps)
         status = vg_worker_write_latents(path, latents, w->made_with[w->variant], err);
 done:
@@ -202,13 +226,16 @@ done:
 
 /* From latents to everything that is made of them. Each piece that is there already is left alone; the same latents give the same bytes.
  * again: the latents are new, so are the rest. */
-static vg_status need_pictures(vg_worker *w, const vg_generate_params *params, const vg_latents *latents, const vg_callbacks *callbacks, bool again, vg_err *err)
+static vg_status need_pictures(vg_worker *w, const vg_generate_params *params,
+                               const vg_latents *latents, const vg_callbacks *callbacks, bool again,
+                               vg_err *err)
 {
     char *dir = vg_job_variant_path(&w->job, w->variant, NULL);
     vg_frames frames = {0};
     vg_status status = VG_OK;
     if (again || !vg_worker_find_frames(w, params, dir)) {
-        VG_TRY_GOTO(status, vg_decode(w->engine, w->model, params, latents, callbacks, &frames, err), done);
+        VG_TRY_GOTO(status,
+                    vg_decode(w->engine, w->model, params, latents, callbacks, &frames, err), done);
         VG_TRY_GOTO(status, vg_worker_keep_frames(w, &frames, err), done);
     }
     if (again || !vg_worker_find_clip(w, params))
@@ -221,7 +248,8 @@ done:
     return status;
 }
 
-static vg_status keep_report(vg_worker *w, const vg_generate_params *params, const int64_t calls_before[VG_OP_COUNT], vg_err *err)
+static vg_status keep_report(vg_worker *w, const vg_generate_params *params,
+                             const int64_t calls_before[VG_OP_COUNT], vg_err *err)
 {
     vg_precision_report report = {0};
     if (vg_model_precision(w->model, params, &report, NULL) != VG_OK)
@@ -237,8 +265,10 @@ static vg_status run(vg_worker *w, vg_err *err)
     vg_latents latents = {0};
     int64_t calls_before[VG_OP_COUNT];
     vg_backend *be = vg_engine_backend(w->engine);
-    char *dir = vg_job_variant_path(&w->job, w->variant, NULL), *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_LATENTS);
-    char *preview = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW), *file = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_FILE);
+    char *dir = vg_job_variant_path(&w->job, w->variant, NULL),
+         *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_LATENTS);
+    char *preview = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW),
+         *file = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_FILE);
     /* What is missing of a finished variant is restored without a word to the journal: its figures are those of the run that made it. */
     const vg_callbacks silent = {.cancel = &vg_worker_cancel_flag};
     bool finished = vg_worker_find_report(w, file), denoised;
@@ -263,12 +293,17 @@ static vg_status run(vg_worker *w, vg_err *err)
         VG_TRY_GOTO(status, need_latents(w, &params, path, &latents, err), done);
     if (latents.steps_done < latents.steps) {
         w->stopped = true;
-        vg_worker_note(w, "stopped after step %d of %d, as asked", latents.steps_done, latents.steps);
+        vg_worker_note(w, "stopped after step %d of %d, as asked", latents.steps_done,
+                       latents.steps);
         if (w->job.outputs[w->variant].save_latents)
-            status = vg_worker_write_latents(w->job.outputs[w->variant].save_latents, &latents, NULL, err);
+            status = vg_worker_write_latents(w->job.outputs[w->variant].save_latents, &latents,
+                                             NULL, err);
         goto done;
     }
-    VG_TRY_GOTO(status, need_pictures(w, &params, &latents, finished ? &silent : &w->callbacks, !denoised, err), done);
+    VG_TRY_GOTO(
+        status,
+        need_pictures(w, &params, &latents, finished ? &silent : &w->callbacks, !denoised, err),
+        done);
     VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, finished, err), done);
     if (!finished)
         VG_TRY_GOTO(status, keep_report(w, &params, calls_before, err), done);

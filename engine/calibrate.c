@@ -34,10 +34,12 @@ void vg_calibration_free(vg_calibration *calibration)
     free(calibration);
 }
 
-vg_status vg_calibration_add(vg_calibration *calibration, const char *component, const char *layer, float amax, vg_err *err)
+vg_status vg_calibration_add(vg_calibration *calibration, const char *component, const char *layer,
+                             float amax, vg_err *err)
 {
     if (!isfinite(amax))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: the input of layer %s holds NaN or infinity", component, layer);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: the input of layer %s holds NaN or infinity",
+                       component, layer);
     cJSON *layers = cJSON_GetObjectItemCaseSensitive(calibration->components, component);
     if (!layers)
         layers = cJSON_AddObjectToObject(calibration->components, component);
@@ -49,11 +51,13 @@ vg_status vg_calibration_add(vg_calibration *calibration, const char *component,
     return VG_OK;
 }
 
-vg_status vg_calibration_write(const vg_calibration *calibration, const char *identity, cJSON *settings, const char *path, vg_err *err)
+vg_status vg_calibration_write(const vg_calibration *calibration, const char *identity,
+                               cJSON *settings, const char *path, vg_err *err)
 {
     cJSON *root = cJSON_CreateObject();
     const cJSON *component, *layer;
-    bool ok = root && cJSON_AddStringToObject(root, "format", FORMAT) && cJSON_AddNumberToObject(root, "version", VERSION) &&
+    bool ok = root && cJSON_AddStringToObject(root, "format", FORMAT) &&
+              cJSON_AddNumberToObject(root, "version", VERSION) &&
               cJSON_AddStringToObject(root, "identity", identity);
     if (settings && !(ok && cJSON_AddItemToObject(root, "settings", settings))) {
         cJSON_Delete(settings);
@@ -68,7 +72,8 @@ vg_status vg_calibration_write(const vg_calibration *calibration, const char *id
             ok = ok && to && cJSON_AddNumberToObject(to, layer->string, scale);
         }
     }
-    vg_status status = ok ? vg_json_save(path, root, err) : VG_FAIL(err, VG_E_NOMEM, "out of memory for the calibration file");
+    vg_status status = ok ? vg_json_save(path, root, err)
+                          : VG_FAIL(err, VG_E_NOMEM, "out of memory for the calibration file");
     cJSON_Delete(root);
     return status;
 }
@@ -90,7 +95,8 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(((const scale_entry *)a)->layer, ((const scale_entry *)b)->layer);
 }
 
-static vg_status check_header(const cJSON *root, const char *path, const char *identity, vg_err *err)
+static vg_status check_header(const cJSON *root, const char *path, const char *identity,
+                              vg_err *err)
 {
     const char *format = "", *made_for = "";
     int64_t version = 0;
@@ -98,9 +104,11 @@ static vg_status check_header(const cJSON *root, const char *path, const char *i
     VG_TRY(vg_json_get_int(root, path, "version", 0, 1 << 20, &version, err));
     VG_TRY(vg_json_get_string(root, path, "identity", &made_for, err));
     if (strcmp(format, FORMAT) != 0 || version != VERSION)
-        return VG_FAIL(err, VG_E_FORMAT, "%s is not a calibration file of version %d", path, VERSION);
+        return VG_FAIL(err, VG_E_FORMAT, "%s is not a calibration file of version %d", path,
+                       VERSION);
     if (identity && strcmp(identity, made_for) != 0)
-        return VG_FAIL(err, VG_E_FORMAT, "%s was made for other weights (%s, this model is %s)", path, made_for, identity);
+        return VG_FAIL(err, VG_E_FORMAT, "%s was made for other weights (%s, this model is %s)",
+                       path, made_for, identity);
     return VG_OK;
 }
 
@@ -115,14 +123,17 @@ static vg_status fill_entries(vg_input_scales *s, const cJSON *layers, vg_err *e
     {
         float scale = cJSON_IsNumber(item) ? (float)item->valuedouble : 0;
         if (!(scale > 0) || !isfinite(scale))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: the input scale of %s is not a finite number above 0", s->path, item->string);
+            return VG_FAIL(err, VG_E_FORMAT,
+                           "%s: the input scale of %s is not a finite number above 0", s->path,
+                           item->string);
         s->entries[s->count++] = (scale_entry){item->string, scale};
     }
     qsort(s->entries, s->count, sizeof *s->entries, compare_entries);
     return VG_OK;
 }
 
-vg_status vg_input_scales_read(const char *path, const char *component, const char *identity, vg_input_scales **scales, vg_err *err)
+vg_status vg_input_scales_read(const char *path, const char *component, const char *identity,
+                               vg_input_scales **scales, vg_err *err)
 {
     vg_status status;
     vg_input_scales *s = calloc(1, sizeof *s);
@@ -155,12 +166,15 @@ void vg_input_scales_free(vg_input_scales *scales)
     free(scales);
 }
 
-vg_status vg_input_scales_find(const vg_input_scales *scales, const char *layer, float *scale, vg_err *err)
+vg_status vg_input_scales_find(const vg_input_scales *scales, const char *layer, float *scale,
+                               vg_err *err)
 {
     scale_entry key = {layer, 0};
-    const scale_entry *found = scales ? bsearch(&key, scales->entries, scales->count, sizeof key, compare_entries) : NULL;
+    const scale_entry *found =
+        scales ? bsearch(&key, scales->entries, scales->count, sizeof key, compare_entries) : NULL;
     if (!found)
-        return VG_FAIL(err, VG_E_MISSING, "%s has no input scale for layer %s", scales ? scales->path : "the calibration file", layer);
+        return VG_FAIL(err, VG_E_MISSING, "%s has no input scale for layer %s",
+                       scales ? scales->path : "the calibration file", layer);
     *scale = found->scale;
     return VG_OK;
 }
@@ -184,8 +198,9 @@ static cJSON *describe_settings(const vg_generate_params *p, int steps)
     return o;
 }
 
-vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text, int steps,
-                       const vg_callbacks *cb, const char *path, vg_err *err)
+vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params,
+                       const vg_conditioning *text, int steps, const vg_callbacks *cb,
+                       const char *path, vg_err *err)
 {
     vg_calibration *calibration = NULL;
     vg_generate_params p = *params;
@@ -203,7 +218,9 @@ vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_par
     engine->be->cancel = NULL;
     if (status != VG_OK)
         goto done;
-    VG_TRY_GOTO(status, vg_calibration_write(calibration, identity, describe_settings(&p, steps), path, err), done);
+    VG_TRY_GOTO(
+        status,
+        vg_calibration_write(calibration, identity, describe_settings(&p, steps), path, err), done);
     vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_CALIBRATE, path, vg_now() - begin);
 done:
     vg_calibration_free(calibration);

@@ -29,7 +29,8 @@ vg_status vg_charsmap_check(const uint8_t *charsmap, size_t size, const char *na
         return VG_FAIL(err, VG_E_FORMAT, "%s: the character map is too short", name);
     uint32_t array_bytes = load32(charsmap);
     if (array_bytes < 4 || array_bytes % 4 != 0 || array_bytes > size - 4)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: the character map's table of %u bytes does not fit", name, array_bytes);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: the character map's table of %u bytes does not fit",
+                       name, array_bytes);
     return VG_OK;
 }
 
@@ -37,7 +38,8 @@ static map map_of(const uint8_t *charsmap, size_t size)
 {
     uint32_t array_bytes = load32(charsmap);
 
-    return (map){charsmap + 4, array_bytes / 4, (const char *)charsmap + 4 + array_bytes, size - 4 - array_bytes};
+    return (map){charsmap + 4, array_bytes / 4, (const char *)charsmap + 4 + array_bytes,
+                 size - 4 - array_bytes};
 }
 
 static size_t offset_of(uint32_t unit)
@@ -84,7 +86,8 @@ typedef struct output {
 static vg_status append(output *out, const char *text, size_t size, vg_err *err)
 {
     if (size > out->limit - out->used)
-        return VG_FAIL(err, VG_E_FORMAT, "the tokenizer's character map makes the text more than %d times longer",
+        return VG_FAIL(err, VG_E_FORMAT,
+                       "the tokenizer's character map makes the text more than %d times longer",
                        GROWTH_MAX);
     if (size > out->room - out->used) {
         size_t room = 2 * (out->used + size);
@@ -108,7 +111,8 @@ static vg_status append_char(output *out, const map *m, const char *text, size_t
     return found ? append(out, found, length, err) : append(out, text, size, err);
 }
 
-static vg_status append_grapheme(output *out, const map *m, const char *text, size_t size, vg_err *err)
+static vg_status append_grapheme(output *out, const map *m, const char *text, size_t size,
+                                 vg_err *err)
 {
     size_t length;
 
@@ -119,7 +123,8 @@ static vg_status append_grapheme(output *out, const map *m, const char *text, si
     }
     for (size_t i = 0; i < size;) {
         utf8proc_int32_t code;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(size - i), &code);
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + i,
+                                              (utf8proc_ssize_t)(size - i), &code);
         if (n <= 0)
             return VG_FAIL(err, VG_E_ARG, "the text is not valid UTF-8");
         VG_TRY(append_char(out, m, text + i, (size_t)n, err));
@@ -128,8 +133,8 @@ static vg_status append_grapheme(output *out, const map *m, const char *text, si
     return VG_OK;
 }
 
-vg_status vg_charsmap_apply(const uint8_t *charsmap, size_t size, const char *text, size_t text_size, char **normal,
-                            size_t *normal_size, vg_err *err)
+vg_status vg_charsmap_apply(const uint8_t *charsmap, size_t size, const char *text,
+                            size_t text_size, char **normal, size_t *normal_size, vg_err *err)
 {
     map parsed, *m = NULL;
     output out = {.limit = text_size * GROWTH_MAX + 64};
@@ -146,8 +151,8 @@ vg_status vg_charsmap_apply(const uint8_t *charsmap, size_t size, const char *te
     if (!out.text)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory normalising the prompt");
     while (status == VG_OK && at < text_size) {
-        utf8proc_ssize_t n =
-            utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(text_size - at), &code);
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + at,
+                                              (utf8proc_ssize_t)(text_size - at), &code);
         if (n <= 0) {
             status = VG_FAIL(err, VG_E_ARG, "the text is not valid UTF-8 at byte %zu", at);
             break;

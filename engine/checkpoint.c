@@ -18,8 +18,10 @@ struct vg_checkpoint {
 static const struct {
     const char *component, *file;
 } config_names[] = {
-    {"scheduler", "scheduler_config.json"},          {"tokenizer", "tokenizer_config.json"},
-    {"tokenizer_2", "tokenizer_config.json"},        {"image_processor", "preprocessor_config.json"},
+    {"scheduler", "scheduler_config.json"},
+    {"tokenizer", "tokenizer_config.json"},
+    {"tokenizer_2", "tokenizer_config.json"},
+    {"image_processor", "preprocessor_config.json"},
     {"feature_extractor", "preprocessor_config.json"},
 };
 
@@ -63,7 +65,8 @@ vg_status vg_checkpoint_open(const char *dir, vg_checkpoint **checkpoint, vg_err
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
     c->dir = realpath(dir, NULL);
     if (!c->dir || !vg_file_is_dir(c->dir)) {
-        status = VG_FAIL(err, VG_E_MISSING, "%s: %s", dir, c->dir ? "not a folder" : strerror(errno));
+        status =
+            VG_FAIL(err, VG_E_MISSING, "%s: %s", dir, c->dir ? "not a folder" : strerror(errno));
         goto fail;
     }
     path = vg_path_join(c->dir, INDEX_NAME);
@@ -72,16 +75,19 @@ vg_status vg_checkpoint_open(const char *dir, vg_checkpoint **checkpoint, vg_err
         goto fail;
     }
     if (!vg_file_exists(path)) {
-        status = VG_FAIL(err, VG_E_MISSING, "%s: no %s: not a checkpoint in diffusers' layout", c->dir, INDEX_NAME);
+        status = VG_FAIL(err, VG_E_MISSING, "%s: no %s: not a checkpoint in diffusers' layout",
+                         c->dir, INDEX_NAME);
         goto fail;
     }
     VG_TRY_GOTO(status, vg_json_load(path, &c->index, err), fail);
-    VG_TRY_GOTO(status, vg_json_get_string(c->index, path, "_class_name", &c->class_name, err), fail);
+    VG_TRY_GOTO(status, vg_json_get_string(c->index, path, "_class_name", &c->class_name, err),
+                fail);
     if (!c->class_name) {
         status = VG_FAIL(err, VG_E_FORMAT, "%s: \"_class_name\" is missing", path);
         goto fail;
     }
-    VG_TRY_GOTO(status, vg_json_get_string(c->index, path, "_diffusers_version", &version, err), fail);
+    VG_TRY_GOTO(status, vg_json_get_string(c->index, path, "_diffusers_version", &version, err),
+                fail);
     c->diffusers_version = parse_version(version);
     free(path);
     *checkpoint = c;
@@ -140,10 +146,12 @@ static bool plain_name(const char *name)
 
 const char *vg_checkpoint_component(const vg_checkpoint *checkpoint, const char *name)
 {
-    return plain_name(name) ? entry_class(cJSON_GetObjectItemCaseSensitive(checkpoint->index, name)) : NULL;
+    return plain_name(name) ? entry_class(cJSON_GetObjectItemCaseSensitive(checkpoint->index, name))
+                            : NULL;
 }
 
-vg_status vg_checkpoint_config(const vg_checkpoint *checkpoint, const char *name, cJSON **config, vg_err *err)
+vg_status vg_checkpoint_config(const vg_checkpoint *checkpoint, const char *name, cJSON **config,
+                               vg_err *err)
 {
     if (!plain_name(name))
         return VG_FAIL(err, VG_E_ARG, "\"%s\" is not the name of a component", name);
@@ -157,7 +165,8 @@ vg_status vg_checkpoint_config(const vg_checkpoint *checkpoint, const char *name
 }
 
 /* Adds what component `name` lacks: *count files, the first of all in *first (component/file). */
-static vg_status add_missing(const char *root, const char *name, char **first, int *count, vg_err *err)
+static vg_status add_missing(const char *root, const char *name, char **first, int *count,
+                             vg_err *err)
 {
     char *weights = NULL;
     int weights_count = 0;

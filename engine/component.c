@@ -23,12 +23,14 @@ char *vg_component_list(const vg_model *model)
     char *text = calloc(size, 1);
     size_t at = 0;
     for (int i = 0; text && i < f->parts_count; i++)
-        at += (size_t)snprintf(text + at, size - at, "%s%s: %s", i ? "\n" : "", f->parts[i].name, f->parts[i].help);
+        at += (size_t)snprintf(text + at, size - at, "%s%s: %s", i ? "\n" : "", f->parts[i].name,
+                               f->parts[i].help);
     return text;
 }
 
-vg_status vg_component_run(vg_engine *engine, vg_model *model, const char *part, const vg_component_params *params,
-                           const vg_safetensors *in, vg_safetensors_entry **out, int *out_count, vg_err *err)
+vg_status vg_component_run(vg_engine *engine, vg_model *model, const char *part,
+                           const vg_component_params *params, const vg_safetensors *in,
+                           vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
     const vg_family *f = model->family;
     char names[256] = "";
@@ -43,5 +45,6 @@ vg_status vg_component_run(vg_engine *engine, vg_model *model, const char *part,
             strncat(names, ", ", sizeof names - strlen(names) - 1);
         strncat(names, f->parts[i].name, sizeof names - strlen(names) - 1);
     }
-    return VG_FAIL(err, VG_E_ARG, "unknown part \"%s\" of a %s model; there are: %s", part, f->name, names);
+    return VG_FAIL(err, VG_E_ARG, "unknown part \"%s\" of a %s model; there are: %s", part, f->name,
+                   names);
 }

@@ -17,13 +17,15 @@ const char *vg_compute_name(vg_compute compute)
 
 const char *vg_stage_name(vg_stage stage)
 {
-    static const char *const names[VG_STAGE_COUNT] = {"load", "text", "calibrate", "denoise", "decode"};
+    static const char *const names[VG_STAGE_COUNT] = {"load", "text", "calibrate", "denoise",
+                                                      "decode"};
     return (unsigned)stage < VG_STAGE_COUNT ? names[stage] : "?";
 }
 
 /* ---- engine ---- */
 
-vg_status vg_engine_open(vg_device_kind device, int ordinal, int threads, vg_engine **engine, vg_err *err)
+vg_status vg_engine_open(vg_device_kind device, int ordinal, int threads, vg_engine **engine,
+                         vg_err *err)
 {
     vg_engine *e = calloc(1, sizeof *e);
     if (!e)
@@ -69,14 +71,16 @@ static vg_status find_family(const vg_checkpoint *checkpoint, const vg_family **
         if (!vg_families[i]->probe(checkpoint))
             continue;
         if (found)
-            return VG_FAIL(err, VG_E_FORMAT, "%s is claimed by two model families, %s and %s", vg_checkpoint_dir(checkpoint), found->name,
-                           vg_families[i]->name);
+            return VG_FAIL(err, VG_E_FORMAT, "%s is claimed by two model families, %s and %s",
+                           vg_checkpoint_dir(checkpoint), found->name, vg_families[i]->name);
         found = vg_families[i];
     }
     if (!found) {
         const char *transformer = vg_checkpoint_component(checkpoint, "transformer");
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: no model family here runs a %s with transformer %s", vg_checkpoint_dir(checkpoint),
-                       vg_checkpoint_class(checkpoint), transformer ? transformer : "(none)");
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: no model family here runs a %s with transformer %s",
+                       vg_checkpoint_dir(checkpoint), vg_checkpoint_class(checkpoint),
+                       transformer ? transformer : "(none)");
     }
     *family = found;
     return VG_OK;
@@ -139,7 +143,8 @@ const void *vg_model_config(const vg_model *model)
     return model->config;
 }
 
-vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir, vg_err *err)
+vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir,
+                                 vg_err *err)
 {
     *dir = vg_path_join(vg_checkpoint_dir(model->checkpoint), component);
     return *dir ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
@@ -172,29 +177,44 @@ vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *er
 
 void vg_generate_params_init(vg_generate_params *params)
 {
-    *params = (vg_generate_params){
-        .seed = 42, .height = VG_UNSET_INT, .width = VG_UNSET_INT, .num_frames = VG_UNSET_INT, .steps = VG_UNSET_INT,
-        .guidance_scale = VG_UNSET_DOUBLE, .guidance_scale_2 = VG_UNSET_DOUBLE, .boundary_ratio = VG_UNSET_DOUBLE,
-        .flow_shift = VG_UNSET_DOUBLE, .flow_grid = VG_UNSET_INT, .scheme = VG_SCHEME_BF16, .fp8_act = VG_FP8_ACT_DYNAMIC,
-        .compute = VG_COMPUTE_BF16, .vae_compute = VG_COMPUTE_F32, .max_text_tokens = 512, .max_steps_run = VG_UNSET_INT};
+    *params = (vg_generate_params){.seed = 42,
+                                   .height = VG_UNSET_INT,
+                                   .width = VG_UNSET_INT,
+                                   .num_frames = VG_UNSET_INT,
+                                   .steps = VG_UNSET_INT,
+                                   .guidance_scale = VG_UNSET_DOUBLE,
+                                   .guidance_scale_2 = VG_UNSET_DOUBLE,
+                                   .boundary_ratio = VG_UNSET_DOUBLE,
+                                   .flow_shift = VG_UNSET_DOUBLE,
+                                   .flow_grid = VG_UNSET_INT,
+                                   .scheme = VG_SCHEME_BF16,
+                                   .fp8_act = VG_FP8_ACT_DYNAMIC,
+                                   .compute = VG_COMPUTE_BF16,
+                                   .vae_compute = VG_COMPUTE_F32,
+                                   .max_text_tokens = 512,
+                                   .max_steps_run = VG_UNSET_INT};
 }
 
 static vg_status check_enums(const vg_generate_params *p, vg_err *err)
 {
-    if ((unsigned)p->scheme >= VG_SCHEME_COUNT || (unsigned)p->fp8_act >= VG_FP8_ACT_COUNT || (unsigned)p->compute >= VG_COMPUTE_COUNT ||
-        (unsigned)p->vae_compute >= VG_COMPUTE_COUNT)
+    if ((unsigned)p->scheme >= VG_SCHEME_COUNT || (unsigned)p->fp8_act >= VG_FP8_ACT_COUNT ||
+        (unsigned)p->compute >= VG_COMPUTE_COUNT || (unsigned)p->vae_compute >= VG_COMPUTE_COUNT)
         return VG_FAIL(err, VG_E_ARG, "scheme, fp8_act, compute or vae_compute is out of range");
     if (p->steps < 1 || p->steps > 1000)
         return VG_FAIL(err, VG_E_ARG, "steps is %d; 1 to 1000 are possible", p->steps);
     if (p->max_text_tokens < 1 || p->max_text_tokens > 4096)
-        return VG_FAIL(err, VG_E_ARG, "max_text_tokens is %d; 1 to 4096 are possible", p->max_text_tokens);
-    if (!isfinite(p->guidance_scale) || !isfinite(p->guidance_scale_2) || p->guidance_scale < 0 || p->guidance_scale > 1000 ||
-        p->guidance_scale_2 < 0 || p->guidance_scale_2 > 1000)
-        return VG_FAIL(err, VG_E_ARG, "guidance scales are %g and %g; 0 to 1000 are possible", p->guidance_scale, p->guidance_scale_2);
+        return VG_FAIL(err, VG_E_ARG, "max_text_tokens is %d; 1 to 4096 are possible",
+                       p->max_text_tokens);
+    if (!isfinite(p->guidance_scale) || !isfinite(p->guidance_scale_2) || p->guidance_scale < 0 ||
+        p->guidance_scale > 1000 || p->guidance_scale_2 < 0 || p->guidance_scale_2 > 1000)
+        return VG_FAIL(err, VG_E_ARG, "guidance scales are %g and %g; 0 to 1000 are possible",
+                       p->guidance_scale, p->guidance_scale_2);
     if (!(p->flow_shift > 0) || p->flow_shift > 1000)
-        return VG_FAIL(err, VG_E_ARG, "flow_shift is %g; it must be above 0 and at most 1000", p->flow_shift);
+        return VG_FAIL(err, VG_E_ARG, "flow_shift is %g; it must be above 0 and at most 1000",
+                       p->flow_shift);
     if (p->max_steps_run != VG_UNSET_INT && p->max_steps_run < 1)
-        return VG_FAIL(err, VG_E_ARG, "max_steps_run is %d; it must be at least 1", p->max_steps_run);
+        return VG_FAIL(err, VG_E_ARG, "max_steps_run is %d; it must be at least 1",
+                       p->max_steps_run);
     return VG_OK;
 }
 
@@ -223,14 +243,19 @@ void vg_emit(const vg_callbacks *cb, const vg_event *event)
         cb->event(cb->user, event);
 }
 
-void vg_emit_stage(const vg_callbacks *cb, vg_event_kind kind, vg_stage stage, const char *detail, double seconds)
+void vg_emit_stage(const vg_callbacks *cb, vg_event_kind kind, vg_stage stage, const char *detail,
+                   double seconds)
 {
     vg_emit(cb, &(vg_event){.kind = kind, .stage = stage, .detail = detail, .seconds = seconds});
 }
 
 void vg_emit_progress(const vg_callbacks *cb, vg_stage stage, const char *detail, int done, int of)
 {
-    vg_emit(cb, &(vg_event){.kind = VG_EVENT_PROGRESS, .stage = stage, .detail = detail, .step = done, .steps = of});
+    vg_emit(cb, &(vg_event){.kind = VG_EVENT_PROGRESS,
+                            .stage = stage,
+                            .detail = detail,
+                            .step = done,
+                            .steps = of});
 }
 
 void vg_emit_note(const vg_callbacks *cb, vg_stage stage, const char *format, ...)
@@ -258,30 +283,36 @@ static vg_engine *cancellable(vg_engine *engine, const vg_callbacks *cb)
     return engine;
 }
 
-vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_callbacks *cb, vg_conditioning *out,
-                    vg_err *err)
+vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
+                    const vg_callbacks *cb, vg_conditioning *out, vg_err *err)
 {
-    return uncancel(engine, model->family->encode(cancellable(engine, cb), model, params, cb, out, err));
+    return uncancel(engine,
+                    model->family->encode(cancellable(engine, cb), model, params, cb, out, err));
 }
 
-vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text,
-                     const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err)
+vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params,
+                     const vg_conditioning *text, const vg_denoise_state *resume,
+                     const vg_callbacks *cb, vg_latents *out, vg_err *err)
 {
-    return uncancel(engine, model->family->denoise(cancellable(engine, cb), model, params, text, resume, cb, out, err));
+    return uncancel(engine, model->family->denoise(cancellable(engine, cb), model, params, text,
+                                                   resume, cb, out, err));
 }
 
-vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents, const vg_callbacks *cb,
-                    vg_frames *out, vg_err *err)
+vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
+                    const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err)
 {
-    return uncancel(engine, model->family->decode(cancellable(engine, cb), model, params, latents, cb, out, err));
+    return uncancel(engine, model->family->decode(cancellable(engine, cb), model, params, latents,
+                                                  cb, out, err));
 }
 
-vg_status vg_model_precision(vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err)
+vg_status vg_model_precision(vg_model *model, const vg_generate_params *params,
+                             vg_precision_report *report, vg_err *err)
 {
     return model->family->precision(model, params, report, err);
 }
 
-vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_params *params, bool *needed, vg_err *err)
+vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_params *params,
+                                      bool *needed, vg_err *err)
 {
     bool made = false;
     if (params->scheme == VG_SCHEME_FP8 && params->fp8_act == VG_FP8_ACT_STATIC)
@@ -290,7 +321,8 @@ vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_p
     return VG_OK;
 }
 
-vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err)
+vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan,
+                       vg_err *err)
 {
     vg_plan p = {0};
     VG_TRY(model->family->plan(model, params, &p, err));

@@ -149,13 +149,15 @@ static bool write_all(int fd, const void *bytes, size_t size)
     return true;
 }
 
-vg_status vg_file_write_atomic_parts(const char *path, const vg_file_part *parts, int count, vg_err *err)
+vg_status vg_file_write_atomic_parts(const char *path, const vg_file_part *parts, int count,
+                                     vg_err *err)
 {
     char *temporary = NULL;
     int fd = open_temporary(path, &temporary);
 
     if (fd < 0)
-        return VG_FAIL(err, VG_E_IO, "%s: cannot create a file beside it: %s", path, strerror(errno));
+        return VG_FAIL(err, VG_E_IO, "%s: cannot create a file beside it: %s", path,
+                       strerror(errno));
     bool ok = true;
     for (int i = 0; ok && i < count; i++)
         ok = write_all(fd, parts[i].bytes, parts[i].size);
@@ -215,7 +217,8 @@ static vg_status remove_at(int parent, const char *name, const char *shown, int 
     if (errno != EISDIR && errno != EPERM)
         return VG_FAIL(err, VG_E_IO, "%s: cannot remove %s: %s", shown, name, strerror(errno));
     if (depth >= TREE_DEPTH_MAX)
-        return VG_FAIL(err, VG_E_IO, "%s: more than %d folders deep, not removed", shown, TREE_DEPTH_MAX);
+        return VG_FAIL(err, VG_E_IO, "%s: more than %d folders deep, not removed", shown,
+                       TREE_DEPTH_MAX);
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {

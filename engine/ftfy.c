@@ -134,7 +134,8 @@ static bool is_word(uint32_t code)
 static bool in_class(int id, uint32_t code)
 {
     const struct char_class *c = &classes[id];
-    bool in = in_ranges(&class_ranges[c->first], c->count, code) || ((c->flags & CLASS_WORD) && is_word(code));
+    bool in = in_ranges(&class_ranges[c->first], c->count, code) ||
+              ((c->flags & CLASS_WORD) && is_word(code));
 
     return in != !!(c->flags & CLASS_NEGATED);
 }
@@ -226,9 +227,11 @@ static size_t variant_at(const vg_text32 *bytes, size_t at, uint32_t *code)
         *code = 0;
         return 2;
     }
-    if (b[0] == 0xed && left >= 6 && between(b[1], 0xa0, 0xaf) && between(b[2], 0x80, 0xbf) && b[3] == 0xed &&
-        between(b[4], 0xb0, 0xbf) && (between(b[5], 0x80, 0xbf) || (b[5] == '\n' && left == 6))) {
-        *code = ((b[1] & 0x0f) << 16) + ((b[2] & 0x3f) << 10) + ((b[4] & 0x0f) << 6) + (b[5] & 0x3f) + 0x10000;
+    if (b[0] == 0xed && left >= 6 && between(b[1], 0xa0, 0xaf) && between(b[2], 0x80, 0xbf) &&
+        b[3] == 0xed && between(b[4], 0xb0, 0xbf) &&
+        (between(b[5], 0x80, 0xbf) || (b[5] == '\n' && left == 6))) {
+        *code = ((b[1] & 0x0f) << 16) + ((b[2] & 0x3f) << 10) + ((b[4] & 0x0f) << 6) +
+                (b[5] & 0x3f) + 0x10000;
         return 6;
     }
     return utf8_at(bytes, at, code);
@@ -267,8 +270,9 @@ static void restore_byte_a0(vg_text32 *bytes)
 
     for (size_t at = 0; at < bytes->count;) {
         /* "Ã la": the a-grave of a word of its own keeps the space behind it; Portuguese contractions do not. */
-        if (bytes_begin(bytes, at, "\xc3 ") && !bytes_begin(bytes, at + 2, " ") && !bytes_begin(bytes, at + 2, "quele") &&
-            !bytes_begin(bytes, at + 2, "quela") && !bytes_begin(bytes, at + 2, "quilo") && !bytes_begin(bytes, at + 2, "s ")) {
+        if (bytes_begin(bytes, at, "\xc3 ") && !bytes_begin(bytes, at + 2, " ") &&
+            !bytes_begin(bytes, at + 2, "quele") && !bytes_begin(bytes, at + 2, "quela") &&
+            !bytes_begin(bytes, at + 2, "quilo") && !bytes_begin(bytes, at + 2, "s ")) {
             vg_text32_append(&grave, (const uint32_t[]){0xc3, 0xa0, ' '}, 3);
             at += 2;
         } else {
@@ -453,7 +457,8 @@ static bool entity(const vg_text32 *t, size_t at, size_t length, vg_text32 *out)
         char *end, *digits = name + (hex ? 2 : 1);
         /* Only "#", digits and ";": anything else is decoded in part at most, and then ftfy leaves it. */
         unsigned long long number = strtoull(digits, &end, hex ? 16 : 10);
-        if (end == digits || strcmp(end, ";") != 0 || (hex && (digits[1] == 'x' || digits[1] == 'X')))
+        if (end == digits || strcmp(end, ";") != 0 ||
+            (hex && (digits[1] == 'x' || digits[1] == 'X')))
             return false;
         int32_t code = vg_html_number(number);
         if (code == ';')
@@ -517,7 +522,10 @@ static void translate(vg_text32 *t, const replacement *table, size_t count)
     vg_text32 out = {0};
 
     for (size_t i = 0; i < t->count; i++) {
-        const replacement *r = t->at[i] < table[0].code ? NULL : bsearch(&t->at[i], table, count, sizeof *table, compare_replacement);
+        const replacement *r =
+            t->at[i] < table[0].code
+                ? NULL
+                : bsearch(&t->at[i], table, count, sizeof *table, compare_replacement);
         if (!r)
             vg_text32_add(&out, t->at[i]);
         for (int k = 0; r && k < 3 && r->to[k]; k++)
@@ -553,9 +561,12 @@ static void remove_terminal_escapes(vg_text32 *t)
     for (size_t i = 0; i < t->count;) {
         if (t->at[i] == 0x1b && i + 1 < t->count && t->at[i + 1] == '[') {
             size_t end = i + 2;
-            while (end < t->count && (t->at[end] == ';' || utf8proc_category((utf8proc_int32_t)t->at[end]) == UTF8PROC_CATEGORY_ND))
+            while (end < t->count &&
+                   (t->at[end] == ';' ||
+                    utf8proc_category((utf8proc_int32_t)t->at[end]) == UTF8PROC_CATEGORY_ND))
                 end++;
-            if (end < t->count && t->at[end] < 0x80 && is_alnum(t->at[end]) && !between(t->at[end], '0', '9')) {
+            if (end < t->count && t->at[end] < 0x80 && is_alnum(t->at[end]) &&
+                !between(t->at[end], '0', '9')) {
                 i = end + 1;
                 continue;
             }

@@ -105,7 +105,8 @@ static size_t numeric(const vg_text32 *t, size_t at, vg_text32 *out)
 
 static bool name_char(uint32_t c)
 {
-    return c != '\t' && c != '\n' && c != '\f' && c != ' ' && c != '<' && c != '&' && c != '#' && c != ';';
+    return c != '\t' && c != '\n' && c != '\f' && c != ' ' && c != '<' && c != '&' && c != '#' &&
+           c != ';';
 }
 
 /* A named reference at `at`; the length of all that was consumed (also when it stays as it is), 0 when there is none. */
@@ -145,7 +146,8 @@ void vg_html_unescape(vg_text32 *t)
     for (size_t at = 0; at < t->count;) {
         size_t length = 0;
         if (t->at[at] == '&')
-            length = at + 1 < t->count && t->at[at + 1] == '#' ? numeric(t, at, &out) : named(t, at, &out);
+            length = at + 1 < t->count && t->at[at + 1] == '#' ? numeric(t, at, &out)
+                                                               : named(t, at, &out);
         if (length == 0)
             vg_text32_add(&out, t->at[at++]);
         else

@@ -131,7 +131,8 @@ static bool split_id(const char *id, char org[100], char name[100], char revisio
     size_t org_length = slash ? (size_t)(slash - id) : 0;
     size_t name_length = slash ? (at ? (size_t)(at - slash - 1) : strlen(slash + 1)) : 0;
 
-    if (!slash || (at && at < slash) || org_length == 0 || org_length >= 100 || name_length == 0 || name_length >= 100)
+    if (!slash || (at && at < slash) || org_length == 0 || org_length >= 100 || name_length == 0 ||
+        name_length >= 100)
         return false;
     for (size_t i = 0; i < org_length + 1 + name_length; i++) {
         if (i != org_length && !name_char(id[i]))
@@ -225,7 +226,8 @@ static char *repo_snapshot(const char *repo, const char *revision)
         char *candidate = vg_path_join(all, names.text[i]);
         bool newer = candidate && stat(candidate, &info) == 0 && S_ISDIR(info.st_mode) &&
                      (!dir || info.st_mtim.tv_sec > newest.st_mtim.tv_sec ||
-                      (info.st_mtim.tv_sec == newest.st_mtim.tv_sec && info.st_mtim.tv_nsec > newest.st_mtim.tv_nsec));
+                      (info.st_mtim.tv_sec == newest.st_mtim.tv_sec &&
+                       info.st_mtim.tv_nsec > newest.st_mtim.tv_nsec));
         if (newer) {
             free(dir);
             dir = candidate;
@@ -243,15 +245,16 @@ static char *repo_snapshot(const char *repo, const char *revision)
 
 static bool explicit_path(const char *model)
 {
-    return model[0] == '/' || strncmp(model, "./", 2) == 0 || strncmp(model, "../", 3) == 0 || strncmp(model, "~/", 2) == 0 ||
-           strcmp(model, ".") == 0 || strcmp(model, "..") == 0;
+    return model[0] == '/' || strncmp(model, "./", 2) == 0 || strncmp(model, "../", 3) == 0 ||
+           strncmp(model, "~/", 2) == 0 || strcmp(model, ".") == 0 || strcmp(model, "..") == 0;
 }
 
 /* A path to a checkpoint folder, to its model_index.json, or to a repository of the cache; NULL when it is none of these. */
 static char *find_path(const char *model)
 {
-    char *dir = model[0] == '~' && model[1] == '/' && getenv("HOME") ? vg_strf("%s%s", getenv("HOME"), model + 1)
-                                                                     : strdup(model);
+    char *dir = model[0] == '~' && model[1] == '/' && getenv("HOME")
+                    ? vg_strf("%s%s", getenv("HOME"), model + 1)
+                    : strdup(model);
     if (!dir)
         return NULL;
     char *slash = strrchr(dir, '/');
@@ -274,9 +277,12 @@ static char *find_path(const char *model)
     return absolute;
 }
 
-static char *find_demo(const char *model, const char *const *presets_dirs, int presets_count, lines *tried)
+static char *find_demo(const char *model, const char *const *presets_dirs, int presets_count,
+                       lines *tried)
 {
-    const char *name = strncmp(model, "demo/", 5) == 0 ? model + 5 : strcmp(model, "demo") == 0 ? DEMO_DEFAULT : NULL;
+    const char *name = strncmp(model, "demo/", 5) == 0 ? model + 5
+                       : strcmp(model, "demo") == 0    ? DEMO_DEFAULT
+                                                       : NULL;
 
     if (!name || !name[0] || name[0] == '.' || strchr(name, '/'))
         return NULL;
@@ -306,14 +312,17 @@ static char *find_hub(const char *model, lines *tried)
     char *absolute = dir ? realpath(dir, NULL) : NULL;
     free(dir);
     if (!absolute && repo)
-        lines_add(tried, revision[0]      ? vg_strf("%s at %s", repo, revision)
-                         : has_main(repo) ? vg_strf("%s (its refs/main names a snapshot that is not there)", repo)
-                                          : strdup(repo));
+        lines_add(tried,
+                  revision[0] ? vg_strf("%s at %s", repo, revision)
+                  : has_main(repo)
+                      ? vg_strf("%s (its refs/main names a snapshot that is not there)", repo)
+                      : strdup(repo));
     free(repo);
     return absolute;
 }
 
-vg_status vg_model_find(const char *model, const char *const *presets_dirs, int presets_count, char **dir, vg_err *err)
+vg_status vg_model_find(const char *model, const char *const *presets_dirs, int presets_count,
+                        char **dir, vg_err *err)
 {
     lines tried = {0};
     char text[VG_ERR_MESSAGE_MAX] = "";
@@ -336,7 +345,9 @@ vg_status vg_model_find(const char *model, const char *const *presets_dirs, int 
         strncat(text, tried.text[i], sizeof text - strlen(text) - 1);
     }
     lines_deinit(&tried);
-    return VG_FAIL(err, VG_E_MISSING, "model \"%s\" is not on this machine; looked at: the path %s%s", model, model, text);
+    return VG_FAIL(err, VG_E_MISSING,
+                   "model \"%s\" is not on this machine; looked at: the path %s%s", model, model,
+                   text);
 }
 
 /* ---- listing all ---- */
@@ -410,7 +421,8 @@ static void describe(vg_model_entry *e, const vg_checkpoint *checkpoint)
 /* Takes `id` and `dir` (either may be NULL: out of memory). */
 static vg_status add_entry(entry_list *list, char *id, char *dir, vg_err *err)
 {
-    vg_model_entry e = {.id = id, .dir = dir, .family = strdup(""), .modes = strdup(""), .precision = strdup("")};
+    vg_model_entry e = {
+        .id = id, .dir = dir, .family = strdup(""), .modes = strdup(""), .precision = strdup("")};
     vg_checkpoint *checkpoint = NULL;
     vg_err why = {0};
 
@@ -493,14 +505,16 @@ static vg_status list_hub(entry_list *list, vg_err *err)
     if (cache && !list_dir(cache, &names))
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory listing the hub cache");
     for (size_t i = 0; status == VG_OK && i < names.count; i++) {
-        const char *separator = strncmp(names.text[i], REPO_PREFIX, prefix) == 0 ? strstr(names.text[i] + prefix, "--") : NULL;
+        const char *separator = strncmp(names.text[i], REPO_PREFIX, prefix) == 0
+                                    ? strstr(names.text[i] + prefix, "--")
+                                    : NULL;
         if (!separator)
             continue;
         char *repo = vg_path_join(cache, names.text[i]);
         char *dir = repo ? repo_snapshot(repo, "") : NULL;
         if (dir && looks_like_pipeline(dir)) {
-            char *id = vg_strf("%.*s/%s", (int)(separator - names.text[i] - (ptrdiff_t)prefix), names.text[i] + prefix,
-                               separator + 2);
+            char *id = vg_strf("%.*s/%s", (int)(separator - names.text[i] - (ptrdiff_t)prefix),
+                               names.text[i] + prefix, separator + 2);
             status = add_entry(list, id, realpath(dir, NULL), err);
         }
         free(dir);
@@ -516,7 +530,8 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(((const vg_model_entry *)a)->id, ((const vg_model_entry *)b)->id);
 }
 
-vg_status vg_model_list(const char *const *presets_dirs, int presets_count, vg_model_entry **entries, int *count, vg_err *err)
+vg_status vg_model_list(const char *const *presets_dirs, int presets_count,
+                        vg_model_entry **entries, int *count, vg_err *err)
 {
     entry_list list = {0};
     vg_status status = VG_OK;

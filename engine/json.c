@@ -64,7 +64,8 @@ static vg_status gate(const char *text, size_t size, const char *name, vg_err *e
     bool in_string = false;
 
     if (!vg_utf8_valid(text, size, &bad))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: not valid UTF-8 at byte %zu", name, line_of(text, bad), bad);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: not valid UTF-8 at byte %zu", name,
+                       line_of(text, bad), bad);
     for (size_t i = 0; i < size; i++) {
         char c = text[i];
         if (c == '\0')
@@ -72,7 +73,8 @@ static vg_status gate(const char *text, size_t size, const char *name, vg_err *e
         if (in_string) {
             if (c == '\\') {
                 if (size - i > 5 && memcmp(text + i, "\\u0000", 6) == 0)
-                    return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: NUL in a string", name, line_of(text, i));
+                    return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: NUL in a string", name,
+                                   line_of(text, i));
                 i++;
             } else if (c == '"') {
                 in_string = false;
@@ -88,7 +90,8 @@ static vg_status gate(const char *text, size_t size, const char *name, vg_err *e
         else if (c == ',')
             values++;
         if (depth > DEPTH_MAX)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: nested deeper than %d", name, line_of(text, i), DEPTH_MAX);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: nested deeper than %d", name,
+                           line_of(text, i), DEPTH_MAX);
         if (values > VALUES_MAX)
             return VG_FAIL(err, VG_E_FORMAT, "%s: more than %u values", name, VALUES_MAX);
     }
@@ -111,7 +114,8 @@ vg_status vg_json_parse(const char *text, size_t size, const char *name, cJSON *
         at++;
     if (at < size) {
         cJSON_Delete(parsed);
-        return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: text after the end of the JSON value", name, line_of(text, at));
+        return VG_FAIL(err, VG_E_FORMAT, "%s: line %d: text after the end of the JSON value", name,
+                       line_of(text, at));
     }
     if (!cJSON_IsObject(parsed)) {
         cJSON_Delete(parsed);
@@ -152,8 +156,8 @@ static const cJSON *get(const cJSON *o, const char *key)
     return item && !cJSON_IsNull(item) ? item : NULL;
 }
 
-vg_status vg_json_get_int(const cJSON *o, const char *name, const char *key, int64_t min, int64_t max, int64_t *value,
-                          vg_err *err)
+vg_status vg_json_get_int(const cJSON *o, const char *name, const char *key, int64_t min,
+                          int64_t max, int64_t *value, vg_err *err)
 {
     const cJSON *item = get(o, key);
 
@@ -165,14 +169,14 @@ vg_status vg_json_get_int(const cJSON *o, const char *name, const char *key, int
         return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" must be a whole number", name, key);
     int64_t number = (int64_t)item->valuedouble;
     if (number < min || number > max)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" is %lld, must be %lld..%lld", name, key, (long long)number,
-                       (long long)min, (long long)max);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" is %lld, must be %lld..%lld", name, key,
+                       (long long)number, (long long)min, (long long)max);
     *value = number;
     return VG_OK;
 }
 
-vg_status vg_json_get_double(const cJSON *o, const char *name, const char *key, double min, double max, double *value,
-                             vg_err *err)
+vg_status vg_json_get_double(const cJSON *o, const char *name, const char *key, double min,
+                             double max, double *value, vg_err *err)
 {
     const cJSON *item = get(o, key);
 
@@ -181,12 +185,14 @@ vg_status vg_json_get_double(const cJSON *o, const char *name, const char *key, 
     if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble))
         return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" must be a number", name, key);
     if (item->valuedouble < min || item->valuedouble > max)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" is %g, must be %g..%g", name, key, item->valuedouble, min, max);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" is %g, must be %g..%g", name, key,
+                       item->valuedouble, min, max);
     *value = item->valuedouble;
     return VG_OK;
 }
 
-vg_status vg_json_get_bool(const cJSON *o, const char *name, const char *key, bool *value, vg_err *err)
+vg_status vg_json_get_bool(const cJSON *o, const char *name, const char *key, bool *value,
+                           vg_err *err)
 {
     const cJSON *item = get(o, key);
 
@@ -198,7 +204,8 @@ vg_status vg_json_get_bool(const cJSON *o, const char *name, const char *key, bo
     return VG_OK;
 }
 
-vg_status vg_json_get_string(const cJSON *o, const char *name, const char *key, const char **value, vg_err *err)
+vg_status vg_json_get_string(const cJSON *o, const char *name, const char *key, const char **value,
+                             vg_err *err)
 {
     const cJSON *item = get(o, key);
 
@@ -210,8 +217,8 @@ vg_status vg_json_get_string(const cJSON *o, const char *name, const char *key, 
     return VG_OK;
 }
 
-vg_status vg_json_get_doubles(const cJSON *o, const char *name, const char *key, double *values, int max_count, int *count,
-                              vg_err *err)
+vg_status vg_json_get_doubles(const cJSON *o, const char *name, const char *key, double *values,
+                              int max_count, int *count, vg_err *err)
 {
     const cJSON *item = get(o, key), *element;
     int n = 0;
@@ -226,11 +233,11 @@ vg_status vg_json_get_doubles(const cJSON *o, const char *name, const char *key,
         if (!cJSON_IsNumber(element) || !isfinite(element->valuedouble))
             return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\"[%d] must be a number", name, key, n);
         if (++n > max_count)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" has more than %d numbers", name, key, max_count);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" has more than %d numbers", name, key,
+                           max_count);
     }
     n = 0;
-    cJSON_ArrayForEach(element, item)
-        values[n++] = element->valuedouble;
+    cJSON_ArrayForEach(element, item) values[n++] = element->valuedouble;
     *count = n;
     return VG_OK;
 }

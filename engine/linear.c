@@ -27,7 +27,9 @@ static vg_status record_amax(vg_arena *scratch, const vg_tensor *x, float *amax,
     float value;
     VG_TRY(vg_arena_tensor(scratch, VG_E4M3, x->ndim, x->shape, &q, err));
     VG_TRY(vg_arena_tensor(scratch, VG_F32, 1, (const int64_t[]){1}, &scale, err));
-    VG_TRY(vg_quantize(be, &(vg_quantize_args){.x = x, .kind = VG_QUANT_TENSOR_DYNAMIC, .q = &q, .scale = &scale}, err));
+    VG_TRY(vg_quantize(
+        be, &(vg_quantize_args){.x = x, .kind = VG_QUANT_TENSOR_DYNAMIC, .q = &q, .scale = &scale},
+        err));
     VG_TRY(vg_backend_download(be, &value, &scale, err));
     bool zero = false;
     if (value == 1.0f)
@@ -41,11 +43,12 @@ static vg_status record_amax(vg_arena *scratch, const vg_tensor *x, float *amax,
 
 static bool same_quantisation(const vg_linear_layer *a, const vg_linear_layer *b)
 {
-    return a->act == b->act && (a->act != VG_QUANT_TENSOR_STATIC || a->x_scale_value == b->x_scale_value);
+    return a->act == b->act &&
+           (a->act != VG_QUANT_TENSOR_STATIC || a->x_scale_value == b->x_scale_value);
 }
 
-static vg_status quantise_input(vg_arena *scratch, const vg_linear_layer *layer, const vg_tensor *x, vg_tensor *q, vg_tensor *scale,
-                                vg_err *err)
+static vg_status quantise_input(vg_arena *scratch, const vg_linear_layer *layer, const vg_tensor *x,
+                                vg_tensor *q, vg_tensor *scale, vg_err *err)
 {
     int64_t m = x->shape[0], k = x->shape[1];
     VG_TRY(vg_arena_tensor(scratch, VG_E4M3, 2, x->shape, q, err));
@@ -54,12 +57,16 @@ static vg_status quantise_input(vg_arena *scratch, const vg_linear_layer *layer,
     else if (layer->act == VG_QUANT_TENSOR_DYNAMIC)
         VG_TRY(vg_arena_tensor(scratch, VG_F32, 1, (const int64_t[]){1}, scale, err));
     else
-        VG_TRY(vg_arena_tensor(scratch, VG_F32, 2, (const int64_t[]){(k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, m}, scale, err));
-    return vg_quantize(vg_arena_backend(scratch), &(vg_quantize_args){.x = x, .kind = layer->act, .q = q, .scale = scale}, err);
+        VG_TRY(vg_arena_tensor(scratch, VG_F32, 2,
+                               (const int64_t[]){(k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, m},
+                               scale, err));
+    return vg_quantize(vg_arena_backend(scratch),
+                       &(vg_quantize_args){.x = x, .kind = layer->act, .q = q, .scale = scale},
+                       err);
 }
 
-vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers, int count, const vg_tensor *x, vg_act act,
-                        vg_tensor *const *ys, vg_err *err)
+vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers, int count,
+                        const vg_tensor *x, vg_act act, vg_tensor *const *ys, vg_err *err)
 {
     vg_backend *be = vg_arena_backend(scratch);
     const vg_linear_layer *quantised = NULL; /* whose quantisation q and scale hold */
@@ -76,12 +83,18 @@ vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers,
                 *l->amax = *layers[0]->amax;
         }
         if (fp8 && !(quantised && same_quantisation(quantised, l))) {
-            vg_arena_reset(scratch, mark); /* operations are in order on one stream: reuse is safe */
+            vg_arena_reset(scratch,
+                           mark); /* operations are in order on one stream: reuse is safe */
             VG_TRY(quantise_input(scratch, l, x, &q, &scale, err));
             quantised = l;
         }
-        vg_linear_args args = {.x = fp8 ? &q : x, .x_scale = fp8 ? &scale : NULL, .w = &l->w, .w_scale = l->w_scale.data ? &l->w_scale : NULL,
-                               .bias = l->bias.data ? &l->bias : NULL, .act = act, .y = ys[i]};
+        vg_linear_args args = {.x = fp8 ? &q : x,
+                               .x_scale = fp8 ? &scale : NULL,
+                               .w = &l->w,
+                               .w_scale = l->w_scale.data ? &l->w_scale : NULL,
+                               .bias = l->bias.data ? &l->bias : NULL,
+                               .act = act,
+                               .y = ys[i]};
         vg_status status = vg_linear(be, &args, err);
         if (status != VG_OK) {
             if (status != VG_E_CANCELLED)
@@ -93,7 +106,8 @@ vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers,
     return VG_OK;
 }
 
-vg_status vg_linear_run1(vg_arena *scratch, const vg_linear_layer *layer, const vg_tensor *x, vg_act act, vg_tensor *y, vg_err *err)
+vg_status vg_linear_run1(vg_arena *scratch, const vg_linear_layer *layer, const vg_tensor *x,
+                         vg_act act, vg_tensor *y, vg_err *err)
 {
     return vg_linear_run(scratch, &layer, 1, x, act, &y, err);
 }

@@ -57,7 +57,8 @@ static void luma_row(const uint8_t *rgb, int width, double *y)
 }
 
 /* The five moments of a column of WINDOW rows: m[0] E[a], [1] E[b], [2] E[aa], [3] E[bb], [4] E[ab]. */
-static void add_moments(const double *a, const double *b, double weight, int width, double *const m[5])
+static void add_moments(const double *a, const double *b, double weight, int width,
+                        double *const m[5])
 {
     for (int x = 0; x < width; x++) {
         double wa = weight * a[x], wb = weight * b[x];
@@ -72,8 +73,10 @@ static void add_moments(const double *a, const double *b, double weight, int wid
 static double ssim_of(const double v[5])
 {
     const double c1 = (0.01 * 255) * (0.01 * 255), c2 = (0.03 * 255) * (0.03 * 255);
-    double variance_a = v[2] - v[0] * v[0], variance_b = v[3] - v[1] * v[1], covariance = v[4] - v[0] * v[1];
-    return (2 * v[0] * v[1] + c1) * (2 * covariance + c2) / ((v[0] * v[0] + v[1] * v[1] + c1) * (variance_a + variance_b + c2));
+    double variance_a = v[2] - v[0] * v[0], variance_b = v[3] - v[1] * v[1],
+           covariance = v[4] - v[0] * v[1];
+    return (2 * v[0] * v[1] + c1) * (2 * covariance + c2) /
+           ((v[0] * v[0] + v[1] * v[1] + c1) * (variance_a + variance_b + c2));
 }
 
 double vg_metric_ssim(const uint8_t *a, const uint8_t *b, int height, int width)

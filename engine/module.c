@@ -70,35 +70,43 @@ static void mark_used(vg_module *m, const char *name)
         m->used[i] = true;
 }
 
-static const vg_tensor *find_part(const vg_weights *weights, const char *layer, const char *suffix, char *name)
+static const vg_tensor *find_part(const vg_weights *weights, const char *layer, const char *suffix,
+                                  char *name)
 {
     int n = snprintf(name, NAME_MAX_BYTES, "%s.%s", layer, suffix);
     return n > 0 && n < NAME_MAX_BYTES ? vg_weights_find(weights, name) : NULL;
 }
 
 /* Every scale must be a finite positive number: a zero or NaN would turn the layer into noise silently. */
-static vg_status check_scale_values(const char *component, const char *name, const vg_tensor *t, vg_err *err)
+static vg_status check_scale_values(const char *component, const char *name, const vg_tensor *t,
+                                    vg_err *err)
 {
     int64_t count = vg_tensor_numel(t);
     for (int64_t i = 0; i < count; i++) {
         float v;
         VG_TRY(vg_host_to_f32(t, i, 1, &v, err));
         if (!(v > 0) || !isfinite(v))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: %s holds %g; a scale must be finite and above 0", component, name, (double)v);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: %s holds %g; a scale must be finite and above 0",
+                           component, name, (double)v);
     }
     return VG_OK;
 }
 
 /* Granularity of an FP8 layer from the shape of its weight_scale: [] [1] [1,1] tensor, [n] [n,1] channel, 2-D [a,b] or 4-D [a,1,b,1]
  * block. Source: modelopt-fp8 1.3, 1.6. */
-static vg_status scale_granularity(const vg_tensor *s, int64_t n, int64_t k, vg_precision *precision)
+static vg_status scale_granularity(const vg_tensor *s, int64_t n, int64_t k,
+                                   vg_precision *precision)
 {
-    int64_t a = (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, b = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
-    if (s->ndim == 0 || (s->ndim == 1 && s->shape[0] == 1) || (s->ndim == 2 && s->shape[0] == 1 && s->shape[1] == 1))
+    int64_t a = (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP,
+            b = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+    if (s->ndim == 0 || (s->ndim == 1 && s->shape[0] == 1) ||
+        (s->ndim == 2 && s->shape[0] == 1 && s->shape[1] == 1))
         *precision = VG_PRECISION_TENSOR;
-    else if (s->ndim == 4 && s->shape[0] == a && s->shape[1] == 1 && s->shape[2] == b && s->shape[3] == 1)
+    else if (s->ndim == 4 && s->shape[0] == a && s->shape[1] == 1 && s->shape[2] == b &&
+             s->shape[3] == 1)
         *precision = VG_PRECISION_BLOCK;
-    else if ((s->ndim == 1 && s->shape[0] == n) || (s->ndim == 2 && s->shape[0] == n && s->shape[1] == 1))
+    else if ((s->ndim == 1 && s->shape[0] == n) ||
+             (s->ndim == 2 && s->shape[0] == n && s->shape[1] == 1))
         *precision = VG_PRECISION_CHANNEL;
     else if (s->ndim == 2 && s->shape[0] == a && s->shape[1] == b)
         *precision = VG_PRECISION_BLOCK;
@@ -109,22 +117,27 @@ static vg_status scale_granularity(const vg_tensor *s, int64_t n, int64_t k, vg_
 
 static const char *precision_label(vg_precision p)
 {
-    static const char *const labels[VG_PRECISION_COUNT] = {"high precision", "FP8 per-tensor", "FP8 per-channel", "FP8 per-block"};
+    static const char *const labels[VG_PRECISION_COUNT] = {"high precision", "FP8 per-tensor",
+                                                           "FP8 per-channel", "FP8 per-block"};
     return labels[p];
 }
 
-static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision_census *census, const char *component,
-                                   const char *layer, int64_t n, int64_t k, const vg_module_options *options,
-                                   vg_layer_choice *choice, vg_err *err)
+static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision_census *census,
+                                   const char *component, const char *layer, int64_t n, int64_t k,
+                                   const vg_module_options *options, vg_layer_choice *choice,
+                                   vg_err *err)
 {
     char name[NAME_MAX_BYTES];
     const vg_tensor *scale = find_part(weights, layer, "weight_scale", name);
     if (!scale)
-        return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its weight_scale is missing", component, layer);
+        return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its weight_scale is missing",
+                       component, layer);
     if (scale_granularity(scale, n, k, &choice->stored) != VG_OK) {
         char text[96];
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, which fits no granularity of a [%lld, %lld] weight", component, name,
-                       vg_tensor_describe(scale, text, sizeof text), (long long)n, (long long)k);
+        return VG_FAIL(err, VG_E_SHAPE,
+                       "%s: %s is %s, which fits no granularity of a [%lld, %lld] weight",
+                       component, name, vg_tensor_describe(scale, text, sizeof text), (long long)n,
+                       (long long)k);
     }
     VG_TRY(check_scale_values(component, name, scale, err));
     choice->used = choice->stored;
@@ -134,7 +147,8 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
         const vg_tensor *input = find_part(weights, layer, "input_scale", name);
         choice->act = input ? VG_QUANT_TENSOR_STATIC : VG_QUANT_TENSOR_DYNAMIC;
         if (!input && census->input_scales > 0)
-            return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its input_scale is missing", component, layer);
+            return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its input_scale is missing",
+                           component, layer);
         if (input && vg_tensor_numel(input) != 1)
             return VG_FAIL(err, VG_E_SHAPE, "%s: %s must be one number", component, name);
         if (input)
@@ -146,8 +160,10 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
         choice->dequantised = true;
     } else if ((options->scheme == VG_SCHEME_FP8 && choice->stored == VG_PRECISION_BLOCK) ||
                (options->scheme == VG_SCHEME_FP8_BLOCK && choice->stored != VG_PRECISION_BLOCK)) {
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "scheme %s was asked for, but %s holds %s weights (layer %s)",
-                       vg_scheme_name((vg_scheme)options->scheme), component, precision_label(choice->stored), layer);
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "scheme %s was asked for, but %s holds %s weights (layer %s)",
+                       vg_scheme_name((vg_scheme)options->scheme), component,
+                       precision_label(choice->stored), layer);
     }
     return VG_OK;
 }
@@ -157,25 +173,28 @@ static bool is_high(vg_dtype dtype)
     return dtype == VG_F32 || dtype == VG_BF16 || dtype == VG_F16;
 }
 
-vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *census, const char *component, const char *layer,
-                          int64_t n, int64_t k, bool quantisable, const vg_module_options *options, vg_layer_choice *choice,
-                          vg_err *err)
+vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *census,
+                          const char *component, const char *layer, int64_t n, int64_t k,
+                          bool quantisable, const vg_module_options *options,
+                          vg_layer_choice *choice, vg_err *err)
 {
     char name[NAME_MAX_BYTES], text[96];
     const vg_tensor *w = find_part(weights, layer, "weight", name);
-    *choice = (vg_layer_choice){.stored = VG_PRECISION_HIGH, .used = VG_PRECISION_HIGH, .act = VG_QUANT_NONE};
+    *choice = (vg_layer_choice){
+        .stored = VG_PRECISION_HIGH, .used = VG_PRECISION_HIGH, .act = VG_QUANT_NONE};
     if (!w)
         return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s.weight is missing", component, layer);
     if (w->ndim != 2 || w->shape[0] != n || w->shape[1] != k)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants [%lld, %lld]", component, name,
-                       vg_tensor_describe(w, text, sizeof text), (long long)n, (long long)k);
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants [%lld, %lld]", component,
+                       name, vg_tensor_describe(w, text, sizeof text), (long long)n, (long long)k);
     if (w->dtype == VG_E4M3)
         return choose_stored_fp8(weights, census, component, layer, n, k, options, choice, err);
     if (!is_high(w->dtype))
-        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, BF16, F16 and F8_E4M3 are known", component, name,
-                       vg_dtype_name(w->dtype));
+        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, BF16, F16 and F8_E4M3 are known",
+                       component, name, vg_dtype_name(w->dtype));
     /* A checkpoint that is already FP8 has decided which layers stay in high precision. */
-    if (!quantisable || census->fp8 > 0 || (options->scheme != VG_SCHEME_FP8 && options->scheme != VG_SCHEME_FP8_BLOCK))
+    if (!quantisable || census->fp8 > 0 ||
+        (options->scheme != VG_SCHEME_FP8 && options->scheme != VG_SCHEME_FP8_BLOCK))
         return VG_OK;
     choice->made = true;
     if (options->scheme == VG_SCHEME_FP8_BLOCK) {
@@ -183,13 +202,14 @@ vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *
         choice->act = VG_QUANT_GROUP_DYNAMIC;
     } else {
         choice->used = VG_PRECISION_TENSOR;
-        choice->act = options->fp8_act == VG_FP8_ACT_STATIC ? VG_QUANT_TENSOR_STATIC : VG_QUANT_TENSOR_DYNAMIC;
+        choice->act = options->fp8_act == VG_FP8_ACT_STATIC ? VG_QUANT_TENSOR_STATIC
+                                                            : VG_QUANT_TENSOR_DYNAMIC;
     }
     return VG_OK;
 }
 
-vg_status vg_module_open(vg_engine *engine, const char *dir, const char *component, const vg_module_options *options,
-                         vg_module **module, vg_err *err)
+vg_status vg_module_open(vg_engine *engine, const char *dir, const char *component,
+                         const vg_module_options *options, vg_module **module, vg_err *err)
 {
     vg_status status;
     vg_module *m = calloc(1, sizeof *m);
@@ -209,12 +229,18 @@ vg_status vg_module_open(vg_engine *engine, const char *dir, const char *compone
     VG_TRY_GOTO(status, vg_arena_new(m->be, 1, &m->arena, err), fail);
     VG_TRY_GOTO(status, vg_arena_new(m->be, SMALL_CHUNK_BYTES, &m->small, err), fail);
     VG_TRY_GOTO(status, vg_arena_new(m->be, SMALL_CHUNK_BYTES, &m->staging, err), fail);
-    if (options->scheme == VG_SCHEME_FP8 && options->fp8_act == VG_FP8_ACT_STATIC && m->census.fp8 == 0) {
+    if (options->scheme == VG_SCHEME_FP8 && options->fp8_act == VG_FP8_ACT_STATIC &&
+        m->census.fp8 == 0) {
         if (!options->input_scales) {
-            status = VG_FAIL(err, VG_E_ARG, "static FP8 activation scales need a calibration file; make one, or use dynamic scales");
+            status = VG_FAIL(
+                err, VG_E_ARG,
+                "static FP8 activation scales need a calibration file; make one, or use dynamic scales");
             goto fail;
         }
-        VG_TRY_GOTO(status, vg_input_scales_read(options->input_scales, component, options->identity, &m->scales, err), fail);
+        VG_TRY_GOTO(status,
+                    vg_input_scales_read(options->input_scales, component, options->identity,
+                                         &m->scales, err),
+                    fail);
     }
     *module = m;
     return VG_OK;
@@ -275,7 +301,8 @@ size_t vg_module_bytes(const vg_module *m)
     return m->bytes;
 }
 
-static vg_status find_checked(vg_module *m, const char *name, int ndim, const int64_t *shape, const vg_tensor **t, vg_err *err)
+static vg_status find_checked(vg_module *m, const char *name, int ndim, const int64_t *shape,
+                              const vg_tensor **t, vg_err *err)
 {
     char text[96], want[96];
     const vg_tensor *found = vg_weights_find(m->weights, name);
@@ -287,11 +314,12 @@ static vg_status find_checked(vg_module *m, const char *name, int ndim, const in
     if (!same) {
         vg_tensor wanted = vg_tensor_of((void *)found->data, found->dtype, ndim, shape);
         return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants %s", m->component, name,
-                       vg_tensor_describe(found, text, sizeof text), vg_tensor_describe(&wanted, want, sizeof want));
+                       vg_tensor_describe(found, text, sizeof text),
+                       vg_tensor_describe(&wanted, want, sizeof want));
     }
     if (!is_high(found->dtype))
-        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; only F32, BF16 and F16 are known here", m->component, name,
-                       vg_dtype_name(found->dtype));
+        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; only F32, BF16 and F16 are known here",
+                       m->component, name, vg_dtype_name(found->dtype));
     *t = found;
     mark_used(m, name);
     return VG_OK;
@@ -303,7 +331,8 @@ static bool aligned(const vg_tensor *t)
 }
 
 /* Bring host tensor `src` to the backend as `dtype`; `view` allows handing out src's own memory. */
-static vg_status place(vg_module *m, const vg_tensor *src, vg_dtype dtype, bool view, vg_tensor *t, vg_err *err)
+static vg_status place(vg_module *m, const vg_tensor *src, vg_dtype dtype, bool view, vg_tensor *t,
+                       vg_err *err)
 {
     bool host = m->be->ops->host_memory;
     if (host && view && src->dtype == dtype && aligned(src)) {
@@ -313,7 +342,8 @@ static vg_status place(vg_module *m, const vg_tensor *src, vg_dtype dtype, bool 
     }
     size_t bytes;
     VG_TRY(vg_shape_bytes(src->shape, src->ndim, dtype, &bytes, err));
-    VG_TRY(vg_arena_tensor(bytes < SMALL_CHUNK_BYTES / 2 ? m->small : m->arena, dtype, src->ndim, src->shape, t, err));
+    VG_TRY(vg_arena_tensor(bytes < SMALL_CHUNK_BYTES / 2 ? m->small : m->arena, dtype, src->ndim,
+                           src->shape, t, err));
     m->bytes += vg_tensor_bytes(t);
     if (src->dtype == dtype)
         return vg_backend_upload(m->be, t, src->data, err);
@@ -328,15 +358,16 @@ static vg_status place(vg_module *m, const vg_tensor *src, vg_dtype dtype, bool 
     return VG_OK;
 }
 
-vg_status vg_module_tensor(vg_module *m, const char *name, vg_dtype dtype, int ndim, const int64_t *shape, vg_tensor *t,
-                           vg_err *err)
+vg_status vg_module_tensor(vg_module *m, const char *name, vg_dtype dtype, int ndim,
+                           const int64_t *shape, vg_tensor *t, vg_err *err)
 {
     const vg_tensor *src;
     VG_TRY(find_checked(m, name, ndim, shape, &src, err));
     return place(m, src, dtype, true, t, err);
 }
 
-vg_status vg_module_host_f32(vg_module *m, const char *name, int ndim, const int64_t *shape, float **values, vg_err *err)
+vg_status vg_module_host_f32(vg_module *m, const char *name, int ndim, const int64_t *shape,
+                             float **values, vg_err *err)
 {
     const vg_tensor *src;
     VG_TRY(find_checked(m, name, ndim, shape, &src, err));
@@ -353,7 +384,8 @@ vg_status vg_module_host_f32(vg_module *m, const char *name, int ndim, const int
     return VG_OK;
 }
 
-vg_status vg_module_conv(vg_module *m, const char *name, vg_dtype dtype, int ndim, const int64_t *shape, vg_tensor *t, vg_err *err)
+vg_status vg_module_conv(vg_module *m, const char *name, vg_dtype dtype, int ndim,
+                         const int64_t *shape, vg_tensor *t, vg_err *err)
 {
     const vg_tensor *src;
     VG_TRY(find_checked(m, name, ndim, shape, &src, err));
@@ -368,9 +400,11 @@ vg_status vg_module_conv(vg_module *m, const char *name, vg_dtype dtype, int ndi
     for (int64_t i = 0; i < o; i++)
         for (int64_t j = 0; j < c; j++)
             for (int64_t k = 0; k < taps; k++)
-                memcpy(ordered + (size_t)((i * taps + k) * c + j) * size, from + (size_t)((i * c + j) * taps + k) * size, size);
+                memcpy(ordered + (size_t)((i * taps + k) * c + j) * size,
+                       from + (size_t)((i * c + j) * taps + k) * size, size);
     int64_t kt = ndim == 5 ? shape[2] : 1;
-    vg_tensor host = vg_tensor_make(ordered, src->dtype, 5, o, kt, shape[ndim - 2], shape[ndim - 1], c);
+    vg_tensor host =
+        vg_tensor_make(ordered, src->dtype, 5, o, kt, shape[ndim - 2], shape[ndim - 1], c);
     vg_status status = place(m, &host, dtype, false, t, err);
     if (status == VG_OK)
         status = vg_backend_sync(m->be, err); /* `ordered` goes away */
@@ -392,7 +426,8 @@ static vg_status keep_name(vg_module *m, const char *layer, const char **kept, v
 }
 
 /* A scale tensor as F32 of the given shape on the backend. */
-static vg_status place_scale(vg_module *m, const float *values, int ndim, const int64_t *shape, vg_tensor *t, vg_err *err)
+static vg_status place_scale(vg_module *m, const float *values, int ndim, const int64_t *shape,
+                             vg_tensor *t, vg_err *err)
 {
     vg_tensor host = vg_tensor_of((void *)(uintptr_t)values, VG_F32, ndim, shape);
     VG_TRY(place(m, &host, VG_F32, false, t, err));
@@ -402,11 +437,14 @@ static vg_status place_scale(vg_module *m, const float *values, int ndim, const 
 static void scale_shape(vg_precision p, int64_t n, int64_t k, int *ndim, int64_t shape[2])
 {
     *ndim = p == VG_PRECISION_BLOCK ? 2 : 1;
-    shape[0] = p == VG_PRECISION_BLOCK ? (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP : p == VG_PRECISION_CHANNEL ? n : 1;
+    shape[0] = p == VG_PRECISION_BLOCK     ? (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP
+               : p == VG_PRECISION_CHANNEL ? n
+                                           : 1;
     shape[1] = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
 }
 
-static vg_status load_fp8(vg_module *m, const vg_tensor *w, const vg_layer_choice *choice, vg_linear_layer *l, vg_err *err)
+static vg_status load_fp8(vg_module *m, const vg_tensor *w, const vg_layer_choice *choice,
+                          vg_linear_layer *l, vg_err *err)
 {
     vg_status status;
     char name[NAME_MAX_BYTES];
@@ -427,7 +465,8 @@ static vg_status load_fp8(vg_module *m, const vg_tensor *w, const vg_layer_choic
             status = VG_FAIL(err, VG_E_NOMEM, "out of memory for layer %s", l->name);
             goto done;
         }
-        VG_TRY_GOTO(status, vg_quantise_weight(pool, w, p == VG_PRECISION_BLOCK, bytes, scales, err), done);
+        VG_TRY_GOTO(status,
+                    vg_quantise_weight(pool, w, p == VG_PRECISION_BLOCK, bytes, scales, err), done);
         vg_tensor host = vg_tensor_make(bytes, VG_E4M3, 2, l->n, l->k);
         VG_TRY_GOTO(status, place(m, &host, VG_E4M3, false, &l->w, err), done);
         VG_TRY_GOTO(status, vg_backend_sync(m->be, err), done);
@@ -454,12 +493,15 @@ static vg_status load_fp8(vg_module *m, const vg_tensor *w, const vg_layer_choic
     l->act = choice->act;
     if (l->act == VG_QUANT_TENSOR_STATIC) {
         if (choice->made) {
-            VG_TRY_GOTO(status, vg_input_scales_find(m->scales, l->name, &l->x_scale_value, err), done);
+            VG_TRY_GOTO(status, vg_input_scales_find(m->scales, l->name, &l->x_scale_value, err),
+                        done);
         } else {
             const vg_tensor *input = find_part(m->weights, l->name, "input_scale", name);
             VG_TRY_GOTO(status, vg_host_to_f32(input, 0, 1, &l->x_scale_value, err), done);
         }
-        VG_TRY_GOTO(status, place_scale(m, &l->x_scale_value, 1, (const int64_t[]){1}, &l->x_scale, err), done);
+        VG_TRY_GOTO(status,
+                    place_scale(m, &l->x_scale_value, 1, (const int64_t[]){1}, &l->x_scale, err),
+                    done);
     }
 done:
     if (status != VG_OK && err && !strstr(err->message, l->name))
@@ -469,13 +511,14 @@ done:
     return status;
 }
 
-vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k, bool bias, bool quantisable, vg_dtype dtype,
-                           vg_linear_layer *linear, vg_err *err)
+vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k, bool bias,
+                           bool quantisable, vg_dtype dtype, vg_linear_layer *linear, vg_err *err)
 {
     char name[NAME_MAX_BYTES];
     vg_layer_choice choice;
     vg_linear_layer l = {.n = n, .k = k, .act = VG_QUANT_NONE};
-    VG_TRY(vg_layer_choose(m->weights, &m->census, m->component, layer, n, k, quantisable, &m->options, &choice, err));
+    VG_TRY(vg_layer_choose(m->weights, &m->census, m->component, layer, n, k, quantisable,
+                           &m->options, &choice, err));
     VG_TRY(keep_name(m, layer, &l.name, err));
     const vg_tensor *w = find_part(m->weights, layer, "weight", name);
     mark_used(m, name);

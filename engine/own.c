@@ -6,7 +6,8 @@
 
 #define NAME "vgen.json"
 
-static vg_status check_keys(const cJSON *object, const char *where, const char *const *known, vg_err *err)
+static vg_status check_keys(const cJSON *object, const char *where, const char *const *known,
+                            vg_err *err)
 {
     const cJSON *item;
     cJSON_ArrayForEach(item, object)
@@ -22,14 +23,24 @@ static vg_status check_keys(const cJSON *object, const char *where, const char *
 
 static vg_status read_defaults(const cJSON *d, vg_own *o, vg_err *err)
 {
-    static const char *const known[] = {"height",         "width",            "num_frames", "num_inference_steps",
-                                        "guidance_scale", "guidance_scale_2", "flow_shift", "boundary_ratio", NULL};
+    static const char *const known[] = {"height",
+                                        "width",
+                                        "num_frames",
+                                        "num_inference_steps",
+                                        "guidance_scale",
+                                        "guidance_scale_2",
+                                        "flow_shift",
+                                        "boundary_ratio",
+                                        NULL};
     struct {
         int *to, max;
     } ints[] = {{&o->height, 16384}, {&o->width, 16384}, {&o->num_frames, 4097}, {&o->steps, 1000}};
     struct {
         double *to, min, max;
-    } doubles[] = {{&o->guidance_scale, 0, 1000}, {&o->guidance_scale_2, 0, 1000}, {&o->flow_shift, 1e-3, 1000}, {&o->boundary_ratio, 0, 1}};
+    } doubles[] = {{&o->guidance_scale, 0, 1000},
+                   {&o->guidance_scale_2, 0, 1000},
+                   {&o->flow_shift, 1e-3, 1000},
+                   {&o->boundary_ratio, 0, 1}};
     if (!d)
         return VG_OK;
     if (!cJSON_IsObject(d))
@@ -39,7 +50,8 @@ static vg_status read_defaults(const cJSON *d, vg_own *o, vg_err *err)
         int64_t value = *ints[i].to;
         VG_TRY(vg_json_get_int(d, NAME, known[i], 1, ints[i].max, &value, err));
         *ints[i].to = (int)value;
-        VG_TRY(vg_json_get_double(d, NAME, known[4 + i], doubles[i].min, doubles[i].max, doubles[i].to, err));
+        VG_TRY(vg_json_get_double(d, NAME, known[4 + i], doubles[i].min, doubles[i].max,
+                                  doubles[i].to, err));
     }
     return VG_OK;
 }
@@ -51,17 +63,24 @@ static vg_status read_preview(const cJSON *root, vg_own *o, vg_err *err)
     int count = 3;
     VG_TRY(vg_json_get_doubles(root, NAME, "latent_rgb_bias", bias, 3, &count, err));
     if (count != 3)
-        return VG_FAIL(err, VG_E_FORMAT, NAME ": \"latent_rgb_bias\" must have 3 numbers, not %d", count);
+        return VG_FAIL(err, VG_E_FORMAT, NAME ": \"latent_rgb_bias\" must have 3 numbers, not %d",
+                       count);
     if (!rows)
         return VG_OK;
     if (!cJSON_IsArray(rows) || cJSON_GetArraySize(rows) > VG_PREVIEW_CHANNELS_MAX)
-        return VG_FAIL(err, VG_E_FORMAT, NAME ": \"latent_rgb_factors\" must be a list of at most %d rows", VG_PREVIEW_CHANNELS_MAX);
+        return VG_FAIL(err, VG_E_FORMAT,
+                       NAME ": \"latent_rgb_factors\" must be a list of at most %d rows",
+                       VG_PREVIEW_CHANNELS_MAX);
     cJSON_ArrayForEach(row, rows)
     {
         for (int j = 0; j < 3; j++) {
-            const cJSON *v = cJSON_IsArray(row) && cJSON_GetArraySize(row) == 3 ? cJSON_GetArrayItem(row, j) : NULL;
+            const cJSON *v = cJSON_IsArray(row) && cJSON_GetArraySize(row) == 3
+                                 ? cJSON_GetArrayItem(row, j)
+                                 : NULL;
             if (!cJSON_IsNumber(v) || !(v->valuedouble >= -1e6 && v->valuedouble <= 1e6))
-                return VG_FAIL(err, VG_E_FORMAT, NAME ": \"latent_rgb_factors\"[%d] must have 3 numbers", o->preview.channels);
+                return VG_FAIL(err, VG_E_FORMAT,
+                               NAME ": \"latent_rgb_factors\"[%d] must have 3 numbers",
+                               o->preview.channels);
             o->preview.factor[o->preview.channels][j] = (float)v->valuedouble;
         }
         o->preview.channels++;
@@ -75,8 +94,13 @@ static vg_status read_preview(const cJSON *root, vg_own *o, vg_err *err)
 vg_status vg_own_read(const vg_checkpoint *checkpoint, vg_own *own, vg_err *err)
 {
     static const char *const known[] = {"defaults", "latent_rgb_factors", "latent_rgb_bias", NULL};
-    vg_own o = {.height = VG_UNSET_INT, .width = VG_UNSET_INT, .num_frames = VG_UNSET_INT, .steps = VG_UNSET_INT,
-                .guidance_scale = VG_UNSET_DOUBLE, .guidance_scale_2 = VG_UNSET_DOUBLE, .flow_shift = VG_UNSET_DOUBLE,
+    vg_own o = {.height = VG_UNSET_INT,
+                .width = VG_UNSET_INT,
+                .num_frames = VG_UNSET_INT,
+                .steps = VG_UNSET_INT,
+                .guidance_scale = VG_UNSET_DOUBLE,
+                .guidance_scale_2 = VG_UNSET_DOUBLE,
+                .flow_shift = VG_UNSET_DOUBLE,
                 .boundary_ratio = VG_UNSET_DOUBLE};
     cJSON *root = NULL;
     vg_status status = VG_OK;
@@ -86,7 +110,9 @@ vg_status vg_own_read(const vg_checkpoint *checkpoint, vg_own *own, vg_err *err)
     if (vg_file_exists(path)) {
         VG_TRY_GOTO(status, vg_json_load(path, &root, err), done);
         VG_TRY_GOTO(status, check_keys(root, "", known, err), done);
-        VG_TRY_GOTO(status, read_defaults(cJSON_GetObjectItemCaseSensitive(root, "defaults"), &o, err), done);
+        VG_TRY_GOTO(status,
+                    read_defaults(cJSON_GetObjectItemCaseSensitive(root, "defaults"), &o, err),
+                    done);
         VG_TRY_GOTO(status, read_preview(root, &o, err), done);
     }
     *own = o;

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stddef.h>
 
-void vg_preview_render(const vg_preview *p, const float *latents, const int64_t shape[4], int64_t frame, uint8_t *rgb)
+void vg_preview_render(const vg_preview *p, const float *latents, const int64_t shape[4],
+                       int64_t frame, uint8_t *rgb)
 {
     int64_t t = shape[1], plane = shape[2] * shape[3];
     int channels = shape[0] < p->channels ? (int)shape[0] : p->channels;
@@ -20,13 +21,15 @@ void vg_preview_render(const vg_preview *p, const float *latents, const int64_t 
 
 #define N_MAX (VG_PREVIEW_CHANNELS_MAX + 1)
 
-vg_status vg_preview_fit(vg_preview *p, int channels, const float *latents, const float *rgb, int64_t count, vg_err *err)
+vg_status vg_preview_fit(vg_preview *p, int channels, const float *latents, const float *rgb,
+                         int64_t count, vg_err *err)
 {
     static const double ridge = 1e-3;
     int n = channels + 1;
     double a[N_MAX][N_MAX + 3] = {{0}};
     if (channels < 1 || channels > VG_PREVIEW_CHANNELS_MAX || count < n)
-        return VG_FAIL(err, VG_E_ARG, "%lld samples cannot fix %d coefficients", (long long)count, n);
+        return VG_FAIL(err, VG_E_ARG, "%lld samples cannot fix %d coefficients", (long long)count,
+                       n);
     for (int64_t s = 0; s < count; s++) {
         double row[N_MAX];
         for (int i = 0; i < channels; i++)

@@ -80,7 +80,8 @@ char *vg_text32_to_utf8(const vg_text32 *t)
 
 bool vg_text32_equal(const vg_text32 *a, const vg_text32 *b)
 {
-    return a->count == b->count && (a->count == 0 || memcmp(a->at, b->at, a->count * sizeof *a->at) == 0);
+    return a->count == b->count &&
+           (a->count == 0 || memcmp(a->at, b->at, a->count * sizeof *a->at) == 0);
 }
 
 void vg_text32_take(vg_text32 *t, vg_text32 *by)
@@ -95,8 +96,9 @@ void vg_text32_take(vg_text32 *t, vg_text32 *by)
 
 bool vg_text32_is_space(uint32_t c)
 {
-    return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+    return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
+           c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 /* ---- cleaning ---- */
@@ -128,7 +130,8 @@ vg_status vg_prompt_clean(const char *text, char **clean, vg_err *err)
     vg_text32 t = {0};
 
     if (size > VG_PROMPT_MAX_BYTES)
-        return VG_FAIL(err, VG_E_ARG, "the prompt has %zu bytes, at most %d", size, VG_PROMPT_MAX_BYTES);
+        return VG_FAIL(err, VG_E_ARG, "the prompt has %zu bytes, at most %d", size,
+                       VG_PROMPT_MAX_BYTES);
     if (!vg_utf8_valid(text, size, &bad))
         return VG_FAIL(err, VG_E_ARG, "the prompt is not valid UTF-8 at byte %zu", bad);
     vg_text32_from_utf8(&t, text);

@@ -27,7 +27,8 @@ vg_status vg_host_to_f32(const vg_tensor *t, int64_t begin, int64_t count, float
             out[i] = vg_e4m3_to_f32(bytes[i]);
         return VG_OK;
     default:
-        return VG_FAIL(err, VG_E_DTYPE, "%s values cannot be used as weights", vg_dtype_name(t->dtype));
+        return VG_FAIL(err, VG_E_DTYPE, "%s values cannot be used as weights",
+                       vg_dtype_name(t->dtype));
     }
 }
 
@@ -105,7 +106,8 @@ static void quantise_block_rows(void *ctx, int64_t begin, int64_t end, int worke
 {
     (void)worker;
     quant_job *job = ctx;
-    int64_t n = job->w->shape[0], k = job->w->shape[1], kb = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+    int64_t n = job->w->shape[0], k = job->w->shape[1],
+            kb = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
     float *rows = malloc((size_t)(VG_QUANT_GROUP * k) * sizeof *rows);
     if (!rows) {
         atomic_store(&job->nomem, 1);
@@ -115,7 +117,8 @@ static void quantise_block_rows(void *ctx, int64_t begin, int64_t end, int worke
         int64_t r0 = b * VG_QUANT_GROUP, count = n - r0 < VG_QUANT_GROUP ? n - r0 : VG_QUANT_GROUP;
         vg_host_to_f32(job->w, r0 * k, count * k, rows, NULL);
         for (int64_t j = 0; j < kb; j++) {
-            int64_t c0 = j * VG_QUANT_GROUP, width = k - c0 < VG_QUANT_GROUP ? k - c0 : VG_QUANT_GROUP;
+            int64_t c0 = j * VG_QUANT_GROUP,
+                    width = k - c0 < VG_QUANT_GROUP ? k - c0 : VG_QUANT_GROUP;
             float m = 0;
             for (int64_t r = 0; r < count; r++) {
                 float a = amax_of(rows + r * k + c0, width);
@@ -136,20 +139,23 @@ static void quantise_block_rows(void *ctx, int64_t begin, int64_t end, int worke
     free(rows);
 }
 
-vg_status vg_quantise_weight(vg_threads *pool, const vg_tensor *w, bool block, uint8_t *q, float *scales, vg_err *err)
+vg_status vg_quantise_weight(vg_threads *pool, const vg_tensor *w, bool block, uint8_t *q,
+                             float *scales, vg_err *err)
 {
     if (w->ndim != 2 || (w->dtype != VG_F32 && w->dtype != VG_BF16 && w->dtype != VG_F16))
         return VG_FAIL(err, VG_E_DTYPE, "only F32, BF16 and F16 matrices can be made FP8");
     quant_job job = {.w = w, .block = block, .q = q, .scales = scales};
     if (block) {
-        vg_parallel_for(pool, (w->shape[0] + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, 1, quantise_block_rows, &job);
+        vg_parallel_for(pool, (w->shape[0] + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, 1,
+                        quantise_block_rows, &job);
     } else {
         vg_parallel_for(pool, w->shape[0], 64, amax_rows, &job);
         scales[0] = scale_of(vg_f32_from_bits(atomic_load(&job.amax)));
         vg_parallel_for(pool, w->shape[0], 64, quantise_rows, &job);
     }
     if (atomic_load(&job.nomem))
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a row of %lld weights", (long long)w->shape[1]);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a row of %lld weights",
+                       (long long)w->shape[1]);
     if (atomic_load(&job.bad))
         return VG_FAIL(err, VG_E_FORMAT, "weights hold NaN or infinity");
     return VG_OK;
@@ -164,7 +170,8 @@ static void dequantise_rows(void *ctx, int64_t begin, int64_t end, int worker)
 {
     (void)worker;
     const dequant_job *job = ctx;
-    int64_t k = job->q->shape[1], kb = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, count = vg_tensor_numel(job->scale);
+    int64_t k = job->q->shape[1], kb = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP,
+            count = vg_tensor_numel(job->scale);
     const uint8_t *q = job->q->data;
     const float *scale = job->scale->data;
     for (int64_t r = begin; r < end; r++)
@@ -182,7 +189,8 @@ static void dequantise_rows(void *ctx, int64_t begin, int64_t end, int worker)
         }
 }
 
-vg_status vg_dequantise_weight(vg_threads *pool, const vg_tensor *q, const vg_tensor *scale, vg_tensor *out, vg_err *err)
+vg_status vg_dequantise_weight(vg_threads *pool, const vg_tensor *q, const vg_tensor *scale,
+                               vg_tensor *out, vg_err *err)
 {
     if (q->dtype != VG_E4M3 || q->ndim != 2 || (out->dtype != VG_F32 && out->dtype != VG_BF16))
         return VG_FAIL(err, VG_E_DTYPE, "dequantisation goes from E4M3 to F32 or BF16");

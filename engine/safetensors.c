@@ -74,13 +74,15 @@ static int compare_name(const void *a, const void *b, void *context)
 /* A JSON number as an exact unsigned integer. Past 2^53 a double has lost bits; no file is that large. */
 static bool exact_u64(const cJSON *item, uint64_t *value)
 {
-    if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble < 9007199254740992.0))
+    if (!cJSON_IsNumber(item) ||
+        !(item->valuedouble >= 0 && item->valuedouble < 9007199254740992.0))
         return false;
     *value = (uint64_t)item->valuedouble;
     return (double)*value == item->valuedouble;
 }
 
-static vg_status parse_dtype(const char *path, const char *text, entry *e, unsigned *bits, vg_err *err)
+static vg_status parse_dtype(const char *path, const char *text, entry *e, unsigned *bits,
+                             vg_err *err)
 {
     for (int i = 0; i < VG_DTYPE_COUNT; i++) {
         if (strcmp(text, vg_dtype_name((vg_dtype)i)) == 0) {
@@ -97,11 +99,13 @@ static vg_status parse_dtype(const char *path, const char *text, entry *e, unsig
     }
     FOREIGN_DTYPES(FOREIGN_CASE)
 #undef FOREIGN_CASE
-    return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": unknown dtype \"%s\"", path, e->name, text);
+    return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": unknown dtype \"%s\"", path, e->name,
+                   text);
 }
 
 /* One header row into *e, apart from its place among the others. */
-static vg_status parse_entry(const char *path, const cJSON *row, uint64_t data_bytes, entry *e, vg_err *err)
+static vg_status parse_entry(const char *path, const cJSON *row, uint64_t data_bytes, entry *e,
+                             vg_err *err)
 {
     const cJSON *item;
     unsigned bits = 0;
@@ -112,9 +116,12 @@ static vg_status parse_entry(const char *path, const cJSON *row, uint64_t data_b
     const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(row, "dtype");
     const cJSON *shape = cJSON_GetObjectItemCaseSensitive(row, "shape");
     const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(row, "data_offsets");
-    if (!cJSON_IsObject(row) || !cJSON_IsString(dtype) || !cJSON_IsArray(shape) || !cJSON_IsArray(offsets))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": dtype, shape or data_offsets is missing or of a wrong type",
-                       path, e->name);
+    if (!cJSON_IsObject(row) || !cJSON_IsString(dtype) || !cJSON_IsArray(shape) ||
+        !cJSON_IsArray(offsets))
+        return VG_FAIL(
+            err, VG_E_FORMAT,
+            "%s: tensor \"%s\": dtype, shape or data_offsets is missing or of a wrong type", path,
+            e->name);
     VG_TRY(parse_dtype(path, dtype->valuestring, e, &bits, err));
 
     bool overflow = false;
@@ -122,7 +129,8 @@ static vg_status parse_entry(const char *path, const cJSON *row, uint64_t data_b
     {
         uint64_t extent;
         if (!exact_u64(item, &extent))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": shape[%d] is not a size", path, e->name, ndim);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": shape[%d] is not a size", path,
+                           e->name, ndim);
         if (ndim < VG_MAX_DIMS)
             e->tensor.shape[ndim] = (int64_t)extent;
         if (ndim < INT_MAX)
@@ -131,24 +139,32 @@ static vg_status parse_entry(const char *path, const cJSON *row, uint64_t data_b
     }
     /* Multiplied in order, as the reference does: a zero further right does not excuse an overflow. */
     uint64_t total_bits;
-    if (overflow || __builtin_mul_overflow(elements, (uint64_t)bits, &total_bits) || total_bits / 8 > INT64_MAX)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": the shape is too large", path, e->name);
+    if (overflow || __builtin_mul_overflow(elements, (uint64_t)bits, &total_bits) ||
+        total_bits / 8 > INT64_MAX)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": the shape is too large", path,
+                       e->name);
     if (total_bits % 8 != 0)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": does not end on a byte", path, e->name);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": does not end on a byte", path,
+                       e->name);
     if (ndim > VG_MAX_DIMS && !e->why[0])
         snprintf(e->why, sizeof e->why, "%d dimensions", ndim);
     e->tensor.ndim = ndim > VG_MAX_DIMS ? 0 : ndim;
 
     const cJSON *begin = offsets->child, *end = begin ? begin->next : NULL;
     if (!begin || !end || end->next || !exact_u64(begin, &e->begin) || !exact_u64(end, &e->end))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": data_offsets must be two sizes", path, e->name);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": data_offsets must be two sizes", path,
+                       e->name);
     if (e->begin > e->end || e->end > data_bytes)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": data_offsets [%llu, %llu] are outside of the %llu bytes of data",
-                       path, e->name, (unsigned long long)e->begin, (unsigned long long)e->end,
-                       (unsigned long long)data_bytes);
+        return VG_FAIL(
+            err, VG_E_FORMAT,
+            "%s: tensor \"%s\": data_offsets [%llu, %llu] are outside of the %llu bytes of data",
+            path, e->name, (unsigned long long)e->begin, (unsigned long long)e->end,
+            (unsigned long long)data_bytes);
     if (e->end - e->begin != total_bits / 8)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": %llu bytes of data, shape and dtype say %llu", path, e->name,
-                       (unsigned long long)(e->end - e->begin), (unsigned long long)(total_bits / 8));
+        return VG_FAIL(err, VG_E_FORMAT,
+                       "%s: tensor \"%s\": %llu bytes of data, shape and dtype say %llu", path,
+                       e->name, (unsigned long long)(e->end - e->begin),
+                       (unsigned long long)(total_bits / 8));
     return VG_OK;
 }
 
@@ -161,7 +177,8 @@ static vg_status parse_metadata(const char *path, const cJSON *metadata, vg_err 
     cJSON_ArrayForEach(item, metadata)
     {
         if (!cJSON_IsString(item))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: %s: \"%s\" must be a text", path, METADATA_KEY, item->string);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: %s: \"%s\" must be a text", path, METADATA_KEY,
+                           item->string);
     }
     return VG_OK;
 }
@@ -174,14 +191,15 @@ static vg_status check_cover(const vg_safetensors *st, uint64_t data_bytes, vg_e
     for (int i = 0; i < st->total; i++) {
         const entry *e = &st->entries[i];
         if (e->begin != at)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\" starts at %llu, %s %llu", st->path, e->name,
-                           (unsigned long long)e->begin, e->begin < at ? "overlapping data up to" : "leaving a hole from",
+            return VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\" starts at %llu, %s %llu", st->path,
+                           e->name, (unsigned long long)e->begin,
+                           e->begin < at ? "overlapping data up to" : "leaving a hole from",
                            (unsigned long long)at);
         at = e->end;
     }
     if (at != data_bytes)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %llu bytes of data, the tensors describe %llu", st->path,
-                       (unsigned long long)data_bytes, (unsigned long long)at);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %llu bytes of data, the tensors describe %llu",
+                       st->path, (unsigned long long)data_bytes, (unsigned long long)at);
     return VG_OK;
 }
 
@@ -192,11 +210,13 @@ static vg_status parse(vg_safetensors *st, vg_err *err)
     int rows = 0;
 
     if (st->size < 8)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %zu bytes is too short for a safetensors file", st->path, st->size);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %zu bytes is too short for a safetensors file",
+                       st->path, st->size);
     for (int i = 7; i >= 0; i--)
         length = length << 8 | st->bytes[i];
     if (length > HEADER_MAX_BYTES || length > st->size - 8)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: header of %llu bytes does not fit (file %zu bytes, limit %u)", st->path,
+        return VG_FAIL(err, VG_E_FORMAT,
+                       "%s: header of %llu bytes does not fit (file %zu bytes, limit %u)", st->path,
                        (unsigned long long)length, st->size, HEADER_MAX_BYTES);
     if (length < 2 || st->bytes[8] != '{')
         return VG_FAIL(err, VG_E_FORMAT, "%s: the header is not a JSON object", st->path);
@@ -227,7 +247,8 @@ static vg_status parse(vg_safetensors *st, vg_err *err)
 
     /* Usable tensors to the front, keeping their order; the place of the others no longer matters. */
     for (int i = 0; i < st->total; i++) {
-        st->entries[i].tensor.data = (void *)(uintptr_t)(data + st->entries[i].begin); /* read-only by contract */
+        st->entries[i].tensor.data =
+            (void *)(uintptr_t)(data + st->entries[i].begin); /* read-only by contract */
         if (st->entries[i].why[0])
             continue;
         entry keep = st->entries[i];
@@ -245,8 +266,8 @@ static vg_status parse(vg_safetensors *st, vg_err *err)
     return VG_OK;
 }
 
-static vg_status open_bytes(const void *bytes, size_t size, bool mapped, const char *path, vg_safetensors **out,
-                            vg_err *err)
+static vg_status open_bytes(const void *bytes, size_t size, bool mapped, const char *path,
+                            vg_safetensors **out, vg_err *err)
 {
     vg_safetensors *st = calloc(1, sizeof *st);
     char *copy = strdup(path);
@@ -271,7 +292,8 @@ static vg_status open_bytes(const void *bytes, size_t size, bool mapped, const c
     return VG_OK;
 }
 
-vg_status vg_safetensors_open_memory(const void *bytes, size_t size, const char *name, vg_safetensors **st, vg_err *err)
+vg_status vg_safetensors_open_memory(const void *bytes, size_t size, const char *name,
+                                     vg_safetensors **st, vg_err *err)
 {
     return open_bytes(bytes, size, false, name, st, err);
 }
@@ -290,10 +312,11 @@ vg_status vg_safetensors_open(const char *path, vg_safetensors **st, vg_err *err
     else if (!S_ISREG(info.st_mode))
         status = VG_FAIL(err, VG_E_IO, "%s: not a regular file", path);
     else if (info.st_size < 8)
-        status = VG_FAIL(err, VG_E_FORMAT, "%s: %lld bytes is too short for a safetensors file", path,
-                         (long long)info.st_size);
+        status = VG_FAIL(err, VG_E_FORMAT, "%s: %lld bytes is too short for a safetensors file",
+                         path, (long long)info.st_size);
     else if ((map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-        status = VG_FAIL(err, VG_E_IO, "%s: cannot map %lld bytes: %s", path, (long long)info.st_size, strerror(errno));
+        status = VG_FAIL(err, VG_E_IO, "%s: cannot map %lld bytes: %s", path,
+                         (long long)info.st_size, strerror(errno));
     close(fd); /* the mapping outlives the descriptor */
     return status == VG_OK ? open_bytes(map, (size_t)info.st_size, true, path, st, err) : status;
 }
@@ -365,7 +388,8 @@ const char *vg_safetensors_unsupported(const vg_safetensors *st, const char *nam
     return e && e->why[0] ? e->why : NULL;
 }
 
-bool vg_safetensors_raw(const vg_safetensors *st, const char *name, const char **dtype, vg_tensor *tensor)
+bool vg_safetensors_raw(const vg_safetensors *st, const char *name, const char **dtype,
+                        vg_tensor *tensor)
 {
     const entry *e = lookup(st, name);
 
@@ -477,7 +501,8 @@ static vg_status check_names(const char *path, const char **names, size_t count,
 
 /* Fills parts[1..count] and the header text. */
 static vg_status build_header(const char *path, const vg_safetensors_entry *entries, int count,
-                              const char *const *metadata, text_buffer *b, vg_file_part *parts, vg_err *err)
+                              const char *const *metadata, text_buffer *b, vg_file_part *parts,
+                              vg_err *err)
 {
     uint64_t at = 0;
 
@@ -486,10 +511,12 @@ static vg_status build_header(const char *path, const vg_safetensors_entry *entr
         put(b, "\"" METADATA_KEY "\":{");
         for (int i = 0; metadata[i]; i += 2) {
             if (!metadata[i + 1])
-                return VG_FAIL(err, VG_E_ARG, "%s: metadata \"%s\" has no value", path, metadata[i]);
+                return VG_FAIL(err, VG_E_ARG, "%s: metadata \"%s\" has no value", path,
+                               metadata[i]);
             if (!vg_utf8_valid(metadata[i], strlen(metadata[i]), NULL) ||
                 !vg_utf8_valid(metadata[i + 1], strlen(metadata[i + 1]), NULL))
-                return VG_FAIL(err, VG_E_ARG, "%s: metadata \"%s\" is not UTF-8", path, metadata[i]);
+                return VG_FAIL(err, VG_E_ARG, "%s: metadata \"%s\" is not UTF-8", path,
+                               metadata[i]);
             put(b, i > 0 ? "," : "");
             put_quoted(b, metadata[i]);
             put(b, ":");

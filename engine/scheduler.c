@@ -23,8 +23,8 @@ const char *const *vg_scheduler_kinds(int *count)
     return kind_names;
 }
 
-vg_status vg_scheduler_check_rules(const cJSON *config, const char *name, const vg_scheduler_rule *rules, int count,
-                                   vg_err *err)
+vg_status vg_scheduler_check_rules(const cJSON *config, const char *name,
+                                   const vg_scheduler_rule *rules, int count, vg_err *err)
 {
     for (int i = 0; i < count; i++) {
         const vg_scheduler_rule *rule = &rules[i];
@@ -32,7 +32,8 @@ vg_status vg_scheduler_check_rules(const cJSON *config, const char *name, const 
         bool fits = false, known = false;
         if (!item || cJSON_IsNull(item)) {
             if (!rule->default_fits)
-                return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: \"%s\" is not set, and its default is not supported", name,
+                return VG_FAIL(err, VG_E_UNSUPPORTED,
+                               "%s: \"%s\" is not set, and its default is not supported", name,
                                rule->key);
             continue;
         }
@@ -55,25 +56,29 @@ vg_status vg_scheduler_check_rules(const cJSON *config, const char *name, const 
             break;
         }
         if (!known)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" has a value of a wrong type", name, rule->key);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" has a value of a wrong type", name,
+                           rule->key);
         if (fits)
             continue;
         if (rule->type == VG_RULE_TEXT)
-            return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: \"%s\": \"%s\" is not supported, only \"%s\"", name, rule->key,
+            return VG_FAIL(err, VG_E_UNSUPPORTED,
+                           "%s: \"%s\": \"%s\" is not supported, only \"%s\"", name, rule->key,
                            item->valuestring, rule->text);
         if (rule->type == VG_RULE_NUMBER)
-            return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: \"%s\": %g is not supported, only %g", name, rule->key,
-                           item->valuedouble, rule->number);
+            return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: \"%s\": %g is not supported, only %g", name,
+                           rule->key, item->valuedouble, rule->number);
         if (rule->type == VG_RULE_BOOL)
             return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: \"%s\" must be %s", name, rule->key,
                            rule->number != 0.0 ? "true" : "false");
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: \"%s\" is set, which is not supported", name, rule->key);
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: \"%s\" is set, which is not supported", name,
+                       rule->key);
     }
     return VG_OK;
 }
 
-vg_status vg_scheduler_params_from_config(const cJSON *config, const char *name, int diffusers_version,
-                                          vg_scheduler_params *params, vg_err *err)
+vg_status vg_scheduler_params_from_config(const cJSON *config, const char *name,
+                                          int diffusers_version, vg_scheduler_params *params,
+                                          vg_err *err)
 {
     const char *class_name = NULL;
     char accepted[256] = "";
@@ -88,21 +93,25 @@ vg_status vg_scheduler_params_from_config(const cJSON *config, const char *name,
             params->kind = kinds[i]->name;
             params->flow_shift = flow_shift;
             /* The grid changed in 0.37; nobody can tell from a checkpoint without a version, so the present one is taken. */
-            params->grid = diffusers_version == 0 || diffusers_version >= 37 ? VG_FLOW_GRID_037 : VG_FLOW_GRID_036;
+            params->grid = diffusers_version == 0 || diffusers_version >= 37 ? VG_FLOW_GRID_037
+                                                                             : VG_FLOW_GRID_036;
             return VG_OK;
         }
         strncat(accepted, i > 0 ? ", " : "", sizeof accepted - strlen(accepted) - 1);
         strncat(accepted, kinds[i]->class_name, sizeof accepted - strlen(accepted) - 1);
     }
-    return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: scheduler %s is not supported, only %s", name, class_name, accepted);
+    return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: scheduler %s is not supported, only %s", name,
+                   class_name, accepted);
 }
 
 static vg_status check_grid(const vg_scheduler *s, double flow_shift, vg_err *err)
 {
     for (int k = 0; s->kind->divides_by_steps && k < s->steps; k++) {
         if (!(s->sigmas[k] > s->sigmas[k + 1]) || !(s->sigmas[k] < 1.0f))
-            return VG_FAIL(err, VG_E_ARG, "flow shift %g with %d steps gives noise levels that FP32 cannot tell apart",
-                           flow_shift, s->steps);
+            return VG_FAIL(
+                err, VG_E_ARG,
+                "flow shift %g with %d steps gives noise levels that FP32 cannot tell apart",
+                flow_shift, s->steps);
     }
     return VG_OK;
 }
@@ -123,8 +132,8 @@ static vg_status allocate(vg_scheduler *s, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_scheduler_new(const vg_scheduler_params *params, vg_backend *be, int64_t numel, vg_scheduler **out,
-                           vg_err *err)
+vg_status vg_scheduler_new(const vg_scheduler_params *params, vg_backend *be, int64_t numel,
+                           vg_scheduler **out, vg_err *err)
 {
     const vg_scheduler_kind *kind = NULL;
 
@@ -133,9 +142,11 @@ vg_status vg_scheduler_new(const vg_scheduler_params *params, vg_backend *be, in
             kind = kinds[i];
     }
     if (!kind)
-        return VG_FAIL(err, VG_E_ARG, "scheduler \"%s\" is not known", params->kind ? params->kind : "");
+        return VG_FAIL(err, VG_E_ARG, "scheduler \"%s\" is not known",
+                       params->kind ? params->kind : "");
     if (params->steps < 1 || params->steps > VG_SCHEDULER_STEPS_MAX)
-        return VG_FAIL(err, VG_E_ARG, "steps is %d, must be 1..%d", params->steps, VG_SCHEDULER_STEPS_MAX);
+        return VG_FAIL(err, VG_E_ARG, "steps is %d, must be 1..%d", params->steps,
+                       VG_SCHEDULER_STEPS_MAX);
     if (!(params->flow_shift > 0.0) || !isfinite(params->flow_shift))
         return VG_FAIL(err, VG_E_ARG, "flow shift is %g, must be above 0", params->flow_shift);
     if ((int)params->grid < 0 || params->grid >= VG_FLOW_GRID_COUNT)
@@ -199,8 +210,8 @@ int vg_scheduler_at(const vg_scheduler *s)
     return s->at;
 }
 
-vg_status vg_scheduler_combine(vg_scheduler *s, int count, const vg_tensor *const *x, const float *coef, vg_tensor *y,
-                               vg_err *err)
+vg_status vg_scheduler_combine(vg_scheduler *s, int count, const vg_tensor *const *x,
+                               const float *coef, vg_tensor *y, vg_err *err)
 {
     vg_linear_combination_args args = {.count = count, .y = y, .round_bf16_products = true};
 
@@ -216,11 +227,14 @@ vg_status vg_scheduler_step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, v
     if (s->at >= s->steps)
         return VG_FAIL(err, VG_E_ARG, "all %d steps are done", s->steps);
     if (!x->data || x->dtype != VG_F32 || vg_tensor_numel(x) != s->numel)
-        return VG_FAIL(err, VG_E_SHAPE, "latents must be F32 with %lld elements", (long long)s->numel);
+        return VG_FAIL(err, VG_E_SHAPE, "latents must be F32 with %lld elements",
+                       (long long)s->numel);
     if (!v->data || vg_tensor_numel(v) != s->numel)
-        return VG_FAIL(err, VG_E_SHAPE, "the model's output must have %lld elements", (long long)s->numel);
+        return VG_FAIL(err, VG_E_SHAPE, "the model's output must have %lld elements",
+                       (long long)s->numel);
     if (v->dtype != VG_F32 && v->dtype != VG_BF16)
-        return VG_FAIL(err, VG_E_DTYPE, "the model's output is %s, must be F32 or BF16", vg_dtype_name(v->dtype));
+        return VG_FAIL(err, VG_E_DTYPE, "the model's output is %s, must be F32 or BF16",
+                       vg_dtype_name(v->dtype));
     /* Flat views: state, x and v may be shaped differently. */
     vg_tensor flat_v = vg_tensor_of(v->data, v->dtype, 1, &s->numel);
     vg_tensor flat_x = vg_tensor_of(x->data, x->dtype, 1, &s->numel);
@@ -236,8 +250,9 @@ vg_status vg_scheduler_save(vg_scheduler *s, vg_scheduler_state *state, vg_err *
     /* Before the first step the tensors hold nothing. */
     for (int i = 0; i < (s->at > 0 ? s->kind->saved : 0); i++) {
         float *values = malloc((size_t)s->numel * sizeof *values);
-        vg_status status = values ? vg_backend_download(s->be, values, &s->tensors[i], err)
-                                  : VG_FAIL(err, VG_E_NOMEM, "out of memory for the scheduler's state");
+        vg_status status =
+            values ? vg_backend_download(s->be, values, &s->tensors[i], err)
+                   : VG_FAIL(err, VG_E_NOMEM, "out of memory for the scheduler's state");
         if (status != VG_OK) {
             free(values);
             vg_scheduler_state_deinit(&saved);
@@ -256,21 +271,24 @@ vg_status vg_scheduler_restore(vg_scheduler *s, const vg_scheduler_state *state,
     const int wanted = state->at > 0 ? s->kind->saved : 0;
 
     if (state->at < 0 || state->at > s->steps)
-        return VG_FAIL(err, VG_E_FORMAT, "the saved state is at step %d of %d", state->at, s->steps);
+        return VG_FAIL(err, VG_E_FORMAT, "the saved state is at step %d of %d", state->at,
+                       s->steps);
     if (state->last_order < 0 || state->last_order > 2 || (wanted > 0 && state->last_order < 1) ||
         state->last_order > state->at)
-        return VG_FAIL(err, VG_E_FORMAT, "the saved state has order %d at step %d", state->last_order, state->at);
+        return VG_FAIL(err, VG_E_FORMAT, "the saved state has order %d at step %d",
+                       state->last_order, state->at);
     if (state->count < 0 || state->count > VG_SCHEDULER_STATE_MAX)
         return VG_FAIL(err, VG_E_FORMAT, "the saved state has %d tensors", state->count);
     for (int i = 0; i < wanted; i++) {
         const float *values = NULL;
         for (int k = 0; k < state->count; k++) {
-            if (strncmp(state->tensors[k].name, s->kind->saved_names[i], sizeof state->tensors[k].name) == 0)
+            if (strncmp(state->tensors[k].name, s->kind->saved_names[i],
+                        sizeof state->tensors[k].name) == 0)
                 values = state->tensors[k].values;
         }
         if (!values)
-            return VG_FAIL(err, VG_E_FORMAT, "the saved state lacks \"%s\", which %s needs", s->kind->saved_names[i],
-                           s->kind->name);
+            return VG_FAIL(err, VG_E_FORMAT, "the saved state lacks \"%s\", which %s needs",
+                           s->kind->saved_names[i], s->kind->name);
         VG_TRY(vg_backend_upload(s->be, &s->tensors[i], values, err));
     }
     VG_TRY(vg_backend_sync(s->be, err)); /* the caller may free its copies now */

@@ -39,7 +39,8 @@ static void grid(const vg_scheduler_params *params, float *sigmas, double *times
 static vg_status step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err *err)
 {
     const bool bf16 = v->dtype == VG_BF16;
-    const float exact = s->sigmas[s->at + 1] - s->sigmas[s->at], dt = bf16 ? vg_round_bf16(exact) : exact;
+    const float exact = s->sigmas[s->at + 1] - s->sigmas[s->at],
+                dt = bf16 ? vg_round_bf16(exact) : exact;
     vg_tensor *y = bf16 ? &s->rounded : x;
 
     VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){x, v}, (float[]){1.0f, dt}, y, err));
@@ -63,7 +64,8 @@ static vg_status check(const cJSON *config, const char *name, double *flow_shift
         {"stochastic_sampling", VG_RULE_BOOL, 0, NULL, true},
     };
 
-    VG_TRY(vg_scheduler_check_rules(config, name, rules, (int)(sizeof rules / sizeof rules[0]), err));
+    VG_TRY(
+        vg_scheduler_check_rules(config, name, rules, (int)(sizeof rules / sizeof rules[0]), err));
     return vg_json_get_double(config, name, "shift", 1e-3, 1e3, flow_shift, err);
 }
 

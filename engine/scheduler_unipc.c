@@ -70,7 +70,8 @@ static vg_status correct(vg_scheduler *s, vg_tensor *x, vg_err *err)
     const float keep = s->sigmas[i] / s->sigmas[i - 1], pull = alpha * phi, gain = alpha * bh;
 
     /* The predicted x is not needed any more: its memory takes the difference m - m0. */
-    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){m, m0}, (float[]){1.0f, -1.0f}, x, err));
+    VG_TRY(
+        vg_scheduler_combine(s, 2, (const vg_tensor *[]){m, m0}, (float[]){1.0f, -1.0f}, x, err));
     if (s->last_order == 1)
         return vg_scheduler_combine(s, 3, (const vg_tensor *[]){&s->tensors[LAST_X], m0, x},
                                     (float[]){keep, -pull, -(gain * 0.5f)}, x, err);
@@ -79,9 +80,11 @@ static vg_status correct(vg_scheduler *s, vg_tensor *x, vg_err *err)
     const float phi_1 = phi / -h - 1.0f, phi_2 = phi_1 / -h - 0.5f;
     float rho0, rho1;
     solve_corrector(r, phi_1 / bh, phi_2 * 2.0f / bh, &rho0, &rho1);
-    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){older, m0}, (float[]){1.0f, -1.0f}, older, err));
+    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){older, m0}, (float[]){1.0f, -1.0f},
+                                older, err));
     return vg_scheduler_combine(s, 4, (const vg_tensor *[]){&s->tensors[LAST_X], m0, older, x},
-                                (float[]){keep, -pull, -(gain * (rho0 / r)), -(gain * rho1)}, x, err);
+                                (float[]){keep, -pull, -(gain * (rho0 / r)), -(gain * rho1)}, x,
+                                err);
 }
 
 /* x := predicted sample of step i + 1; tensors[LAST_X] holds the corrected x_i, NEWEST and OLDER are m_i and m_{i-1}. */
@@ -98,9 +101,11 @@ static vg_status predict(vg_scheduler *s, int order, vg_tensor *x, vg_err *err)
     const float phi = expm1f(-h), bh = phi;
     const float keep = s->sigmas[i + 1] / s->sigmas[i], pull = alpha * phi, gain = alpha * bh;
     if (order == 1)
-        return vg_scheduler_combine(s, 2, (const vg_tensor *[]){&s->tensors[LAST_X], m}, (float[]){keep, -pull}, x, err);
+        return vg_scheduler_combine(s, 2, (const vg_tensor *[]){&s->tensors[LAST_X], m},
+                                    (float[]){keep, -pull}, x, err);
     const float r = (lambda(s, i - 1) - lambda(s, i)) / h;
-    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){older, m}, (float[]){1.0f, -1.0f}, x, err));
+    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){older, m}, (float[]){1.0f, -1.0f}, x,
+                                err));
     return vg_scheduler_combine(s, 3, (const vg_tensor *[]){&s->tensors[LAST_X], m, x},
                                 (float[]){keep, -pull, -(gain * (0.5f / r))}, x, err);
 }
@@ -114,7 +119,8 @@ static vg_status step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err 
         order = i + 1;
     const bool round_sigma = v->dtype == VG_BF16 && s->be->ops->kind == VG_DEVICE_CPU;
     const float sigma = round_sigma ? vg_round_bf16(s->sigmas[i]) : s->sigmas[i];
-    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){x, v}, (float[]){1.0f, -sigma}, &s->tensors[SPARE], err));
+    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){x, v}, (float[]){1.0f, -sigma},
+                                &s->tensors[SPARE], err));
     if (i > 0)
         VG_TRY(correct(s, x, err));
 
@@ -153,11 +159,13 @@ static vg_status check(const cJSON *config, const char *name, double *flow_shift
     static const char *const bh2_aliases[] = {"midpoint", "heun", "logrho", "bh2"};
     const char *solver_type = "bh2";
 
-    VG_TRY(vg_scheduler_check_rules(config, name, rules, (int)(sizeof rules / sizeof rules[0]), err));
+    VG_TRY(
+        vg_scheduler_check_rules(config, name, rules, (int)(sizeof rules / sizeof rules[0]), err));
     VG_TRY(vg_json_get_string(config, name, "solver_type", &solver_type, err));
     for (int i = 0;; i++) {
         if (i == 4)
-            return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: \"solver_type\": \"%s\" is not supported, only \"bh2\"", name,
+            return VG_FAIL(err, VG_E_UNSUPPORTED,
+                           "%s: \"solver_type\": \"%s\" is not supported, only \"bh2\"", name,
                            solver_type);
         if (strcmp(solver_type, bh2_aliases[i]) == 0)
             break;

@@ -100,16 +100,21 @@ static vg_status parse_piece(wire w, const char *name, vg_spiece_model *model, v
     size_t length = (size_t)(text.end - text.at);
     if (length == 0 || length > PIECE_BYTES_MAX || memchr(text.at, '\0', length) ||
         !vg_utf8_valid((const char *)text.at, length, NULL))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: the text of piece %d is empty, too long or not UTF-8", name, index);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: the text of piece %d is empty, too long or not UTF-8",
+                       name, index);
     if (!isfinite(score) || fabsf(score) > 1e6f)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: the score of piece %d is not a usable number", name, index);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: the score of piece %d is not a usable number", name,
+                       index);
     if (type < VG_PIECE_NORMAL || type > VG_PIECE_BYTE)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: piece %d has the unknown type %llu", name, index, (unsigned long long)type);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: piece %d has the unknown type %llu", name, index,
+                       (unsigned long long)type);
     if (type == VG_PIECE_BYTE)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: byte pieces (byte_fallback) are not supported", name);
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: byte pieces (byte_fallback) are not supported",
+                       name);
     if (type == VG_PIECE_UNKNOWN) {
         if (model->unk >= 0)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: pieces %d and %d are both the unknown piece", name, model->unk, index);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: pieces %d and %d are both the unknown piece",
+                           name, model->unk, index);
         model->unk = index;
     }
     char *copy = strndup((const char *)text.at, length);
@@ -127,7 +132,8 @@ static vg_status parse_trainer(wire w, const char *name, vg_err *err)
         if (!read_field(&w, &f))
             return VG_FAIL(err, VG_E_FORMAT, "%s: trainer_spec is damaged", name);
         if (f.number == 3 && f.type == WIRE_VARINT && f.value != 1)
-            return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: only Unigram models are supported (model_type %llu)", name,
+            return VG_FAIL(err, VG_E_UNSUPPORTED,
+                           "%s: only Unigram models are supported (model_type %llu)", name,
                            (unsigned long long)f.value);
     }
     return VG_OK;
@@ -165,7 +171,8 @@ static vg_status parse_model(wire w, const char *name, vg_spiece_model *model, v
 
     for (wire first = w; first.at < first.end;) {
         if (!read_field(&first, &f))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: not a SentencePiece model, or damaged at byte %zu", name,
+            return VG_FAIL(err, VG_E_FORMAT,
+                           "%s: not a SentencePiece model, or damaged at byte %zu", name,
                            (size_t)(first.at - w.at));
         count += f.number == 1 && f.type == WIRE_BYTES && count <= PIECES_MAX;
     }
@@ -189,10 +196,12 @@ static vg_status parse_model(wire w, const char *name, vg_spiece_model *model, v
     return VG_OK;
 }
 
-vg_status vg_spiece_model_parse(const void *bytes, size_t size, const char *name, vg_spiece_model *model, vg_err *err)
+vg_status vg_spiece_model_parse(const void *bytes, size_t size, const char *name,
+                                vg_spiece_model *model, vg_err *err)
 {
     vg_spiece_model parsed = {.unk = -1};
-    vg_status status = parse_model((wire){bytes, (const uint8_t *)bytes + size}, name, &parsed, err);
+    vg_status status =
+        parse_model((wire){bytes, (const uint8_t *)bytes + size}, name, &parsed, err);
 
     if (status != VG_OK) {
         vg_spiece_model_deinit(&parsed);
@@ -223,7 +232,8 @@ static uint8_t *put_varint(uint8_t *to, uint64_t value)
     return to;
 }
 
-vg_status vg_spiece_model_serialise(const vg_spiece_model *model, void **bytes, size_t *size, vg_err *err)
+vg_status vg_spiece_model_serialise(const vg_spiece_model *model, void **bytes, size_t *size,
+                                    vg_err *err)
 {
     /* Per piece: 11 bytes of tag and length, 11 of the text's, 5 of score, 2 of type; 64 for the specs. */
     size_t room = 64;
@@ -238,7 +248,8 @@ vg_status vg_spiece_model_serialise(const vg_spiece_model *model, void **bytes, 
         size_t inner = 1 + (length < 0x80 ? 1 : 2) + length + 5 + 2;
         uint32_t score;
         /* A plain Unigram vocabulary, as tokenizers sees it: whatever is not unknown or control is a normal piece. */
-        vg_piece_type type = p->type == VG_PIECE_UNKNOWN || p->type == VG_PIECE_CONTROL ? p->type : VG_PIECE_NORMAL;
+        vg_piece_type type =
+            p->type == VG_PIECE_UNKNOWN || p->type == VG_PIECE_CONTROL ? p->type : VG_PIECE_NORMAL;
         memcpy(&score, &p->score, sizeof score);
         *to++ = 1 << 3 | WIRE_BYTES;
         to = put_varint(to, inner);
@@ -257,7 +268,8 @@ vg_status vg_spiece_model_serialise(const vg_spiece_model *model, void **bytes, 
     memcpy(to, trainer, sizeof trainer);
     to += sizeof trainer;
     /* normalizer_spec { precompiled_charsmap: "" add_dummy_prefix, remove_extra_whitespaces, escape_whitespaces: false } */
-    static const uint8_t normalizer[] = {3 << 3 | WIRE_BYTES, 8, 2 << 3 | WIRE_BYTES, 0, 3 << 3, 0, 4 << 3, 0, 5 << 3, 0};
+    static const uint8_t normalizer[] = {
+        3 << 3 | WIRE_BYTES, 8, 2 << 3 | WIRE_BYTES, 0, 3 << 3, 0, 4 << 3, 0, 5 << 3, 0};
     memcpy(to, normalizer, sizeof normalizer);
     to += sizeof normalizer;
     *bytes = buffer;

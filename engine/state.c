@@ -33,8 +33,8 @@ void vg_denoise_state_deinit(vg_denoise_state *state)
 
 /* ---- reading with checks ---- */
 
-static vg_status want(const vg_safetensors *st, const char *name, vg_dtype dtype, int ndim, const int64_t *shape, const vg_tensor **t,
-                      vg_err *err)
+static vg_status want(const vg_safetensors *st, const char *name, vg_dtype dtype, int ndim,
+                      const int64_t *shape, const vg_tensor **t, vg_err *err)
 {
     const vg_tensor *found = vg_safetensors_find(st, name);
     char text[96];
@@ -44,8 +44,8 @@ static vg_status want(const vg_safetensors *st, const char *name, vg_dtype dtype
     for (int i = 0; ok && i < ndim; i++)
         ok = shape[i] < 0 ? found->shape[i] > 0 : found->shape[i] == shape[i];
     if (!ok)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %s is %s, which does not fit", vg_safetensors_path(st), name,
-                       vg_tensor_describe(found, text, sizeof text));
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s is %s, which does not fit",
+                       vg_safetensors_path(st), name, vg_tensor_describe(found, text, sizeof text));
     *t = found;
     return VG_OK;
 }
@@ -62,12 +62,14 @@ static vg_status copy_f32(const vg_tensor *t, float **values, vg_err *err)
 
 /* ---- conditioning ---- */
 
-vg_status vg_conditioning_write(const char *path, const vg_conditioning *c, const char *const *metadata, vg_err *err)
+vg_status vg_conditioning_write(const char *path, const vg_conditioning *c,
+                                const char *const *metadata, vg_err *err)
 {
     int64_t tokens[2] = {c->cond_tokens, c->uncond_tokens};
-    vg_safetensors_entry entries[3] = {{"tokens", vg_tensor_make(tokens, VG_I64, 1, 2)},
-                                       {"cond", vg_tensor_make(c->cond, VG_F32, 2, c->tokens, c->dim)},
-                                       {"uncond", vg_tensor_make(c->uncond, VG_F32, 2, c->tokens, c->dim)}};
+    vg_safetensors_entry entries[3] = {
+        {"tokens", vg_tensor_make(tokens, VG_I64, 1, 2)},
+        {"cond", vg_tensor_make(c->cond, VG_F32, 2, c->tokens, c->dim)},
+        {"uncond", vg_tensor_make(c->uncond, VG_F32, 2, c->tokens, c->dim)}};
     return vg_safetensors_write(path, entries, c->uncond ? 3 : 2, metadata, err);
 }
 
@@ -110,7 +112,8 @@ vg_status vg_conditioning_read(const char *path, vg_conditioning *out, vg_err *e
 
 #define PREFIX "scheduler."
 
-vg_status vg_denoise_state_write(const char *path, const vg_denoise_state *state, const char *const *metadata, vg_err *err)
+vg_status vg_denoise_state_write(const char *path, const vg_denoise_state *state,
+                                 const char *const *metadata, vg_err *err)
 {
     vg_safetensors_entry entries[3 + VG_SCHEDULER_STATE_MAX];
     char names[VG_SCHEDULER_STATE_MAX][sizeof PREFIX + 16];
@@ -120,10 +123,12 @@ vg_status vg_denoise_state_write(const char *path, const vg_denoise_state *state
     int count = 3;
     entries[0] = (vg_safetensors_entry){"at", vg_tensor_make(at, VG_I64, 1, 2)};
     entries[1] = (vg_safetensors_entry){"seconds", vg_tensor_make(seconds, VG_F64, 1, 1)};
-    entries[2] = (vg_safetensors_entry){"latents", vg_tensor_of(state->latents, VG_F32, 4, state->shape)};
+    entries[2] =
+        (vg_safetensors_entry){"latents", vg_tensor_of(state->latents, VG_F32, 4, state->shape)};
     for (int i = 0; i < state->scheduler.count && i < VG_SCHEDULER_STATE_MAX; i++) {
         snprintf(names[i], sizeof names[i], PREFIX "%s", state->scheduler.tensors[i].name);
-        entries[count++] = (vg_safetensors_entry){names[i], vg_tensor_make(state->scheduler.tensors[i].values, VG_F32, 1, numel)};
+        entries[count++] = (vg_safetensors_entry){
+            names[i], vg_tensor_make(state->scheduler.tensors[i].values, VG_F32, 1, numel)};
     }
     return vg_safetensors_write(path, entries, count, metadata, err);
 }
@@ -149,10 +154,13 @@ static vg_status read_state(const vg_safetensors *st, vg_denoise_state *s, vg_er
         if (strncmp(name, PREFIX, sizeof PREFIX - 1) != 0)
             continue;
         int n = s->scheduler.count;
-        if (n == VG_SCHEDULER_STATE_MAX || strlen(name) - (sizeof PREFIX - 1) >= sizeof s->scheduler.tensors[0].name)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: too many scheduler tensors, or a name too long", vg_safetensors_path(st));
+        if (n == VG_SCHEDULER_STATE_MAX ||
+            strlen(name) - (sizeof PREFIX - 1) >= sizeof s->scheduler.tensors[0].name)
+            return VG_FAIL(err, VG_E_FORMAT, "%s: too many scheduler tensors, or a name too long",
+                           vg_safetensors_path(st));
         VG_TRY(want(st, name, VG_F32, 1, &numel, &t, err));
-        snprintf(s->scheduler.tensors[n].name, sizeof s->scheduler.tensors[n].name, "%s", name + sizeof PREFIX - 1);
+        snprintf(s->scheduler.tensors[n].name, sizeof s->scheduler.tensors[n].name, "%s",
+                 name + sizeof PREFIX - 1);
         s->scheduler.count = n + 1;
         VG_TRY(copy_f32(t, &s->scheduler.tensors[n].values, err));
     }

@@ -43,14 +43,17 @@ struct vg_tokenizer {
 
 /* ---- loading ---- */
 
-static vg_status add_token(vg_tokenizer *t, const char *name, const char *text, int64_t id, const cJSON *flags, vg_err *err)
+static vg_status add_token(vg_tokenizer *t, const char *name, const char *text, int64_t id,
+                           const cJSON *flags, vg_err *err)
 {
     added_token token = {.length = strlen(text), .id = (int)id};
 
     if (token.length == 0 || token.length > 1024)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: added token %lld has an empty or very long text", name, (long long)id);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: added token %lld has an empty or very long text",
+                       name, (long long)id);
     if (id < 0 || id > INT32_MAX / 2)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: added token \"%s\" has the id %lld", name, text, (long long)id);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: added token \"%s\" has the id %lld", name, text,
+                       (long long)id);
     if (flags) {
         VG_TRY(vg_json_get_bool(flags, name, "lstrip", &token.lstrip, err));
         VG_TRY(vg_json_get_bool(flags, name, "rstrip", &token.rstrip, err));
@@ -63,7 +66,8 @@ static vg_status add_token(vg_tokenizer *t, const char *name, const char *text, 
     if (t->added_count == ADDED_MAX)
         return VG_FAIL(err, VG_E_FORMAT, "%s: more than %d added tokens", name, ADDED_MAX);
     if ((t->added_count & (t->added_count - 1)) == 0) { /* full at each power of two */
-        added_token *grown = realloc(t->added, (t->added_count ? 2 * (size_t)t->added_count : 1) * sizeof *grown);
+        added_token *grown =
+            realloc(t->added, (t->added_count ? 2 * (size_t)t->added_count : 1) * sizeof *grown);
         if (!grown)
             return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
         t->added = grown;
@@ -79,7 +83,8 @@ static vg_status add_token(vg_tokenizer *t, const char *name, const char *text, 
 }
 
 /* tokenizer_config.json: {"added_tokens_decoder": {"0": {"content": "<pad>", ...}}} */
-static vg_status add_from_decoder(vg_tokenizer *t, const char *name, const cJSON *decoder, vg_err *err)
+static vg_status add_from_decoder(vg_tokenizer *t, const char *name, const cJSON *decoder,
+                                  vg_err *err)
 {
     const cJSON *item;
 
@@ -143,7 +148,8 @@ static const char *token_text(const cJSON *config, const char *key, const char *
     return cJSON_IsString(item) ? item->valuestring : otherwise;
 }
 
-static vg_status load_json(const char *dir, const char *file, char **path, cJSON **root, vg_err *err)
+static vg_status load_json(const char *dir, const char *file, char **path, cJSON **root,
+                           vg_err *err)
 {
     *root = NULL;
     *path = vg_path_join(dir, file);
@@ -171,7 +177,10 @@ static vg_status load_added(vg_tokenizer *t, const char *dir, vg_err *err)
         if (cJSON_IsArray(list) && list->child) {
             VG_TRY_GOTO(status, add_from_list(t, whole_path, list, err), done);
         } else {
-            VG_TRY_GOTO(status, vg_json_get_int(config, config_path, "extra_ids", 0, EXTRA_IDS_MAX, &extra_ids, err), done);
+            VG_TRY_GOTO(status,
+                        vg_json_get_int(config, config_path, "extra_ids", 0, EXTRA_IDS_MAX,
+                                        &extra_ids, err),
+                        done);
             VG_TRY_GOTO(status, add_from_model(t, config_path, extra_ids, err), done);
         }
     }
@@ -186,7 +195,8 @@ static vg_status load_added(vg_tokenizer *t, const char *dir, vg_err *err)
             t->eos = i;
     }
     if (t->eos < 0)
-        status = VG_FAIL(err, VG_E_FORMAT, "%s: the end token \"%s\" is not in the vocabulary", dir, eos);
+        status = VG_FAIL(err, VG_E_FORMAT, "%s: the end token \"%s\" is not in the vocabulary", dir,
+                         eos);
 done:
     cJSON_Delete(config);
     cJSON_Delete(map);
@@ -197,7 +207,8 @@ done:
     return status;
 }
 
-static vg_status load_model(vg_tokenizer *t, const void *bytes, size_t size, const char *name, vg_err *err)
+static vg_status load_model(vg_tokenizer *t, const void *bytes, size_t size, const char *name,
+                            vg_err *err)
 {
     char reason[200] = "";
     void *proto;
@@ -231,7 +242,8 @@ static vg_status read_model(const char *dir, char **path, char **bytes, size_t *
     return VG_FAIL(err, VG_E_MISSING, "%s: no %s, %s or %s", dir, names[0], names[1], names[2]);
 }
 
-vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *name, vg_tokenizer **tokenizer, vg_err *err)
+vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *name,
+                                   vg_tokenizer **tokenizer, vg_err *err)
 {
     vg_tokenizer *t = calloc(1, sizeof *t);
 
@@ -308,7 +320,8 @@ static void push(id_list *list, int id)
 static utf8proc_int32_t decode_at(const char *text, size_t size, size_t *length)
 {
     utf8proc_int32_t code = -1;
-    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size, &code);
+    utf8proc_ssize_t n =
+        utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size, &code);
 
     *length = n > 0 ? (size_t)n : 1;
     return n > 0 ? code : -1;
@@ -317,15 +330,17 @@ static utf8proc_int32_t decode_at(const char *text, size_t size, size_t *length)
 /* Unicode White_Space. */
 static bool is_space(utf8proc_int32_t c)
 {
-    return (c >= 0x09 && c <= 0x0d) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+    return (c >= 0x09 && c <= 0x0d) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
 }
 
 static bool is_word(utf8proc_int32_t c)
 {
     utf8proc_category_t category = c >= 0 ? utf8proc_category(c) : UTF8PROC_CATEGORY_CN;
 
-    return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO) || category == UTF8PROC_CATEGORY_PC;
+    return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO) ||
+           category == UTF8PROC_CATEGORY_PC;
 }
 
 /* Begin of the character that ends at `at`. */
@@ -350,7 +365,8 @@ static bool word_beside(const char *text, size_t size, size_t begin, size_t end)
 }
 
 /* The longest added token at text[at]; NULL if none. */
-static const added_token *match_added(const vg_tokenizer *t, const char *text, size_t size, size_t at)
+static const added_token *match_added(const vg_tokenizer *t, const char *text, size_t size,
+                                      size_t at)
 {
     const added_token *best = NULL;
 
@@ -358,7 +374,8 @@ static const added_token *match_added(const vg_tokenizer *t, const char *text, s
         return NULL;
     for (int i = 0; i < t->added_count; i++) {
         const added_token *a = &t->added[i];
-        if (a->length <= size - at && (!best || a->length > best->length) && memcmp(text + at, a->text, a->length) == 0)
+        if (a->length <= size - at && (!best || a->length > best->length) &&
+            memcmp(text + at, a->text, a->length) == 0)
             best = a;
     }
     if (best && best->single_word && word_beside(text, size, at, at + best->length))
@@ -367,7 +384,8 @@ static const added_token *match_added(const vg_tokenizer *t, const char *text, s
 }
 
 /* Step 4 for one cut. */
-static vg_status encode_cut(const vg_tokenizer *t, const char *text, size_t size, id_list *list, vg_err *err)
+static vg_status encode_cut(const vg_tokenizer *t, const char *text, size_t size, id_list *list,
+                            vg_err *err)
 {
     int some[64], *ids = some;
     long count = vg_spiece_encode(t->sp, text, size, some, 64);
@@ -378,10 +396,12 @@ static vg_status encode_cut(const vg_tokenizer *t, const char *text, size_t size
             return VG_FAIL(err, VG_E_NOMEM, "out of memory for %ld tokens", count);
         count = vg_spiece_encode(t->sp, text, size, ids, (size_t)count);
     }
-    vg_status status = count >= 0 ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "libsentencepiece could not encode the text");
+    vg_status status =
+        count >= 0 ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "libsentencepiece could not encode the text");
     for (long i = 0; i < count; i++) {
         if (ids[i] < 0 || ids[i] >= t->model.count) {
-            status = VG_FAIL(err, VG_E_FORMAT, "libsentencepiece gave the id %d of %d", ids[i], t->model.count);
+            status = VG_FAIL(err, VG_E_FORMAT, "libsentencepiece gave the id %d of %d", ids[i],
+                             t->model.count);
             break;
         }
         push(list, ids[i]);
@@ -392,12 +412,14 @@ static vg_status encode_cut(const vg_tokenizer *t, const char *text, size_t size
 }
 
 /* Steps 2 to 4 for text between added tokens. */
-static vg_status encode_stretch(const vg_tokenizer *t, const char *text, size_t size, id_list *list, vg_err *err)
+static vg_status encode_stretch(const vg_tokenizer *t, const char *text, size_t size, id_list *list,
+                                vg_err *err)
 {
     char *normal = NULL, *marked = NULL;
     size_t normal_size, used = 0, length;
 
-    VG_TRY(vg_charsmap_apply(t->model.charsmap, t->model.charsmap_size, text, size, &normal, &normal_size, err));
+    VG_TRY(vg_charsmap_apply(t->model.charsmap, t->model.charsmap_size, text, size, &normal,
+                             &normal_size, err));
     while (normal_size > 0) {
         size_t last = back_one(normal, normal_size);
         if (!is_space(decode_at(normal + last, normal_size - last, &length)))
@@ -412,7 +434,8 @@ static vg_status encode_stretch(const vg_tokenizer *t, const char *text, size_t 
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory tokenising the prompt");
         goto done;
     }
-    if (normal[0] != ' ' && (normal_size < METASPACE_BYTES || memcmp(normal, METASPACE, METASPACE_BYTES) != 0)) {
+    if (normal[0] != ' ' &&
+        (normal_size < METASPACE_BYTES || memcmp(normal, METASPACE, METASPACE_BYTES) != 0)) {
         memcpy(marked, METASPACE, METASPACE_BYTES);
         used = METASPACE_BYTES;
     }
@@ -425,9 +448,10 @@ static vg_status encode_stretch(const vg_tokenizer *t, const char *text, size_t 
         }
     }
     for (size_t begin = 0; status == VG_OK && begin < used;) {
-        const char *next = used - begin > METASPACE_BYTES
-                               ? memmem(marked + begin + 1, used - begin - 1, METASPACE, METASPACE_BYTES)
-                               : NULL;
+        const char *next =
+            used - begin > METASPACE_BYTES
+                ? memmem(marked + begin + 1, used - begin - 1, METASPACE, METASPACE_BYTES)
+                : NULL;
         size_t end = next ? (size_t)(next - marked) : used;
         status = encode_cut(t, marked + begin, end - begin, list, err);
         begin = end;
@@ -438,7 +462,8 @@ done:
     return status;
 }
 
-static vg_status encode_all(const vg_tokenizer *t, const char *text, size_t size, id_list *list, vg_err *err)
+static vg_status encode_all(const vg_tokenizer *t, const char *text, size_t size, id_list *list,
+                            vg_err *err)
 {
     size_t begin = 0, at = 0, length;
 
@@ -455,7 +480,8 @@ static vg_status encode_all(const vg_tokenizer *t, const char *text, size_t size
                 break;
             stop = last;
         }
-        while (a->rstrip && go_on < size && is_space(decode_at(text + go_on, size - go_on, &length)))
+        while (a->rstrip && go_on < size &&
+               is_space(decode_at(text + go_on, size - go_on, &length)))
             go_on += length;
         if (stop > begin)
             VG_TRY(encode_stretch(t, text + begin, stop - begin, list, err));
@@ -465,8 +491,8 @@ static vg_status encode_all(const vg_tokenizer *t, const char *text, size_t size
     return begin < size ? encode_stretch(t, text + begin, size - begin, list, err) : VG_OK;
 }
 
-vg_status vg_tokenizer_encode(const vg_tokenizer *tokenizer, const char *text, int max_length, int32_t *ids, int *count,
-                              vg_err *err)
+vg_status vg_tokenizer_encode(const vg_tokenizer *tokenizer, const char *text, int max_length,
+                              int32_t *ids, int *count, vg_err *err)
 {
     const size_t size = strlen(text);
     size_t bad;
@@ -474,7 +500,8 @@ vg_status vg_tokenizer_encode(const vg_tokenizer *tokenizer, const char *text, i
     if (max_length < 1)
         return VG_FAIL(err, VG_E_ARG, "max_length is %d, must be at least 1", max_length);
     if (size > VG_PROMPT_MAX_BYTES)
-        return VG_FAIL(err, VG_E_ARG, "the text has %zu bytes, at most %d", size, VG_PROMPT_MAX_BYTES);
+        return VG_FAIL(err, VG_E_ARG, "the text has %zu bytes, at most %d", size,
+                       VG_PROMPT_MAX_BYTES);
     if (!vg_utf8_valid(text, size, &bad))
         return VG_FAIL(err, VG_E_ARG, "the text is not valid UTF-8 at byte %zu", bad);
     id_list list = {ids, (size_t)max_length - 1, 0};

@@ -74,8 +74,10 @@ static vg_status source_find(const char *dir, source *s, vg_err *err)
         if (s->index || s->single)
             return VG_OK;
     }
-    return VG_FAIL(err, VG_E_MISSING, "%s: no weights: neither %s.safetensors[.index.json] nor %s.safetensors[.index.json]",
-                   dir, stems[0], stems[1]);
+    return VG_FAIL(
+        err, VG_E_MISSING,
+        "%s: no weights: neither %s.safetensors[.index.json] nor %s.safetensors[.index.json]", dir,
+        stems[0], stems[1]);
 }
 
 /* Shard names come from a file: only plain names of this folder. */
@@ -88,8 +90,8 @@ static bool plain_name(const char *name)
 }
 
 /* Rows of an index sorted by tensor, and the sorted list of its different files; both point into `root`. */
-static vg_status index_read(const char *path, cJSON **root, place **places, int *count, const char ***files,
-                            int *files_count, vg_err *err)
+static vg_status index_read(const char *path, cJSON **root, place **places, int *count,
+                            const char ***files, int *files_count, vg_err *err)
 {
     const cJSON *item;
     cJSON *parsed = NULL;
@@ -104,8 +106,7 @@ static vg_status index_read(const char *path, cJSON **root, place **places, int 
         status = VG_FAIL(err, VG_E_FORMAT, "%s: \"weight_map\" is missing or empty", path);
         goto fail;
     }
-    cJSON_ArrayForEach(item, map)
-        n++;
+    cJSON_ArrayForEach(item, map) n++;
     all = calloc(n, sizeof *all);
     names = calloc(n, sizeof *names);
     if (!all || !names) {
@@ -116,8 +117,9 @@ static vg_status index_read(const char *path, cJSON **root, place **places, int 
     cJSON_ArrayForEach(item, map)
     {
         if (!cJSON_IsString(item) || !plain_name(item->valuestring)) {
-            status = VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\": \"%s\" is not the name of a safetensors file here", path,
-                             item->string, cJSON_IsString(item) ? item->valuestring : "");
+            status = VG_FAIL(err, VG_E_FORMAT,
+                             "%s: tensor \"%s\": \"%s\" is not the name of a safetensors file here",
+                             path, item->string, cJSON_IsString(item) ? item->valuestring : "");
             goto fail;
         }
         all[n] = (place){item->string, item->valuestring};
@@ -126,7 +128,8 @@ static vg_status index_read(const char *path, cJSON **root, place **places, int 
     qsort(all, n, sizeof *all, compare_places);
     for (size_t i = 1; i < n; i++) {
         if (strcmp(all[i - 1].tensor, all[i].tensor) == 0) {
-            status = VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\" is there twice", path, all[i].tensor);
+            status =
+                VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\" is there twice", path, all[i].tensor);
             goto fail;
         }
     }
@@ -149,8 +152,8 @@ fail:
     return status;
 }
 
-static vg_status missing_of(const char *dir, const char *const *files, int count, char **first, int *missing,
-                            vg_err *err)
+static vg_status missing_of(const char *dir, const char *const *files, int count, char **first,
+                            int *missing, vg_err *err)
 {
     const char *name = NULL;
 
@@ -201,7 +204,8 @@ vg_status vg_weights_missing(const char *component_dir, char **first, int *count
     return status;
 }
 
-static vg_status open_files(vg_weights *w, const char *dir, const char *const *files, int count, vg_err *err)
+static vg_status open_files(vg_weights *w, const char *dir, const char *const *files, int count,
+                            vg_err *err)
 {
     w->files = calloc((size_t)count, sizeof *w->files);
     if (!w->files)
@@ -230,7 +234,8 @@ static vg_status open_single(vg_weights *w, const char *path, vg_err *err)
     if (!w->rows)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for %d tensors", path, count);
     for (int i = 0; i < count; i++)
-        w->rows[i] = (row){vg_safetensors_name(w->files[0], i), vg_safetensors_tensor(w->files[0], i)};
+        w->rows[i] =
+            (row){vg_safetensors_name(w->files[0], i), vg_safetensors_tensor(w->files[0], i)};
     w->count = count;
     qsort(w->rows, (size_t)count, sizeof *w->rows, compare_rows);
     return VG_OK;
@@ -255,13 +260,16 @@ static vg_status open_sharded(vg_weights *w, const char *dir, const char *index,
     if (status == VG_OK && !(w->rows = calloc((size_t)count, sizeof *w->rows)))
         status = VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for %d tensors", index, count);
     for (int i = 0; status == VG_OK && i < count; i++) {
-        const char **found = bsearch(&places[i].file, files, (size_t)files_count, sizeof *files, compare_files);
+        const char **found =
+            bsearch(&places[i].file, files, (size_t)files_count, sizeof *files, compare_files);
         const vg_safetensors *file = w->files[found - files];
         int at = vg_safetensors_index(file, places[i].tensor);
         if (at >= 0)
-            w->rows[w->count++] = (row){vg_safetensors_name(file, at), vg_safetensors_tensor(file, at)};
+            w->rows[w->count++] =
+                (row){vg_safetensors_name(file, at), vg_safetensors_tensor(file, at)};
         else if (!vg_safetensors_unsupported(file, places[i].tensor))
-            status = VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\" is not in %s", index, places[i].tensor, places[i].file);
+            status = VG_FAIL(err, VG_E_FORMAT, "%s: tensor \"%s\" is not in %s", index,
+                             places[i].tensor, places[i].file);
     }
     free(first);
     free(places);
@@ -326,7 +334,8 @@ int vg_weights_index(const vg_weights *weights, const char *name)
 
     if (weights->count == 0)
         return -1;
-    const row *found = bsearch(&key, weights->rows, (size_t)weights->count, sizeof *weights->rows, compare_rows);
+    const row *found =
+        bsearch(&key, weights->rows, (size_t)weights->count, sizeof *weights->rows, compare_rows);
     return found ? (int)(found - weights->rows) : -1;
 }
 

@@ -29,7 +29,9 @@ struct vg_arena {
 
 static size_t end_of(const vg_arena *arena)
 {
-    return arena->count ? arena->chunks[arena->count - 1].start + arena->chunks[arena->count - 1].size : 0;
+    return arena->count
+               ? arena->chunks[arena->count - 1].start + arena->chunks[arena->count - 1].size
+               : 0;
 }
 
 vg_status vg_arena_new(vg_backend *be, size_t chunk_bytes, vg_arena **arena, vg_err *err)
@@ -84,7 +86,8 @@ static vg_status add_chunk(vg_arena *arena, size_t bytes, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_arena_tensor(vg_arena *arena, vg_dtype dtype, int ndim, const int64_t *shape, vg_tensor *t, vg_err *err)
+vg_status vg_arena_tensor(vg_arena *arena, vg_dtype dtype, int ndim, const int64_t *shape,
+                          vg_tensor *t, vg_err *err)
 {
     size_t bytes;
 

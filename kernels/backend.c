@@ -16,7 +16,8 @@ const char *vg_device_kind_name(vg_device_kind kind)
     return "?";
 }
 
-vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err)
+vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be,
+                          vg_err *err)
 {
     vg_backend *opened = NULL;
 
@@ -30,7 +31,8 @@ vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backe
         break;
 #else
         (void)device;
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "this build has no CUDA backend (configure with VGEN_CUDA=ON)");
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "this build has no CUDA backend (configure with VGEN_CUDA=ON)");
 #endif
     case VG_DEVICE_KIND_COUNT:
         break;
@@ -122,7 +124,8 @@ vg_status vg_backend_copy(vg_backend *be, vg_tensor *to, const vg_tensor *from, 
     char is[96], wanted[96];
 
     if (to->dtype != from->dtype || vg_tensor_bytes(to) != vg_tensor_bytes(from))
-        return VG_FAIL(err, VG_E_SHAPE, "copy: %s does not fit into %s", vg_tensor_describe(from, is, sizeof is),
+        return VG_FAIL(err, VG_E_SHAPE, "copy: %s does not fit into %s",
+                       vg_tensor_describe(from, is, sizeof is),
                        vg_tensor_describe(to, wanted, sizeof wanted));
     return be->ops->copy(be, to->data, from->data, vg_tensor_bytes(to), err);
 }

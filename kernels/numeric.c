@@ -7,7 +7,8 @@ float vg_f16_to_f32(uint16_t h)
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16, rest = h & 0x7fffu;
 
     if (rest >= 0x7c00u) /* infinity; NaN keeps its payload and becomes quiet */
-        return vg_f32_from_bits(sign | 0x7f800000u | (rest & 0x3ffu) << 13 | (rest > 0x7c00u ? 0x400000u : 0));
+        return vg_f32_from_bits(sign | 0x7f800000u | (rest & 0x3ffu) << 13 |
+                                (rest > 0x7c00u ? 0x400000u : 0));
     if (rest >= 0x0400u)
         return vg_f32_from_bits(sign | ((rest << 13) + ((127u - 15u) << 23)));
     /* Subnormal: rest * 2^-24, exact. */
@@ -23,7 +24,8 @@ uint16_t vg_f32_to_f16(float f)
     if (rest >= 0x477ff000u) /* 65520, the tie above the largest finite value, goes to infinity */
         return (uint16_t)(sign | 0x7c00u);
     if (rest >= 0x38800000u) /* 2^-14 */
-        return (uint16_t)(sign | ((rest - ((127u - 15u) << 23) + 0xfffu + (rest >> 13 & 1u)) >> 13));
+        return (uint16_t)(sign |
+                          ((rest - ((127u - 15u) << 23) + 0xfffu + (rest >> 13 & 1u)) >> 13));
     /* Below: adding 0.5 puts the unit of the last place at 2^-24, and the addition rounds to nearest even. */
     return (uint16_t)(sign | (vg_f32_bits(vg_f32_from_bits(rest) + 0.5f) - 0x3f000000u));
 }

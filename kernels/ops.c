@@ -33,7 +33,8 @@ const char *vg_op_help(vg_op op)
             return VG_FAIL(err, VG_E_ARG, "%s: backend or arguments are NULL", #name);             \
         VG_TRY(vg_check_##name(args, err));                                                        \
         if (!be->ops->name)                                                                        \
-            return VG_FAIL(err, VG_E_UNSUPPORTED, "operation %s is not available on the %s backend", #name, \
+            return VG_FAIL(err, VG_E_UNSUPPORTED,                                                  \
+                           "operation %s is not available on the %s backend", #name,               \
                            vg_device_kind_name(be->ops->kind));                                    \
         VG_TRY(be->ops->name(be, args, err));                                                      \
         if (vg_backend_cancelled(be)) /* what the operation wrote may be incomplete */             \

@@ -16,19 +16,23 @@ enum {
     ANY_RANK = -1,
 };
 
-static vg_status fail_dtype(const char *op, const char *arg, const vg_tensor *t, unsigned accepted, vg_err *err)
+static vg_status fail_dtype(const char *op, const char *arg, const vg_tensor *t, unsigned accepted,
+                            vg_err *err)
 {
     char list[64] = "";
     size_t used = 0;
 
     for (int i = 0; i < VG_DTYPE_COUNT; i++)
         if (accepted >> i & 1u)
-            used += (size_t)snprintf(list + used, sizeof list - used, used ? " or %s" : "%s", vg_dtype_name((vg_dtype)i));
-    return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s, expected %s", op, arg, vg_dtype_name(t->dtype), list);
+            used += (size_t)snprintf(list + used, sizeof list - used, used ? " or %s" : "%s",
+                                     vg_dtype_name((vg_dtype)i));
+    return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s, expected %s", op, arg, vg_dtype_name(t->dtype),
+                   list);
 }
 
 /* Present, of an accepted dtype, of this rank, every dimension at least 1, its size without overflow. */
-static vg_status need(const char *op, const char *arg, const vg_tensor *t, unsigned accepted, int ndim, vg_err *err)
+static vg_status need(const char *op, const char *arg, const vg_tensor *t, unsigned accepted,
+                      int ndim, vg_err *err)
 {
     size_t bytes;
 
@@ -37,20 +41,21 @@ static vg_status need(const char *op, const char *arg, const vg_tensor *t, unsig
     if ((unsigned)t->dtype >= VG_DTYPE_COUNT || !(accepted >> t->dtype & 1u))
         return fail_dtype(op, arg, t, accepted, err);
     if (ndim != ANY_RANK && t->ndim != ndim)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s has %d dimensions, expected %d", op, arg, t->ndim, ndim);
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s has %d dimensions, expected %d", op, arg, t->ndim,
+                       ndim);
     if (vg_shape_bytes(t->shape, t->ndim, t->dtype, &bytes, err) != VG_OK) {
         vg_err_prefix(err, "%s: %s", op, arg);
         return VG_E_SHAPE;
     }
     for (int i = 0; i < t->ndim; i++)
         if (t->shape[i] < 1)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: dimension %d of %s is %lld, expected at least 1", op, i, arg,
-                           (long long)t->shape[i]);
+            return VG_FAIL(err, VG_E_SHAPE, "%s: dimension %d of %s is %lld, expected at least 1",
+                           op, i, arg, (long long)t->shape[i]);
     return VG_OK;
 }
 
-static vg_status need_shape(const char *op, const char *arg, const vg_tensor *t, unsigned accepted, int ndim,
-                            const int64_t *shape, vg_err *err)
+static vg_status need_shape(const char *op, const char *arg, const vg_tensor *t, unsigned accepted,
+                            int ndim, const int64_t *shape, vg_err *err)
 {
     char is[96], wanted[96];
     vg_tensor model = {.data = &model, .dtype = VG_F32, .ndim = ndim};
@@ -60,24 +65,27 @@ static vg_status need_shape(const char *op, const char *arg, const vg_tensor *t,
         model.shape[i] = shape[i];
     model.dtype = t->dtype;
     if (!vg_tensor_same_shape(t, &model))
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, expected %s", op, arg, vg_tensor_describe(t, is, sizeof is),
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, expected %s", op, arg,
+                       vg_tensor_describe(t, is, sizeof is),
                        vg_tensor_describe(&model, wanted, sizeof wanted));
     return VG_OK;
 }
 
-static vg_status need_like(const char *op, const char *arg, const vg_tensor *t, unsigned accepted, const vg_tensor *model,
-                           vg_err *err)
+static vg_status need_like(const char *op, const char *arg, const vg_tensor *t, unsigned accepted,
+                           const vg_tensor *model, vg_err *err)
 {
     return need_shape(op, arg, t, accepted, model->ndim, model->shape, err);
 }
 
-static vg_status need_vector(const char *op, const char *arg, const vg_tensor *t, unsigned accepted, int64_t n, vg_err *err)
+static vg_status need_vector(const char *op, const char *arg, const vg_tensor *t, unsigned accepted,
+                             int64_t n, vg_err *err)
 {
     return need_shape(op, arg, t, accepted, 1, &n, err);
 }
 
 /* The same, for an operand that may be left out. */
-static vg_status may_vector(const char *op, const char *arg, const vg_tensor *t, unsigned accepted, int64_t n, vg_err *err)
+static vg_status may_vector(const char *op, const char *arg, const vg_tensor *t, unsigned accepted,
+                            int64_t n, vg_err *err)
 {
     return t ? need_vector(op, arg, t, accepted, n, err) : VG_OK;
 }
@@ -101,7 +109,11 @@ static int64_t groups_of(int64_t n)
     return (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
 }
 
-#define SHAPE(...) (const int64_t[]){__VA_ARGS__}
+#define SHAPE(...)                                                                                 \
+    (const int64_t[])                                                                              \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 
 vg_status vg_check_cast(const vg_cast_args *a, vg_err *err)
 {
@@ -118,7 +130,8 @@ vg_status vg_check_quantize(const vg_quantize_args *a, vg_err *err)
     case VG_QUANT_TENSOR_DYNAMIC:
         return need_vector("quantize", "scale", a->scale, F32, 1, err);
     case VG_QUANT_GROUP_DYNAMIC:
-        return need_shape("quantize", "scale", a->scale, F32, 2, SHAPE(groups_of(a->x->shape[1]), a->x->shape[0]), err);
+        return need_shape("quantize", "scale", a->scale, F32, 2,
+                          SHAPE(groups_of(a->x->shape[1]), a->x->shape[0]), err);
     case VG_QUANT_NONE:
     case VG_QUANT_KIND_COUNT:
         break;
@@ -141,9 +154,11 @@ static vg_status check_linear_scales(const vg_linear_args *a, vg_err *err)
         if (a->x_scale->ndim == 1)
             VG_TRY(need_vector("linear", "x_scale", a->x_scale, F32, 1, err));
         else
-            VG_TRY(need_shape("linear", "x_scale", a->x_scale, F32, 2, SHAPE(groups_of(k), m), err));
+            VG_TRY(
+                need_shape("linear", "x_scale", a->x_scale, F32, 2, SHAPE(groups_of(k), m), err));
         if (a->w->dtype != VG_E4M3)
-            return VG_FAIL(err, VG_E_DTYPE, "linear: x is F8_E4M3, so w must be too, not %s", vg_dtype_name(a->w->dtype));
+            return VG_FAIL(err, VG_E_DTYPE, "linear: x is F8_E4M3, so w must be too, not %s",
+                           vg_dtype_name(a->w->dtype));
     }
     if (!a->w_scale)
         return VG_OK;
@@ -152,7 +167,8 @@ static vg_status check_linear_scales(const vg_linear_args *a, vg_err *err)
         return VG_OK;
     if (a->w_scale->ndim == 1)
         return need_vector("linear", "w_scale", a->w_scale, F32, n, err);
-    return need_shape("linear", "w_scale", a->w_scale, F32, 2, SHAPE(groups_of(n), groups_of(k)), err);
+    return need_shape("linear", "w_scale", a->w_scale, F32, 2, SHAPE(groups_of(n), groups_of(k)),
+                      err);
 }
 
 vg_status vg_check_linear(const vg_linear_args *a, vg_err *err)
@@ -160,8 +176,8 @@ vg_status vg_check_linear(const vg_linear_args *a, vg_err *err)
     VG_TRY(need("linear", "x", a->x, ACT | E4M3, 2, err));
     VG_TRY(need("linear", "w", a->w, ACT | E4M3, 2, err));
     if (a->w->shape[1] != a->x->shape[1])
-        return VG_FAIL(err, VG_E_SHAPE, "linear: x has %lld input channels, w has %lld", (long long)a->x->shape[1],
-                       (long long)a->w->shape[1]);
+        return VG_FAIL(err, VG_E_SHAPE, "linear: x has %lld input channels, w has %lld",
+                       (long long)a->x->shape[1], (long long)a->w->shape[1]);
     VG_TRY(check_linear_scales(a, err));
     VG_TRY(may_vector("linear", "bias", a->bias, ACT, a->w->shape[0], err));
     VG_TRY(need_act("linear", a->act, err));
@@ -172,7 +188,8 @@ vg_status vg_check_embedding(const vg_embedding_args *a, vg_err *err)
 {
     VG_TRY(need("embedding", "table", a->table, ACT, 2, err));
     VG_TRY(need("embedding", "ids", a->ids, I32, 1, err));
-    return need_shape("embedding", "y", a->y, ACT, 2, SHAPE(a->ids->shape[0], a->table->shape[1]), err);
+    return need_shape("embedding", "y", a->y, ACT, 2, SHAPE(a->ids->shape[0], a->table->shape[1]),
+                      err);
 }
 
 vg_status vg_check_rms_norm(const vg_rms_norm_args *a, vg_err *err)
@@ -193,7 +210,9 @@ vg_status vg_check_layer_norm_modulate(const vg_layer_norm_modulate_args *a, vg_
     if (!a->w != !a->b)
         return VG_FAIL(err, VG_E_ARG, "%s: w and b come together or not at all", op);
     if (a->scale && a->w)
-        return VG_FAIL(err, VG_E_ARG, "%s: both a modulation (scale, shift) and an affine pair (w, b) are given", op);
+        return VG_FAIL(err, VG_E_ARG,
+                       "%s: both a modulation (scale, shift) and an affine pair (w, b) are given",
+                       op);
     VG_TRY(may_vector(op, "scale", a->scale, F32, a->x->shape[1], err));
     VG_TRY(may_vector(op, "shift", a->shift, F32, a->x->shape[1], err));
     VG_TRY(may_vector(op, "w", a->w, F32, a->x->shape[1], err));
@@ -212,13 +231,15 @@ vg_status vg_check_rms_norm_rope(const vg_rms_norm_rope_args *a, vg_err *err)
     VG_TRY(need_vector(op, "w", a->w, ACT, d, err));
     VG_TRY(need_eps(op, a->eps, err));
     if (a->heads < 1 || d % a->heads != 0)
-        return VG_FAIL(err, VG_E_ARG, "%s: %lld channels cannot be cut into %d heads", op, (long long)d, a->heads);
+        return VG_FAIL(err, VG_E_ARG, "%s: %lld channels cannot be cut into %d heads", op,
+                       (long long)d, a->heads);
     if (!a->rope_cos != !a->rope_sin)
         return VG_FAIL(err, VG_E_ARG, "%s: rope_cos and rope_sin come together or not at all", op);
     if (a->rope_cos) {
         int64_t pairs = d / a->heads / 2;
         if (d / a->heads % 2 != 0)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: rotation needs an even head size, not %lld", op, (long long)(d / a->heads));
+            return VG_FAIL(err, VG_E_SHAPE, "%s: rotation needs an even head size, not %lld", op,
+                           (long long)(d / a->heads));
         VG_TRY(need_shape(op, "rope_cos", a->rope_cos, F32, 2, SHAPE(a->x->shape[0], pairs), err));
         VG_TRY(need_shape(op, "rope_sin", a->rope_sin, F32, 2, SHAPE(a->x->shape[0], pairs), err));
     }
@@ -259,8 +280,9 @@ vg_status vg_check_activation(const vg_activation_args *a, vg_err *err)
 }
 
 /* Token rows [N, patch volume * C] beside frames [C,T,H,W]. */
-static vg_status check_patches(const char *op, const char *frames_name, const vg_tensor *frames, const char *rows_name,
-                               const vg_tensor *rows, const int patch[3], vg_err *err)
+static vg_status check_patches(const char *op, const char *frames_name, const vg_tensor *frames,
+                               const char *rows_name, const vg_tensor *rows, const int patch[3],
+                               vg_err *err)
 {
     int64_t tokens = 1, volume;
 
@@ -268,10 +290,12 @@ static vg_status check_patches(const char *op, const char *frames_name, const vg
     volume = frames->shape[0];
     for (int i = 0; i < 3; i++) {
         if (patch[i] < 1)
-            return VG_FAIL(err, VG_E_ARG, "%s: patch edge %d is %d, expected at least 1", op, i, patch[i]);
+            return VG_FAIL(err, VG_E_ARG, "%s: patch edge %d is %d, expected at least 1", op, i,
+                           patch[i]);
         if (frames->shape[i + 1] % patch[i] != 0)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: dimension %d of %s (%lld) is not a multiple of the patch edge %d", op, i + 1,
-                           frames_name, (long long)frames->shape[i + 1], patch[i]);
+            return VG_FAIL(err, VG_E_SHAPE,
+                           "%s: dimension %d of %s (%lld) is not a multiple of the patch edge %d",
+                           op, i + 1, frames_name, (long long)frames->shape[i + 1], patch[i]);
         tokens *= frames->shape[i + 1] / patch[i];
         volume *= patch[i];
     }
@@ -321,8 +345,8 @@ vg_status vg_check_conv3d(const vg_conv3d_args *a, vg_err *err)
     VG_TRY(need("conv3d", "w", a->w, ACT, 5, err));
     channels = a->x->shape[3];
     if (a->w->shape[4] != channels)
-        return VG_FAIL(err, VG_E_SHAPE, "conv3d: x has %lld channels, w has %lld", (long long)channels,
-                       (long long)a->w->shape[4]);
+        return VG_FAIL(err, VG_E_SHAPE, "conv3d: x has %lld channels, w has %lld",
+                       (long long)channels, (long long)a->w->shape[4]);
     VG_TRY(may_vector("conv3d", "bias", a->bias, ACT, a->w->shape[0], err));
     if (a->upsample != 1 && a->upsample != 2)
         return VG_FAIL(err, VG_E_ARG, "conv3d: upsample is %d, expected 1 or 2", a->upsample);
@@ -333,12 +357,14 @@ vg_status vg_check_conv3d(const vg_conv3d_args *a, vg_err *err)
             return VG_FAIL(err, VG_E_ARG, "conv3d: pad[%d] is %d, expected 0..64", i, a->pad[i]);
     for (int i = 0; i < 3; i++)
         if (a->stride[i] < 1)
-            return VG_FAIL(err, VG_E_ARG, "conv3d: stride[%d] is %d, expected at least 1", i, a->stride[i]);
+            return VG_FAIL(err, VG_E_ARG, "conv3d: stride[%d] is %d, expected at least 1", i,
+                           a->stride[i]);
     frames = a->pad_front + a->x->shape[0];
     if (a->history) {
         VG_TRY(need("conv3d", "history", a->history, 1u << a->x->dtype, 4, err));
         VG_TRY(need_shape("conv3d", "history", a->history, 1u << a->x->dtype, 4,
-                          SHAPE(a->history->shape[0], a->x->shape[1], a->x->shape[2], channels), err));
+                          SHAPE(a->history->shape[0], a->x->shape[1], a->x->shape[2], channels),
+                          err));
         frames += a->history->shape[0];
     }
     in[0] = frames;
@@ -346,11 +372,13 @@ vg_status vg_check_conv3d(const vg_conv3d_args *a, vg_err *err)
     in[2] = a->x->shape[2] * a->upsample + a->pad[2] + a->pad[3];
     for (int i = 0; i < 3; i++) {
         if (in[i] < a->w->shape[i + 1])
-            return VG_FAIL(err, VG_E_SHAPE, "conv3d: padded input has %lld positions along axis %d, the kernel %lld",
+            return VG_FAIL(err, VG_E_SHAPE,
+                           "conv3d: padded input has %lld positions along axis %d, the kernel %lld",
                            (long long)in[i], i, (long long)a->w->shape[i + 1]);
         out[i] = (in[i] - a->w->shape[i + 1]) / a->stride[i] + 1;
     }
-    return need_shape("conv3d", "y", a->y, ACT, 4, SHAPE(out[0], out[1], out[2], a->w->shape[0]), err);
+    return need_shape("conv3d", "y", a->y, ACT, 4, SHAPE(out[0], out[1], out[2], a->w->shape[0]),
+                      err);
 }
 
 vg_status vg_check_channel_norm(const vg_channel_norm_args *a, vg_err *err)
@@ -371,14 +399,16 @@ vg_status vg_check_channel_affine(const vg_channel_affine_args *a, vg_err *err)
     channels = a->to_channels_last ? s[0] : s[3];
     VG_TRY(may_vector(op, "scale", a->scale, F32, channels, err));
     VG_TRY(may_vector(op, "shift", a->shift, F32, channels, err));
-    return need_shape(op, "y", a->y, ACT, 4, a->to_channels_last ? SHAPE(s[1], s[2], s[3], s[0]) : SHAPE(s[3], s[0], s[1], s[2]),
-                      err);
+    return need_shape(
+        op, "y", a->y, ACT, 4,
+        a->to_channels_last ? SHAPE(s[1], s[2], s[3], s[0]) : SHAPE(s[3], s[0], s[1], s[2]), err);
 }
 
 vg_status vg_check_frames_to_u8(const vg_frames_to_u8_args *a, vg_err *err)
 {
     VG_TRY(need("frames_to_u8", "x", a->x, ACT, 4, err));
     if (a->x->shape[3] != 3)
-        return VG_FAIL(err, VG_E_SHAPE, "frames_to_u8: x has %lld channels, expected 3", (long long)a->x->shape[3]);
+        return VG_FAIL(err, VG_E_SHAPE, "frames_to_u8: x has %lld channels, expected 3",
+                       (long long)a->x->shape[3]);
     return need_like("frames_to_u8", "y", a->y, U8, a->x, err);
 }

@@ -47,7 +47,8 @@ static void sanitise(char *text)
     }
 }
 
-vg_status vg_err_set(vg_err *err, const char *file, int line, vg_status code, const char *format, ...)
+vg_status vg_err_set(vg_err *err, const char *file, int line, vg_status code, const char *format,
+                     ...)
 {
     /* Through a buffer of our own: an argument may be err->message itself. */
     char message[VG_ERR_MESSAGE_MAX];

@@ -45,12 +45,15 @@ vg_status vg_shape_bytes(const int64_t *shape, int ndim, vg_dtype dtype, size_t 
     if (n == 0)
         return VG_FAIL(err, VG_E_SHAPE, "tensor has an unknown dtype (%d)", (int)dtype);
     if (ndim < 0 || ndim > VG_MAX_DIMS)
-        return VG_FAIL(err, VG_E_SHAPE, "tensor has %d dimensions, at most %d are possible", ndim, VG_MAX_DIMS);
+        return VG_FAIL(err, VG_E_SHAPE, "tensor has %d dimensions, at most %d are possible", ndim,
+                       VG_MAX_DIMS);
     for (int i = 0; i < ndim; i++) {
         if (shape[i] < 0)
-            return VG_FAIL(err, VG_E_SHAPE, "dimension %d of a tensor is negative (%lld)", i, (long long)shape[i]);
+            return VG_FAIL(err, VG_E_SHAPE, "dimension %d of a tensor is negative (%lld)", i,
+                           (long long)shape[i]);
         if (__builtin_mul_overflow(n, shape[i], &n))
-            return VG_FAIL(err, VG_E_SHAPE, "tensor is too large: its size overflows at dimension %d (%lld)", i,
+            return VG_FAIL(err, VG_E_SHAPE,
+                           "tensor is too large: its size overflows at dimension %d (%lld)", i,
                            (long long)shape[i]);
     }
     if ((uint64_t)n > SIZE_MAX / 2)

@@ -56,7 +56,8 @@ static void run_ranges(vg_threads *pool, int worker)
         int64_t begin = atomic_fetch_add_explicit(&pool->next, pool->grain, memory_order_relaxed);
         if (begin >= pool->n || cancelled(pool->cancel))
             return;
-        pool->fn(pool->ctx, begin, pool->n - begin < pool->grain ? pool->n : begin + pool->grain, worker);
+        pool->fn(pool->ctx, begin, pool->n - begin < pool->grain ? pool->n : begin + pool->grain,
+                 worker);
     }
 }
 
@@ -68,7 +69,9 @@ static void *worker_main(void *data)
 
     free(data);
     for (;;) {
-        for (int i = 0; i < SPINS && atomic_load_explicit(&pool->generation, memory_order_acquire) == seen; i++)
+        for (int i = 0;
+             i < SPINS && atomic_load_explicit(&pool->generation, memory_order_acquire) == seen;
+             i++)
             relax();
         if (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen) {
             pthread_mutex_lock(&pool->lock);
@@ -181,7 +184,8 @@ void vg_parallel_for(vg_threads *pool, int64_t n, int64_t grain, vg_range_fn *fn
     vg_parallel_for_until(pool, n, grain, fn, ctx, NULL);
 }
 
-void vg_parallel_for_until(vg_threads *pool, int64_t n, int64_t grain, vg_range_fn *fn, void *ctx, const void *cancel)
+void vg_parallel_for_until(vg_threads *pool, int64_t n, int64_t grain, vg_range_fn *fn, void *ctx,
+                           const void *cancel)
 {
     if (grain < 1)
         grain = 1;
@@ -198,7 +202,8 @@ void vg_parallel_for_until(vg_threads *pool, int64_t n, int64_t grain, vg_range_
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
     publish(pool);
     run_ranges(pool, 0);
-    for (int i = 0; i < SPINS && atomic_load_explicit(&pool->running, memory_order_acquire) > 0; i++)
+    for (int i = 0; i < SPINS && atomic_load_explicit(&pool->running, memory_order_acquire) > 0;
+         i++)
         relax();
     if (atomic_load_explicit(&pool->running, memory_order_acquire) > 0) {
         pthread_mutex_lock(&pool->lock);

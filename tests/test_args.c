@@ -4,7 +4,12 @@
 #include "app/cli.h"
 
 static const vg_arg_spec specs[] = {{"json", 0, NULL, "h"}, {"jobs-dir", 'j', "DIR", "h"}, {0}};
-static const vg_command command = {.name = "test", .arguments = "[X]", .summary = "s", .settings = "*", .specs = specs, .max_args = 1};
+static const vg_command command = {.name = "test",
+                                   .arguments = "[X]",
+                                   .summary = "s",
+                                   .settings = "*",
+                                   .specs = specs,
+                                   .max_args = 1};
 
 static vg_status parse(vg_args *args, vg_err *err, const char *const *argv)
 {
@@ -20,7 +25,10 @@ static void test_args_both_spellings_of_a_value(void **state)
     (void)state;
     vg_args args;
     vg_err err;
-    CHECK_OK(PARSE(&args, &err, "--num-frames", "17", "--seed=9", "--frame-rate=12", "--guidance_scale", "2", "word", "--json", "-j", "dir", "--prompt=--not-a-flag=1", "--negative-prompt", ""), err);
+    CHECK_OK(PARSE(&args, &err, "--num-frames", "17", "--seed=9", "--frame-rate=12",
+                   "--guidance_scale", "2", "word", "--json", "-j", "dir",
+                   "--prompt=--not-a-flag=1", "--negative-prompt", ""),
+             err);
     assert_string_equal(vg_settings_get(&args.settings, VG_OPT_num_frames), "17");
     assert_string_equal(vg_settings_get(&args.settings, VG_OPT_seed), "9");
     assert_string_equal(vg_settings_get(&args.settings, VG_OPT_fps), "12");
@@ -43,7 +51,8 @@ static void test_args_switches(void **state)
     assert_true(vg_settings_bool(&args.settings, VG_OPT_vae_use_tiling));
     vg_args_deinit(&args);
     CHECK_OK(PARSE(&args, &err, "--vae-use-tiling", "--no-vae-use-tiling"), err);
-    assert_true(vg_settings_is_set(&args.settings, VG_OPT_vae_use_tiling) && !vg_settings_bool(&args.settings, VG_OPT_vae_use_tiling));
+    assert_true(vg_settings_is_set(&args.settings, VG_OPT_vae_use_tiling) &&
+                !vg_settings_bool(&args.settings, VG_OPT_vae_use_tiling));
     vg_args_deinit(&args);
     CHECK_OK(PARSE(&args, &err, "--vae-use-tiling=true", "--", "--word"), err);
     assert_string_equal(args.words[0], "--word");

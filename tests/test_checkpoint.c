@@ -22,7 +22,9 @@ static void write_weights(void **state, const char *name, const char *tensor, fl
     snprintf(dir, sizeof dir, "%s", scratch_path(state, name));
     *strrchr(dir, '/') = '\0';
     CHECK_OK(vg_file_make_dirs(dir, &err), err);
-    CHECK_OK(vg_safetensors_write(scratch_path(state, name), &entry, 1, (const char *[]){"from", name, NULL}, &err), err);
+    CHECK_OK(vg_safetensors_write(scratch_path(state, name), &entry, 1,
+                                  (const char *[]){"from", name, NULL}, &err),
+             err);
 }
 
 static float value_of(const vg_weights *w, const char *name)
@@ -51,12 +53,15 @@ static void test_checkpoint_single_and_sharded_weights(void **state)
     write_weights(state, "t/s-1.safetensors", "a", 2.0f);
     write_weights(state, "t/s-2.safetensors", "b", 3.0f);
     write_weights(state, "t/s-3.safetensors", "c", 4.0f);
-    scratch_text(state, "t/diffusion_pytorch_model.safetensors.index.json",
-                 "{\"metadata\": {\"total_size\": 8}, \"weight_map\": {\"b\": \"s-2.safetensors\", \"a\": \"s-1.safetensors\"}}");
+    scratch_text(
+        state, "t/diffusion_pytorch_model.safetensors.index.json",
+        "{\"metadata\": {\"total_size\": 8}, \"weight_map\": {\"b\": \"s-2.safetensors\", \"a\": \"s-1.safetensors\"}}");
     CHECK_OK(vg_weights_open(scratch_path(state, "t"), &w, &err), err);
-    assert_true(vg_weights_count(w) == 2 && value_of(w, "a") == 2.0f && value_of(w, "b") == 3.0f && !vg_weights_find(w, "c"));
+    assert_true(vg_weights_count(w) == 2 && value_of(w, "a") == 2.0f && value_of(w, "b") == 3.0f &&
+                !vg_weights_find(w, "c"));
     assert_string_equal(vg_weights_name(w, 0), "a");
-    assert_true(vg_weights_tensor(w, 1) == vg_weights_find(w, "b") && !vg_weights_tensor(w, 2) && !vg_weights_name(w, -1));
+    assert_true(vg_weights_tensor(w, 1) == vg_weights_find(w, "b") && !vg_weights_tensor(w, 2) &&
+                !vg_weights_name(w, -1));
     assert_true(vg_weights_identity(w) != single);
     vg_weights_close(w);
     vg_weights_close(NULL);
@@ -87,8 +92,9 @@ static void test_checkpoint_missing_weights_are_named(void **state)
     CHECK_FAILS(vg_weights_open(scratch_path(state, "none"), &w, &err), VG_E_MISSING, err);
     CHECK_OK(vg_file_make_dirs(scratch_path(state, "t"), &err), err);
     CHECK_FAILS(vg_weights_open(scratch_path(state, "t"), &w, &err), VG_E_MISSING, err);
-    scratch_text(state, "t/model.safetensors.index.json",
-                 "{\"weight_map\": {\"c\": \"m-3.safetensors\", \"b\": \"m-2.safetensors\", \"a\": \"m-1.safetensors\", \"a2\": \"m-1.safetensors\"}}");
+    scratch_text(
+        state, "t/model.safetensors.index.json",
+        "{\"weight_map\": {\"c\": \"m-3.safetensors\", \"b\": \"m-2.safetensors\", \"a\": \"m-1.safetensors\", \"a2\": \"m-1.safetensors\"}}");
     CHECK_FAILS(vg_weights_open(scratch_path(state, "t"), &w, &err), VG_E_MISSING, err);
     assert_non_null(strstr(err.message, "m-1.safetensors and 2 more"));
     write_weights(state, "t/m-1.safetensors", "a", 1.0f);
@@ -99,7 +105,8 @@ static void test_checkpoint_missing_weights_are_named(void **state)
     write_weights(state, "t/m-3.safetensors", "c", 1.0f);
     CHECK_OK(vg_weights_missing(scratch_path(state, "t"), &first, &count, &err), err);
     assert_true(count == 0 && first == NULL);
-    CHECK_FAILS(vg_weights_open(scratch_path(state, "t"), &w, &err), VG_E_FORMAT, err); /* a2 is in no shard */
+    CHECK_FAILS(vg_weights_open(scratch_path(state, "t"), &w, &err), VG_E_FORMAT,
+                err); /* a2 is in no shard */
     assert_non_null(strstr(err.message, "a2"));
 }
 
@@ -155,13 +162,16 @@ static void test_checkpoint_versions(void **state)
     static const struct {
         const char *text;
         int version;
-    } rows[] = {{"0.37.0", 37}, {"0.35.0.dev0", 35}, {"1.2.3", 1002}, {"0.9", 9}, {"", 0}, {"dev", 0}, {"0", 0}, {"0.x", 0}, {"99999999999.1", 0}};
+    } rows[] = {
+        {"0.37.0", 37}, {"0.35.0.dev0", 35}, {"1.2.3", 1002},     {"0.9", 9}, {"", 0}, {"dev", 0},
+        {"0", 0},       {"0.x", 0},          {"99999999999.1", 0}};
     vg_err err;
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         vg_checkpoint *c;
         char text[200];
-        snprintf(text, sizeof text, "{\"_class_name\": \"X\", \"_diffusers_version\": \"%s\"}", rows[i].text);
+        snprintf(text, sizeof text, "{\"_class_name\": \"X\", \"_diffusers_version\": \"%s\"}",
+                 rows[i].text);
         scratch_text(state, "model_index.json", text);
         CHECK_OK(vg_checkpoint_open(*state, &c, &err), err);
         assert_int_equal(vg_checkpoint_diffusers_version(c), rows[i].version);
@@ -171,7 +181,8 @@ static void test_checkpoint_versions(void **state)
 
 static void test_checkpoint_goldens_open(void **state)
 {
-    static const char *const dirs[] = {GOLDEN "/tiny-a/transformer", GOLDEN "/tiny-b/text_encoder", GOLDEN "/tiny-c/transformer_2",
+    static const char *const dirs[] = {GOLDEN "/tiny-a/transformer", GOLDEN "/tiny-b/text_encoder",
+                                       GOLDEN "/tiny-c/transformer_2",
                                        GOLDEN "/tiny-c/text_encoder"};
     vg_err err;
 
@@ -193,7 +204,8 @@ static void test_checkpoint_goldens_open(void **state)
 
 static void clear_environment(void)
 {
-    static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"};
+    static const char *const names[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME",
+                                        "XDG_CACHE_HOME", "HOME"};
 
     for (int i = 0; i < 5; i++)
         unsetenv(names[i]);
@@ -206,7 +218,8 @@ static void write_repo(void **state, const char *cache, const char *repo, const 
 
     snprintf(path, sizeof path, "%s/%s/blobs/abc", cache, repo);
     scratch_text(state, path, index_text);
-    snprintf(path, sizeof path, "%s/%s/snapshots/%s/scheduler/scheduler_config.json", cache, repo, commit);
+    snprintf(path, sizeof path, "%s/%s/snapshots/%s/scheduler/scheduler_config.json", cache, repo,
+             commit);
     scratch_text(state, path, "{}");
     snprintf(path, sizeof path, "%s/%s/snapshots/%s/model_index.json", cache, repo, commit);
     assert_int_equal(symlink("../../blobs/abc", scratch_path(state, path)), 0);
@@ -275,15 +288,20 @@ static void test_checkpoint_find_in_the_hub_cache(void **state)
     write_repo(state, "other", repo, COMMIT_2);
     setenv("HF_HUB_CACHE", scratch_path(state, "hub"), 1);
     finds(state, "Wan-AI/Wan2.1", "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_1);
-    scratch_text(state, "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2 "/model_index.json", index_text);
+    scratch_text(state, "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2 "/model_index.json",
+                 index_text);
     /* No refs/main: the newest. */
     struct timespec old[2] = {{1000, 0}, {1000, 0}};
-    assert_int_equal(utimensat(AT_FDCWD, scratch_path(state, "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_1), old, 0), 0);
+    assert_int_equal(
+        utimensat(AT_FDCWD, scratch_path(state, "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_1),
+                  old, 0),
+        0);
     finds(state, "Wan-AI/Wan2.1", "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
     scratch_text(state, "hub/models--Wan-AI--Wan2.1/refs/main", COMMIT_1 "\n");
     finds(state, "Wan-AI/Wan2.1", "hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_1);
     /* One that is not there is not replaced by another. */
-    static const char *const absent[] = {"cccccccccccccccccccccccccccccccccccccccc", "../../../../etc", ""};
+    static const char *const absent[] = {"cccccccccccccccccccccccccccccccccccccccc",
+                                         "../../../../etc", ""};
     for (int i = 0; i < 3; i++) {
         scratch_text(state, "hub/models--Wan-AI--Wan2.1/refs/main", absent[i]);
         finds_nothing(state, "Wan-AI/Wan2.1", "refs/main names a snapshot that is not there");
@@ -308,20 +326,26 @@ static void test_checkpoint_find_in_the_hub_cache(void **state)
     finds_nothing(state, "Wan-AI/Wan2.1", "looked at");
     setenv("HF_HOME", scratch_path(state, "home"), 1);
     finds_nothing(state, "Wan-AI/Wan2.1", "home/hub");
-    assert_int_equal(rename(scratch_path(state, "home/hub/x/models--Wan-AI--Wan2.1"), scratch_path(state, "home/hub/models--Wan-AI--Wan2.1")), 0);
+    assert_int_equal(rename(scratch_path(state, "home/hub/x/models--Wan-AI--Wan2.1"),
+                            scratch_path(state, "home/hub/models--Wan-AI--Wan2.1")),
+                     0);
     finds(state, "Wan-AI/Wan2.1", "home/hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
     unsetenv("HF_HOME");
     CHECK_OK(vg_file_make_dirs(scratch_path(state, ".cache"), &err), err);
-    assert_int_equal(rename(scratch_path(state, "home"), scratch_path(state, ".cache/huggingface")), 0);
+    assert_int_equal(rename(scratch_path(state, "home"), scratch_path(state, ".cache/huggingface")),
+                     0);
     setenv("XDG_CACHE_HOME", scratch_path(state, ".cache"), 1);
-    finds(state, "Wan-AI/Wan2.1", ".cache/huggingface/hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
+    finds(state, "Wan-AI/Wan2.1",
+          ".cache/huggingface/hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
     unsetenv("XDG_CACHE_HOME");
     setenv("HOME", *state, 1);
-    finds(state, "Wan-AI/Wan2.1", ".cache/huggingface/hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
+    finds(state, "Wan-AI/Wan2.1",
+          ".cache/huggingface/hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
     finds(state, scratch_path(state, ".cache/huggingface/hub/models--Wan-AI--Wan2.1"),
           ".cache/huggingface/hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
     setenv("HF_HOME", "~/.cache/huggingface", 1);
-    finds(state, "Wan-AI/Wan2.1", ".cache/huggingface/hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
+    finds(state, "Wan-AI/Wan2.1",
+          ".cache/huggingface/hub/models--Wan-AI--Wan2.1/snapshots/" COMMIT_2);
 }
 
 static void test_checkpoint_list(void **state)
@@ -340,7 +364,8 @@ static void test_checkpoint_list(void **state)
 
     write_repo(state, "hub", "models--Org--Pipe--line", COMMIT_1);
     scratch_text(state, "hub/models--Org--begun/snapshots/" COMMIT_1 "/vae/config.json", "{}");
-    scratch_text(state, "hub/models--Org--begun/snapshots/" COMMIT_1 "/transformer/config.json", "{}");
+    scratch_text(state, "hub/models--Org--begun/snapshots/" COMMIT_1 "/transformer/config.json",
+                 "{}");
     scratch_text(state, "hub/models--Org--language-model/snapshots/" COMMIT_1 "/config.json", "{}");
     scratch_text(state, "hub/datasets--Org--x/snapshots/" COMMIT_1 "/model_index.json", index_text);
     scratch_text(state, "hub/models--broken/snapshots/" COMMIT_1 "/model_index.json", index_text);

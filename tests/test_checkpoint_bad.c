@@ -48,10 +48,12 @@ static void bad_safetensors(void **state, const char *name)
     (void)state;
     snprintf(path, sizeof path, "%s/%s", BAD, name);
     refused(name, vg_safetensors_open(path, &st, &err), &err, ALLOW(VG_E_FORMAT));
-    char *block = malloc(size ? size : 1); /* the sanitizer sees its end, unlike that of a mapping */
+    char *block =
+        malloc(size ? size : 1); /* the sanitizer sees its end, unlike that of a mapping */
     assert_non_null(block);
     memcpy(block, bytes, size);
-    refused(name, vg_safetensors_open_memory(block, size, name, &st, &err), &err, ALLOW(VG_E_FORMAT));
+    refused(name, vg_safetensors_open_memory(block, size, name, &st, &err), &err,
+            ALLOW(VG_E_FORMAT));
     free(block);
     free(bytes);
 }
@@ -67,7 +69,8 @@ static void bad_weight_map(void **state, const char *name)
 
     CHECK_OK(vg_safetensors_write(scratch_path(state, "a.safetensors"), &good, 1, NULL, &err), err);
     scratch_write(state, "model.safetensors.index.json", bytes, size);
-    refused(name, vg_weights_open(*state, &weights, &err), &err, ALLOW(VG_E_FORMAT) | ALLOW(VG_E_MISSING));
+    refused(name, vg_weights_open(*state, &weights, &err), &err,
+            ALLOW(VG_E_FORMAT) | ALLOW(VG_E_MISSING));
     free(bytes);
 }
 
@@ -91,7 +94,8 @@ static void bad_model(void **state, const char *name)
     vg_err err = {0};
 
     scratch_write(state, "spiece.model", bytes, size);
-    refused(name, vg_tokenizer_open(*state, &tokenizer, &err), &err, ALLOW(VG_E_FORMAT) | ALLOW(VG_E_UNSUPPORTED));
+    refused(name, vg_tokenizer_open(*state, &tokenizer, &err), &err,
+            ALLOW(VG_E_FORMAT) | ALLOW(VG_E_UNSUPPORTED));
     free(bytes);
 }
 
@@ -101,8 +105,10 @@ static void test_checkpoint_bad_files_are_refused(void **state)
         const char *tail;
         void (*open)(void **state, const char *name);
         int at_least;
-    } kinds[] = {{".safetensors", bad_safetensors, 40}, {".weight_map.json", bad_weight_map, 10},
-                 {".model_index.json", bad_model_index, 6}, {".model", bad_model, 20}};
+    } kinds[] = {{".safetensors", bad_safetensors, 40},
+                 {".weight_map.json", bad_weight_map, 10},
+                 {".model_index.json", bad_model_index, 6},
+                 {".model", bad_model, 20}};
     int counts[4] = {0};
     struct dirent *entry;
     DIR *dir = opendir(BAD);
@@ -124,7 +130,8 @@ static void test_checkpoint_bad_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_checkpoint_bad_files_are_refused, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_checkpoint_bad_files_are_refused, scratch_open,
+                                        scratch_close),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

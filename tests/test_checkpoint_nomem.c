@@ -124,8 +124,10 @@ static vg_status use_tokenizer(void **state, vg_err *err)
 
     (void)state;
     VG_TRY(vg_tokenizer_open(VG_TEST_DIR "/golden/tiny-a/tokenizer", &t, err));
-    vg_status status = vg_tokenizer_encode(t, "a cat </s> and a \xe2\x88\x80 dogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdog", 256,
-                                           ids, &count, err);
+    vg_status status = vg_tokenizer_encode(
+        t,
+        "a cat </s> and a \xe2\x88\x80 dogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdogdog",
+        256, ids, &count, err);
     vg_tokenizer_close(t);
     return status;
 }
@@ -135,7 +137,9 @@ static vg_status clean_prompt(void **state, vg_err *err)
     char *clean;
 
     (void)state;
-    VG_TRY(vg_prompt_clean("Le caf\xc3\x83\xc2\xa9 &amp; \xe2\x80\x9cx\xe2\x80\x9d e\xcc\x81 \xc3\x83 la \xc2\x93", &clean, err));
+    VG_TRY(vg_prompt_clean(
+        "Le caf\xc3\x83\xc2\xa9 &amp; \xe2\x80\x9cx\xe2\x80\x9d e\xcc\x81 \xc3\x83 la \xc2\x93",
+        &clean, err));
     free(clean);
     return VG_OK;
 }
@@ -143,7 +147,8 @@ static vg_status clean_prompt(void **state, vg_err *err)
 static vg_status write_tensors(void **state, vg_err *err)
 {
     float value = 1.0f;
-    const vg_safetensors_entry entries[] = {{"a", vg_tensor_make(&value, VG_F32, 1, 1)}, {"b", vg_tensor_make(&value, VG_F32, 0)}};
+    const vg_safetensors_entry entries[] = {{"a", vg_tensor_make(&value, VG_F32, 1, 1)},
+                                            {"b", vg_tensor_make(&value, VG_F32, 0)}};
     char path[400];
     vg_safetensors *st;
 
@@ -159,8 +164,9 @@ static void test_checkpoint_every_allocation_may_fail(void **state)
     static const struct {
         const char *name;
         vg_status (*run)(void **state, vg_err *err);
-    } cases[] = {{"weights", load_weights}, {"checkpoint", load_checkpoint}, {"find", find_model},
-                 {"tokenizer", use_tokenizer}, {"prompt", clean_prompt}, {"write", write_tensors}};
+    } cases[] = {{"weights", load_weights}, {"checkpoint", load_checkpoint},
+                 {"find", find_model},      {"tokenizer", use_tokenizer},
+                 {"prompt", clean_prompt},  {"write", write_tensors}};
 
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         long nth = 0, before;
@@ -186,7 +192,8 @@ static void test_checkpoint_every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_checkpoint_every_allocation_may_fail, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_checkpoint_every_allocation_may_fail, scratch_open,
+                                        scratch_close),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

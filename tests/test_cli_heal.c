@@ -5,7 +5,9 @@
 #include "engine/json.h"
 #include "engine/safetensors.h"
 
-#define TINY "--preset", "demo", "--height", "32", "--width", "32", "--num-frames", "5", "--num-inference-steps", "3"
+#define TINY                                                                                       \
+    "--preset", "demo", "--height", "32", "--width", "32", "--num-frames", "5",                    \
+        "--num-inference-steps", "3"
 
 static int setup(void **state)
 {
@@ -84,8 +86,16 @@ static void edit(const char *path, const char *object, const char *key, cJSON *v
     cJSON_Delete(root);
 }
 
-static const char *const pieces[] = {"variants/bf16/latents.safetensors", "variants/bf16/frames.mkv", "variants/bf16/clip.mp4", "variants/fp8/latents.safetensors", "variants/fp8/frames.mkv",
-                                     "variants/fp8/clip.mp4", "variants/fp8/metrics.json", "text.safetensors", "calibration.json", "comparison.mp4"};
+static const char *const pieces[] = {"variants/bf16/latents.safetensors",
+                                     "variants/bf16/frames.mkv",
+                                     "variants/bf16/clip.mp4",
+                                     "variants/fp8/latents.safetensors",
+                                     "variants/fp8/frames.mkv",
+                                     "variants/fp8/clip.mp4",
+                                     "variants/fp8/metrics.json",
+                                     "text.safetensors",
+                                     "calibration.json",
+                                     "comparison.mp4"};
 #define PIECES (sizeof pieces / sizeof *pieces)
 
 /* A finished compare to compare with: cli_dir/whole. */
@@ -98,7 +108,8 @@ static void whole(void)
 static void expect_whole(const char *name, const char *what)
 {
     for (size_t i = 0; i < PIECES; i++) {
-        if (vg_file_exists(job_file("whole", pieces[i])) && !cli_same_file(job_file("whole", pieces[i]), job_file(name, pieces[i])))
+        if (vg_file_exists(job_file("whole", pieces[i])) &&
+            !cli_same_file(job_file("whole", pieces[i]), job_file(name, pieces[i])))
             fail_msg("%s: %s is not what it was", what, pieces[i]);
     }
 }
@@ -106,7 +117,10 @@ static void expect_whole(const char *name, const char *what)
 static void test_cli_heal_a_damaged_calibration_is_measured_again(void **state)
 {
     (void)state;
-    static const char *const damage[] = {"{}", "", "{\"format\": \"vgen-input-scales\", \"version\": 1, \"identity\": \"\", \"transformer\": {}}", NULL};
+    static const char *const damage[] = {
+        "{}", "",
+        "{\"format\": \"vgen-input-scales\", \"version\": 1, \"identity\": \"\", \"transformer\": {}}",
+        NULL};
     whole();
     char cached[600] = "", line[600];
     snprintf(line, sizeof line, "ls -d %s/cache/vgen/calibration/*.json", cli_dir);
@@ -120,7 +134,8 @@ static void test_cli_heal_a_damaged_calibration_is_measured_again(void **state)
         if (damage[i])
             write_text(cached, damage[i]);
         else
-            edit(cached, "transformer", "blocks.0.attn1.to_q", cJSON_CreateNumber(0.5)); /* whole, but another value */
+            edit(cached, "transformer", "blocks.0.attn1.to_q",
+                 cJSON_CreateNumber(0.5)); /* whole, but another value */
         CLI_EXPECT(0, "compare", TINY, "--jobs-dir", jobs_of(name), "-q");
         expect_whole(name, name);
     }
@@ -170,14 +185,18 @@ static void test_cli_heal_wrong_latents_and_states_are_made_again(void **state)
     /* Latents of another size, as a stranger would put them there; a state that is half of one; text without its second half. */
     float values[16 * 16] = {0};
     vg_safetensors_entry entry = {"latents", vg_tensor_make(values, VG_F32, 4, 16, 1, 4, 4)};
-    CHECK_OK(vg_safetensors_write(job_file("part", "variants/bf16/latents.safetensors"), &entry, 1, NULL, &err), err);
+    CHECK_OK(vg_safetensors_write(job_file("part", "variants/bf16/latents.safetensors"), &entry, 1,
+                                  NULL, &err),
+             err);
     halve(job_file("part", "variants/fp8/state.safetensors"));
     halve(job_file("part", "text.safetensors"));
     CLI_EXPECT(0, "resume", "last", "--jobs-dir", jobs_of("part"), "-q");
     expect_whole("part", "wrong latents");
     /* Steps so far, named like the result. */
-    CLI_EXPECT(0, "generate", TINY, "--jobs-dir", jobs_of("early"), "--max-steps-run", "1", "-q", "--save-latents", job_file("whole", "early.safetensors"));
-    copy(job_file("whole", "early.safetensors"), job_file("early", "variants/bf16/latents.safetensors"));
+    CLI_EXPECT(0, "generate", TINY, "--jobs-dir", jobs_of("early"), "--max-steps-run", "1", "-q",
+               "--save-latents", job_file("whole", "early.safetensors"));
+    copy(job_file("whole", "early.safetensors"),
+         job_file("early", "variants/bf16/latents.safetensors"));
     CLI_EXPECT(0, "resume", "last", "--jobs-dir", jobs_of("early"), "-q");
     assert_true(cli_same_file(job_file("whole", pieces[0]), job_file("early", pieces[0])));
 }
@@ -188,15 +207,21 @@ static void test_cli_heal_refuses_a_changed_job(void **state)
     static const struct {
         const char *key, *text;
         double number;
-    } changes[] = {{"num_inference_steps", NULL, 5}, {"num_inference_steps", NULL, 2}, {"flow_shift", NULL, 7}, {"scheduler", "euler", 0}, {"prompt", "something else", 0}, {"seed", NULL, 43}, {"guidance_scale", NULL, 2}};
+    } changes[] = {{"num_inference_steps", NULL, 5}, {"num_inference_steps", NULL, 2},
+                   {"flow_shift", NULL, 7},          {"scheduler", "euler", 0},
+                   {"prompt", "something else", 0},  {"seed", NULL, 43},
+                   {"guidance_scale", NULL, 2}};
     CLI_EXPECT(0, "generate", TINY, "--jobs-dir", jobs_of("changed"), "--max-steps-run", "2", "-q");
     const char *job = job_file("changed", "job.json"), *kept = job_file("changed", "kept.json");
     copy(job, kept);
     for (int finished = 0; finished < 2; finished++) {
         for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
-            edit(job, "resolved", changes[i].key, changes[i].text ? cJSON_CreateString(changes[i].text) : cJSON_CreateNumber(changes[i].number));
+            edit(job, "resolved", changes[i].key,
+                 changes[i].text ? cJSON_CreateString(changes[i].text)
+                                 : cJSON_CreateNumber(changes[i].number));
             cli_result r = CLI("resume", "last", "--jobs-dir", jobs_of("changed"), "-q");
-            if (r.status != 1 || !strstr(r.err, "made with other settings") || cli_lines(r.err) != 1)
+            if (r.status != 1 || !strstr(r.err, "made with other settings") ||
+                cli_lines(r.err) != 1)
                 fail_msg("%s: exit %d\n%s", changes[i].key, r.status, r.err);
             cli_result_free(&r);
             copy(kept, job);
@@ -213,7 +238,8 @@ static void test_cli_heal_an_older_file_of_the_outputs_name_is_replaced(void **s
     outputs o = outputs_of("stale");
     CLI_EXPECT(0, "compare", TINY, "--jobs-dir", jobs_of("stale"), "--output", o.clip, "-q");
     /* As if killed before the last word. */
-    char *events = cli_read(job_file("stale", "events.jsonl")), *done = strstr(events, "\"type\":\"done\"");
+    char *events = cli_read(job_file("stale", "events.jsonl")),
+         *done = strstr(events, "\"type\":\"done\"");
     assert_non_null(done);
     while (done > events && done[-1] != '\n')
         done--;
@@ -228,7 +254,9 @@ static void test_cli_heal_an_older_file_of_the_outputs_name_is_replaced(void **s
 static void test_cli_heal_sweeps_what_a_kill_left(void **state)
 {
     (void)state;
-    static const char *const left[] = {"variants/bf16/preview.ppm.999999-1f-2.tmp", "variants/bf16/frames.mkv.part.999999.abcdef", "comparison.mp4.part.abcdef", "job.json.999999-1-1.tmp"};
+    static const char *const left[] = {"variants/bf16/preview.ppm.999999-1f-2.tmp",
+                                       "variants/bf16/frames.mkv.part.999999.abcdef",
+                                       "comparison.mp4.part.abcdef", "job.json.999999-1-1.tmp"};
     char mine[64];
     snprintf(mine, sizeof mine, "comparison.mp4.part.%ld.abcdef", (long)getpid());
     CLI_EXPECT(0, "generate", TINY, "--jobs-dir", jobs_of("sweep"), "--max-steps-run", "1", "-q");

@@ -124,7 +124,9 @@ static void check_job(const char *path, const char *name)
     assert_int_equal(vg_file_read(path, 1u << 20, &text, &size, NULL), VG_OK);
     assert_int_equal(vg_file_write_atomic(file, text, size, NULL), VG_OK);
     free(text);
-    bool readable = !strcmp(name, "model-dir-missing.json") || !strcmp(name, "model-dir-escapes.json"); /* well formed; only running it fails */
+    bool readable =
+        !strcmp(name, "model-dir-missing.json") ||
+        !strcmp(name, "model-dir-escapes.json"); /* well formed; only running it fails */
     static const char *const verbs[] = {"show", "logs", "export", "work"};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         const char *const argv[] = {verbs[i], dir, NULL};

@@ -24,10 +24,12 @@ static void test_cli_the_same_job_twice_gives_the_same_bytes(void **state)
     snprintf(cache, sizeof cache, "%s/cache/vgen", cli_dir);
     assert_int_equal(vg_file_remove_tree(cache, NULL), VG_OK);
     outputs o = outputs_of("again");
-    CLI_EXPECT(0, "compare", SMALL, "--quantization", "bf16,fp8,fp8-block", "--output", o.clip, "--save-latents", o.latents, "--save-frames", o.frames, "-q");
+    CLI_EXPECT(0, "compare", SMALL, "--quantization", "bf16,fp8,fp8-block", "--output", o.clip,
+               "--save-latents", o.latents, "--save-frames", o.frames, "-q");
     expect_same("reference", "again");
     outputs first = outputs_of("reference");
-    assert_true(cli_same_file(first.clip, o.clip)); /* the comparison: no figure in it that differs from run to run */
+    assert_true(cli_same_file(
+        first.clip, o.clip)); /* the comparison: no figure in it that differs from run to run */
 }
 
 static void test_cli_a_stopped_job_goes_on_with_the_same_result(void **state)
@@ -37,7 +39,9 @@ static void test_cli_a_stopped_job_goes_on_with_the_same_result(void **state)
     char jobs[300];
     snprintf(jobs, sizeof jobs, "%s/stopped", cli_dir);
     outputs o = outputs_of("steps");
-    CLI_EXPECT(0, "compare", SMALL, "--quantization", "bf16,fp8,fp8-block", "--output", o.clip, "--save-latents", o.latents, "--save-frames", o.frames, "--jobs-dir", jobs, "--max-steps-run", "2", "-q");
+    CLI_EXPECT(0, "compare", SMALL, "--quantization", "bf16,fp8,fp8-block", "--output", o.clip,
+               "--save-latents", o.latents, "--save-frames", o.frames, "--jobs-dir", jobs,
+               "--max-steps-run", "2", "-q");
     assert_false(vg_file_exists(o.clip));
     CLI_EXPECT(0, "resume", "last", "--jobs-dir", jobs, "--max-steps-run", "3", "-q");
     CLI_EXPECT(0, "resume", "last", "--jobs-dir", jobs, "-q");
@@ -51,7 +55,8 @@ static void test_cli_resume_writes_lost_outputs_again(void **state)
     char jobs[300];
     snprintf(jobs, sizeof jobs, "%s/lost", cli_dir);
     outputs o = outputs_of("lost");
-    CLI_EXPECT(0, "generate", SMALL, "--output", o.clip, "--save-latents", o.latents, "--jobs-dir", jobs, "-q");
+    CLI_EXPECT(0, "generate", SMALL, "--output", o.clip, "--save-latents", o.latents, "--jobs-dir",
+               jobs, "-q");
     assert_true(vg_file_exists(o.clip));
     assert_int_equal(unlink(o.clip), 0);
     assert_int_equal(unlink(o.latents), 0);
@@ -80,7 +85,8 @@ static void test_cli_cancel_and_resume(void **state)
     (void)state;
     char jobs[300], id[100] = "";
     snprintf(jobs, sizeof jobs, "%s/cancelled", cli_dir);
-    cli_result r = CLI("generate", "--preset", "demo", "--num-inference-steps", "300", "--jobs-dir", jobs, "--detach");
+    cli_result r = CLI("generate", "--preset", "demo", "--num-inference-steps", "300", "--jobs-dir",
+                       jobs, "--detach");
     assert_int_equal(r.status, 0);
     assert_int_equal(sscanf(r.out, "%99s", id), 1);
     cli_result_free(&r);
@@ -88,7 +94,9 @@ static void test_cli_cancel_and_resume(void **state)
     CLI_EXPECT(1, "rm", id, "--jobs-dir", jobs); /* running */
     double begin = now_s();
     CLI_EXPECT(0, "cancel", id, "--jobs-dir", jobs);
-    assert_true(now_s() - begin < 20); /* a step of this size takes well under a second; a loaded machine much longer */
+    assert_true(
+        now_s() - begin <
+        20); /* a step of this size takes well under a second; a loaded machine much longer */
     CLI_EXPECT(1, "cancel", id, "--jobs-dir", jobs); /* no longer running */
     CLI_EXPECT(130, "wait", id, "--jobs-dir", jobs);
     r = CLI("jobs", "--json", "--jobs-dir", jobs);
@@ -106,7 +114,8 @@ static void test_cli_interrupt_cancels_with_130(void **state)
 {
     (void)state;
     char err_path[320];
-    const char *const argv[] = {"generate", "--preset", "demo", "--num-inference-steps", "300", NULL};
+    const char *const argv[] = {"generate", "--preset", "demo", "--num-inference-steps",
+                                "300",      NULL};
     pid_t pid = cli_start(argv, 1);
     snprintf(err_path, sizeof err_path, "%s/err.1", cli_dir);
     bool begun = false;
@@ -130,7 +139,8 @@ static void test_cli_jobs_of_one_device_wait_for_each_other(void **state)
     (void)state;
     char jobs[300], first[100] = "", second[100] = "";
     snprintf(jobs, sizeof jobs, "%s/queue", cli_dir);
-    cli_result r = CLI("generate", "--preset", "demo", "--num-inference-steps", "300", "--jobs-dir", jobs, "--detach");
+    cli_result r = CLI("generate", "--preset", "demo", "--num-inference-steps", "300", "--jobs-dir",
+                       jobs, "--detach");
     assert_int_equal(sscanf(r.out, "%99s", first), 1);
     cli_result_free(&r);
     assert_true(journal_says(jobs, first, "\"type\":\"started\""));
@@ -156,18 +166,32 @@ static void test_cli_json_is_one_object_with_the_result(void **state)
     cJSON *root = cJSON_Parse(r.out);
     assert_non_null(root);
     assert_string_equal(cJSON_GetObjectItem(root, "state")->valuestring, "done");
-    const cJSON *variants = cJSON_GetObjectItem(root, "variants"), *fp8 = cJSON_GetArrayItem(variants, 1);
+    const cJSON *variants = cJSON_GetObjectItem(root, "variants"),
+                *fp8 = cJSON_GetArrayItem(variants, 1);
     assert_int_equal(cJSON_GetArraySize(variants), 2);
     assert_true(vg_file_exists(cJSON_GetObjectItem(fp8, "clip")->valuestring));
     assert_true(vg_file_exists(cJSON_GetObjectItem(root, "comparison_clip")->valuestring));
     assert_true(cJSON_GetObjectItem(fp8, "denoise_s_per_it")->valuedouble > 0);
-    assert_true(cJSON_IsNumber(cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(fp8, "metrics"), "psnr"), "mean")));
-    assert_true(cJSON_IsNumber(cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetObjectItem(fp8, "metrics"), "latent_rel_l2"), "mean")));
+    assert_true(cJSON_IsNumber(cJSON_GetObjectItem(
+        cJSON_GetObjectItem(cJSON_GetObjectItem(fp8, "metrics"), "psnr"), "mean")));
+    assert_true(cJSON_IsNumber(cJSON_GetObjectItem(
+        cJSON_GetObjectItem(cJSON_GetObjectItem(fp8, "metrics"), "latent_rel_l2"), "mean")));
     cJSON_Delete(root);
     cli_result_free(&r);
-    static const char *const looks[][3] = {{"show", "last"}, {"show", "last", "--json"}, {"logs", "last"}, {"attach", "last"}, {"jobs"}, {"ls"}, {"models", "--json"}, {"plan"}, {"--version"}, {"--help"}, {"component", "--help"}};
+    static const char *const looks[][3] = {{"show", "last"},
+                                           {"show", "last", "--json"},
+                                           {"logs", "last"},
+                                           {"attach", "last"},
+                                           {"jobs"},
+                                           {"ls"},
+                                           {"models", "--json"},
+                                           {"plan"},
+                                           {"--version"},
+                                           {"--help"},
+                                           {"component", "--help"}};
     for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
-        const char *const argv[] = {looks[i][0], looks[i][1], looks[i][1] ? looks[i][2] : NULL, NULL};
+        const char *const argv[] = {looks[i][0], looks[i][1], looks[i][1] ? looks[i][2] : NULL,
+                                    NULL};
         r = cli_run(argv);
         if (r.status != 0 || !*r.out || !cli_is_clean(r.out))
             fail_msg("vgen %s: exit %d\n%s%s", argv[0], r.status, r.out, r.err);
@@ -188,7 +212,8 @@ static void test_cli_prompt_file_makes_one_job_a_line(void **state)
     snprintf(clip, sizeof clip, "%s/batch.mp4", cli_dir);
     snprintf(jobs, sizeof jobs, "%s/batch-jobs", cli_dir);
     assert_int_equal(vg_file_write_atomic(path, text, sizeof text - 1, NULL), VG_OK);
-    cli_result r = CLI("generate", SMALL, "--num-inference-steps", "2", "--prompt-file", path, "--output", clip, "--jobs-dir", jobs, "--json");
+    cli_result r = CLI("generate", SMALL, "--num-inference-steps", "2", "--prompt-file", path,
+                       "--output", clip, "--jobs-dir", jobs, "--json");
     assert_int_equal(r.status, 0);
     cJSON *root = cJSON_Parse(r.out);
     assert_non_null(root);
@@ -211,9 +236,11 @@ static void test_cli_given_latents_start_the_clip(void **state)
     (void)state;
     outputs a = outputs_of("given-a"), b = outputs_of("given-b");
     CLI_EXPECT(0, "generate", SMALL, "--save-latents", a.latents, "--max-steps-run", "1", "-q");
-    CLI_EXPECT(0, "generate", SMALL, "--init-latents", a.latents, "--seed", "1", "--save-latents", b.latents, "-q");
+    CLI_EXPECT(0, "generate", SMALL, "--init-latents", a.latents, "--seed", "1", "--save-latents",
+               b.latents, "-q");
     outputs c = outputs_of("given-c");
-    CLI_EXPECT(0, "generate", SMALL, "--init-latents", a.latents, "--seed", "2", "--save-latents", c.latents, "-q");
+    CLI_EXPECT(0, "generate", SMALL, "--init-latents", a.latents, "--seed", "2", "--save-latents",
+               c.latents, "-q");
     assert_true(cli_same_file(b.latents, c.latents));
     /* Of another size: refused before there is a job. */
     CLI_EXPECT(2, "generate", SMALL, "--height", "48", "--init-latents", a.latents, "-q");

@@ -40,7 +40,9 @@ static void test_cli_sigkill_at_ten_moments_then_resume(void **state)
         snprintf(name, sizeof name, "kill%d", i);
         snprintf(jobs, sizeof jobs, "%s/jobs%d", cli_dir, i);
         outputs o = outputs_of(name);
-        cli_result r = CLI("compare", SMALL, "--quantization", "bf16,fp8,fp8-block", "--output", o.clip, "--save-latents", o.latents, "--save-frames", o.frames, "--jobs-dir", jobs, "--detach");
+        cli_result r = CLI("compare", SMALL, "--quantization", "bf16,fp8,fp8-block", "--output",
+                           o.clip, "--save-latents", o.latents, "--save-frames", o.frames,
+                           "--jobs-dir", jobs, "--detach");
         assert_int_equal(r.status, 0);
         assert_int_equal(sscanf(r.out, "%99s", id), 1);
         cli_result_free(&r);

@@ -5,7 +5,9 @@
 #include <sys/ioctl.h>
 #include "engine/safetensors.h"
 
-#define TINY "--preset", "demo", "--height", "32", "--width", "32", "--num-frames", "1", "--num-inference-steps", "2"
+#define TINY                                                                                       \
+    "--preset", "demo", "--height", "32", "--width", "32", "--num-frames", "1",                    \
+        "--num-inference-steps", "2"
 
 static int setup(void **state)
 {
@@ -65,17 +67,25 @@ static void test_cli_words_one_rule_of_exit_statuses(void **state)
         {2, {"generate", "--prompt-file", in_dir("nothing.txt")}, "nothing.txt"},
         {2, {"generate", "--prompt-file", in_dir("empty.txt")}, "no prompt"},
         {2, {"generate", "--preset", "demo", "--height", "33"}, "multiple"},
-        {2, {"generate", "--preset", "demo", "--init-latents", in_dir("nothing.safetensors")}, "init_latents"},
-        {2, {"generate", "--preset", "demo", "--init-latents", in_dir("not.safetensors")}, "init_latents"},
+        {2,
+         {"generate", "--preset", "demo", "--init-latents", in_dir("nothing.safetensors")},
+         "init_latents"},
+        {2,
+         {"generate", "--preset", "demo", "--init-latents", in_dir("not.safetensors")},
+         "init_latents"},
         {2, {"generate", "--preset", "demo", "--init-latents", in_dir("dtype.safetensors")}, "F32"},
-        {2, {"generate", "--preset", "demo", "--init-latents", in_dir("size.safetensors")}, "must be"},
+        {2,
+         {"generate", "--preset", "demo", "--init-latents", in_dir("size.safetensors")},
+         "must be"},
         {1, {"generate", "--prompt", "x", "--model", "/nonexistent"}, NULL},
         {1, {"show", "no-such-job"}, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cli_result r = cli_run(cases[i].argv);
-        if (r.status != cases[i].status || cli_lines(r.err) != 1 || *r.out || (cases[i].word && !strstr(r.err, cases[i].word)))
-            fail_msg("%s %s %s: exit %d\n%s%s", cases[i].argv[0], cases[i].argv[1], cases[i].argv[2], r.status, r.out, r.err);
+        if (r.status != cases[i].status || cli_lines(r.err) != 1 || *r.out ||
+            (cases[i].word && !strstr(r.err, cases[i].word)))
+            fail_msg("%s %s %s: exit %d\n%s%s", cases[i].argv[0], cases[i].argv[1],
+                     cases[i].argv[2], r.status, r.out, r.err);
         cli_result_free(&r);
     }
     cli_result r = CLI("jobs", "--json");
@@ -103,7 +113,9 @@ static void test_cli_words_json_says_failures_too(void **state)
         memcpy(argv, cases[i].argv, sizeof cases[i].argv);
         cli_result r = cli_run(argv);
         cJSON *root = cJSON_Parse(r.out);
-        if (r.status != cases[i].status || cli_lines(r.out) != 1 || !cJSON_IsString(cJSON_GetObjectItem(root, "error")) || cJSON_GetObjectItem(root, "status")->valuedouble != r.status)
+        if (r.status != cases[i].status || cli_lines(r.out) != 1 ||
+            !cJSON_IsString(cJSON_GetObjectItem(root, "error")) ||
+            cJSON_GetObjectItem(root, "status")->valuedouble != r.status)
             fail_msg("%s %s: exit %d\n%s%s", argv[0], argv[1], r.status, r.out, r.err);
         cJSON_Delete(root);
         cli_result_free(&r);
@@ -113,18 +125,27 @@ static void test_cli_words_json_says_failures_too(void **state)
 static void test_cli_words_prompt_files_of_all_systems(void **state)
 {
     (void)state;
-    static const char *const files[] = {"\xef\xbb\xbf" "a\r\nb\r\n\r\nc", "a\rb\rc\r", "\xef\xbb\xbf" "a\nb\n \nc\n"};
+    static const char *const files[] = {"\xef\xbb\xbf"
+                                        "a\r\nb\r\n\r\nc",
+                                        "a\rb\rc\r",
+                                        "\xef\xbb\xbf"
+                                        "a\nb\n \nc\n"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char name[24];
         snprintf(name, sizeof name, "prompts%zu", i);
         write_text(in_dir("p.txt"), files[i]);
-        cli_result r = CLI("generate", TINY, "--prompt-file", in_dir("p.txt"), "--jobs-dir", in_dir(name), "--max-steps-run", "1", "--json", "-q");
+        cli_result r = CLI("generate", TINY, "--prompt-file", in_dir("p.txt"), "--jobs-dir",
+                           in_dir(name), "--max-steps-run", "1", "--json", "-q");
         cJSON *root = cJSON_Parse(r.out);
         const cJSON *jobs = cJSON_GetObjectItem(root, "jobs");
         assert_int_equal(cJSON_GetArraySize(jobs), 3);
         for (int k = 0; k < 3; k++) {
             const char wanted[2] = {(char)('a' + k), 0};
-            assert_string_equal(cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetArrayItem(jobs, k), "settings"), "prompt")->valuestring, wanted);
+            assert_string_equal(
+                cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetArrayItem(jobs, k), "settings"),
+                                    "prompt")
+                    ->valuestring,
+                wanted);
         }
         cJSON_Delete(root);
         cli_result_free(&r);
@@ -135,9 +156,12 @@ static void test_cli_words_equal_outputs_are_refused(void **state)
 {
     (void)state;
     char twisted[400];
-    snprintf(twisted, sizeof twisted, "%s/./../%s/a.safetensors", cli_dir, strrchr(cli_dir, '/') + 1);
-    CLI_EXPECT(2, "generate", TINY, "--save-latents", in_dir("a.safetensors"), "--save-frames", in_dir("a.safetensors"));
-    CLI_EXPECT(2, "generate", TINY, "--save-latents", in_dir("a.safetensors"), "--save-frames", twisted);
+    snprintf(twisted, sizeof twisted, "%s/./../%s/a.safetensors", cli_dir,
+             strrchr(cli_dir, '/') + 1);
+    CLI_EXPECT(2, "generate", TINY, "--save-latents", in_dir("a.safetensors"), "--save-frames",
+               in_dir("a.safetensors"));
+    CLI_EXPECT(2, "generate", TINY, "--save-latents", in_dir("a.safetensors"), "--save-frames",
+               twisted);
 }
 
 static void test_cli_words_wait_is_silent_and_jobs_is_short(void **state)
@@ -171,7 +195,9 @@ static void test_cli_words_a_worker_that_cannot_speak_is_quoted(void **state)
     CLI_EXPECT(0, "generate", TINY, "--jobs-dir", in_dir("mute"), "--max-steps-run", "1", "-q");
     cli_result r = CLI("jobs", "--jobs-dir", in_dir("mute"), "--json");
     cJSON *root = cJSON_Parse(r.out);
-    snprintf(lock, sizeof lock, "%s/lock", cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(root, "jobs"), 0), "dir")->valuestring);
+    snprintf(lock, sizeof lock, "%s/lock",
+             cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(root, "jobs"), 0), "dir")
+                 ->valuestring);
     cJSON_Delete(root);
     cli_result_free(&r);
     assert_int_equal(unlink(lock), 0);
@@ -224,7 +250,8 @@ static void test_cli_words_the_progress_line_never_wraps(void **state)
         for (char *at = text; (at = strstr(at, "\r\033[K")); lines++) {
             at += 4;
             size_t n = strcspn(at, "\r\n\033");
-            if (n >= (size_t)widths[i] && strncmp(at + n, "\r\n", 2)) /* a note is a line of its own */
+            if (n >= (size_t)widths[i] &&
+                strncmp(at + n, "\r\n", 2)) /* a note is a line of its own */
                 fail_msg("%d columns: %zu: %.*s", widths[i], n, (int)n, at);
         }
         assert_true(lines > 3);

@@ -29,7 +29,7 @@ static void close_engine(vg_engine *engine)
 typedef struct part_case {
     char model[40], part[40], golden[80];
     vg_compute compute;
-    int scheme; /* -1 = the checkpoint's own */
+    int scheme;   /* -1 = the checkpoint's own */
     double limit; /* 0 = three times the golden's own BF16 error */
 } part_case;
 
@@ -49,18 +49,22 @@ static int compare_part(vg_engine *engine, const part_case *c, int *failed)
         return 0;
     vg_model *model = open_model(dir);
     vg_safetensors *in = open_file(input), *wanted = open_file(golden);
-    vg_component_params params = {.scheme = c->scheme < 0 ? VG_SCHEME_BF16 : (vg_scheme)c->scheme, .scheme_given = c->scheme >= 0, .compute = c->compute,
+    vg_component_params params = {.scheme = c->scheme < 0 ? VG_SCHEME_BF16 : (vg_scheme)c->scheme,
+                                  .scheme_given = c->scheme >= 0,
+                                  .compute = c->compute,
                                   .vae_compute = c->compute};
     if (vg_component_run(engine, model, c->part, &params, in, &out, &count, &err) != VG_OK) {
         print_message("%s %s: %s\n", c->model, c->golden, err.message);
         (*failed)++;
         goto done;
     }
-    const vg_tensor *reference = vg_safetensors_find(wanted, out[0].name), *mask = vg_safetensors_find(in, "attention_mask");
+    const vg_tensor *reference = vg_safetensors_find(wanted, out[0].name),
+                    *mask = vg_safetensors_find(in, "attention_mask");
     assert_true(reference && vg_tensor_same_shape(reference, &out[0].tensor));
     float *a = out[0].tensor.data;
     const float *b = reference->data;
-    for (int64_t i = 0; mask && i < vg_tensor_numel(reference); i++) { /* hidden tokens do not count */
+    for (int64_t i = 0; mask && i < vg_tensor_numel(reference);
+         i++) { /* hidden tokens do not count */
         int64_t shown;
         memcpy(&shown, (const char *)mask->data + 8 * (i / reference->shape[2]), 8);
         a[i] = shown ? a[i] : b[i];
@@ -82,7 +86,8 @@ done:
 }
 
 static const char *const models[] = {"tiny-a", "tiny-b", "tiny-c"};
-static const char *const parts[] = {"text-encoder", "transformer", "transformer_2", "vae-decode", "vae-encode"};
+static const char *const parts[] = {"text-encoder", "transformer", "transformer_2", "vae-decode",
+                                    "vae-encode"};
 
 static void test_cuda_model_parts(void **state)
 {
@@ -95,13 +100,16 @@ static void test_cuda_model_parts(void **state)
     for (int m = 0; m < 3; m++)
         for (int p = 0; p < 5; p++)
             for (int bf16 = 0; bf16 < 2; bf16++) {
-                part_case c = {.compute = bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32, .scheme = -1, .limit = bf16 ? 0 : 1e-4};
+                part_case c = {.compute = bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32,
+                               .scheme = -1,
+                               .limit = bf16 ? 0 : 1e-4};
                 snprintf(c.model, sizeof c.model, "%s", models[m]);
                 snprintf(c.part, sizeof c.part, "%s", parts[p]);
                 snprintf(c.golden, sizeof c.golden, "%s.%sout", parts[p], bf16 ? "bf16." : "");
                 done += compare_part(engine, &c, &failed);
                 for (int block = 0; block < 2 && (p == 1 || p == 2); block++) {
-                    snprintf(c.golden, sizeof c.golden, "%s.%s.%sout", parts[p], block ? "fp8-block" : "fp8", bf16 ? "bf16." : "");
+                    snprintf(c.golden, sizeof c.golden, "%s.%s.%sout", parts[p],
+                             block ? "fp8-block" : "fp8", bf16 ? "bf16." : "");
                     c.scheme = block ? VG_SCHEME_FP8_BLOCK : VG_SCHEME_FP8;
                     c.limit = bf16 ? 8e-2 : 4e-2;
                     done += compare_part(engine, &c, &failed);
@@ -112,7 +120,8 @@ static void test_cuda_model_parts(void **state)
         {"tiny-b-modelopt-fp8", "transformer", "transformer.bf16.out", VG_COMPUTE_BF16, -1, 8e-2},
         {"tiny-b-modelopt-fp8", "transformer_2", "transformer_2.out", VG_COMPUTE_F32, -1, 4e-2},
         {"tiny-a-modelopt-fp8-block", "transformer", "transformer.out", VG_COMPUTE_F32, -1, 4e-2},
-        {"tiny-a-modelopt-fp8-block", "transformer", "transformer.bf16.out", VG_COMPUTE_BF16, -1, 8e-2},
+        {"tiny-a-modelopt-fp8-block", "transformer", "transformer.bf16.out", VG_COMPUTE_BF16, -1,
+         8e-2},
     };
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         done += compare_part(engine, &files[i], &failed);
@@ -183,13 +192,15 @@ static bool compare_runs(const char *dir, const vg_generate_params *p)
     }
     frame_bytes = (int64_t)cpu.frames.count * cpu.frames.height * cpu.frames.width * 3;
     error = rel_l2(first.latents.values, cpu.latents.values, count);
-    repeats = memcmp(first.latents.values, second.latents.values, (size_t)count * sizeof(float)) == 0 &&
-              memcmp(first.frames.rgb, second.frames.rgb, (size_t)frame_bytes) == 0;
+    repeats =
+        memcmp(first.latents.values, second.latents.values, (size_t)count * sizeof(float)) == 0 &&
+        memcmp(first.frames.rgb, second.frames.rgb, (size_t)frame_bytes) == 0;
     for (int64_t i = 0; i < frame_bytes; i++)
         differ += abs((int)first.frames.rgb[i] - (int)cpu.frames.rgb[i]);
-    print_message("%s, %s, %s: latents %.2e from the CPU's (allowed %.2e), frames %.2f of 255 on average; %.2f s, CPU %.2f s\n", dir,
-                  p->compute == VG_COMPUTE_F32 ? "f32" : "bf16", vg_scheme_name(p->scheme), error, limit, (double)differ / (double)frame_bytes,
-                  second.seconds, cpu.seconds);
+    print_message(
+        "%s, %s, %s: latents %.2e from the CPU's (allowed %.2e), frames %.2f of 255 on average; %.2f s, CPU %.2f s\n",
+        dir, p->compute == VG_COMPUTE_F32 ? "f32" : "bf16", vg_scheme_name(p->scheme), error, limit,
+        (double)differ / (double)frame_bytes, second.seconds, cpu.seconds);
     if (!repeats)
         print_message("a second run on the GPU gives other bits\n");
     run_result *all[] = {&cpu, &wide, &first, &second};

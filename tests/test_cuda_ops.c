@@ -2,7 +2,8 @@
  * With VG_BENCH=1 in the environment the memory-bound kernels are also timed at the size of a 14B model. */
 #include "check_cuda.h"
 
-static const int64_t SIZES[][2] = {{1, 1}, {33, 511}, {7, 1025}, {300, 256}, {65, 5120}, {3, 16392}};
+static const int64_t SIZES[][2] = {{1, 1},     {33, 511},  {7, 1025},
+                                   {300, 256}, {65, 5120}, {3, 16392}};
 #define SIZE_COUNT (sizeof SIZES / sizeof SIZES[0])
 static const vg_dtype ACTS[] = {VG_F32, VG_BF16};
 
@@ -29,8 +30,10 @@ static void test_cuda_memory_and_transfers(void **state)
     for (int i = 0; i < 1000; i++)
         in[i] = (float)i;
     CHECK_OK(vg_backend_info(gpu, &info, &err), err);
-    print_message("%s, sm_%d, %zu of %zu bytes free\n", info.name, info.capability, info.memory_free, info.memory_total);
-    assert_true(info.capability >= 80 && info.memory_free <= info.memory_total && info.memory_free > 0);
+    print_message("%s, sm_%d, %zu of %zu bytes free\n", info.name, info.capability,
+                  info.memory_free, info.memory_total);
+    assert_true(info.capability >= 80 && info.memory_free <= info.memory_total &&
+                info.memory_free > 0);
     CHECK_OK(vg_backend_alloc(gpu, 8000, &memory, &err), err);
     assert_int_equal((uintptr_t)memory % 256, 0);
     a = vg_tensor_make(memory, VG_F32, 1, 1000);
@@ -70,7 +73,8 @@ static void test_cuda_cast(void **state)
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < 3; j++)
             for (int s = 0; s < 5; s++) {
-                vg_tensor *x = check_fill(check_tensor(from[i], 1, sizes[s]), &rng, 0.0, s & 1 ? 500.0 : 0.02);
+                vg_tensor *x =
+                    check_fill(check_tensor(from[i], 1, sizes[s]), &rng, 0.0, s & 1 ? 500.0 : 0.02);
                 vg_tensor *y = check_tensor(to[j], 1, sizes[s]), *dx, *dy;
                 if (from[i] != VG_E4M3 && sizes[s] > 8)
                     for (int k = 0; k < 4; k++)
@@ -91,7 +95,8 @@ static void test_cuda_cast_every_code(void **state)
     (void)state;
     NEED_GPU();
     for (int j = 0; j < 9; j++) {
-        const vg_dtype from = (const vg_dtype[]){VG_BF16, VG_F16, VG_E4M3}[j / 3], to = (const vg_dtype[]){VG_F32, VG_BF16, VG_E4M3}[j % 3];
+        const vg_dtype from = (const vg_dtype[]){VG_BF16, VG_F16, VG_E4M3}[j / 3],
+                       to = (const vg_dtype[]){VG_F32, VG_BF16, VG_E4M3}[j % 3];
         vg_tensor *x = check_tensor(from, 1, 65536), *y = check_tensor(to, 1, 65536), *dx, *dy;
         for (int i = 0; i < 65536; i++) {
             if (from == VG_E4M3)
@@ -117,12 +122,18 @@ static void test_cuda_gate_residual(void **state)
     for (size_t s = 0; s < SIZE_COUNT; s++)
         for (int f = 0; f < 16; f++) {
             vg_tensor *x = check_fill(check_tensor_of(ACTS[f & 1], 2, SIZES[s]), &rng, 0.0, 2.0);
-            vg_tensor *y = check_fill(check_tensor_of(ACTS[f >> 1 & 1], 2, SIZES[s]), &rng, 0.0, 2.0);
+            vg_tensor *y =
+                check_fill(check_tensor_of(ACTS[f >> 1 & 1], 2, SIZES[s]), &rng, 0.0, 2.0);
             vg_tensor *out = check_tensor_of(ACTS[f >> 2 & 1], 2, SIZES[s]);
-            vg_tensor *gate = f >> 3 ? check_fill(check_tensor(VG_F32, 1, SIZES[s][1]), &rng, 0.0, 1.0) : NULL;
+            vg_tensor *gate =
+                f >> 3 ? check_fill(check_tensor(VG_F32, 1, SIZES[s][1]), &rng, 0.0, 1.0) : NULL;
             vg_tensor *dx = on_gpu_at(x, s == 4 && f == 3), *dout = on_gpu(out);
-            CHECK_OK(vg_gate_residual(check_cpu()->four, &(vg_gate_residual_args){x, y, gate, out}, &err), err);
-            CHECK_OK(vg_gate_residual(gpu, &(vg_gate_residual_args){dx, on_gpu(y), on_gpu(gate), dout}, &err), err);
+            CHECK_OK(vg_gate_residual(check_cpu()->four, &(vg_gate_residual_args){x, y, gate, out},
+                                      &err),
+                     err);
+            CHECK_OK(vg_gate_residual(
+                         gpu, &(vg_gate_residual_args){dx, on_gpu(y), on_gpu(gate), dout}, &err),
+                     err);
             expect_same_bits("gate_residual", out, back(dout));
             release_all();
         }
@@ -139,10 +150,12 @@ static void test_cuda_layer_norm_modulate(void **state)
         for (int f = 0; f < 12; f++) {
             int kind = f / 4;
             int64_t d = SIZES[s][1];
-            vg_tensor *x = check_fill(check_tensor_of(ACTS[f & 1], 2, SIZES[s]), &rng, 0.5, 2.0), *dx = on_gpu(x), *first;
+            vg_tensor *x = check_fill(check_tensor_of(ACTS[f & 1], 2, SIZES[s]), &rng, 0.5, 2.0),
+                      *dx = on_gpu(x), *first;
             vg_tensor *y = check_tensor_of(ACTS[f >> 1 & 1], 2, SIZES[s]), *dy = on_gpu(y);
             vg_tensor *a = kind ? check_fill(check_tensor(VG_F32, 1, d), &rng, 0.2, 0.5) : NULL;
-            vg_tensor *b = kind ? check_fill(check_tensor(VG_F32, 1, d), &rng, 0.0, 0.5) : NULL, *da = on_gpu(a), *db = on_gpu(b);
+            vg_tensor *b = kind ? check_fill(check_tensor(VG_F32, 1, d), &rng, 0.0, 0.5) : NULL,
+                      *da = on_gpu(a), *db = on_gpu(b);
             vg_layer_norm_modulate_args args = {.x = x, .eps = 1e-6f, .y = y};
             if (kind == 1)
                 args.scale = a, args.shift = b;
@@ -158,8 +171,9 @@ static void test_cuda_layer_norm_modulate(void **state)
             first = back(dy);
             /* Both sums in FP32 but in other orders: the bound of test_op_layer_norm_modulate twice, and one rounding of y that may
              * fall to the other side: 2^-7. */
-            expect_close("layer_norm_modulate", y, first, 2 * 1.7 * ((double)d / 256 + 12) * 0x1p-24 * 2.5,
-                         2 * ((double)d / 256 + 12) * 0x1p-24 + (y->dtype == VG_BF16 ? 0x1p-7 : 0.0));
+            expect_close(
+                "layer_norm_modulate", y, first, 2 * 1.7 * ((double)d / 256 + 12) * 0x1p-24 * 2.5,
+                2 * ((double)d / 256 + 12) * 0x1p-24 + (y->dtype == VG_BF16 ? 0x1p-7 : 0.0));
             CHECK_OK(vg_layer_norm_modulate(gpu, &args, &err), err);
             expect_same_bits("layer_norm_modulate, repeated", first, back(dy));
             if (x->dtype == y->dtype) {
@@ -181,14 +195,23 @@ static void test_cuda_activation(void **state)
     for (size_t s = 0; s < SIZE_COUNT; s++)
         for (int act = VG_ACT_NONE; act < VG_ACT_COUNT; act++)
             for (int f = 0; f < 4; f++) {
-                vg_tensor *x = check_fill(check_tensor_of(ACTS[f & 1], 2, SIZES[s]), &rng, 0.0, 12.0);
-                vg_tensor *mul = f >> 1 ? check_fill(check_tensor_of(ACTS[f & 1], 2, SIZES[s]), &rng, 0.0, 2.0) : NULL;
+                vg_tensor *x =
+                    check_fill(check_tensor_of(ACTS[f & 1], 2, SIZES[s]), &rng, 0.0, 12.0);
+                vg_tensor *mul =
+                    f >> 1 ? check_fill(check_tensor_of(ACTS[f & 1], 2, SIZES[s]), &rng, 0.0, 2.0)
+                           : NULL;
                 vg_tensor *y = check_tensor_of(ACTS[f & 1], 2, SIZES[s]), *dy = on_gpu(y);
-                CHECK_OK(vg_activation(check_cpu()->four, &(vg_activation_args){x, (vg_act)act, mul, y}, &err), err);
-                CHECK_OK(vg_activation(gpu, &(vg_activation_args){on_gpu(x), (vg_act)act, on_gpu(mul), dy}, &err), err);
+                CHECK_OK(vg_activation(check_cpu()->four,
+                                       &(vg_activation_args){x, (vg_act)act, mul, y}, &err),
+                         err);
+                CHECK_OK(
+                    vg_activation(
+                        gpu, &(vg_activation_args){on_gpu(x), (vg_act)act, on_gpu(mul), dy}, &err),
+                    err);
                 /* GELU erf cancels for negative x: |x mul| 2^-23 absolute on both sides. GELU tanh is x e^-2|u| there, whose relative
                  * error grows with |u| while the value falls faster: the same absolute bound. BF16: a rounding to the other side, twice with mul. */
-                expect_close("activation", y, back(dy), act >= VG_ACT_GELU_TANH ? 24.0 * 0x1p-22 : 0x1p-120,
+                expect_close("activation", y, back(dy),
+                             act >= VG_ACT_GELU_TANH ? 24.0 * 0x1p-22 : 0x1p-120,
                              16 * 0x1p-24 + (f & 1 ? (mul ? 2.02 : 1.01) * 0x1p-7 : 0.0));
                 release_all();
             }
@@ -205,11 +228,13 @@ static void test_cuda_linear_combination(void **state)
     for (int s = 0; s < 4; s++)
         for (int count = 1; count <= VG_COMBINE_MAX; count++)
             for (int f = 0; f < 4; f++) {
-                vg_linear_combination_args args = {.count = count, .round_bf16_products = f & 1}, on;
+                vg_linear_combination_args args = {.count = count, .round_bf16_products = f & 1},
+                                           on;
                 vg_tensor *dy;
                 args.y = check_tensor(f >> 1 ? VG_BF16 : VG_F32, 1, sizes[s]);
                 for (int i = 0; i < count; i++) {
-                    args.x[i] = check_fill(check_tensor(i & 1 ? VG_F32 : VG_BF16, 1, sizes[s]), &rng, 0.0, 2.0);
+                    args.x[i] = check_fill(check_tensor(i & 1 ? VG_F32 : VG_BF16, 1, sizes[s]),
+                                           &rng, 0.0, 2.0);
                     args.coef[i] = (float)check_random(&rng);
                 }
                 on = args;
@@ -234,10 +259,12 @@ static void test_cuda_guidance(void **state)
     for (int s = 0; s < 4; s++)
         for (int f = 0; f < 2; f++) {
             vg_tensor *c = check_fill(check_tensor(ACTS[f], 1, sizes[s]), &rng, 0.0, 2.0), *du;
-            vg_tensor *u = check_fill(check_tensor(ACTS[f], 1, sizes[s]), &rng, 0.0, 2.0), *y = check_tensor(ACTS[f], 1, sizes[s]);
+            vg_tensor *u = check_fill(check_tensor(ACTS[f], 1, sizes[s]), &rng, 0.0, 2.0),
+                      *y = check_tensor(ACTS[f], 1, sizes[s]);
             du = on_gpu(u);
             CHECK_OK(vg_guidance(check_cpu()->four, &(vg_guidance_args){c, u, 4.7f, y}, &err), err);
-            CHECK_OK(vg_guidance(gpu, &(vg_guidance_args){on_gpu(c), du, 4.7f, du}, &err), err); /* in place */
+            CHECK_OK(vg_guidance(gpu, &(vg_guidance_args){on_gpu(c), du, 4.7f, du}, &err),
+                     err); /* in place */
             expect_same_bits("guidance", y, back(du));
             release_all();
         }
@@ -245,7 +272,8 @@ static void test_cuda_guidance(void **state)
 
 static void test_cuda_linear(void **state)
 {
-    const int64_t shapes[][3] = {{1, 1, 1}, {1, 512, 256}, {33, 65, 511}, {300, 768, 256}, {257, 1536, 1536}, {64, 40, 5120}};
+    const int64_t shapes[][3] = {{1, 1, 1},       {1, 512, 256},     {33, 65, 511},
+                                 {300, 768, 256}, {257, 1536, 1536}, {64, 40, 5120}};
     check_rng rng = {37};
     vg_err err;
 
@@ -255,16 +283,24 @@ static void test_cuda_linear(void **state)
         for (int f = 0; f < 6; f++) {
             int64_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
             vg_dtype in = ACTS[f % 3 != 0], out = ACTS[f % 3 == 2];
-            vg_tensor *x = check_fill(check_tensor(in, 2, m, k), &rng, 0.0, 1.0), *w = check_fill(check_tensor(in, 2, n, k), &rng, 0.0, 1.0);
-            vg_tensor *bias = f >= 3 ? check_fill(check_tensor(out, 1, n), &rng, 0.0, 1.0) : NULL, *y = check_tensor(out, 2, m, n);
+            vg_tensor *x = check_fill(check_tensor(in, 2, m, k), &rng, 0.0, 1.0),
+                      *w = check_fill(check_tensor(in, 2, n, k), &rng, 0.0, 1.0);
+            vg_tensor *bias = f >= 3 ? check_fill(check_tensor(out, 1, n), &rng, 0.0, 1.0) : NULL,
+                      *y = check_tensor(out, 2, m, n);
             vg_tensor *dy = on_gpu(y), *first;
-            vg_linear_args args = {.x = x, .w = w, .bias = bias, .act = f == 5 ? VG_ACT_GELU_TANH : VG_ACT_NONE, .y = y}, on = args;
+            vg_linear_args args = {.x = x,
+                                   .w = w,
+                                   .bias = bias,
+                                   .act = f == 5 ? VG_ACT_GELU_TANH : VG_ACT_NONE,
+                                   .y = y},
+                           on = args;
             on.x = on_gpu(x), on.w = on_gpu(w), on.bias = on_gpu(bias), on.y = dy;
             CHECK_OK(vg_linear(check_cpu()->four, &args, &err), err);
             CHECK_OK(vg_linear(gpu, &on, &err), err);
             first = back(dy);
             /* Terms below 1, sums of sqrt(k)/3: both orders within (sqrt(k) + 4) units of the magnitudes' sum k/4; one rounding apart. */
-            expect_close("linear", y, first, 1.13 * 2 * (sqrt((double)k) + 4) * 0x1p-24 * ((double)k / 4 + 1),
+            expect_close("linear", y, first,
+                         1.13 * 2 * (sqrt((double)k) + 4) * 0x1p-24 * ((double)k / 4 + 1),
                          out == VG_BF16 ? (f == 5 ? 2.02 : 1.01) * 0x1p-7 : 0x1p-21);
             CHECK_OK(vg_linear(gpu, &on, &err), err);
             expect_same_bits("linear, repeated", first, back(dy));
@@ -299,16 +335,28 @@ static void test_cuda_bench(void **state)
     f32 = vg_tensor_make(memory[3], VG_F32, 2, N, D);
     q = vg_tensor_make(memory[3], VG_E4M3, 2, N, D);
     w = vg_tensor_make(memory[2], VG_BF16, 2, D, D);
-    TIME("gate_residual BF16 32760x5120", 3 * bytes, 0, vg_gate_residual(gpu, &(vg_gate_residual_args){&t[0], &t[1], &scale, &t[2]}, &err));
+    TIME("gate_residual BF16 32760x5120", 3 * bytes, 0,
+         vg_gate_residual(gpu, &(vg_gate_residual_args){&t[0], &t[1], &scale, &t[2]}, &err));
     TIME("layer_norm_modulate BF16 32760x5120", 2 * bytes, 0,
-         vg_layer_norm_modulate(gpu, &(vg_layer_norm_modulate_args){.x = &t[0], .scale = &scale, .shift = &shift, .eps = 1e-6f, .y = &t[1]}, &err));
+         vg_layer_norm_modulate(
+             gpu,
+             &(vg_layer_norm_modulate_args){
+                 .x = &t[0], .scale = &scale, .shift = &shift, .eps = 1e-6f, .y = &t[1]},
+             &err));
     TIME("cast BF16 to E4M3", bytes * 3 / 2, 0, vg_cast(gpu, &(vg_cast_args){&t[0], &q}, &err));
     TIME("cast F32 to BF16", bytes * 3, 0, vg_cast(gpu, &(vg_cast_args){&f32, &t[0]}, &err));
-    TIME("guidance BF16", 3 * bytes, 0, vg_guidance(gpu, &(vg_guidance_args){&t[0], &t[1], 5.0f, &t[2]}, &err));
-    TIME("linear_combination 2 x BF16 to F32", 4 * bytes, 0,
-         vg_linear_combination(gpu, &(vg_linear_combination_args){.count = 2, .x = {&t[0], &t[1]}, .coef = {0.5f, 0.5f}, .y = &f32}, &err));
-    TIME("activation GELU tanh BF16", 2 * bytes, 0, vg_activation(gpu, &(vg_activation_args){&t[0], VG_ACT_GELU_TANH, NULL, &t[1]}, &err));
-    TIME("linear BF16 32760x5120x5120", 0, 2.0 * N * D * D, vg_linear(gpu, &(vg_linear_args){.x = &t[0], .w = &w, .y = &t[1]}, &err));
+    TIME("guidance BF16", 3 * bytes, 0,
+         vg_guidance(gpu, &(vg_guidance_args){&t[0], &t[1], 5.0f, &t[2]}, &err));
+    TIME(
+        "linear_combination 2 x BF16 to F32", 4 * bytes, 0,
+        vg_linear_combination(gpu,
+                              &(vg_linear_combination_args){
+                                  .count = 2, .x = {&t[0], &t[1]}, .coef = {0.5f, 0.5f}, .y = &f32},
+                              &err));
+    TIME("activation GELU tanh BF16", 2 * bytes, 0,
+         vg_activation(gpu, &(vg_activation_args){&t[0], VG_ACT_GELU_TANH, NULL, &t[1]}, &err));
+    TIME("linear BF16 32760x5120x5120", 0, 2.0 * N * D * D,
+         vg_linear(gpu, &(vg_linear_args){.x = &t[0], .w = &w, .y = &t[1]}, &err));
     vg_backend_release(gpu, vectors, D * 8);
     for (int i = 0; i < BUFFERS; i++)
         vg_backend_release(gpu, memory[i], bytes * 2);

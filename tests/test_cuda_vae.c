@@ -34,31 +34,56 @@ static void test_cuda_conv3d(void **state)
         for (int f = 0; f < 8; f++) {
             const conv_case *c = &CASES[i];
             vg_dtype in = ACTS[f & 1], weights = f == 6 ? VG_F32 : in, out = ACTS[f >> 1 & 1];
-            int64_t frames = c->t + c->front + c->history, in_h = c->h * c->upsample + c->pad[0] + c->pad[1], in_w = c->w * c->upsample + c->pad[2] + c->pad[3];
-            vg_tensor *x = check_fill(check_tensor(in, 4, c->t, c->h, c->w, c->c), &rng, 0.0, 1.0), *w = check_fill(check_tensor(weights, 5, c->o, c->kt, c->kh, c->kw, c->c), &rng, 0.0, 1.0);
-            vg_tensor *past = c->history ? check_fill(check_tensor(in, 4, (int64_t)c->history, c->h, c->w, c->c), &rng, 0.0, 1.0) : NULL;
-            vg_tensor *bias = f >> 2 ? check_fill(check_tensor(f == 7 ? VG_F32 : weights, 1, c->o), &rng, 0.0, 2.0) : NULL;
-            vg_tensor *y = check_tensor(out, 4, (frames - c->kt) / c->stride[0] + 1, (in_h - c->kh) / c->stride[1] + 1, (in_w - c->kw) / c->stride[2] + 1, c->o), *dy = on_gpu(y), *first;
-            vg_conv3d_args args = {.x = x, .history = past, .pad_front = c->front, .upsample = c->upsample, .w = w, .bias = bias, .y = y}, on;
+            int64_t frames = c->t + c->front + c->history,
+                    in_h = c->h * c->upsample + c->pad[0] + c->pad[1],
+                    in_w = c->w * c->upsample + c->pad[2] + c->pad[3];
+            vg_tensor *x = check_fill(check_tensor(in, 4, c->t, c->h, c->w, c->c), &rng, 0.0, 1.0),
+                      *w = check_fill(check_tensor(weights, 5, c->o, c->kt, c->kh, c->kw, c->c),
+                                      &rng, 0.0, 1.0);
+            vg_tensor *past =
+                c->history ? check_fill(check_tensor(in, 4, (int64_t)c->history, c->h, c->w, c->c),
+                                        &rng, 0.0, 1.0)
+                           : NULL;
+            vg_tensor *bias = f >> 2 ? check_fill(check_tensor(f == 7 ? VG_F32 : weights, 1, c->o),
+                                                  &rng, 0.0, 2.0)
+                                     : NULL;
+            vg_tensor *y = check_tensor(out, 4, (frames - c->kt) / c->stride[0] + 1,
+                                        (in_h - c->kh) / c->stride[1] + 1,
+                                        (in_w - c->kw) / c->stride[2] + 1, c->o),
+                      *dy = on_gpu(y), *first;
+            vg_conv3d_args args = {.x = x,
+                                   .history = past,
+                                   .pad_front = c->front,
+                                   .upsample = c->upsample,
+                                   .w = w,
+                                   .bias = bias,
+                                   .y = y},
+                           on;
             char what[64];
             memcpy(args.stride, c->stride, sizeof args.stride);
             memcpy(args.pad, c->pad, sizeof args.pad);
             on = args;
-            on.x = on_gpu(x), on.history = on_gpu(past), on.w = on_gpu(w), on.bias = on_gpu(bias), on.y = dy;
-            snprintf(what, sizeof what, "conv3d %zu %s to %s", i, vg_dtype_name(in), vg_dtype_name(out));
+            on.x = on_gpu(x), on.history = on_gpu(past), on.w = on_gpu(w), on.bias = on_gpu(bias),
+            on.y = dy;
+            snprintf(what, sizeof what, "conv3d %zu %s to %s", i, vg_dtype_name(in),
+                     vg_dtype_name(out));
             CHECK_OK(vg_conv3d(check_cpu()->four, &args, &err), err);
             CHECK_OK(vg_conv3d(gpu, &on, &err), err);
             first = back(dy);
-            if (in == VG_BF16 && weights == VG_BF16) { /* both tensor core kernels, where there are two */
+            if (in == VG_BF16 &&
+                weights == VG_BF16) { /* both tensor core kernels, where there are two */
                 assert_int_equal(setenv("VGEN_CUDA_CONV", "mma", 1), 0);
                 CHECK_OK(vg_conv3d(gpu, &on, &err), err);
                 assert_int_equal(unsetenv("VGEN_CUDA_CONV"), 0);
-                expect_close("conv3d with mma.sync", y, back(dy), 2 * (sqrt((double)(c->kt * c->kh * c->kw * c->c)) + 4) * 0x1p-24 *
-                             ((double)(c->kt * c->kh * c->kw * c->c) / 4 + 2), out == VG_BF16 ? 1.01 * 0x1p-7 : 0x1p-21);
+                expect_close("conv3d with mma.sync", y, back(dy),
+                             2 * (sqrt((double)(c->kt * c->kh * c->kw * c->c)) + 4) * 0x1p-24 *
+                                 ((double)(c->kt * c->kh * c->kw * c->c) / 4 + 2),
+                             out == VG_BF16 ? 1.01 * 0x1p-7 : 0x1p-21);
             }
             /* Two FP32 sums of k products below 1, in different orders: sqrt(k) roundings of their size k/4; one rounding apart. */
             double k = (double)(c->kt * c->kh * c->kw * c->c);
-            expect_close(what, y, first, 2 * (sqrt(k) + 4) * 0x1p-24 * (k / 4 + 2), out == VG_BF16 ? 1.01 * 0x1p-7 : 0x1p-21);
+            expect_close(what, y, first, 2 * (sqrt(k) + 4) * 0x1p-24 * (k / 4 + 2),
+                         out == VG_BF16 ? 1.01 * 0x1p-7 : 0x1p-21);
             CHECK_OK(vg_conv3d(gpu, &on, &err), err);
             expect_same_bits(what, first, back(dy));
             release_all();
@@ -75,21 +100,29 @@ static void test_cuda_channel_norm(void **state)
     NEED_GPU();
     for (int s = 0; s < 6; s++)
         for (int f = 0; f < 16; f++) {
-            vg_tensor *x = check_fill(check_tensor_of(ACTS[f & 1], 2, sizes[s]), &rng, 0.2, 2.0), *gamma = check_fill(check_tensor(ACTS[f >> 1 & 1], 1, sizes[s][1]), &rng, 0.5, 1.0);
-            vg_tensor *y = check_tensor_of(ACTS[f >> 2 & 1], 2, sizes[s]), *dx, *dg = on_gpu(gamma), *dy = on_gpu(y), *first;
+            vg_tensor *x = check_fill(check_tensor_of(ACTS[f & 1], 2, sizes[s]), &rng, 0.2, 2.0),
+                      *gamma = check_fill(check_tensor(ACTS[f >> 1 & 1], 1, sizes[s][1]), &rng, 0.5,
+                                          1.0);
+            vg_tensor *y = check_tensor_of(ACTS[f >> 2 & 1], 2, sizes[s]), *dx, *dg = on_gpu(gamma),
+                      *dy = on_gpu(y), *first;
             for (int64_t c = 0; c < sizes[s][1]; c++) /* a pixel of zeros */
                 check_set(x, c, f == 3 ? 0.0 : check_get(x, c));
             dx = on_gpu(x);
-            CHECK_OK(vg_channel_norm(check_cpu()->four, &(vg_channel_norm_args){x, gamma, f >> 3, y}, &err), err);
+            CHECK_OK(vg_channel_norm(check_cpu()->four,
+                                     &(vg_channel_norm_args){x, gamma, f >> 3, y}, &err),
+                     err);
             CHECK_OK(vg_channel_norm(gpu, &(vg_channel_norm_args){dx, dg, f >> 3, dy}, &err), err);
             first = back(dy);
             /* Three or four roundings, each perhaps to the other side; SiLU: the slope of its logarithm is below |x| + 1. */
-            double unit = y->dtype == VG_BF16 ? 0x1p-8 : 0x1p-23, most = sqrt((double)sizes[s][1]) * 1.5;
-            expect_close("channel_norm", y, first, f >> 3 ? 4 * unit : 1e-30, (f >> 3 ? 8.0 + 4.0 * (most < 40 ? most : 40) : 8.0) * unit);
+            double unit = y->dtype == VG_BF16 ? 0x1p-8 : 0x1p-23,
+                   most = sqrt((double)sizes[s][1]) * 1.5;
+            expect_close("channel_norm", y, first, f >> 3 ? 4 * unit : 1e-30,
+                         (f >> 3 ? 8.0 + 4.0 * (most < 40 ? most : 40) : 8.0) * unit);
             CHECK_OK(vg_channel_norm(gpu, &(vg_channel_norm_args){dx, dg, f >> 3, dy}, &err), err);
             expect_same_bits("channel_norm, repeated", first, back(dy));
             if (x->dtype == y->dtype) {
-                CHECK_OK(vg_channel_norm(gpu, &(vg_channel_norm_args){dx, dg, f >> 3, dx}, &err), err);
+                CHECK_OK(vg_channel_norm(gpu, &(vg_channel_norm_args){dx, dg, f >> 3, dx}, &err),
+                         err);
                 expect_same_bits("channel_norm, in place", first, back(dx));
             }
             release_all();
@@ -98,7 +131,8 @@ static void test_cuda_channel_norm(void **state)
 
 static void test_cuda_channel_affine(void **state)
 {
-    static const int64_t shapes[][4] = {{1, 1, 1, 1}, {16, 3, 5, 7}, {3, 2, 33, 17}, {48, 1, 20, 30}};
+    static const int64_t shapes[][4] = {
+        {1, 1, 1, 1}, {16, 3, 5, 7}, {3, 2, 33, 17}, {48, 1, 20, 30}};
     check_rng rng = {63};
     vg_err err;
 
@@ -108,14 +142,23 @@ static void test_cuda_channel_affine(void **state)
         for (int f = 0; f < 32; f++) {
             const int64_t *h = shapes[s];
             bool to_last = f & 1;
-            vg_tensor *x = to_last ? check_tensor_of(ACTS[f >> 1 & 1], 4, h) : check_tensor(ACTS[f >> 1 & 1], 4, h[1], h[2], h[3], h[0]);
-            vg_tensor *y = to_last ? check_tensor(ACTS[f >> 2 & 1], 4, h[1], h[2], h[3], h[0]) : check_tensor_of(ACTS[f >> 2 & 1], 4, h), *dy = on_gpu(y);
-            vg_tensor *scale = f >> 3 & 1 ? check_fill(check_tensor(VG_F32, 1, h[0]), &rng, 1.5, 1.0) : NULL;
-            vg_tensor *shift = f >> 4 ? check_fill(check_tensor(VG_F32, 1, h[0]), &rng, 0.0, 1.0) : NULL;
+            vg_tensor *x = to_last ? check_tensor_of(ACTS[f >> 1 & 1], 4, h)
+                                   : check_tensor(ACTS[f >> 1 & 1], 4, h[1], h[2], h[3], h[0]);
+            vg_tensor *y = to_last ? check_tensor(ACTS[f >> 2 & 1], 4, h[1], h[2], h[3], h[0])
+                                   : check_tensor_of(ACTS[f >> 2 & 1], 4, h),
+                      *dy = on_gpu(y);
+            vg_tensor *scale =
+                f >> 3 & 1 ? check_fill(check_tensor(VG_F32, 1, h[0]), &rng, 1.5, 1.0) : NULL;
+            vg_tensor *shift =
+                f >> 4 ? check_fill(check_tensor(VG_F32, 1, h[0]), &rng, 0.0, 1.0) : NULL;
             check_fill(x, &rng, 0.0, 2.0);
             vg_channel_affine_args args = {x, to_last, scale, shift, s & 1, y};
             CHECK_OK(vg_channel_affine(check_cpu()->four, &args, &err), err);
-            CHECK_OK(vg_channel_affine(gpu, &(vg_channel_affine_args){on_gpu(x), to_last, on_gpu(scale), on_gpu(shift), s & 1, dy}, &err), err);
+            CHECK_OK(vg_channel_affine(gpu,
+                                       &(vg_channel_affine_args){on_gpu(x), to_last, on_gpu(scale),
+                                                                 on_gpu(shift), s & 1, dy},
+                                       &err),
+                     err);
             expect_same_bits("channel_affine", y, back(dy));
             release_all();
         }
@@ -131,12 +174,14 @@ static void test_cuda_frames_to_u8(void **state)
     NEED_GPU();
     for (int s = 0; s < 3; s++)
         for (int f = 0; f < 2; f++) {
-            vg_tensor *x = check_fill(check_tensor_of(ACTS[f], 4, shapes[s]), &rng, 0.0, 1.3), *y = check_tensor_of(VG_U8, 4, shapes[s]), *dy = on_gpu(y);
+            vg_tensor *x = check_fill(check_tensor_of(ACTS[f], 4, shapes[s]), &rng, 0.0, 1.3),
+                      *y = check_tensor_of(VG_U8, 4, shapes[s]), *dy = on_gpu(y);
             check_set(x, 0, NAN);
             check_set(x, 1, INFINITY);
             check_set(x, 2, -INFINITY);
             CHECK_OK(vg_frames_to_u8(check_cpu()->four, &(vg_frames_to_u8_args){x, y}, &err), err);
-            CHECK_OK(vg_frames_to_u8(gpu, &(vg_frames_to_u8_args){on_gpu_at(x, s == 2), dy}, &err), err);
+            CHECK_OK(vg_frames_to_u8(gpu, &(vg_frames_to_u8_args){on_gpu_at(x, s == 2), dy}, &err),
+                     err);
             expect_same_bits("frames_to_u8", y, back(dy));
             release_all();
         }
@@ -145,7 +190,11 @@ static void test_cuda_frames_to_u8(void **state)
 static void test_cuda_vae_bench(void **state)
 {
     /* The decoder's convolutions of one latent frame at 720x1280: frames, height, width, in, out. */
-    static const int64_t shapes[][5] = {{1, 90, 160, 384, 384}, {2, 180, 320, 384, 384}, {4, 360, 640, 192, 192}, {4, 720, 1280, 96, 96}, {4, 720, 1280, 96, 3}};
+    static const int64_t shapes[][5] = {{1, 90, 160, 384, 384},
+                                        {2, 180, 320, 384, 384},
+                                        {4, 360, 640, 192, 192},
+                                        {4, 720, 1280, 96, 96},
+                                        {4, 720, 1280, 96, 3}};
     vg_err err;
     char what[96];
 
@@ -154,7 +203,8 @@ static void test_cuda_vae_bench(void **state)
         skip();
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         const int64_t *s = shapes[i], pixels = s[0] * s[1] * s[2];
-        size_t x_bytes = (size_t)(pixels * s[3]) * 2, y_bytes = (size_t)(pixels * s[4]) * 2, w_bytes = (size_t)(s[3] * s[4] * 27) * 2, p_bytes = x_bytes / (size_t)s[0] * 2;
+        size_t x_bytes = (size_t)(pixels * s[3]) * 2, y_bytes = (size_t)(pixels * s[4]) * 2,
+               w_bytes = (size_t)(s[3] * s[4] * 27) * 2, p_bytes = x_bytes / (size_t)s[0] * 2;
         void *memory[4];
         uint16_t *host = malloc(x_bytes > w_bytes ? x_bytes : w_bytes);
         check_rng rng = {i};
@@ -168,17 +218,31 @@ static void test_cuda_vae_bench(void **state)
             if (j != 1 && bytes[j] <= (x_bytes > w_bytes ? x_bytes : w_bytes))
                 CHECK_OK(vg_backend_upload(gpu, &all, host, &err), err);
         }
-        vg_tensor x = vg_tensor_make(memory[0], VG_BF16, 4, s[0], s[1], s[2], s[3]), y = vg_tensor_make(memory[1], VG_BF16, 4, s[0], s[1], s[2], s[4]);
-        vg_tensor w = vg_tensor_make(memory[2], VG_BF16, 5, s[4], 3, 3, 3, s[3]), past = vg_tensor_make(memory[3], VG_BF16, 4, 2, s[1], s[2], s[3]);
-        vg_conv3d_args args = {.x = &x, .history = &past, .upsample = 1, .w = &w, .stride = {1, 1, 1}, .pad = {1, 1, 1, 1}, .y = &y};
-        snprintf(what, sizeof what, "conv3d %lldx%lldx%lld %lld to %lld", (long long)s[0], (long long)s[1], (long long)s[2], (long long)s[3], (long long)s[4]);
-        TIME(what, 0, 54.0 * (double)pixels * (double)s[3] * (double)s[4], vg_conv3d(gpu, &args, &err));
+        vg_tensor x = vg_tensor_make(memory[0], VG_BF16, 4, s[0], s[1], s[2], s[3]),
+                  y = vg_tensor_make(memory[1], VG_BF16, 4, s[0], s[1], s[2], s[4]);
+        vg_tensor w = vg_tensor_make(memory[2], VG_BF16, 5, s[4], 3, 3, 3, s[3]),
+                  past = vg_tensor_make(memory[3], VG_BF16, 4, 2, s[1], s[2], s[3]);
+        vg_conv3d_args args = {.x = &x,
+                               .history = &past,
+                               .upsample = 1,
+                               .w = &w,
+                               .stride = {1, 1, 1},
+                               .pad = {1, 1, 1, 1},
+                               .y = &y};
+        snprintf(what, sizeof what, "conv3d %lldx%lldx%lld %lld to %lld", (long long)s[0],
+                 (long long)s[1], (long long)s[2], (long long)s[3], (long long)s[4]);
+        TIME(what, 0, 54.0 * (double)pixels * (double)s[3] * (double)s[4],
+             vg_conv3d(gpu, &args, &err));
         if (s[4] > 3) {
             assert_int_equal(setenv("VGEN_CUDA_CONV", "mma", 1), 0);
-            TIME("  the same with mma.sync", 0, 54.0 * (double)pixels * (double)s[3] * (double)s[4], vg_conv3d(gpu, &args, &err));
+            TIME("  the same with mma.sync", 0, 54.0 * (double)pixels * (double)s[3] * (double)s[4],
+                 vg_conv3d(gpu, &args, &err));
             assert_int_equal(unsetenv("VGEN_CUDA_CONV"), 0);
-            vg_tensor rows = vg_tensor_make(memory[0], VG_BF16, 2, pixels, s[3]), out = vg_tensor_make(memory[1], VG_BF16, 2, pixels, s[3]), gamma = vg_tensor_make(memory[2], VG_BF16, 1, s[3]);
-            TIME("  channel_norm with SiLU", 2 * x_bytes, 0, vg_channel_norm(gpu, &(vg_channel_norm_args){&rows, &gamma, true, &out}, &err));
+            vg_tensor rows = vg_tensor_make(memory[0], VG_BF16, 2, pixels, s[3]),
+                      out = vg_tensor_make(memory[1], VG_BF16, 2, pixels, s[3]),
+                      gamma = vg_tensor_make(memory[2], VG_BF16, 1, s[3]);
+            TIME("  channel_norm with SiLU", 2 * x_bytes, 0,
+                 vg_channel_norm(gpu, &(vg_channel_norm_args){&rows, &gamma, true, &out}, &err));
         }
         for (int j = 0; j < 4; j++)
             vg_backend_release(gpu, memory[j], bytes[j]);
@@ -189,10 +253,8 @@ static void test_cuda_vae_bench(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cuda_conv3d),
-        cmocka_unit_test(test_cuda_channel_norm),
-        cmocka_unit_test(test_cuda_channel_affine),
-        cmocka_unit_test(test_cuda_frames_to_u8),
+        cmocka_unit_test(test_cuda_conv3d),         cmocka_unit_test(test_cuda_channel_norm),
+        cmocka_unit_test(test_cuda_channel_affine), cmocka_unit_test(test_cuda_frames_to_u8),
         cmocka_unit_test(test_cuda_vae_bench),
     };
     use_filter();

@@ -37,9 +37,11 @@ static void test_fileio_refuses_what_is_no_file(void **state)
     CHECK_FAILS(vg_file_read(scratch_path(state, "none"), 10, &text, &size, &err), VG_E_IO, err);
     CHECK_FAILS(vg_file_read(*state, 10, &text, &size, &err), VG_E_IO, err);
     assert_int_equal(mkfifo(scratch_path(state, "pipe"), 0600), 0);
-    CHECK_FAILS(vg_file_read(scratch_path(state, "pipe"), 10, &text, &size, &err), VG_E_IO, err); /* and does not hang */
+    CHECK_FAILS(vg_file_read(scratch_path(state, "pipe"), 10, &text, &size, &err), VG_E_IO,
+                err); /* and does not hang */
     CHECK_FAILS(vg_file_read("/dev/zero", 10, &text, &size, &err), VG_E_IO, err);
-    CHECK_FAILS(vg_file_read(scratch_path(state, "\x1b[31mred\n"), 10, &text, &size, &err), VG_E_IO, err);
+    CHECK_FAILS(vg_file_read(scratch_path(state, "\x1b[31mred\n"), 10, &text, &size, &err), VG_E_IO,
+                err);
     assert_null(strchr(err.message, '\x1b'));
 }
 
@@ -76,7 +78,8 @@ static void test_fileio_replaces_atomically(void **state)
     /* Onto a folder: fails, and leaves no temporary either. */
     CHECK_OK(vg_file_make_dirs(scratch_path(state, "d/x"), &err), err);
     CHECK_FAILS(vg_file_write_atomic(scratch_path(state, "d"), "x", 1, &err), VG_E_IO, err);
-    CHECK_FAILS(vg_file_write_atomic(scratch_path(state, "no/such/dir/f"), "x", 1, &err), VG_E_IO, err);
+    CHECK_FAILS(vg_file_write_atomic(scratch_path(state, "no/such/dir/f"), "x", 1, &err), VG_E_IO,
+                err);
     assert_int_equal(count_entries(*state), 2);
     /* A link is replaced, what it points to stays. */
     scratch_text(state, "target", "keep");
@@ -112,7 +115,8 @@ static void test_fileio_makes_and_removes_trees(void **state)
 
 static void test_fileio_paths(void **state)
 {
-    static const char *const rows[][3] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"/", "b", "/b"}};
+    static const char *const rows[][3] = {
+        {"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"}, {"/", "b", "/b"}};
 
     (void)state;
     for (int i = 0; i < 4; i++) {
@@ -131,20 +135,31 @@ static void test_json_errors_name_file_and_line(void **state)
     static const struct {
         const char *text, *says;
     } bad[] = {
-        {"", "f.json"},         {"{\n\"a\": }", "line 2"},  {"{} x", "after the end"},      {"[1]", "object"},       {"{\"a\":\"\\u0000\"}", "NUL"},
-        {"{\"a\": 1,}", "line 1"}, {"{\"a\" 1}", "line 1"},    {"{\"\xff\": 1}", "UTF-8"}, {"{\"a\": nope}", "line 1"}, {"{\"a\": \"x", "line 1"},
+        {"", "f.json"},
+        {"{\n\"a\": }", "line 2"},
+        {"{} x", "after the end"},
+        {"[1]", "object"},
+        {"{\"a\":\"\\u0000\"}", "NUL"},
+        {"{\"a\": 1,}", "line 1"},
+        {"{\"a\" 1}", "line 1"},
+        {"{\"\xff\": 1}", "UTF-8"},
+        {"{\"a\": nope}", "line 1"},
+        {"{\"a\": \"x", "line 1"},
     };
     cJSON *root;
     vg_err err;
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        CHECK_FAILS(vg_json_parse(bad[i].text, strlen(bad[i].text), "f.json", &root, &err), VG_E_FORMAT, err);
+        CHECK_FAILS(vg_json_parse(bad[i].text, strlen(bad[i].text), "f.json", &root, &err),
+                    VG_E_FORMAT, err);
         if (!strstr(err.message, bad[i].says))
             fail_msg("%s: %s", bad[i].text, err.message);
     }
     CHECK_FAILS(vg_json_parse("{\"a\0b\":1}", 9, "f.json", &root, &err), VG_E_FORMAT, err);
-    CHECK_OK(vg_json_parse("{\"\\\\u0000\": \"\\\"[[[\"}", strlen("{\"\\\\u0000\": \"\\\"[[[\"}"), "f", &root, &err), err);
+    CHECK_OK(vg_json_parse("{\"\\\\u0000\": \"\\\"[[[\"}", strlen("{\"\\\\u0000\": \"\\\"[[[\"}"),
+                           "f", &root, &err),
+             err);
     cJSON_Delete(root);
 }
 
@@ -176,7 +191,8 @@ static void test_json_limits(void **state)
 
 static void test_json_getters(void **state)
 {
-    const char *text = "{\"i\": 5, \"d\": 1.5, \"b\": true, \"s\": \"x\", \"n\": null, \"l\": [1, 2.5], \"big\": 1e300, \"huge\": 9007199254740993}";
+    const char *text =
+        "{\"i\": 5, \"d\": 1.5, \"b\": true, \"s\": \"x\", \"n\": null, \"l\": [1, 2.5], \"big\": 1e300, \"huge\": 9007199254740993}";
     cJSON *o;
     int64_t i = -7;
     double d = -7.0, l[2];

@@ -105,7 +105,8 @@ static void test_lock_ends_with_its_holder(void **state)
     pid_t child = fork();
     if (child == 0) {
         int mine = -1;
-        bool good = vg_lock_take(path, "child\x1b", &mine, NULL) == VG_OK && write(ready[1], "x", 1) == 1;
+        bool good =
+            vg_lock_take(path, "child\x1b", &mine, NULL) == VG_OK && write(ready[1], "x", 1) == 1;
         pause();
         _exit(good ? 0 : 1);
     }
@@ -152,8 +153,10 @@ static void test_view_follows_the_journal_and_the_lock(void **state)
     assert_string_equal(v.message, "waiting for another?");
     tell(&job, "started", "{\"device\": \"cpu: test\", \"memory_total\": 1000}");
     tell(&job, "variant", "{\"variant\": \"bf16\", \"what\": \"begin\", \"step\": 0}");
-    tell(&job, "step", "{\"variant\": \"bf16\", \"step\": 1, \"steps\": 3, \"seconds\": 0.5, \"expert\": 0}");
-    tell(&job, "step", "{\"variant\": \"bf16\", \"step\": 2, \"steps\": 3, \"seconds\": 1.5, \"expert\": 1}");
+    tell(&job, "step",
+         "{\"variant\": \"bf16\", \"step\": 1, \"steps\": 3, \"seconds\": 0.5, \"expert\": 0}");
+    tell(&job, "step",
+         "{\"variant\": \"bf16\", \"step\": 2, \"steps\": 3, \"seconds\": 1.5, \"expert\": 1}");
     vg_job_view_refresh(&v, NULL, NULL);
     assert_int_equal(v.state, VG_JOB_RUNNING);
     assert_int_equal(v.current, 0);
@@ -172,7 +175,8 @@ static void test_view_follows_the_journal_and_the_lock(void **state)
     /* Numbers in the journal are as hostile as any. */
     tell(&job, "step", "{\"variant\": \"bf16\", \"step\": 1e9, \"steps\": -5, \"seconds\": 1e308}");
     tell(&job, "step", "{\"variant\": \"fp8\", \"step\": \"x\"}");
-    tell(&job, "stage", "{\"variant\": \"fp8\", \"what\": \"end\", \"stage\": \"decode\", \"seconds\": -1}");
+    tell(&job, "stage",
+         "{\"variant\": \"fp8\", \"what\": \"end\", \"stage\": \"decode\", \"seconds\": -1}");
     tell(&job, "memory", "{\"now\": -1, \"peak\": 1e300}");
     vg_job_view_refresh(&v, NULL, NULL);
     assert_int_equal(v.variants[0].step, 2);

@@ -11,7 +11,9 @@ static void test_err_keeps_control_characters_out(void **state)
     vg_err err;
 
     (void)state;
-    assert_int_equal(vg_err_set(&err, "f.c", 3, VG_E_IO, "a%sb", "\x1b[2J\n\x7f\xc2\x9b\xc3\xa9\xff\xed\xa0\x80"), VG_E_IO);
+    assert_int_equal(vg_err_set(&err, "f.c", 3, VG_E_IO, "a%sb",
+                                "\x1b[2J\n\x7f\xc2\x9b\xc3\xa9\xff\xed\xa0\x80"),
+                     VG_E_IO);
     assert_string_equal(err.message, "a?[2J????\xc3\xa9????b");
     assert_int_equal(err.code, VG_E_IO);
     assert_int_equal(err.line, 3);
@@ -54,9 +56,12 @@ static void test_tensor_sizes_are_checked(void **state)
     CHECK_OK(vg_shape_bytes((const int64_t[]){0, 5}, 2, VG_BF16, &bytes, &err), err);
     assert_int_equal(bytes, 0);
     CHECK_FAILS(vg_shape_bytes((const int64_t[]){-1, 5}, 2, VG_F32, &bytes, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_shape_bytes((const int64_t[]){INT64_MAX / 4 + 1}, 1, VG_F32, &bytes, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_shape_bytes((const int64_t[]){1ll << 32, 1ll << 32}, 2, VG_U8, &bytes, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_shape_bytes((const int64_t[]){1, 1, 1, 1, 1, 1, 1}, 7, VG_U8, &bytes, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(vg_shape_bytes((const int64_t[]){INT64_MAX / 4 + 1}, 1, VG_F32, &bytes, &err),
+                VG_E_SHAPE, err);
+    CHECK_FAILS(vg_shape_bytes((const int64_t[]){1ll << 32, 1ll << 32}, 2, VG_U8, &bytes, &err),
+                VG_E_SHAPE, err);
+    CHECK_FAILS(vg_shape_bytes((const int64_t[]){1, 1, 1, 1, 1, 1, 1}, 7, VG_U8, &bytes, &err),
+                VG_E_SHAPE, err);
     CHECK_FAILS(vg_shape_bytes(NULL, -1, VG_U8, &bytes, &err), VG_E_SHAPE, err);
     CHECK_FAILS(vg_shape_bytes(NULL, 0, VG_DTYPE_COUNT, &bytes, &err), VG_E_SHAPE, err);
 }
@@ -65,7 +70,8 @@ static void test_tensor_views(void **state)
 {
     uint16_t data[24];
     int rows = 4;
-    vg_tensor t = vg_tensor_make(data, VG_BF16, 2, rows, 6), flat = vg_tensor_reshape(&t, 1, 24), some = vg_tensor_rows(&t, 1, 2);
+    vg_tensor t = vg_tensor_make(data, VG_BF16, 2, rows, 6), flat = vg_tensor_reshape(&t, 1, 24),
+              some = vg_tensor_rows(&t, 1, 2);
     vg_tensor scalar = vg_tensor_make(data, VG_BF16, 0);
     char text[32];
 
@@ -75,7 +81,8 @@ static void test_tensor_views(void **state)
     assert_ptr_equal(some.data, data + 6);
     assert_int_equal(some.shape[0], 2);
     assert_int_equal(vg_tensor_numel(&scalar), 1);
-    assert_true(vg_tensor_is(&t, VG_BF16, 2) && !vg_tensor_is(&t, VG_F32, 2) && !vg_tensor_is(NULL, VG_F32, 2));
+    assert_true(vg_tensor_is(&t, VG_BF16, 2) && !vg_tensor_is(&t, VG_F32, 2) &&
+                !vg_tensor_is(NULL, VG_F32, 2));
     assert_false(vg_tensor_same_shape(&t, &flat));
     assert_string_equal(vg_tensor_describe(&t, text, sizeof text), "BF16 [4, 6]");
     assert_string_equal(vg_tensor_describe(&t, text, 8), "BF16 [4");
@@ -158,7 +165,8 @@ static void test_backend_transfers(void **state)
 {
     vg_backend *be;
     float a[3] = {1, 2, 3}, b[3], c[3];
-    vg_tensor ta = vg_tensor_make(b, VG_F32, 1, 3), tb = vg_tensor_make(c, VG_F32, 1, 3), tc = vg_tensor_make(c, VG_F32, 1, 2);
+    vg_tensor ta = vg_tensor_make(b, VG_F32, 1, 3), tb = vg_tensor_make(c, VG_F32, 1, 3),
+              tc = vg_tensor_make(c, VG_F32, 1, 2);
     vg_err err;
 
     (void)state;
@@ -189,7 +197,8 @@ static void test_arena_nests_and_reuses(void **state)
     CHECK_OK(vg_arena_tensor(arena, VG_F32, 1, (const int64_t[]){100}, &a, &err), err);
     inner = vg_arena_mark(arena);
     CHECK_OK(vg_arena_tensor(arena, VG_F32, 2, (const int64_t[]){100, 3}, &b, &err), err);
-    CHECK_OK(vg_arena_tensor(arena, VG_F32, 1, (const int64_t[]){5000}, &c, &err), err); /* a chunk of its own */
+    CHECK_OK(vg_arena_tensor(arena, VG_F32, 1, (const int64_t[]){5000}, &c, &err),
+             err); /* a chunk of its own */
     assert_int_equal((uintptr_t)c.data % 64, 0);
     memset(a.data, 1, 400), memset(b.data, 2, 1200), memset(c.data, 3, 20000);
     vg_arena_reset(arena, inner);
@@ -207,11 +216,14 @@ static void test_arena_nests_and_reuses(void **state)
         if (round > 1)
             assert_int_equal(be->bytes_now, before);
     }
-    CHECK_FAILS(vg_arena_tensor(arena, VG_F32, 1, (const int64_t[]){-1}, &a, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(vg_arena_tensor(arena, VG_F32, 1, (const int64_t[]){-1}, &a, &err), VG_E_SHAPE,
+                err);
     vg_backend_fail_after(be, 0);
-    CHECK_FAILS(vg_arena_tensor(arena, VG_F32, 1, (const int64_t[]){1 << 20}, &a, &err), VG_E_NOMEM, err);
+    CHECK_FAILS(vg_arena_tensor(arena, VG_F32, 1, (const int64_t[]){1 << 20}, &a, &err), VG_E_NOMEM,
+                err);
     CHECK_OK(vg_arena_tensor(arena, VG_F32, 1, (const int64_t[]){1 << 20}, &a, &err), err);
-    assert_true(vg_arena_peak_bytes(arena) >= (4u << 20) && vg_arena_peak_bytes(arena) == be->bytes_peak);
+    assert_true(vg_arena_peak_bytes(arena) >= (4u << 20) &&
+                vg_arena_peak_bytes(arena) == be->bytes_peak);
     vg_arena_free(arena);
     vg_arena_free(NULL);
     assert_int_equal(be->bytes_now, 0);

@@ -23,7 +23,8 @@ static unsigned nearest(double v, const double *values, unsigned count)
 static double e4m3_definition(unsigned code)
 {
     unsigned exponent = code >> 3 & 15u, mantissa = code & 7u;
-    double v = exponent ? ldexp(1.0 + mantissa / 8.0, (int)exponent - 7) : ldexp(mantissa / 8.0, -6);
+    double v =
+        exponent ? ldexp(1.0 + mantissa / 8.0, (int)exponent - 7) : ldexp(mantissa / 8.0, -6);
 
     return code & 0x80u ? -v : v;
 }
@@ -65,7 +66,8 @@ static void test_numeric_e4m3_rounds_to_nearest_even(void **state)
         float f = vg_f32_from_bits((uint32_t)bits);
         unsigned sign = (uint32_t)bits >> 31 << 7;
         if (i & 1) /* half of them where the format lives */
-            f = ldexpf((float)check_random(&rng), (int)(bits >> 32 & 31u) - 20), sign = signbit(f) ? 0x80u : 0u;
+            f = ldexpf((float)check_random(&rng), (int)(bits >> 32 & 31u) - 20),
+            sign = signbit(f) ? 0x80u : 0u;
         if (isnan(f))
             assert_int_equal(vg_f32_to_e4m3(f), sign | 0x7fu);
         else if (fabsf(f) >= 448.0f)
@@ -79,7 +81,8 @@ static double f16_definition(unsigned code)
 {
     unsigned exponent = code >> 10 & 31u, mantissa = code & 1023u;
 
-    return exponent ? ldexp(1.0 + mantissa / 1024.0, (int)exponent - 15) : ldexp(mantissa / 1024.0, -14);
+    return exponent ? ldexp(1.0 + mantissa / 1024.0, (int)exponent - 15)
+                    : ldexp(mantissa / 1024.0, -14);
 }
 
 static void test_numeric_16_bit_round_trips(void **state)
@@ -108,7 +111,8 @@ static void test_numeric_16_bit_round_to_nearest_even(void **state)
 
     (void)state;
     for (unsigned code = 0; code <= 0x7c00; code++)
-        halves[code] = f16_definition(code); /* the last one is 2^16, where infinity begins to be nearer */
+        halves[code] =
+            f16_definition(code); /* the last one is 2^16, where infinity begins to be nearer */
     for (unsigned code = 0; code < 0x7f80; code++)
         brains[code] = (double)vg_bf16_to_f32((uint16_t)code);
     brains[0x7f80] = 0x1p128;
@@ -124,11 +128,14 @@ static void test_numeric_16_bit_round_to_nearest_even(void **state)
             f = ldexpf(fabsf((float)check_random(&rng)), (int)(check_random_bits(&rng) % 44) - 26);
         if (isnan(f))
             continue;
-        assert_int_equal(vg_f32_to_bf16(f), isinf(f) ? 0x7f80u : nearest((double)f, brains, 0x7f81));
-        assert_int_equal(vg_f32_to_f16(f), (double)f >= 65536.0 ? 0x7c00u : nearest((double)f, halves, 0x7c01));
+        assert_int_equal(vg_f32_to_bf16(f),
+                         isinf(f) ? 0x7f80u : nearest((double)f, brains, 0x7f81));
+        assert_int_equal(vg_f32_to_f16(f),
+                         (double)f >= 65536.0 ? 0x7c00u : nearest((double)f, halves, 0x7c01));
         assert_int_equal(vg_f32_to_f16(-f), vg_f32_to_f16(f) | 0x8000u);
     }
-    assert_true(isnan(vg_round_bf16(vg_f32_from_bits(0x7f800001u)))); /* a NaN whose upper half alone would be infinity */
+    assert_true(isnan(vg_round_bf16(
+        vg_f32_from_bits(0x7f800001u)))); /* a NaN whose upper half alone would be infinity */
     assert_true(isnan(vg_f16_to_f32(vg_f32_to_f16(vg_f32_from_bits(0x7f800001u)))));
 }
 

@@ -7,7 +7,8 @@
 #include "kernels/threads.h"
 #include "tests/model.h"
 
-static const int shapes[][3] = {{1, 1, 1}, {5, 7, 13}, {17, 33, 40}, {9, 66, 257}, {3, 130, 129}, {4, 128, 256}};
+static const int shapes[][3] = {{1, 1, 1},    {5, 7, 13},    {17, 33, 40},
+                                {9, 66, 257}, {3, 130, 129}, {4, 128, 256}};
 
 static const vg_tensor *golden(const vg_safetensors *st, const int shape[3], const char *what)
 {
@@ -29,8 +30,10 @@ static void test_linear_weight_codes_are_the_reference(void **state)
         CHECK_OK(vg_threads_new(threads, &pool, &err), err);
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
             for (int block = 0; block < 2; block++) {
-                const vg_tensor *w = golden(st, shapes[s], "w"), *qw = golden(st, shapes[s], block ? "block.qw" : "qw");
-                const vg_tensor *scale = golden(st, shapes[s], block ? "block.weight_scale" : "weight_scale");
+                const vg_tensor *w = golden(st, shapes[s], "w"),
+                                *qw = golden(st, shapes[s], block ? "block.qw" : "qw");
+                const vg_tensor *scale =
+                    golden(st, shapes[s], block ? "block.weight_scale" : "weight_scale");
                 uint8_t *q = malloc(vg_tensor_bytes(qw));
                 float *scales = malloc(vg_tensor_bytes(scale));
                 assert_true(q && scales);
@@ -78,12 +81,15 @@ static void put(layer_file *f, const char *name, vg_tensor t)
     f->entries[f->count++] = (vg_safetensors_entry){name, t};
 }
 
-static vg_status open_layer(void **state, const layer_file *f, vg_engine *engine, const vg_module_options *options, int64_t n, int64_t k,
+static vg_status open_layer(void **state, const layer_file *f, vg_engine *engine,
+                            const vg_module_options *options, int64_t n, int64_t k,
                             vg_module **module, vg_linear_layer *l, vg_err *err)
 {
     vg_err write_err;
     *module = NULL;
-    CHECK_OK(vg_safetensors_write(scratch_path(state, "model.safetensors"), f->entries, f->count, NULL, &write_err), write_err);
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "model.safetensors"), f->entries, f->count,
+                                  NULL, &write_err),
+             write_err);
     VG_TRY(vg_module_open(engine, *state, "part", options, module, err));
     vg_status status = vg_module_linear(*module, "x", n, k, true, true, options->compute, l, err);
     if (status != VG_OK) {
@@ -94,7 +100,8 @@ static vg_status open_layer(void **state, const layer_file *f, vg_engine *engine
 }
 
 /* Run the layer on the golden input (BF16 values as FP32) and compare. */
-static double layer_error(vg_engine *engine, const vg_linear_layer *l, const vg_tensor *x, const vg_tensor *wanted)
+static double layer_error(vg_engine *engine, const vg_linear_layer *l, const vg_tensor *x,
+                          const vg_tensor *wanted)
 {
     vg_err err;
     vg_backend *be = vg_engine_backend(engine);
@@ -118,8 +125,10 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         const int *g = shapes[s];
         int64_t n = g[1], k = g[2];
-        const vg_tensor *x = golden(st, g, "x"), *bias = golden(st, g, "bias"), *block = golden(st, g, "block.weight_scale");
-        vg_tensor qw = *golden(st, g, "qw"), bqw = *golden(st, g, "block.qw"), input = *golden(st, g, "static.input_scale"), four;
+        const vg_tensor *x = golden(st, g, "x"), *bias = golden(st, g, "bias"),
+                        *block = golden(st, g, "block.weight_scale");
+        vg_tensor qw = *golden(st, g, "qw"), bqw = *golden(st, g, "block.qw"),
+                  input = *golden(st, g, "static.input_scale"), four;
         qw.dtype = bqw.dtype = VG_E4M3;
         four = vg_tensor_reshape(block, 4, block->shape[0], 1, block->shape[1], 1);
         const struct {
@@ -128,8 +137,14 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
             int scheme;
             const char *y;
         } cases[] = {
-            {"stored, static", qw, *golden(st, g, "weight_scale"), input, VG_SCHEME_AUTO, "static.y"},
-            {"stored, dynamic", qw, vg_tensor_reshape(golden(st, g, "weight_scale"), 1, 1), {0}, VG_SCHEME_FP8, "dynamic.y"},
+            {"stored, static", qw, *golden(st, g, "weight_scale"), input, VG_SCHEME_AUTO,
+             "static.y"},
+            {"stored, dynamic",
+             qw,
+             vg_tensor_reshape(golden(st, g, "weight_scale"), 1, 1),
+             {0},
+             VG_SCHEME_FP8,
+             "dynamic.y"},
             {"stored, blocks", bqw, four, input, VG_SCHEME_FP8_BLOCK, "block.y"},
             {"made, dynamic", *golden(st, g, "w"), {0}, {0}, VG_SCHEME_FP8, "dynamic.y"},
             {"made, blocks", *golden(st, g, "w"), {0}, {0}, VG_SCHEME_FP8_BLOCK, "block.y"},
@@ -145,7 +160,8 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
             if (cases[i].input.data)
                 put(&f, "x.input_scale", cases[i].input);
             put(&f, "x.weight_quantizer._amax", *bias); /* strays are ignored */
-            vg_module_options options = {.compute = VG_F32, .scheme = cases[i].scheme, .fp8_act = VG_FP8_ACT_DYNAMIC};
+            vg_module_options options = {
+                .compute = VG_F32, .scheme = cases[i].scheme, .fp8_act = VG_FP8_ACT_DYNAMIC};
             CHECK_OK(open_layer(state, &f, engine, &options, n, k, &module, &l, &err), err);
             double error = layer_error(engine, &l, x, golden(st, g, cases[i].y));
             if (!(error < 1e-5))
@@ -163,7 +179,8 @@ static void test_linear_layers_of_one_input_share_its_quantisation(void **state)
     vg_engine *engine = open_engine();
     vg_backend *be = vg_engine_backend(engine);
     vg_arena *arena;
-    float x[2][4] = {{1, -2, 3, 0.5f}, {0.25f, 1, -1, 2}}, w[3][4] = {{1, 2, 3, 4}, {-1, 0.5f, 2, 1}, {0, 1, 0, -1}}, y[3][2][3], amax[3] = {0};
+    float x[2][4] = {{1, -2, 3, 0.5f}, {0.25f, 1, -1, 2}},
+          w[3][4] = {{1, 2, 3, 4}, {-1, 0.5f, 2, 1}, {0, 1, 0, -1}}, y[3][2][3], amax[3] = {0};
     float one = 0.01f, other = 0.02f;
     uint8_t q[3][4];
     vg_threads *pool;
@@ -173,7 +190,11 @@ static void test_linear_layers_of_one_input_share_its_quantisation(void **state)
     CHECK_OK(vg_threads_new(1, &pool, &err), err);
     CHECK_OK(vg_quantise_weight(pool, &wt, false, &q[0][0], &scale, &err), err);
     vg_threads_free(pool);
-    vg_linear_layer l = {.name = "l", .n = 3, .k = 4, .w = vg_tensor_make(q, VG_E4M3, 2, 3, 4), .w_scale = vg_tensor_make(&scale, VG_F32, 1, 1),
+    vg_linear_layer l = {.name = "l",
+                         .n = 3,
+                         .k = 4,
+                         .w = vg_tensor_make(q, VG_E4M3, 2, 3, 4),
+                         .w_scale = vg_tensor_make(&scale, VG_F32, 1, 1),
                          .act = VG_QUANT_TENSOR_DYNAMIC};
     vg_linear_layer s1 = l, s2 = l;
     s1.act = s2.act = VG_QUANT_TENSOR_STATIC;
@@ -186,17 +207,20 @@ static void test_linear_layers_of_one_input_share_its_quantisation(void **state)
         yt[i] = vg_tensor_make(y[i], VG_F32, 2, 2, 3);
     CHECK_OK(vg_arena_new(be, 1 << 12, &arena, &err), err);
     int64_t before = be->calls[VG_OP_quantize];
-    CHECK_OK(vg_linear_run(arena, (const vg_linear_layer *const[]){&l, &l, &l}, 3, &xt, VG_ACT_NONE, (vg_tensor *const[]){&yt[0], &yt[1], &yt[2]},
-                           &err), err);
+    CHECK_OK(vg_linear_run(arena, (const vg_linear_layer *const[]){&l, &l, &l}, 3, &xt, VG_ACT_NONE,
+                           (vg_tensor *const[]){&yt[0], &yt[1], &yt[2]}, &err),
+             err);
     assert_int_equal(be->calls[VG_OP_quantize] - before, 1);
     assert_memory_equal(y[0], y[2], sizeof y[0]);
-    CHECK_OK(vg_linear_run(arena, (const vg_linear_layer *const[]){&s1, &s1, &s2}, 3, &xt, VG_ACT_NONE,
-                           (vg_tensor *const[]){&yt[0], &yt[1], &yt[2]}, &err), err);
+    CHECK_OK(vg_linear_run(arena, (const vg_linear_layer *const[]){&s1, &s1, &s2}, 3, &xt,
+                           VG_ACT_NONE, (vg_tensor *const[]){&yt[0], &yt[1], &yt[2]}, &err),
+             err);
     assert_int_equal(be->calls[VG_OP_quantize] - before, 3);
     /* Calibration sees the input's amax, and takes an all-zero input for 0. */
     l.amax = &amax[0];
     s1.amax = &amax[1];
-    CHECK_OK(vg_linear_run(arena, (const vg_linear_layer *const[]){&l, &s1}, 2, &xt, VG_ACT_NONE, (vg_tensor *const[]){&yt[0], &yt[1]}, &err),
+    CHECK_OK(vg_linear_run(arena, (const vg_linear_layer *const[]){&l, &s1}, 2, &xt, VG_ACT_NONE,
+                           (vg_tensor *const[]){&yt[0], &yt[1]}, &err),
              err);
     assert_true(fabsf(amax[0] - 3) < 1e-5 && amax[1] == amax[0]);
     memset(x, 0, sizeof x);
@@ -223,8 +247,16 @@ static void test_linear_damaged_scales_name_the_layer(void **state)
         {vg_tensor_make(&zero, VG_F32, 1, 1), {0}, {0}, VG_E_FORMAT, "x.weight_scale"},
         {vg_tensor_make(&nan_scale, VG_F32, 1, 1), {0}, {0}, VG_E_FORMAT, "x.weight_scale"},
         {vg_tensor_make(three, VG_F32, 1, 3), {0}, {0}, VG_E_SHAPE, "x.weight_scale"},
-        {vg_tensor_make(&good, VG_F32, 1, 1), {0}, vg_tensor_make(&good, VG_F32, 1, 1), VG_E_MISSING, "input_scale"},
-        {vg_tensor_make(&good, VG_F32, 1, 1), vg_tensor_make(&zero, VG_F32, 1, 1), {0}, VG_E_FORMAT, "x.input_scale"},
+        {vg_tensor_make(&good, VG_F32, 1, 1),
+         {0},
+         vg_tensor_make(&good, VG_F32, 1, 1),
+         VG_E_MISSING,
+         "input_scale"},
+        {vg_tensor_make(&good, VG_F32, 1, 1),
+         vg_tensor_make(&zero, VG_F32, 1, 1),
+         {0},
+         VG_E_FORMAT,
+         "x.input_scale"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         layer_file f = {.count = 0};
@@ -239,7 +271,8 @@ static void test_linear_damaged_scales_name_the_layer(void **state)
             put(&f, "x.input_scale", cases[i].input);
         if (cases[i].other_input.data)
             put(&f, "y.input_scale", cases[i].other_input);
-        CHECK_FAILS(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err), cases[i].wanted, err);
+        CHECK_FAILS(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err),
+                    cases[i].wanted, err);
         if (!strstr(err.message, cases[i].says))
             fail_msg("\"%s\" does not say \"%s\"", err.message, cases[i].says);
     }
@@ -258,16 +291,20 @@ static void test_linear_channel_scales_and_dequantisation(void **state)
         vg_linear_layer l;
         put(&f, "x.weight", vg_tensor_make(q, VG_E4M3, 2, 2, 3));
         put(&f, "x.bias", vg_tensor_make(bias, VG_F32, 1, 2));
-        put(&f, "x.weight_scale", column ? vg_tensor_make(scales, VG_F32, 2, 2, 1) : vg_tensor_make(scales, VG_F32, 1, 2));
+        put(&f, "x.weight_scale",
+            column ? vg_tensor_make(scales, VG_F32, 2, 2, 1)
+                   : vg_tensor_make(scales, VG_F32, 1, 2));
         vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_BF16};
         CHECK_OK(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err), err);
         const float *w = l.w.data, wanted[6] = {2, 4, -2, 2, 4, 0};
-        assert_true(l.w.dtype == VG_F32 && l.act == VG_QUANT_NONE && vg_module_dequantised(module) == 1);
+        assert_true(l.w.dtype == VG_F32 && l.act == VG_QUANT_NONE &&
+                    vg_module_dequantised(module) == 1);
         assert_memory_equal(w, wanted, sizeof wanted);
         vg_module_close(module);
         options.scheme = VG_SCHEME_AUTO;
         CHECK_OK(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err), err);
-        assert_true(l.w.dtype == VG_E4M3 && l.act == VG_QUANT_TENSOR_DYNAMIC && vg_tensor_numel(&l.w_scale) == 2);
+        assert_true(l.w.dtype == VG_E4M3 && l.act == VG_QUANT_TENSOR_DYNAMIC &&
+                    vg_tensor_numel(&l.w_scale) == 2);
         vg_module_close(module);
     }
     vg_engine_close(engine);
@@ -312,8 +349,11 @@ static void test_linear_input_scales_file(void **state)
     CHECK_FAILS(vg_input_scales_find(s, "c", &scale, &err), VG_E_MISSING, err);
     vg_input_scales_free(s);
     CHECK_FAILS(vg_input_scales_read(path, "transformer_2", NULL, &s, &err), VG_E_MISSING, err);
-    CHECK_FAILS(vg_input_scales_read(path, "transformer", "0000000000000000", &s, &err), VG_E_FORMAT, err);
-    path = scratch_text(state, "bad.json", "{\"format\": \"vgen-input-scales\", \"version\": 1, \"identity\": \"\", \"transformer\": {\"a\": -1}}");
+    CHECK_FAILS(vg_input_scales_read(path, "transformer", "0000000000000000", &s, &err),
+                VG_E_FORMAT, err);
+    path = scratch_text(
+        state, "bad.json",
+        "{\"format\": \"vgen-input-scales\", \"version\": 1, \"identity\": \"\", \"transformer\": {\"a\": -1}}");
     CHECK_FAILS(vg_input_scales_read(path, "transformer", NULL, &s, &err), VG_E_FORMAT, err);
     path = scratch_text(state, "other.json", "{\"format\": \"something\"}");
     CHECK_FAILS(vg_input_scales_read(path, "transformer", NULL, &s, &err), VG_E_FORMAT, err);
@@ -324,10 +364,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear_weight_codes_are_the_reference),
         cmocka_unit_test(test_linear_zero_and_wild_weights),
-        cmocka_unit_test_setup_teardown(test_linear_fp8_outputs_are_the_reference, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_linear_layers_of_one_input_share_its_quantisation, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_linear_damaged_scales_name_the_layer, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_linear_channel_scales_and_dequantisation, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_linear_fp8_outputs_are_the_reference, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_linear_layers_of_one_input_share_its_quantisation,
+                                        scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_linear_damaged_scales_name_the_layer, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_linear_channel_scales_and_dequantisation, scratch_open,
+                                        scratch_close),
         cmocka_unit_test(test_linear_schemes_have_names),
         cmocka_unit_test_setup_teardown(test_linear_input_scales_file, scratch_open, scratch_close),
     };

@@ -31,8 +31,10 @@ static void test_metrics_are_the_reference(void **state)
         const vg_tensor *b = vg_safetensors_find(st, name);
         assert_true(a && b);
         int height = (int)a->shape[0], width = (int)a->shape[1];
-        close_to(item->string, vg_metric_psnr(a->data, b->data, height, width), cJSON_GetObjectItem(item, "psnr"));
-        close_to(item->string, vg_metric_ssim(a->data, b->data, height, width), cJSON_GetObjectItem(item, "ssim"));
+        close_to(item->string, vg_metric_psnr(a->data, b->data, height, width),
+                 cJSON_GetObjectItem(item, "psnr"));
+        close_to(item->string, vg_metric_ssim(a->data, b->data, height, width),
+                 cJSON_GetObjectItem(item, "ssim"));
         count++;
     }
     assert_true(count >= 5);
@@ -53,7 +55,8 @@ static void test_metrics_are_described(void **state)
 {
     (void)state;
     for (int i = 0; i < VG_METRIC_COUNT; i++)
-        assert_true(vg_metric_describe((vg_metric)i)->key[0] && vg_metric_describe((vg_metric)i)->label[0]);
+        assert_true(vg_metric_describe((vg_metric)i)->key[0] &&
+                    vg_metric_describe((vg_metric)i)->label[0]);
     assert_false(vg_metric_describe(VG_METRIC_LPIPS)->available);
 }
 

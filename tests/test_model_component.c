@@ -14,8 +14,8 @@ typedef struct part_case {
 } part_case;
 
 /* Largest relative error of a case; tokens that the attention mask hides are not compared. */
-static double run_case(const char *model_dir, const char *part, const char *input, const char *golden, const vg_component_params *params,
-                       double *bf16_error)
+static double run_case(const char *model_dir, const char *part, const char *input,
+                       const char *golden, const vg_component_params *params, double *bf16_error)
 {
     vg_err err;
     vg_engine *engine = open_engine();
@@ -25,7 +25,8 @@ static double run_case(const char *model_dir, const char *part, const char *inpu
     int count;
     CHECK_OK(vg_component_run(engine, model, part, params, in, &out, &count, &err), err);
     assert_int_equal(count, 1);
-    const vg_tensor *reference = vg_safetensors_find(wanted, out[0].name), *mask = vg_safetensors_find(in, "attention_mask");
+    const vg_tensor *reference = vg_safetensors_find(wanted, out[0].name),
+                    *mask = vg_safetensors_find(in, "attention_mask");
     assert_non_null(reference);
     assert_true(vg_tensor_same_shape(reference, &out[0].tensor) && out[0].tensor.dtype == VG_F32);
     float *a = out[0].tensor.data;
@@ -60,8 +61,11 @@ static int compare(const part_case *c)
     snprintf(golden, sizeof golden, GOLDEN "%s/component/%s.safetensors", c->model, c->golden);
     if (!vg_file_exists(input) || !vg_file_exists(golden))
         return 0;
-    vg_component_params params = {.scheme = c->scheme < 0 ? VG_SCHEME_BF16 : (vg_scheme)c->scheme, .scheme_given = c->scheme >= 0,
-                                  .compute = c->compute, .vae_compute = c->compute, .vae_tiling = c->tiled};
+    vg_component_params params = {.scheme = c->scheme < 0 ? VG_SCHEME_BF16 : (vg_scheme)c->scheme,
+                                  .scheme_given = c->scheme >= 0,
+                                  .compute = c->compute,
+                                  .vae_compute = c->compute,
+                                  .vae_tiling = c->tiled};
     double error = run_case(dir, c->part, input, golden, &params, &bf16_error), limit = c->limit;
     if (limit == 0) {
         assert_true(bf16_error > 1e-4);
@@ -73,7 +77,8 @@ static int compare(const part_case *c)
 }
 
 static const char *const models[] = {"tiny-a", "tiny-b", "tiny-c"};
-static const char *const parts[] = {"text-encoder", "transformer", "transformer_2", "vae-decode", "vae-encode"};
+static const char *const parts[] = {"text-encoder", "transformer", "transformer_2", "vae-decode",
+                                    "vae-encode"};
 
 static void test_model_component_f32_and_bf16(void **state)
 {
@@ -84,7 +89,14 @@ static void test_model_component_f32_and_bf16(void **state)
             for (int bf16 = 0; bf16 < 2; bf16++) {
                 char golden[64];
                 snprintf(golden, sizeof golden, "%s.%sout", parts[p], bf16 ? "bf16." : "");
-                part_case c = {models[m], parts[p], parts[p], golden, bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32, -1, false, bf16 ? 0 : 1e-4};
+                part_case c = {models[m],
+                               parts[p],
+                               parts[p],
+                               golden,
+                               bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32,
+                               -1,
+                               false,
+                               bf16 ? 0 : 1e-4};
                 done += compare(&c);
             }
     assert_int_equal(done, 28); /* tiny-a has one expert */
@@ -114,9 +126,16 @@ static void test_model_component_fp8_made_at_load(void **state)
             for (int bf16 = 0; bf16 < 2; bf16++)
                 for (int block = 0; block < 2; block++) {
                     char golden[64];
-                    snprintf(golden, sizeof golden, "%s.%s.%sout", parts[p], block ? "fp8-block" : "fp8", bf16 ? "bf16." : "");
-                    part_case c = {models[m], parts[p], parts[p], golden, bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32,
-                                   block ? VG_SCHEME_FP8_BLOCK : VG_SCHEME_FP8, false, bf16 ? 8e-2 : 2e-2};
+                    snprintf(golden, sizeof golden, "%s.%s.%sout", parts[p],
+                             block ? "fp8-block" : "fp8", bf16 ? "bf16." : "");
+                    part_case c = {models[m],
+                                   parts[p],
+                                   parts[p],
+                                   golden,
+                                   bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32,
+                                   block ? VG_SCHEME_FP8_BLOCK : VG_SCHEME_FP8,
+                                   false,
+                                   bf16 ? 8e-2 : 2e-2};
                     done += compare(&c);
                 }
     assert_int_equal(done, 20);
@@ -125,13 +144,20 @@ static void test_model_component_fp8_made_at_load(void **state)
 static void test_model_component_modelopt_checkpoints(void **state)
 {
     static const part_case cases[] = {
-        {"tiny-b-modelopt-fp8", "transformer", "transformer", "transformer.out", VG_COMPUTE_F32, -1, false, 2e-2},
-        {"tiny-b-modelopt-fp8", "transformer_2", "transformer_2", "transformer_2.out", VG_COMPUTE_F32, VG_SCHEME_FP8, false, 2e-2},
-        {"tiny-b-modelopt-fp8", "transformer", "transformer", "transformer.bf16.out", VG_COMPUTE_BF16, -1, false, 8e-2},
-        {"tiny-b-modelopt-fp8", "transformer", "transformer", "transformer.out", VG_COMPUTE_F32, VG_SCHEME_BF16, false, 8e-2},
-        {"tiny-a-modelopt-fp8-block", "transformer", "transformer", "transformer.out", VG_COMPUTE_F32, -1, false, 2e-2},
-        {"tiny-a-modelopt-fp8-block", "transformer", "transformer", "transformer.out", VG_COMPUTE_F32, VG_SCHEME_FP8_BLOCK, false, 2e-2},
-        {"tiny-a-modelopt-fp8-block", "transformer", "transformer", "transformer.bf16.out", VG_COMPUTE_BF16, -1, false, 8e-2},
+        {"tiny-b-modelopt-fp8", "transformer", "transformer", "transformer.out", VG_COMPUTE_F32, -1,
+         false, 2e-2},
+        {"tiny-b-modelopt-fp8", "transformer_2", "transformer_2", "transformer_2.out",
+         VG_COMPUTE_F32, VG_SCHEME_FP8, false, 2e-2},
+        {"tiny-b-modelopt-fp8", "transformer", "transformer", "transformer.bf16.out",
+         VG_COMPUTE_BF16, -1, false, 8e-2},
+        {"tiny-b-modelopt-fp8", "transformer", "transformer", "transformer.out", VG_COMPUTE_F32,
+         VG_SCHEME_BF16, false, 8e-2},
+        {"tiny-a-modelopt-fp8-block", "transformer", "transformer", "transformer.out",
+         VG_COMPUTE_F32, -1, false, 2e-2},
+        {"tiny-a-modelopt-fp8-block", "transformer", "transformer", "transformer.out",
+         VG_COMPUTE_F32, VG_SCHEME_FP8_BLOCK, false, 2e-2},
+        {"tiny-a-modelopt-fp8-block", "transformer", "transformer", "transformer.bf16.out",
+         VG_COMPUTE_BF16, -1, false, 8e-2},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -143,12 +169,14 @@ static void test_model_component_wrong_weights_are_seen(void **state)
 {
     (void)state;
     vg_component_params params = {.compute = VG_COMPUTE_F32};
-    double error = run_case(GOLDEN "tiny-b", "transformer_2", GOLDEN "tiny-b/component/transformer.in.safetensors",
+    double error = run_case(GOLDEN "tiny-b", "transformer_2",
+                            GOLDEN "tiny-b/component/transformer.in.safetensors",
                             GOLDEN "tiny-b/component/transformer.out.safetensors", &params, NULL);
     assert_true(error > 0.1);
 }
 
-static void run_fails(const char *dir, const char *part, const char *input, const vg_component_params *params, vg_status wanted, const char *says)
+static void run_fails(const char *dir, const char *part, const char *input,
+                      const vg_component_params *params, vg_status wanted, const char *says)
 {
     vg_err err;
     vg_engine *engine = open_engine();
@@ -166,14 +194,16 @@ static void run_fails(const char *dir, const char *part, const char *input, cons
 }
 
 /* Two tensors of dtypes that the writer has no name for. Bytes: small numbers, little-endian I16 when there are 8, else ones. */
-static void write_raw(void **state, const char *a, const char *a_dtype, const char *a_shape, int a_bytes, const char *b, const char *b_dtype,
-                      const char *b_shape, int b_bytes)
+static void write_raw(void **state, const char *a, const char *a_dtype, const char *a_shape,
+                      int a_bytes, const char *b, const char *b_dtype, const char *b_shape,
+                      int b_bytes)
 {
     static const uint8_t ids[8] = {5, 0, 7, 0, 9, 0, 1, 0}, mask[4] = {1, 1, 1, 0};
     uint8_t file[600] = {0};
-    int n = snprintf((char *)file + 8, sizeof file - 8,
-                     "{\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[0,%d]},\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%d,%d]}}",
-                     a, a_dtype, a_shape, a_bytes, b, b_dtype, b_shape, a_bytes, a_bytes + b_bytes);
+    int n = snprintf(
+        (char *)file + 8, sizeof file - 8,
+        "{\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[0,%d]},\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%d,%d]}}",
+        a, a_dtype, a_shape, a_bytes, b, b_dtype, b_shape, a_bytes, a_bytes + b_bytes);
     file[0] = (uint8_t)n;
     file[1] = (uint8_t)(n >> 8);
     memcpy(file + 8 + n, a_bytes == 8 ? ids : mask, (size_t)a_bytes);
@@ -183,25 +213,34 @@ static void write_raw(void **state, const char *a, const char *a_dtype, const ch
 
 static void test_model_component_errors_say_what(void **state)
 {
-    vg_component_params params = {.compute = VG_COMPUTE_F32}, block = {.scheme = VG_SCHEME_FP8_BLOCK, .scheme_given = true},
+    vg_component_params params = {.compute = VG_COMPUTE_F32},
+                        block = {.scheme = VG_SCHEME_FP8_BLOCK, .scheme_given = true},
                         tensor = {.scheme = VG_SCHEME_FP8, .scheme_given = true};
-    const char *dit_in = GOLDEN "tiny-b/component/transformer.in.safetensors", *a_in = GOLDEN "tiny-a/component/transformer.in.safetensors";
+    const char *dit_in = GOLDEN "tiny-b/component/transformer.in.safetensors",
+               *a_in = GOLDEN "tiny-a/component/transformer.in.safetensors";
     vg_err err;
     run_fails(GOLDEN "tiny-a", "nonsense", a_in, &params, VG_E_ARG, "vae-decode");
     run_fails(GOLDEN "tiny-a", "transformer_2", a_in, &params, VG_E_MISSING, "transformer_2");
     run_fails(GOLDEN "tiny-a", "text-encoder", a_in, &params, VG_E_MISSING, "input_ids");
     run_fails(GOLDEN "tiny-a", "transformer", dit_in, &params, VG_E_SHAPE, "encoder_hidden_states");
-    run_fails(GOLDEN "tiny-b-modelopt-fp8", "transformer", dit_in, &block, VG_E_UNSUPPORTED, "per-tensor");
-    run_fails(GOLDEN "tiny-a-modelopt-fp8-block", "transformer", a_in, &tensor, VG_E_UNSUPPORTED, "per-block");
+    run_fails(GOLDEN "tiny-b-modelopt-fp8", "transformer", dit_in, &block, VG_E_UNSUPPORTED,
+              "per-tensor");
+    run_fails(GOLDEN "tiny-a-modelopt-fp8-block", "transformer", a_in, &tensor, VG_E_UNSUPPORTED,
+              "per-block");
     run_fails(GOLDEN "tiny-b-modelopt-fp8", "vae-decode", dit_in, &params, VG_E_MISSING, "latents");
     int64_t ids[2] = {5, 1 << 20}, mask[2] = {1, 1};
-    vg_safetensors_entry wild[] = {{"input_ids", vg_tensor_make(ids, VG_I64, 2, 1, 2)}, {"attention_mask", vg_tensor_make(mask, VG_I64, 2, 1, 2)}};
+    vg_safetensors_entry wild[] = {{"input_ids", vg_tensor_make(ids, VG_I64, 2, 1, 2)},
+                                   {"attention_mask", vg_tensor_make(mask, VG_I64, 2, 1, 2)}};
     CHECK_OK(vg_safetensors_write(scratch_path(state, "ids"), wild, 2, NULL, &err), err);
-    run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "ids"), &params, VG_E_ARG, "1048576");
+    run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "ids"), &params, VG_E_ARG,
+              "1048576");
     write_raw(state, "input_ids", "F8_E5M2", "[1,2]", 2, "attention_mask", "BOOL", "[1,2]", 2);
-    run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "raw"), &params, VG_E_DTYPE, "input_ids is F8_E5M2");
-    write_raw(state, "input_ids", "BOOL", "[1,1,1,1,1,1,2]", 2, "attention_mask", "BOOL", "[1,2]", 2);
-    run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "raw"), &params, VG_E_SHAPE, "too many dimensions");
+    run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "raw"), &params, VG_E_DTYPE,
+              "input_ids is F8_E5M2");
+    write_raw(state, "input_ids", "BOOL", "[1,1,1,1,1,1,2]", 2, "attention_mask", "BOOL", "[1,2]",
+              2);
+    run_fails(GOLDEN "tiny-a", "text-encoder", scratch_path(state, "raw"), &params, VG_E_SHAPE,
+              "too many dimensions");
 }
 
 static void run_works(const char *part, const char *input, vg_tensor *out)
@@ -231,9 +270,11 @@ static void test_model_component_takes_inputs_of_any_dtype(void **state)
     uint8_t ids8[4] = {5, 7, 9, 1};
     double idsd[4] = {5, 7, 9, 1};
     float maskf[4] = {1, 1, 1, 0};
-    vg_safetensors_entry e[] = {{"input_ids", vg_tensor_make(ids64, VG_I64, 2, 2, 2)}, {"attention_mask", vg_tensor_make(mask64, VG_I64, 2, 2, 2)}};
-    const vg_tensor others[][2] = {{vg_tensor_make(ids8, VG_U8, 2, 2, 2), vg_tensor_make(mask32, VG_I32, 2, 2, 2)},
-                                   {vg_tensor_make(idsd, VG_F64, 2, 2, 2), vg_tensor_make(maskf, VG_F32, 2, 2, 2)}};
+    vg_safetensors_entry e[] = {{"input_ids", vg_tensor_make(ids64, VG_I64, 2, 2, 2)},
+                                {"attention_mask", vg_tensor_make(mask64, VG_I64, 2, 2, 2)}};
+    const vg_tensor others[][2] = {
+        {vg_tensor_make(ids8, VG_U8, 2, 2, 2), vg_tensor_make(mask32, VG_I32, 2, 2, 2)},
+        {vg_tensor_make(idsd, VG_F64, 2, 2, 2), vg_tensor_make(maskf, VG_F32, 2, 2, 2)}};
     CHECK_OK(vg_safetensors_write(scratch_path(state, "in"), e, 2, NULL, &err), err);
     run_works("text-encoder", scratch_path(state, "in"), &wanted);
     for (int i = 0; i < 3; i++) {
@@ -264,7 +305,9 @@ static void test_model_component_expands_the_timestep(void **state)
 {
     vg_err err;
     vg_safetensors *in = open_file(GOLDEN "tiny-a/component/transformer.in.safetensors");
-    vg_tensor one[2] = {*vg_safetensors_find(in, "hidden_states"), *vg_safetensors_find(in, "encoder_hidden_states")}, two[2], out[3];
+    vg_tensor one[2] = {*vg_safetensors_find(in, "hidden_states"),
+                        *vg_safetensors_find(in, "encoder_hidden_states")},
+              two[2], out[3];
     const int64_t batch = 2;
     double t[2] = {500, 500};
     for (int i = 0; i < 2; i++) { /* a batch of the same row twice */
@@ -278,10 +321,12 @@ static void test_model_component_expands_the_timestep(void **state)
         memcpy((char *)two[i].data + bytes, one[i].data, bytes);
     }
     for (int i = 0; i < 3; i++) {
-        vg_tensor step = i == 0 ? vg_tensor_make(t, VG_F64, 1, batch) : vg_tensor_make(t, VG_F64, 1, (int64_t)1);
+        vg_tensor step =
+            i == 0 ? vg_tensor_make(t, VG_F64, 1, batch) : vg_tensor_make(t, VG_F64, 1, (int64_t)1);
         if (i == 2)
             step.ndim = 0;
-        vg_safetensors_entry e[] = {{"hidden_states", two[0]}, {"encoder_hidden_states", two[1]}, {"timestep", step}};
+        vg_safetensors_entry e[] = {
+            {"hidden_states", two[0]}, {"encoder_hidden_states", two[1]}, {"timestep", step}};
         CHECK_OK(vg_safetensors_write(scratch_path(state, "in"), e, 3, NULL, &err), err);
         run_works("transformer", scratch_path(state, "in"), &out[i]);
         assert_memory_equal(out[i].data, out[0].data, vg_tensor_bytes(&out[0]));
@@ -308,7 +353,8 @@ static vg_status run_part(vg_engine *engine, const vg_model *model, const char *
     vg_component_params params = {.compute = VG_COMPUTE_F32};
     snprintf(input, sizeof input, GOLDEN "tiny-b/component/%s.in.safetensors", part);
     vg_safetensors *in = open_file(input);
-    vg_status status = vg_component_run(engine, (vg_model *)(uintptr_t)model, part, &params, in, &out, &count, err);
+    vg_status status = vg_component_run(engine, (vg_model *)(uintptr_t)model, part, &params, in,
+                                        &out, &count, err);
     vg_entries_free(out, count);
     vg_safetensors_close(in);
     return status;
@@ -331,13 +377,15 @@ static void damage_each(void **state, const damage *d)
                 vg_status status = run_part(engine, model, d->parts[p], &err);
                 if (i < 0)
                     assert_int_equal(status, VG_OK);
-                if (status == (bend ? VG_E_SHAPE : VG_E_MISSING) && strstr(err.message, vg_weights_name(weights, i)))
+                if (status == (bend ? VG_E_SHAPE : VG_E_MISSING) &&
+                    strstr(err.message, vg_weights_name(weights, i)))
                     noticed = true;
                 else if (status != VG_OK)
                     fail_msg("%s: %s", vg_weights_name(weights, i), err.message);
             }
             if (i >= 0 && !noticed)
-                fail_msg("nobody missed %s %s", vg_weights_name(weights, i), bend ? "(bent)" : "(gone)");
+                fail_msg("nobody missed %s %s", vg_weights_name(weights, i),
+                         bend ? "(bent)" : "(gone)");
             vg_model_close(model);
             assert_int_equal(vg_engine_backend(engine)->bytes_now, 0);
         }
@@ -348,7 +396,8 @@ static void damage_each(void **state, const damage *d)
 
 static void test_model_component_misses_each_transformer_tensor(void **state)
 {
-    damage_each(state, &(damage){"transformer_2", "diffusion_pytorch_model", {"transformer_2", NULL}});
+    damage_each(state,
+                &(damage){"transformer_2", "diffusion_pytorch_model", {"transformer_2", NULL}});
 }
 
 static void test_model_component_misses_each_text_tensor(void **state)
@@ -364,7 +413,9 @@ static void test_model_component_misses_each_text_tensor(void **state)
         write_weights(state, "text_encoder", "model", weights, i, -1);
         vg_model *model = open_model(*state);
         assert_int_equal(run_part(engine, model, "text-encoder", &err), VG_E_MISSING);
-        assert_non_null(strstr(err.message, strcmp(name, "encoder.embed_tokens.weight") == 0 ? "shared.weight" : name));
+        assert_non_null(strstr(err.message, strcmp(name, "encoder.embed_tokens.weight") == 0
+                                                ? "shared.weight"
+                                                : name));
         vg_model_close(model);
     }
     vg_weights_close(weights);
@@ -384,12 +435,18 @@ int main(void)
         cmocka_unit_test(test_model_component_fp8_made_at_load),
         cmocka_unit_test(test_model_component_modelopt_checkpoints),
         cmocka_unit_test(test_model_component_wrong_weights_are_seen),
-        cmocka_unit_test_setup_teardown(test_model_component_errors_say_what, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_component_takes_inputs_of_any_dtype, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_component_expands_the_timestep, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_component_misses_each_transformer_tensor, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_component_misses_each_text_tensor, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_component_misses_each_vae_tensor, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_component_errors_say_what, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_component_takes_inputs_of_any_dtype,
+                                        scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_component_expands_the_timestep, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_component_misses_each_transformer_tensor,
+                                        scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_component_misses_each_text_tensor, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_component_misses_each_vae_tensor, scratch_open,
+                                        scratch_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,18 +21,22 @@ static void test_model_engine_defaults_follow_the_checkpoint(void **state)
 {
     vg_err err;
     vg_generate_params p;
-    vg_model *b = open_model(GOLDEN "tiny-b"), *c = open_model(GOLDEN "tiny-c"), *a = open_model(GOLDEN "tiny-a");
+    vg_model *b = open_model(GOLDEN "tiny-b"), *c = open_model(GOLDEN "tiny-c"),
+             *a = open_model(GOLDEN "tiny-a");
     (void)state;
     vg_generate_params_init(&p);
     CHECK_OK(vg_model_defaults(b, &p, &err), err);
     assert_true(p.height == 480 && p.width == 832 && p.num_frames == 81 && p.steps == 50);
-    assert_true(p.guidance_scale == 5.0 && p.guidance_scale_2 == 5.0 && p.boundary_ratio == 0.875 && p.flow_shift == 12.0);
-    assert_true(strcmp(p.scheduler, "unipc") == 0 && p.flow_grid == VG_FLOW_GRID_037 && p.max_text_tokens == 512);
+    assert_true(p.guidance_scale == 5.0 && p.guidance_scale_2 == 5.0 && p.boundary_ratio == 0.875 &&
+                p.flow_shift == 12.0);
+    assert_true(strcmp(p.scheduler, "unipc") == 0 && p.flow_grid == VG_FLOW_GRID_037 &&
+                p.max_text_tokens == 512);
     vg_generate_params_init(&p);
     p.num_frames = 80; /* moved down to 4k+1, as the reference does */
     p.guidance_scale = 3;
     CHECK_OK(vg_model_defaults(c, &p, &err), err);
-    assert_true(p.num_frames == 81 && p.guidance_scale_2 == 3 && strcmp(p.scheduler, "euler") == 0 && p.flow_shift == 5.0);
+    assert_true(p.num_frames == 81 && p.guidance_scale_2 == 3 &&
+                strcmp(p.scheduler, "euler") == 0 && p.flow_shift == 5.0);
     vg_generate_params_init(&p);
     CHECK_OK(vg_model_defaults(a, &p, &err), err);
     assert_true(p.boundary_ratio < 0);
@@ -40,7 +44,8 @@ static void test_model_engine_defaults_follow_the_checkpoint(void **state)
         int height, width, frames, steps;
         double shift;
         const char *says;
-    } wrong[] = {{100, 64, 9, 5, 3, "96"}, {64, 17, 9, 5, 3, "16"}, {64, 64, 0, 5, 3, "num_frames"}, {64, 64, 9, 0, 3, "steps"},
+    } wrong[] = {{100, 64, 9, 5, 3, "96"},        {64, 17, 9, 5, 3, "16"},
+                 {64, 64, 0, 5, 3, "num_frames"}, {64, 64, 9, 0, 3, "steps"},
                  {64, 64, 9, 5, 0, "flow_shift"}, {64, 64, 4097, 5, 3, "1024"}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         vg_generate_params_init(&p);
@@ -62,12 +67,18 @@ static void test_model_engine_own_file(void **state)
 {
     static const struct {
         const char *text, *says;
-    } wrong[] = {{"{\"default\": {}}", "\"default\""}, {"{\"defaults\": 5}", "defaults"}, {"{\"defaults\": {\"hight\": 96}}", "hight"},
-                 {"{\"defaults\": {\"height\": 96.5}}", "height"}, {"{\"defaults\": {\"boundary_ratio\": 2}}", "boundary_ratio"},
-                 {"{\"latent_rgb_factors\": [[1, 2, 3]]}", "16"}, {"{\"latent_rgb_factors\": [[1, 2]]}", "latent_rgb_factors"},
-                 {"{\"latent_rgb_bias\": [1]}", "latent_rgb_bias"}, {"[]", "vgen.json"}};
-    static const char right[] = "{\"defaults\": {\"height\": 96, \"width\": 160, \"num_frames\": 17, \"num_inference_steps\": 20, \"guidance_scale\": 4,"
-                                " \"guidance_scale_2\": 3, \"flow_shift\": 7, \"boundary_ratio\": 0.5}}";
+    } wrong[] = {{"{\"default\": {}}", "\"default\""},
+                 {"{\"defaults\": 5}", "defaults"},
+                 {"{\"defaults\": {\"hight\": 96}}", "hight"},
+                 {"{\"defaults\": {\"height\": 96.5}}", "height"},
+                 {"{\"defaults\": {\"boundary_ratio\": 2}}", "boundary_ratio"},
+                 {"{\"latent_rgb_factors\": [[1, 2, 3]]}", "16"},
+                 {"{\"latent_rgb_factors\": [[1, 2]]}", "latent_rgb_factors"},
+                 {"{\"latent_rgb_bias\": [1]}", "latent_rgb_bias"},
+                 {"[]", "vgen.json"}};
+    static const char right[] =
+        "{\"defaults\": {\"height\": 96, \"width\": 160, \"num_frames\": 17, \"num_inference_steps\": 20, \"guidance_scale\": 4,"
+        " \"guidance_scale_2\": 3, \"flow_shift\": 7, \"boundary_ratio\": 0.5}}";
     vg_err err;
     vg_model *model;
     vg_generate_params p;
@@ -82,7 +93,8 @@ static void test_model_engine_own_file(void **state)
     model = open_model(*state);
     vg_generate_params_init(&p);
     CHECK_OK(vg_model_defaults(model, &p, &err), err);
-    assert_true(p.height == 96 && p.width == 160 && p.num_frames == 17 && p.steps == 20 && p.guidance_scale == 4 && p.guidance_scale_2 == 3);
+    assert_true(p.height == 96 && p.width == 160 && p.num_frames == 17 && p.steps == 20 &&
+                p.guidance_scale == 4 && p.guidance_scale_2 == 3);
     assert_true(p.flow_shift == 7 && p.boundary_ratio == 0.5);
     vg_generate_params_init(&p);
     p.height = 64;
@@ -110,8 +122,10 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"transformer", "patch_size", "[1, 2]", VG_E_FORMAT},
         {"transformer", "num_layers", "0", VG_E_FORMAT},
         {"transformer", "quantization_config", "5", VG_E_FORMAT},
-        {"transformer", "quantization_config", "{\"quant_method\": \"nope\", \"quant_algo\": \"FP8\"}", VG_E_UNSUPPORTED},
-        {"transformer", "quantization_config", "{\"quant_method\": \"modelopt\", \"quant_algo\": \"NVFP4\"}", VG_E_UNSUPPORTED},
+        {"transformer", "quantization_config",
+         "{\"quant_method\": \"nope\", \"quant_algo\": \"FP8\"}", VG_E_UNSUPPORTED},
+        {"transformer", "quantization_config",
+         "{\"quant_method\": \"modelopt\", \"quant_algo\": \"NVFP4\"}", VG_E_UNSUPPORTED},
         {"transformer_2", "quantization_config", "{}", VG_E_UNSUPPORTED},
         {"transformer", "ffn_dim", "\"many\"", VG_E_FORMAT},
         {"transformer", "text_dim", "33", VG_E_FORMAT},
@@ -147,7 +161,8 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         cJSON_Delete(json);
         vg_status status = vg_model_open(*state, &model, &err);
         if (status != cases[i].wanted || !strstr(err.message, cases[i].key))
-            fail_msg("%s %s = %s: %s (%s)", cases[i].component, cases[i].key, cases[i].value, vg_status_name(status), err.message);
+            fail_msg("%s %s = %s: %s (%s)", cases[i].component, cases[i].key, cases[i].value,
+                     vg_status_name(status), err.message);
     }
 }
 
@@ -195,11 +210,26 @@ static void test_model_engine_precision_counts(void **state)
     } cases[] = {
         {"tiny-b", VG_SCHEME_BF16, VG_COMPUTE_F32, {.f32 = 52, .act = "-"}},
         {"tiny-b", VG_SCHEME_BF16, VG_COMPUTE_BF16, {.bf16 = 48, .f32 = 4, .act = "-"}},
-        {"tiny-b", VG_SCHEME_FP8, VG_COMPUTE_BF16, {.fp8_tensor = 40, .bf16 = 8, .f32 = 4, .act = "dynamic"}},
-        {"tiny-b", VG_SCHEME_FP8_BLOCK, VG_COMPUTE_BF16, {.fp8_block = 40, .bf16 = 8, .f32 = 4, .act = "dynamic 1x128"}},
-        {"tiny-b-modelopt-fp8", VG_SCHEME_FP8, VG_COMPUTE_BF16, {.fp8_tensor = 40, .bf16 = 8, .f32 = 4, .act = "static"}},
-        {"tiny-b-modelopt-fp8", VG_SCHEME_BF16, VG_COMPUTE_BF16, {.bf16 = 48, .f32 = 4, .act = "-"}},
-        {"tiny-a-modelopt-fp8-block", VG_SCHEME_FP8_BLOCK, VG_COMPUTE_BF16, {.fp8_block = 10, .bf16 = 4, .f32 = 2, .act = "dynamic 1x128"}},
+        {"tiny-b",
+         VG_SCHEME_FP8,
+         VG_COMPUTE_BF16,
+         {.fp8_tensor = 40, .bf16 = 8, .f32 = 4, .act = "dynamic"}},
+        {"tiny-b",
+         VG_SCHEME_FP8_BLOCK,
+         VG_COMPUTE_BF16,
+         {.fp8_block = 40, .bf16 = 8, .f32 = 4, .act = "dynamic 1x128"}},
+        {"tiny-b-modelopt-fp8",
+         VG_SCHEME_FP8,
+         VG_COMPUTE_BF16,
+         {.fp8_tensor = 40, .bf16 = 8, .f32 = 4, .act = "static"}},
+        {"tiny-b-modelopt-fp8",
+         VG_SCHEME_BF16,
+         VG_COMPUTE_BF16,
+         {.bf16 = 48, .f32 = 4, .act = "-"}},
+        {"tiny-a-modelopt-fp8-block",
+         VG_SCHEME_FP8_BLOCK,
+         VG_COMPUTE_BF16,
+         {.fp8_block = 10, .bf16 = 4, .f32 = 2, .act = "dynamic 1x128"}},
     };
     vg_err err;
     (void)state;
@@ -214,9 +244,11 @@ static void test_model_engine_precision_counts(void **state)
         p.compute = cases[i].compute;
         CHECK_OK(vg_model_precision(model, &p, &r, &err), err);
         const vg_precision_report *w = &cases[i].wanted;
-        if (r.fp8_tensor != w->fp8_tensor || r.fp8_block != w->fp8_block || r.fp8_channel != 0 || r.bf16 != w->bf16 || r.f32 != w->f32 ||
-            strcmp(r.act, w->act) != 0 || r.weight_bytes == 0)
-            fail_msg("case %zu: %d tensor, %d block, %d bf16, %d f32, %s", i, r.fp8_tensor, r.fp8_block, r.bf16, r.f32, r.act);
+        if (r.fp8_tensor != w->fp8_tensor || r.fp8_block != w->fp8_block || r.fp8_channel != 0 ||
+            r.bf16 != w->bf16 || r.f32 != w->f32 || strcmp(r.act, w->act) != 0 ||
+            r.weight_bytes == 0)
+            fail_msg("case %zu: %d tensor, %d block, %d bf16, %d f32, %s", i, r.fp8_tensor,
+                     r.fp8_block, r.bf16, r.f32, r.act);
         if (cases[i].scheme == VG_SCHEME_FP8) {
             p.scheme = VG_SCHEME_FP8_BLOCK;
             if (strstr(cases[i].model, "modelopt"))
@@ -232,7 +264,10 @@ static void test_model_engine_flop_is_the_table(void **state)
     static const struct {
         int64_t dim, ffn, layers, tokens;
         double tflop;
-    } rows[] = {{5120, 13824, 40, 75600, 6523}, {5120, 13824, 40, 32760, 1678}, {5120, 13824, 40, 20280, 832}, {1536, 8960, 30, 32760, 283}};
+    } rows[] = {{5120, 13824, 40, 75600, 6523},
+                {5120, 13824, 40, 32760, 1678},
+                {5120, 13824, 40, 20280, 832},
+                {1536, 8960, 30, 32760, 283}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         wan_dit_config c = {.dim = rows[i].dim, .ffn_dim = rows[i].ffn, .layers = rows[i].layers};
@@ -284,9 +319,12 @@ static void test_model_engine_plan_covers_the_run(void **state)
         assert_true(plan.tflop_per_step > 0 && plan.peak >= 0 && plan.peak < plan.count);
         CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
         CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), err);
-        size_t forecast = plan.stages[1].weights + plan.stages[1].activations + plan.stages[1].workspace;
-        if (latents.peak_bytes > forecast + granularity || forecast > 2 * latents.peak_bytes + granularity)
-            fail_msg("scheme %d: %zu bytes measured, %zu planned", scheme, latents.peak_bytes, forecast);
+        size_t forecast =
+            plan.stages[1].weights + plan.stages[1].activations + plan.stages[1].workspace;
+        if (latents.peak_bytes > forecast + granularity ||
+            forecast > 2 * latents.peak_bytes + granularity)
+            fail_msg("scheme %d: %zu bytes measured, %zu planned", scheme, latents.peak_bytes,
+                     forecast);
         vg_latents_deinit(&latents);
         vg_conditioning_deinit(&text);
     }
@@ -311,13 +349,15 @@ static void test_model_engine_static_scales(void **state)
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &exact, &err), err);
     p.scheme = VG_SCHEME_FP8;
     p.fp8_act = VG_FP8_ACT_STATIC;
-    CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &fixed, &err), VG_E_ARG, err); /* no file */
+    CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &fixed, &err), VG_E_ARG,
+                err); /* no file */
     p.input_scales = path;
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &fixed, &err), err);
     p.fp8_act = VG_FP8_ACT_DYNAMIC;
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &dynamic, &err), err);
     int64_t count = exact.shape[0] * exact.shape[1] * exact.shape[2] * exact.shape[3];
-    double a = rel_l2(fixed.values, exact.values, count), b = rel_l2(dynamic.values, exact.values, count);
+    double a = rel_l2(fixed.values, exact.values, count),
+           b = rel_l2(dynamic.values, exact.values, count);
     if (!(a > 1e-4 && a < 0.2 && b > 1e-4 && b < 0.2))
         fail_msg("relative L2 %.2e with static, %.2e with dynamic scales", a, b);
     assert_memory_not_equal(fixed.values, dynamic.values, (size_t)count * 4);
@@ -329,7 +369,8 @@ static void test_model_engine_static_scales(void **state)
     q.input_scales = path;
     CHECK_OK(vg_encode(engine, other, &q, NULL, &other_text, &err), err);
     vg_latents none;
-    CHECK_FAILS(vg_denoise(engine, other, &q, &other_text, NULL, NULL, &none, &err), VG_E_FORMAT, err); /* another model's file */
+    CHECK_FAILS(vg_denoise(engine, other, &q, &other_text, NULL, NULL, &none, &err), VG_E_FORMAT,
+                err); /* another model's file */
     vg_conditioning_deinit(&other_text);
     vg_model_close(other);
     vg_latents_deinit(&exact);
@@ -347,7 +388,8 @@ static void test_model_engine_calibration_follows_the_schedule(void **state)
     static const struct {
         int steps, wanted;
         double boundary, shift;
-    } cases[] = {{1, 4, 0.875, 12}, {2, 4, 0, 12}, {2, 4, 1, 12}, {3, 1, 0.875, 12}, {6, 1, 0.1, 12}, {6, 4, 0.875, 100}, {8, 3, 0.999, 1}};
+    } cases[] = {{1, 4, 0.875, 12}, {2, 4, 0, 12},      {2, 4, 1, 12},   {3, 1, 0.875, 12},
+                 {6, 1, 0.1, 12},   {6, 4, 0.875, 100}, {8, 3, 0.999, 1}};
     vg_err err;
     vg_engine *engine = open_engine();
     vg_model *model = open_model(GOLDEN "tiny-b");
@@ -422,11 +464,15 @@ static void test_model_engine_names_the_step_that_is_not_finite(void **state)
     for (int i = 0; i < 4096; i++)
         nan_bias[i] = NAN;
     for (int i = 0; i < count; i++) {
-        entries[i] = (vg_safetensors_entry){vg_weights_name(weights, i), *vg_weights_tensor(weights, i)};
+        entries[i] =
+            (vg_safetensors_entry){vg_weights_name(weights, i), *vg_weights_tensor(weights, i)};
         if (strcmp(entries[i].name, "proj_out.bias") == 0)
             entries[i].tensor = vg_tensor_of(nan_bias, VG_F32, 1, entries[i].tensor.shape);
     }
-    CHECK_OK(vg_safetensors_write(scratch_path(state, "transformer_2/diffusion_pytorch_model.safetensors"), entries, count, NULL, &err), err);
+    CHECK_OK(vg_safetensors_write(
+                 scratch_path(state, "transformer_2/diffusion_pytorch_model.safetensors"), entries,
+                 count, NULL, &err),
+             err);
     free(entries);
     vg_weights_close(weights);
     vg_model *model = open_model(*state);
@@ -435,9 +481,12 @@ static void test_model_engine_names_the_step_that_is_not_finite(void **state)
     vg_latents latents;
     CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
     CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), VG_E_FORMAT, err);
-    if (!strstr(err.message, "step ") || strstr(err.message, "step 1:") || !strstr(err.message, "not finite"))
+    if (!strstr(err.message, "step ") || strstr(err.message, "step 1:") ||
+        !strstr(err.message, "not finite"))
         fail_msg("%s", err.message);
-    CHECK_FAILS(vg_calibrate(engine, model, &p, &text, 4, NULL, scratch_path(state, "scales.json"), &err), VG_E_FORMAT, err);
+    CHECK_FAILS(
+        vg_calibrate(engine, model, &p, &text, 4, NULL, scratch_path(state, "scales.json"), &err),
+        VG_E_FORMAT, err);
     float init[16 * 4 * 4] = {0};
     int64_t shape[4] = {16, 1, 4, 4};
     p.init_latents = init;
@@ -461,8 +510,10 @@ static void test_model_engine_notes_unused_tensors(void **state)
         CHECK_OK(vg_file_remove_tree(*state, &err), err);
         CHECK_OK(vg_file_make_dirs(*state, &err), err);
         link_model(state, GOLDEN "tiny-b", "transformer");
-        assert_int_equal(symlink(GOLDEN "tiny-b/transformer/diffusion_pytorch_model.safetensors",
-                                 scratch_path(state, "transformer/diffusion_pytorch_model.safetensors")), 0);
+        assert_int_equal(
+            symlink(GOLDEN "tiny-b/transformer/diffusion_pytorch_model.safetensors",
+                    scratch_path(state, "transformer/diffusion_pytorch_model.safetensors")),
+            0);
         CHECK_OK(vg_json_load(scratch_path(state, "transformer/config.json"), &json, &err), err);
         if (fewer)
             cJSON_SetNumberValue(cJSON_GetObjectItem(json, "num_layers"), 1);
@@ -539,7 +590,10 @@ static void test_model_engine_preview_resembles_the_clip(void **state)
             for (int k = 0; k < 3; k++) {
                 int sum = 0;
                 for (int i = 0; i < 64; i++)
-                    sum += frames.rgb[(((size_t)3 * 96 + (size_t)(y * 8 + i / 8)) * 160 + (size_t)(x * 8 + i % 8)) * 3 + (size_t)k];
+                    sum += frames.rgb[(((size_t)3 * 96 + (size_t)(y * 8 + i / 8)) * 160 +
+                                       (size_t)(x * 8 + i % 8)) *
+                                          3 +
+                                      (size_t)k];
                 difference += abs(sum / 64 - n.picture[(y * n.width + x) * 3 + k]);
             }
     difference /= n.width * n.height * 3;
@@ -557,17 +611,23 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model_engine_defaults_follow_the_checkpoint),
         cmocka_unit_test_setup_teardown(test_model_engine_own_file, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_engine_refuses_what_it_cannot_run, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_refuses_what_it_cannot_run, scratch_open,
+                                        scratch_close),
         cmocka_unit_test(test_model_engine_parts_are_listed),
-        cmocka_unit_test_setup_teardown(test_model_engine_identity_sees_every_component, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_identity_sees_every_component,
+                                        scratch_open, scratch_close),
         cmocka_unit_test(test_model_engine_precision_counts),
         cmocka_unit_test(test_model_engine_flop_is_the_table),
         cmocka_unit_test(test_model_engine_plan_covers_the_run),
-        cmocka_unit_test_setup_teardown(test_model_engine_static_scales, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_engine_calibration_follows_the_schedule, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_static_scales, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_calibration_follows_the_schedule,
+                                        scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_model_engine_without_vae, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_engine_names_the_step_that_is_not_finite, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_engine_notes_unused_tensors, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_names_the_step_that_is_not_finite,
+                                        scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_notes_unused_tensors, scratch_open,
+                                        scratch_close),
         cmocka_unit_test(test_model_engine_preview_fit_recovers_a_map),
         cmocka_unit_test(test_model_engine_preview_resembles_the_clip),
     };

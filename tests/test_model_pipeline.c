@@ -40,15 +40,22 @@ static void load_run(const run_settings *s, loaded_run *r)
     struct {
         const char *key;
         int *to;
-    } numbers[] = {{"height", &r->p.height}, {"width", &r->p.width}, {"num_frames", &r->p.num_frames}, {"num_inference_steps", &r->p.steps}};
+    } numbers[] = {{"height", &r->p.height},
+                   {"width", &r->p.width},
+                   {"num_frames", &r->p.num_frames},
+                   {"num_inference_steps", &r->p.steps}};
     for (size_t i = 0; i < 4; i++) {
         CHECK_OK(vg_json_get_int(r->json, path, numbers[i].key, 1, 4096, &number, &err), err);
         *numbers[i].to = (int)number;
     }
     CHECK_OK(vg_json_get_int(r->json, path, "seed", 0, INT64_C(1) << 40, &number, &err), err);
     r->p.seed = (uint64_t)number;
-    CHECK_OK(vg_json_get_double(r->json, path, "guidance_scale", 0, 100, &r->p.guidance_scale, &err), err);
-    CHECK_OK(vg_json_get_double(r->json, path, "guidance_scale_2", 0, 100, &r->p.guidance_scale_2, &err), err);
+    CHECK_OK(
+        vg_json_get_double(r->json, path, "guidance_scale", 0, 100, &r->p.guidance_scale, &err),
+        err);
+    CHECK_OK(
+        vg_json_get_double(r->json, path, "guidance_scale_2", 0, 100, &r->p.guidance_scale_2, &err),
+        err);
     value = 0;
     CHECK_OK(vg_json_get_double(r->json, path, "shift", 0, 100, &value, &err), err);
     if (value > 0)
@@ -76,7 +83,8 @@ static void check_frames(const loaded_run *r, const vg_latents *latents)
     const vg_tensor *wanted = vg_safetensors_find(r->golden, "frames");
     CHECK_OK(vg_decode(r->engine, r->model, &r->p, latents, NULL, &frames, &err), err);
     assert_non_null(wanted);
-    assert_true(wanted->shape[0] == frames.count && wanted->shape[1] == frames.height && wanted->shape[2] == frames.width);
+    assert_true(wanted->shape[0] == frames.count && wanted->shape[1] == frames.height &&
+                wanted->shape[2] == frames.width);
     const uint8_t *b = wanted->data;
     int64_t differ = 0, count = vg_tensor_numel(wanted);
     for (int64_t i = 0; i < count; i++) {
@@ -106,10 +114,12 @@ static void compare_run(const run_settings *s)
     CHECK_OK(vg_denoise(r.engine, r.model, &r.p, &text, NULL, NULL, &latents, &err), err);
     const vg_tensor *wanted = vg_safetensors_find(r.golden, "latents");
     assert_non_null(wanted);
-    assert_int_equal(vg_tensor_numel(wanted), latents.shape[0] * latents.shape[1] * latents.shape[2] * latents.shape[3]);
+    assert_int_equal(vg_tensor_numel(wanted),
+                     latents.shape[0] * latents.shape[1] * latents.shape[2] * latents.shape[3]);
     double error = rel_l2(latents.values, wanted->data, vg_tensor_numel(wanted));
     if (!(error < s->limit))
-        fail_msg("%s %s: relative L2 of the latents %.2e, limit %.0e", s->model, s->file, error, s->limit);
+        fail_msg("%s %s: relative L2 of the latents %.2e, limit %.0e", s->model, s->file, error,
+                 s->limit);
     if (s->frames)
         check_frames(&r, &latents);
     vg_latents_deinit(&latents);
@@ -181,8 +191,11 @@ static void check_resume(void **state, vg_compute compute, vg_scheme scheme)
     for (int step = 0; step <= r.p.steps; step++) { /* step 0: from noise, once more */
         vg_denoise_state from = {0};
         if (step > 0)
-            CHECK_OK(vg_denoise_state_read(scratch_path(state, state_name(step)), &from, &err), err);
-        CHECK_OK(vg_denoise(r.engine, r.model, &r.p, &again, step > 0 ? &from : NULL, NULL, &other, &err), err);
+            CHECK_OK(vg_denoise_state_read(scratch_path(state, state_name(step)), &from, &err),
+                     err);
+        CHECK_OK(vg_denoise(r.engine, r.model, &r.p, &again, step > 0 ? &from : NULL, NULL, &other,
+                            &err),
+                 err);
         assert_memory_equal(other.values, whole.values, bytes);
         vg_latents_deinit(&other);
         vg_denoise_state_deinit(&from);
@@ -195,7 +208,8 @@ static void check_resume(void **state, vg_compute compute, vg_scheme scheme)
     assert_memory_equal(other.values, third.latents, bytes);
     third.shape[1]--;
     vg_latents none;
-    CHECK_FAILS(vg_denoise(r.engine, r.model, &r.p, &again, &third, NULL, &none, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(vg_denoise(r.engine, r.model, &r.p, &again, &third, NULL, &none, &err), VG_E_SHAPE,
+                err);
     vg_denoise_state_deinit(&third);
     vg_latents_deinit(&other);
     vg_latents_deinit(&whole);
@@ -262,7 +276,8 @@ static void test_model_pipeline_events_and_cancel(void **state)
     assert_true(fabs(w.denoise_seconds - latents.denoise_seconds) < 1e-6 && latents.peak_bytes > 0);
     vg_latents_deinit(&latents);
     w = (watcher){.cancel_after_steps = 3};
-    CHECK_FAILS(vg_denoise(r.engine, r.model, &r.p, &text, NULL, &cb, &latents, &err), VG_E_CANCELLED, err);
+    CHECK_FAILS(vg_denoise(r.engine, r.model, &r.p, &text, NULL, &cb, &latents, &err),
+                VG_E_CANCELLED, err);
     assert_true(latents.values && latents.steps_done == 3);
     vg_latents_deinit(&latents);
     vg_conditioning_deinit(&text);
@@ -301,7 +316,8 @@ static void test_model_pipeline_cancel_within_a_block(void **state)
         calls = 0;
         atomic_store(&stop, 0);
         latents = (vg_latents){0};
-        CHECK_FAILS(vg_denoise(r.engine, r.model, &r.p, &text, NULL, &cb, &latents, &err), VG_E_CANCELLED, err);
+        CHECK_FAILS(vg_denoise(r.engine, r.model, &r.p, &text, NULL, &cb, &latents, &err),
+                    VG_E_CANCELLED, err);
         assert_int_equal(calls, stop_at); /* the very operation that was running is the last one */
         vg_latents_deinit(&latents);
     }
@@ -315,8 +331,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model_pipeline_f32_as_diffusers),
         cmocka_unit_test(test_model_pipeline_bf16_as_diffusers),
-        cmocka_unit_test_setup_teardown(test_model_pipeline_resumes_bit_for_bit_f32, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_pipeline_resumes_bit_for_bit_fp8, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_pipeline_resumes_bit_for_bit_f32, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_pipeline_resumes_bit_for_bit_fp8, scratch_open,
+                                        scratch_close),
         cmocka_unit_test(test_model_pipeline_events_and_cancel),
         cmocka_unit_test(test_model_pipeline_cancel_within_a_block),
     };

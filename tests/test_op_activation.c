@@ -27,15 +27,21 @@ static void test_activation_matches_double(void **state)
         for (int act = VG_ACT_NONE; act < VG_ACT_COUNT; act++)
             for (int f = 0; f < 4; f++) {
                 vg_dtype dtype = dtypes[f & 1];
-                vg_tensor *x = check_fill(check_tensor(dtype, 1, sizes[s]), &rng, 0.0, 12.0), *y = check_tensor(dtype, 1, sizes[s]);
-                vg_tensor *mul = f >> 1 ? check_fill(check_tensor(dtype, 1, sizes[s]), &rng, 0.0, 2.0) : NULL;
-                double *reference = check_reference(y), roundings = dtype == VG_BF16 ? (mul ? 2.01 : 1.0) * 0x1p-8 : 0.0;
+                vg_tensor *x = check_fill(check_tensor(dtype, 1, sizes[s]), &rng, 0.0, 12.0),
+                          *y = check_tensor(dtype, 1, sizes[s]);
+                vg_tensor *mul =
+                    f >> 1 ? check_fill(check_tensor(dtype, 1, sizes[s]), &rng, 0.0, 2.0) : NULL;
+                double *reference = check_reference(y),
+                       roundings = dtype == VG_BF16 ? (mul ? 2.01 : 1.0) * 0x1p-8 : 0.0;
                 vg_activation_args args = {.x = x, .act = (vg_act)act, .mul = mul, .y = y};
                 for (int64_t i = 0; i < sizes[s]; i++)
-                    reference[i] = exact((vg_act)act, check_get(x, i)) * (mul ? check_get(mul, i) : 1.0);
+                    reference[i] =
+                        exact((vg_act)act, check_get(x, i)) * (mul ? check_get(mul, i) : 1.0);
                 CHECK_RUN(activation, &args, y);
                 /* GELU's 1 + tanh and 1 + erf cancel for negative x: absolute error |x| * 2^-23 there, times |mul| <= 2. */
-                CHECK_CLOSE("activation", y, reference, act >= VG_ACT_GELU_TANH ? 12.0 * 0x1p-22 : 0.0, 8 * 0x1p-24 + roundings);
+                CHECK_CLOSE("activation", y, reference,
+                            act >= VG_ACT_GELU_TANH ? 12.0 * 0x1p-22 : 0.0,
+                            8 * 0x1p-24 + roundings);
                 args.y = x;
                 CHECK_OK(vg_activation(check_cpu()->four, &args, &err), err);
                 assert_memory_equal(x->data, y->data, vg_tensor_bytes(y));
@@ -78,14 +84,18 @@ static void test_activation_silu_over_all_magnitudes(void **state)
 
 static void test_activation_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 2, 5, 4), *y = check_tensor(VG_F32, 1, 20), *q = check_tensor(VG_E4M3, 2, 5, 4);
+    vg_tensor *x = check_tensor(VG_F32, 2, 5, 4), *y = check_tensor(VG_F32, 1, 20),
+              *q = check_tensor(VG_E4M3, 2, 5, 4);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_activation(be, &(vg_activation_args){x, VG_ACT_SILU, NULL, y}, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_activation(be, &(vg_activation_args){x, VG_ACT_SILU, NULL, q}, &err), VG_E_DTYPE, err);
-    CHECK_FAILS(vg_activation(be, &(vg_activation_args){x, (vg_act)17, NULL, x}, &err), VG_E_ARG, err);
+    CHECK_FAILS(vg_activation(be, &(vg_activation_args){x, VG_ACT_SILU, NULL, y}, &err), VG_E_SHAPE,
+                err);
+    CHECK_FAILS(vg_activation(be, &(vg_activation_args){x, VG_ACT_SILU, NULL, q}, &err), VG_E_DTYPE,
+                err);
+    CHECK_FAILS(vg_activation(be, &(vg_activation_args){x, (vg_act)17, NULL, x}, &err), VG_E_ARG,
+                err);
     check_done();
 }
 

@@ -12,13 +12,18 @@ static void run_case(const attention_case *c)
 {
     check_rng rng = {11};
     int64_t width = c->heads * c->d;
-    vg_tensor *q = check_fill(check_tensor(c->dtype, 3, c->nq, c->heads, c->d), &rng, 0.0, c->spread);
-    vg_tensor *k = check_fill(check_tensor(c->dtype, 3, c->nk, c->heads, c->d), &rng, 0.0, c->spread);
+    vg_tensor *q =
+        check_fill(check_tensor(c->dtype, 3, c->nq, c->heads, c->d), &rng, 0.0, c->spread);
+    vg_tensor *k =
+        check_fill(check_tensor(c->dtype, 3, c->nk, c->heads, c->d), &rng, 0.0, c->spread);
     vg_tensor *v = check_fill(check_tensor(c->dtype, 3, c->nk, c->heads, c->d), &rng, 0.3, 1.0);
-    vg_tensor *bias = c->bias ? check_fill(check_tensor(VG_F32, 3, c->heads, c->nq, c->nk), &rng, 0.0, 3.0) : NULL;
+    vg_tensor *bias =
+        c->bias ? check_fill(check_tensor(VG_F32, 3, c->heads, c->nq, c->nk), &rng, 0.0, 3.0)
+                : NULL;
     vg_tensor *y = check_tensor(c->dtype, 3, c->nq, c->heads, c->d);
     float scale = (float)(1.0 / sqrt((double)c->d));
-    double *reference = check_reference(y), *p = malloc((size_t)c->nk * sizeof *p), score_error = 0.0;
+    double *reference = check_reference(y), *p = malloc((size_t)c->nk * sizeof *p),
+           score_error = 0.0;
     vg_attention_args args = {.q = q, .k = k, .v = v, .bias = bias, .scale = scale, .y = y};
 
     assert_non_null(p);
@@ -26,15 +31,18 @@ static void run_case(const attention_case *c)
         for (int64_t i = 0; i < c->nq; i++) {
             double most = -INFINITY, sum = 0.0;
             if (bias) /* a masked key, as a text encoder makes it */
-                check_set(bias, (h * c->nq + i) * c->nk + (i + 1) % c->nk, c->nk > 1 ? -3.38953139e38 : 0.5);
+                check_set(bias, (h * c->nq + i) * c->nk + (i + 1) % c->nk,
+                          c->nk > 1 ? -3.38953139e38 : 0.5);
             for (int64_t j = 0; j < c->nk; j++) {
                 double dot = 0.0, size = 0.0;
                 for (int64_t e = 0; e < c->d; e++) {
-                    double term = check_get(q, i * width + h * c->d + e) * check_get(k, j * width + h * c->d + e);
+                    double term = check_get(q, i * width + h * c->d + e) *
+                                  check_get(k, j * width + h * c->d + e);
                     dot += term;
                     size += fabs(term);
                 }
-                p[j] = dot * (double)scale + (bias ? check_get(bias, (h * c->nq + i) * c->nk + j) : 0.0);
+                p[j] = dot * (double)scale +
+                       (bias ? check_get(bias, (h * c->nq + i) * c->nk + j) : 0.0);
                 most = fmax(most, p[j]);
                 score_error = fmax(score_error, size * (double)scale + (bias ? 3.0 : 0.0));
             }
@@ -51,7 +59,8 @@ static void run_case(const attention_case *c)
     /* A score is wrong by (sqrt(d) + 3) units of its terms' magnitude; a probability relatively by twice that (numerator and sum);
      * the outputs are averages of |v| <= 1.3, summed over nk keys: sqrt(nk) + 8 units more. */
     score_error *= (sqrt((double)c->d) + 3.0) * 0x1p-24;
-    CHECK_CLOSE("attention", y, reference, 1.3 * (2.0 * score_error + (sqrt((double)c->nk) + 8.0) * 0x1p-24),
+    CHECK_CLOSE("attention", y, reference,
+                1.3 * (2.0 * score_error + (sqrt((double)c->nk) + 8.0) * 0x1p-24),
                 c->dtype == VG_BF16 ? 0x1p-8 : 0.0);
     free(reference);
     free(p);
@@ -60,13 +69,15 @@ static void run_case(const attention_case *c)
 
 static void test_attention_matches_double(void **state)
 {
-    const int64_t shapes[][4] = {{1, 1, 1, 8},    {33, 1, 2, 16},   {1, 511, 1, 33},  {65, 257, 3, 20}, {300, 300, 2, 64},
-                                 {70, 1025, 1, 9}, {129, 40, 5, 128}, {20, 30, 1, 1024}};
+    const int64_t shapes[][4] = {{1, 1, 1, 8},      {33, 1, 2, 16},    {1, 511, 1, 33},
+                                 {65, 257, 3, 20},  {300, 300, 2, 64}, {70, 1025, 1, 9},
+                                 {129, 40, 5, 128}, {20, 30, 1, 1024}};
 
     (void)state;
     for (size_t s = 0; s < 8; s++)
         for (int f = 0; f < 4; f++)
-            run_case(&(attention_case){shapes[s][0], shapes[s][1], shapes[s][2], shapes[s][3], f & 1 ? VG_BF16 : VG_F32, f >> 1, 2.0});
+            run_case(&(attention_case){shapes[s][0], shapes[s][1], shapes[s][2], shapes[s][3],
+                                       f & 1 ? VG_BF16 : VG_F32, f >> 1, 2.0});
 }
 
 /* Scores in the thousands: the maximum must be taken away before the exponential. */
@@ -80,8 +91,10 @@ static void test_attention_survives_extreme_scores(void **state)
 static void test_attention_excluded_keys(void **state)
 {
     check_rng rng = {12};
-    vg_tensor *q = check_fill(check_tensor(VG_F32, 3, 3, 1, 16), &rng, 0.0, 1.0), *k = check_fill(check_tensor(VG_F32, 3, 600, 1, 16), &rng, 0.0, 1.0);
-    vg_tensor *v = check_fill(check_tensor(VG_F32, 3, 600, 1, 16), &rng, 0.0, 1.0), *bias = check_tensor(VG_F32, 3, 1, 3, 600);
+    vg_tensor *q = check_fill(check_tensor(VG_F32, 3, 3, 1, 16), &rng, 0.0, 1.0),
+              *k = check_fill(check_tensor(VG_F32, 3, 600, 1, 16), &rng, 0.0, 1.0);
+    vg_tensor *v = check_fill(check_tensor(VG_F32, 3, 600, 1, 16), &rng, 0.0, 1.0),
+              *bias = check_tensor(VG_F32, 3, 1, 3, 600);
     vg_tensor *y = check_tensor(VG_F32, 3, 3, 1, 16), *plain = check_tensor(VG_F32, 3, 3, 1, 16);
     vg_tensor k_some = vg_tensor_rows(k, 500, 100), v_some = vg_tensor_rows(v, 500, 100);
     vg_attention_args args = {.q = q, .k = k, .v = v, .bias = bias, .scale = 0.25f, .y = y};
@@ -92,7 +105,10 @@ static void test_attention_excluded_keys(void **state)
         for (int j = 0; j < 600; j++)
             check_set(bias, i * 600 + j, i == 1 || j < 500 ? -INFINITY : 0.0);
     CHECK_RUN(attention, &args, y);
-    CHECK_RUN(attention, (&(vg_attention_args){.q = q, .k = &k_some, .v = &v_some, .scale = 0.25f, .y = plain}), plain);
+    CHECK_RUN(
+        attention,
+        (&(vg_attention_args){.q = q, .k = &k_some, .v = &v_some, .scale = 0.25f, .y = plain}),
+        plain);
     for (int i = 0; i < 48; i++)
         reference[i] = check_get(plain, i);
     for (int i = 16; i < 32; i++) {
@@ -106,15 +122,19 @@ static void test_attention_excluded_keys(void **state)
 
 static void test_attention_refuses_wrong_operands(void **state)
 {
-    vg_tensor *q = check_tensor(VG_F32, 3, 5, 2, 4), *k = check_tensor(VG_F32, 3, 6, 2, 4), *v = check_tensor(VG_F32, 3, 7, 2, 4);
+    vg_tensor *q = check_tensor(VG_F32, 3, 5, 2, 4), *k = check_tensor(VG_F32, 3, 6, 2, 4),
+              *v = check_tensor(VG_F32, 3, 7, 2, 4);
     vg_tensor *bias = check_tensor(VG_F32, 3, 2, 6, 5), *flat = check_tensor(VG_F32, 2, 5, 8);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_attention(be, &(vg_attention_args){q, k, v, NULL, 1.0f, q}, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_attention(be, &(vg_attention_args){q, k, k, bias, 1.0f, q}, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_attention(be, &(vg_attention_args){flat, k, k, NULL, 1.0f, q}, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(vg_attention(be, &(vg_attention_args){q, k, v, NULL, 1.0f, q}, &err), VG_E_SHAPE,
+                err);
+    CHECK_FAILS(vg_attention(be, &(vg_attention_args){q, k, k, bias, 1.0f, q}, &err), VG_E_SHAPE,
+                err);
+    CHECK_FAILS(vg_attention(be, &(vg_attention_args){flat, k, k, NULL, 1.0f, q}, &err), VG_E_SHAPE,
+                err);
     CHECK_FAILS(vg_attention(be, &(vg_attention_args){q, k, k, NULL, NAN, q}, &err), VG_E_ARG, err);
     check_done();
 }

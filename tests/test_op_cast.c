@@ -12,11 +12,13 @@ static void test_cast_converts_exactly(void **state)
         for (size_t j = 0; j < 3; j++)
             for (size_t s = 0; s < 5; s++) {
                 vg_tensor *x = check_fill(check_tensor(from[i], 1, sizes[s]), &rng, 0.0, 500.0);
-                vg_tensor *y = check_tensor(to[j], 1, sizes[s]), *expected = check_tensor(to[j], 1, sizes[s]);
+                vg_tensor *y = check_tensor(to[j], 1, sizes[s]),
+                          *expected = check_tensor(to[j], 1, sizes[s]);
                 vg_cast_args args = {.x = x, .y = y};
                 CHECK_RUN(cast, &args, y);
                 for (int64_t n = 0; n < sizes[s]; n++)
-                    check_set(expected, n, check_get(x, n)); /* exact: every source value is a float */
+                    check_set(expected, n,
+                              check_get(x, n)); /* exact: every source value is a float */
                 assert_memory_equal(expected->data, y->data, vg_tensor_bytes(y));
                 check_done();
             }
@@ -38,7 +40,8 @@ static void test_cast_saturates_and_keeps_nan(void **state)
 
 static void test_cast_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 2, 3, 4), *y = check_tensor(VG_BF16, 2, 4, 3), *f16 = check_tensor(VG_F16, 2, 3, 4);
+    vg_tensor *x = check_tensor(VG_F32, 2, 3, 4), *y = check_tensor(VG_BF16, 2, 4, 3),
+              *f16 = check_tensor(VG_F16, 2, 3, 4);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 

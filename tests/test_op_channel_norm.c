@@ -14,7 +14,8 @@ static void test_channel_norm_matches_double(void **state)
             int64_t p = sizes[s][0], c = sizes[s][1];
             vg_dtype dtype = dtypes[f & 1];
             bool silu = f >> 2;
-            vg_tensor *x = check_fill(check_tensor(dtype, 2, p, c), &rng, 0.1, 2.0), *y = check_tensor(dtype, 2, p, c);
+            vg_tensor *x = check_fill(check_tensor(dtype, 2, p, c), &rng, 0.1, 2.0),
+                      *y = check_tensor(dtype, 2, p, c);
             vg_tensor *gamma = check_fill(check_tensor(dtypes[f >> 1 & 1], 1, c), &rng, 1.0, 0.5);
             double *reference = check_reference(y);
             vg_channel_norm_args args = {.x = x, .gamma = gamma, .silu = silu, .y = y};
@@ -26,7 +27,8 @@ static void test_channel_norm_matches_double(void **state)
                     length += pow(check_get(x, i * c + j), 2);
                 length = fmax(sqrt(length), 1e-12);
                 for (int64_t j = 0; j < c; j++) {
-                    double v = check_get(x, i * c + j) / length * sqrt((double)c) * check_get(gamma, j);
+                    double v =
+                        check_get(x, i * c + j) / length * sqrt((double)c) * check_get(gamma, j);
                     reference[i * c + j] = silu ? v / (1.0 + exp(-v)) : v;
                 }
             }
@@ -35,7 +37,8 @@ static void test_channel_norm_matches_double(void **state)
              * pass through its slope; relative to the result that is at most 1 + |v| (0.2785 + ...) < 3.2 for |v| < 16 in the
              * negative arm, where the slope's ratio x f'/f grows like 1 + |v|; the absolute term covers that arm (|v f'(v)| < 0.5). */
             double unit = ((double)c / 64 + 8) * 0x1p-24 + (dtype == VG_BF16 ? 3.02 * 0x1p-8 : 0.0);
-            CHECK_CLOSE("channel_norm", y, reference, silu ? 0.5 * unit : 0.0, unit * 1.1 + (silu && dtype == VG_BF16 ? 0x1p-8 : 0.0) + 8 * 0x1p-24);
+            CHECK_CLOSE("channel_norm", y, reference, silu ? 0.5 * unit : 0.0,
+                        unit * 1.1 + (silu && dtype == VG_BF16 ? 0x1p-8 : 0.0) + 8 * 0x1p-24);
             args.y = x;
             CHECK_OK(vg_channel_norm(check_cpu()->four, &args, &err), err);
             assert_memory_equal(x->data, y->data, vg_tensor_bytes(y));
@@ -51,8 +54,10 @@ static void test_channel_norm_refuses_wrong_operands(void **state)
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_channel_norm(be, &(vg_channel_norm_args){x, gamma, false, x}, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_channel_norm(be, &(vg_channel_norm_args){x, NULL, false, x}, &err), VG_E_ARG, err);
+    CHECK_FAILS(vg_channel_norm(be, &(vg_channel_norm_args){x, gamma, false, x}, &err), VG_E_SHAPE,
+                err);
+    CHECK_FAILS(vg_channel_norm(be, &(vg_channel_norm_args){x, NULL, false, x}, &err), VG_E_ARG,
+                err);
     check_done();
 }
 

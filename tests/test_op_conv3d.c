@@ -9,21 +9,43 @@ typedef struct conv_case {
 
 static const conv_case CASES[] = {
     {1, 1, 1, 1, 1, {1, 1, 1}, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, false},
-    {3, 7, 9, 5, 7, {1, 1, 1}, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, true},     /* pointwise */
-    {3, 7, 9, 16, 16, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true},   /* causal, first chunk */
-    {4, 7, 33, 16, 20, {3, 3, 3}, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, true},  /* with history */
-    {1, 5, 13, 8, 32, {3, 3, 3}, 1, 1, 1, {1, 1, 1}, {1, 1, 1, 1}, true},   /* one frame of each */
-    {2, 12, 20, 33, 3, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true},  /* to RGB */
-    {2, 12, 20, 3, 40, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true},  /* from RGB */
-    {3, 6, 5, 9, 18, {3, 1, 1}, 2, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, true},    /* time_conv up */
-    {5, 6, 5, 9, 9, {3, 1, 1}, 0, 0, 1, {2, 1, 1}, {0, 0, 0, 0}, true},     /* time_conv down */
-    {2, 9, 12, 17, 17, {1, 3, 3}, 0, 0, 1, {1, 2, 2}, {0, 1, 0, 1}, true},  /* downsample2d */
-    {2, 5, 7, 12, 6, {1, 3, 3}, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}, true},    /* upsample2d */
+    {3, 7, 9, 5, 7, {1, 1, 1}, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, true},    /* pointwise */
+    {3, 7, 9, 16, 16, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true},  /* causal, first chunk */
+    {4, 7, 33, 16, 20, {3, 3, 3}, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, true}, /* with history */
+    {1, 5, 13, 8, 32, {3, 3, 3}, 1, 1, 1, {1, 1, 1}, {1, 1, 1, 1}, true},  /* one frame of each */
+    {2, 12, 20, 33, 3, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true}, /* to RGB */
+    {2, 12, 20, 3, 40, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true}, /* from RGB */
+    {3, 6, 5, 9, 18, {3, 1, 1}, 2, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, true},   /* time_conv up */
+    {5, 6, 5, 9, 9, {3, 1, 1}, 0, 0, 1, {2, 1, 1}, {0, 0, 0, 0}, true},    /* time_conv down */
+    {2, 9, 12, 17, 17, {1, 3, 3}, 0, 0, 1, {1, 2, 2}, {0, 1, 0, 1}, true}, /* downsample2d */
+    {2, 5, 7, 12, 6, {1, 3, 3}, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}, true},   /* upsample2d */
     {2, 5, 7, 64, 33, {1, 3, 3}, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}, false},
     {1, 6, 11, 200, 70, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true}, /* many channels */
     {2, 4, 5, 3, 4, {2, 5, 4}, 0, 1, 1, {1, 1, 3}, {2, 3, 0, 4}, true},     /* nothing symmetric */
-    {1, 3, 2, 6, 8, {3, 3, 3}, 0, 4, 1, {1, 1, 1}, {1, 1, 1, 1}, true},     /* frames that see zeros only */
-    {2, 3, 4, 520, 9, {1, 1, 1}, 0, 1, 1, {1, 2, 1}, {1, 0, 0, 2}, true},   /* 1x1x1 that is not pointwise */
+    {1,
+     3,
+     2,
+     6,
+     8,
+     {3, 3, 3},
+     0,
+     4,
+     1,
+     {1, 1, 1},
+     {1, 1, 1, 1},
+     true}, /* frames that see zeros only */
+    {2,
+     3,
+     4,
+     520,
+     9,
+     {1, 1, 1},
+     0,
+     1,
+     1,
+     {1, 2, 1},
+     {1, 0, 0, 2},
+     true}, /* 1x1x1 that is not pointwise */
 };
 
 /* Input of the convolution at virtual frame f, row y, column x; 0 outside. */
@@ -59,25 +81,31 @@ static void run_case(const conv_case *p, vg_dtype in, vg_dtype weights, vg_dtype
     args.x = check_fill(check_tensor(in, 4, p->t, p->h, p->w, p->c), &rng, 0.2, 1.0);
     args.w = check_fill(check_tensor(weights, 5, p->o, k[0], k[1], k[2], p->c), &rng, 0.0, 1.0);
     if (p->history)
-        args.history = check_fill(check_tensor(in, 4, p->history, p->h, p->w, p->c), &rng, 0.0, 1.0);
+        args.history =
+            check_fill(check_tensor(in, 4, p->history, p->h, p->w, p->c), &rng, 0.0, 1.0);
     if (p->bias)
         args.bias = check_fill(check_tensor(weights, 1, p->o), &rng, 0.0, 1.0);
     for (int64_t i = 0; i < vg_tensor_numel(y); i++) {
-        int64_t o = i % p->o, xo = i / p->o % wo, yo = i / p->o / wo % ho, t = i / p->o / wo / ho, tap = o * taps;
+        int64_t o = i % p->o, xo = i / p->o % wo, yo = i / p->o / wo % ho, t = i / p->o / wo / ho,
+                tap = o * taps;
         double sum = p->bias ? check_get(args.bias, o) : 0.0;
         for (int64_t dt = 0; dt < k[0]; dt++)
             for (int64_t dy = 0; dy < k[1]; dy++)
                 for (int64_t dx = 0; dx < k[2]; dx++)
                     for (int64_t c = 0; c < p->c; c++)
-                        sum += check_get(args.w, tap++) * input(&args, t * p->stride[0] + dt, yo * p->stride[1] + dy - p->pad[0],
-                                                                xo * p->stride[2] + dx - p->pad[2], c);
+                        sum +=
+                            check_get(args.w, tap++) * input(&args, t * p->stride[0] + dt,
+                                                             yo * p->stride[1] + dy - p->pad[0],
+                                                             xo * p->stride[2] + dx - p->pad[2], c);
         reference[i] = sum;
     }
     CHECK_RUN(conv3d, &args, y);
-    snprintf(what, sizeof what, "conv3d case %d %s %s %s", (int)(p - CASES), vg_dtype_name(in), vg_dtype_name(weights), vg_dtype_name(out));
+    snprintf(what, sizeof what, "conv3d case %d %s %s %s", (int)(p - CASES), vg_dtype_name(in),
+             vg_dtype_name(weights), vg_dtype_name(out));
     /* Terms are below 1.2; a chain of `taps` additions of them: taps roundings at worst, sqrt(taps) of typical partial sums (below
      * 1.2 sqrt(taps) / 1.5) in fact. 4 + taps/2 units of sqrt(taps) is a loose bound that one wrong tap (about 0.3) breaks. */
-    CHECK_CLOSE(what, y, reference, (4.0 + (double)taps / 2.0) * sqrt((double)taps) * 0x1p-24, out == VG_BF16 ? 0x1p-8 : 0x1p-23);
+    CHECK_CLOSE(what, y, reference, (4.0 + (double)taps / 2.0) * sqrt((double)taps) * 0x1p-24,
+                out == VG_BF16 ? 0x1p-8 : 0x1p-23);
     free(reference);
     check_done();
 }
@@ -97,13 +125,21 @@ static void test_conv3d_chunks_equal_the_whole(void **state)
 {
     check_rng rng = {20};
     vg_tensor *x = check_fill(check_tensor(VG_F32, 4, 7, 6, 10, 12), &rng, 0.0, 1.0);
-    vg_tensor *w = check_fill(check_tensor(VG_F32, 5, 20, 3, 3, 3, 12), &rng, 0.0, 1.0), *y = check_tensor(VG_F32, 4, 7, 6, 10, 20);
-    vg_conv3d_args args = {.x = x, .w = w, .pad_front = 2, .upsample = 1, .stride = {1, 1, 1}, .pad = {1, 1, 1, 1}, .y = y};
+    vg_tensor *w = check_fill(check_tensor(VG_F32, 5, 20, 3, 3, 3, 12), &rng, 0.0, 1.0),
+              *y = check_tensor(VG_F32, 4, 7, 6, 10, 20);
+    vg_conv3d_args args = {.x = x,
+                           .w = w,
+                           .pad_front = 2,
+                           .upsample = 1,
+                           .stride = {1, 1, 1},
+                           .pad = {1, 1, 1, 1},
+                           .y = y};
 
     (void)state;
     CHECK_RUN(conv3d, &args, y);
     for (int64_t from = 0, n = 1; from < 7; from += n, n = 3) {
-        vg_tensor part = vg_tensor_rows(x, from, n), past = vg_tensor_rows(x, from < 2 ? 0 : from - 2, from < 2 ? from : 2);
+        vg_tensor part = vg_tensor_rows(x, from, n),
+                  past = vg_tensor_rows(x, from < 2 ? 0 : from - 2, from < 2 ? from : 2);
         vg_tensor *some = check_tensor(VG_F32, 4, n, 6, 10, 20), whole = vg_tensor_rows(y, from, n);
         args.x = &part;
         args.history = from ? &past : NULL;
@@ -117,10 +153,18 @@ static void test_conv3d_chunks_equal_the_whole(void **state)
 
 static void test_conv3d_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 4, 2, 4, 5, 3), *w = check_tensor(VG_F32, 5, 6, 1, 3, 3, 3), *y = check_tensor(VG_F32, 4, 2, 4, 5, 6);
-    vg_tensor *other = check_tensor(VG_F32, 4, 2, 4, 4, 3), *half = check_tensor(VG_BF16, 4, 2, 4, 5, 3);
+    vg_tensor *x = check_tensor(VG_F32, 4, 2, 4, 5, 3), *w = check_tensor(VG_F32, 5, 6, 1, 3, 3, 3),
+              *y = check_tensor(VG_F32, 4, 2, 4, 5, 6);
+    vg_tensor *other = check_tensor(VG_F32, 4, 2, 4, 4, 3),
+              *half = check_tensor(VG_BF16, 4, 2, 4, 5, 3);
     vg_backend *be = check_cpu()->one;
-    vg_conv3d_args good = {.x = x, .w = w, .upsample = 1, .stride = {1, 1, 1}, .pad = {1, 1, 1, 1}, .y = y}, bad;
+    vg_conv3d_args good = {.x = x,
+                           .w = w,
+                           .upsample = 1,
+                           .stride = {1, 1, 1},
+                           .pad = {1, 1, 1, 1},
+                           .y = y},
+                   bad;
     vg_err err;
 
     (void)state;

@@ -11,15 +11,19 @@ static void test_embedding_copies_rows(void **state)
     for (size_t s = 0; s < 3; s++)
         for (int f = 0; f < 4; f++) {
             int64_t v = sizes[s][0], n = sizes[s][1], d = sizes[s][2];
-            vg_tensor *table = check_fill(check_tensor(dtypes[f & 1], 2, v, d), &rng, 0.0, 2.0), *ids = check_tensor(VG_I32, 1, n);
+            vg_tensor *table = check_fill(check_tensor(dtypes[f & 1], 2, v, d), &rng, 0.0, 2.0),
+                      *ids = check_tensor(VG_I32, 1, n);
             vg_tensor *y = check_tensor(dtypes[f >> 1], 2, n, d);
             vg_embedding_args args = {.table = table, .ids = ids, .y = y};
             for (int64_t i = 0; i < n; i++)
-                check_set(ids, i, i == 0 ? (double)(v - 1) : (double)(check_random_bits(&rng) % (uint64_t)v));
+                check_set(ids, i,
+                          i == 0 ? (double)(v - 1)
+                                 : (double)(check_random_bits(&rng) % (uint64_t)v));
             CHECK_RUN(embedding, &args, y);
             for (int64_t i = 0; i < n * d; i++) {
                 float value = (float)check_get(table, (int64_t)check_get(ids, i / d) * d + i % d);
-                assert_true(check_get(y, i) == (double)(y->dtype == VG_BF16 ? vg_round_bf16(value) : value));
+                assert_true(check_get(y, i) ==
+                            (double)(y->dtype == VG_BF16 ? vg_round_bf16(value) : value));
             }
             check_done();
         }
@@ -27,7 +31,8 @@ static void test_embedding_copies_rows(void **state)
 
 static void test_embedding_refuses_wrong_operands(void **state)
 {
-    vg_tensor *table = check_tensor(VG_F32, 2, 5, 4), *ids = check_tensor(VG_I32, 1, 2), *y = check_tensor(VG_F32, 2, 2, 4);
+    vg_tensor *table = check_tensor(VG_F32, 2, 5, 4), *ids = check_tensor(VG_I32, 1, 2),
+              *y = check_tensor(VG_F32, 2, 2, 4);
     vg_tensor *wide = check_tensor(VG_F32, 2, 2, 5);
     vg_backend *be = check_cpu()->one;
     vg_err err;

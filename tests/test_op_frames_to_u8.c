@@ -8,7 +8,8 @@ static void test_frames_to_u8_truncates_and_clamps(void **state)
 
     (void)state;
     for (int f = 0; f < 2; f++) {
-        vg_tensor *x = check_fill(check_tensor(dtypes[f], 4, 3, 33, 65, 3), &rng, 0.0, 1.2), *y = check_tensor(VG_U8, 4, 3, 33, 65, 3);
+        vg_tensor *x = check_fill(check_tensor(dtypes[f], 4, 3, 33, 65, 3), &rng, 0.0, 1.2),
+                  *y = check_tensor(VG_U8, 4, 3, 33, 65, 3);
         vg_frames_to_u8_args args = {.x = x, .y = y};
         const double special[] = {-1.0, 1.0, 0.0, NAN, INFINITY, -INFINITY, 1e30};
         const uint8_t expected[] = {0, 255, 127, 0, 255, 0, 255};
@@ -27,7 +28,8 @@ static void test_frames_to_u8_truncates_and_clamps(void **state)
 
 static void test_frames_to_u8_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 4, 2, 3, 4, 4), *y = check_tensor(VG_U8, 4, 2, 3, 4, 4), *z = check_tensor(VG_F32, 4, 2, 3, 4, 3);
+    vg_tensor *x = check_tensor(VG_F32, 4, 2, 3, 4, 4), *y = check_tensor(VG_U8, 4, 2, 3, 4, 4),
+              *z = check_tensor(VG_F32, 4, 2, 3, 4, 3);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 

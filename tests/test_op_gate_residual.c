@@ -14,14 +14,17 @@ static void test_gate_residual_is_exact(void **state)
             int64_t n = sizes[s][0], d = sizes[s][1];
             vg_tensor *x = check_fill(check_tensor(dtypes[f & 1], 2, n, d), &rng, 0.0, 2.0);
             vg_tensor *y = check_fill(check_tensor(dtypes[f >> 1 & 1], 2, n, d), &rng, 0.0, 2.0);
-            vg_tensor *gate = f >> 3 ? check_fill(check_tensor(VG_F32, 1, d), &rng, 0.0, 1.0) : NULL;
+            vg_tensor *gate =
+                f >> 3 ? check_fill(check_tensor(VG_F32, 1, d), &rng, 0.0, 1.0) : NULL;
             vg_tensor *out = check_tensor(dtypes[f >> 2 & 1], 2, n, d);
             vg_gate_residual_args args = {.x = x, .y = y, .gate = gate, .out = out};
             CHECK_RUN(gate_residual, &args, out);
             for (int64_t i = 0; i < n * d; i++) {
-                volatile float product = (float)check_get(y, i) * (gate ? (float)check_get(gate, i % d) : 1.0f);
+                volatile float product =
+                    (float)check_get(y, i) * (gate ? (float)check_get(gate, i % d) : 1.0f);
                 float sum = (float)check_get(x, i) + product;
-                assert_true(check_get(out, i) == (double)(out->dtype == VG_BF16 ? vg_round_bf16(sum) : sum));
+                assert_true(check_get(out, i) ==
+                            (double)(out->dtype == VG_BF16 ? vg_round_bf16(sum) : sum));
             }
             if (x->dtype == out->dtype) {
                 args.out = x;
@@ -34,13 +37,16 @@ static void test_gate_residual_is_exact(void **state)
 
 static void test_gate_residual_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 2, 5, 4), *y = check_tensor(VG_F32, 2, 4, 5), *gate = check_tensor(VG_BF16, 1, 4);
+    vg_tensor *x = check_tensor(VG_F32, 2, 5, 4), *y = check_tensor(VG_F32, 2, 4, 5),
+              *gate = check_tensor(VG_BF16, 1, 4);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_gate_residual(be, &(vg_gate_residual_args){x, y, NULL, x}, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_gate_residual(be, &(vg_gate_residual_args){x, x, gate, x}, &err), VG_E_DTYPE, err);
+    CHECK_FAILS(vg_gate_residual(be, &(vg_gate_residual_args){x, y, NULL, x}, &err), VG_E_SHAPE,
+                err);
+    CHECK_FAILS(vg_gate_residual(be, &(vg_gate_residual_args){x, x, gate, x}, &err), VG_E_DTYPE,
+                err);
     check_done();
 }
 

@@ -12,7 +12,8 @@ static void test_guidance_is_exact(void **state)
     for (size_t s = 0; s < 4; s++)
         for (int f = 0; f < 2; f++) {
             vg_tensor *c = check_fill(check_tensor(dtypes[f], 1, sizes[s]), &rng, 0.0, 2.0);
-            vg_tensor *u = check_fill(check_tensor(dtypes[f], 1, sizes[s]), &rng, 0.0, 2.0), *y = check_tensor(dtypes[f], 1, sizes[s]);
+            vg_tensor *u = check_fill(check_tensor(dtypes[f], 1, sizes[s]), &rng, 0.0, 2.0),
+                      *y = check_tensor(dtypes[f], 1, sizes[s]);
             vg_guidance_args args = {.cond = c, .uncond = u, .scale = 4.7f, .y = y};
             CHECK_RUN(guidance, &args, y);
             for (int64_t i = 0; i < sizes[s]; i++) {
@@ -30,7 +31,8 @@ static void test_guidance_is_exact(void **state)
 
 static void test_guidance_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 1, 6), *y = check_tensor(VG_BF16, 1, 6), *z = check_tensor(VG_F32, 2, 2, 3);
+    vg_tensor *x = check_tensor(VG_F32, 1, 6), *y = check_tensor(VG_BF16, 1, 6),
+              *z = check_tensor(VG_F32, 2, 2, 3);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 

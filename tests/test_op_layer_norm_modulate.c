@@ -4,8 +4,10 @@
 static void run_case(int64_t n, int64_t d, vg_dtype in, vg_dtype out, int kind, double centre)
 {
     check_rng rng = {8};
-    vg_tensor *x = check_fill(check_tensor(in, 2, n, d), &rng, centre, 2.0), *y = check_tensor(out, 2, n, d);
-    vg_tensor *a = check_fill(check_tensor(VG_F32, 1, d), &rng, 0.2, 0.5), *b = check_fill(check_tensor(VG_F32, 1, d), &rng, 0.0, 0.5);
+    vg_tensor *x = check_fill(check_tensor(in, 2, n, d), &rng, centre, 2.0),
+              *y = check_tensor(out, 2, n, d);
+    vg_tensor *a = check_fill(check_tensor(VG_F32, 1, d), &rng, 0.2, 0.5),
+              *b = check_fill(check_tensor(VG_F32, 1, d), &rng, 0.0, 0.5);
     vg_layer_norm_modulate_args args = {.x = x, .eps = 1e-6f, .y = y};
     double *reference = check_reference(y);
 
@@ -32,7 +34,8 @@ static void run_case(int64_t n, int64_t d, vg_dtype in, vg_dtype out, int kind, 
     /* The mean of values up to |centre| + 2 is wrong by at most (d/32 + 8) units of that size, which the division by the standard
      * deviation (about 1.15; never below it for d > 1) and the factor up to 1.7 enlarge; the rest is a few units of the result. With d = 1 the
      * result is the shift alone: (x - mean) is exactly 0. */
-    CHECK_CLOSE("layer_norm_modulate", y, reference, 1.7 * ((double)d / 32 + 8) * 0x1p-24 * (fabs(centre) + 2.0),
+    CHECK_CLOSE("layer_norm_modulate", y, reference,
+                1.7 * ((double)d / 32 + 8) * 0x1p-24 * (fabs(centre) + 2.0),
                 ((double)d / 32 + 12) * 0x1p-24 + (out == VG_BF16 ? 0x1p-8 : 0.0));
     if (in == out) {
         vg_err err;
@@ -65,15 +68,23 @@ static void test_layer_norm_modulate_survives_a_large_mean(void **state)
 
 static void test_layer_norm_modulate_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 2, 5, 4), *v = check_tensor(VG_F32, 1, 4), *h = check_tensor(VG_BF16, 1, 4);
+    vg_tensor *x = check_tensor(VG_F32, 2, 5, 4), *v = check_tensor(VG_F32, 1, 4),
+              *h = check_tensor(VG_BF16, 1, 4);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_layer_norm_modulate(be, &(vg_layer_norm_modulate_args){.x = x, .scale = v, .y = x}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_layer_norm_modulate(be, &(vg_layer_norm_modulate_args){.x = x, .scale = v, .shift = v, .w = v, .b = v, .y = x}, &err),
+    CHECK_FAILS(vg_layer_norm_modulate(
+                    be, &(vg_layer_norm_modulate_args){.x = x, .scale = v, .y = x}, &err),
                 VG_E_ARG, err);
-    CHECK_FAILS(vg_layer_norm_modulate(be, &(vg_layer_norm_modulate_args){.x = x, .w = h, .b = v, .y = x}, &err), VG_E_DTYPE, err);
+    CHECK_FAILS(vg_layer_norm_modulate(be,
+                                       &(vg_layer_norm_modulate_args){
+                                           .x = x, .scale = v, .shift = v, .w = v, .b = v, .y = x},
+                                       &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_layer_norm_modulate(
+                    be, &(vg_layer_norm_modulate_args){.x = x, .w = h, .b = v, .y = x}, &err),
+                VG_E_DTYPE, err);
     check_done();
 }
 

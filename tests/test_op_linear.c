@@ -28,8 +28,10 @@ static void run_case(const linear_case *c, uint64_t seed)
 {
     check_rng rng = {seed};
     int64_t k_groups = (c->k + 127) / 128, n_groups = (c->n + 127) / 128;
-    vg_tensor *x = check_fill(check_tensor(c->x, 2, c->m, c->k), &rng, 0.0, c->x == VG_E4M3 ? 448.0 : 1.0);
-    vg_tensor *w = check_fill(check_tensor(c->w, 2, c->n, c->k), &rng, 0.0, c->w == VG_E4M3 ? 448.0 : 1.0);
+    vg_tensor *x =
+        check_fill(check_tensor(c->x, 2, c->m, c->k), &rng, 0.0, c->x == VG_E4M3 ? 448.0 : 1.0);
+    vg_tensor *w =
+        check_fill(check_tensor(c->w, 2, c->n, c->k), &rng, 0.0, c->w == VG_E4M3 ? 448.0 : 1.0);
     vg_tensor *xs = NULL, *ws = NULL, *bias = NULL, *y = check_tensor(c->y, 2, c->m, c->n);
     double *reference = check_reference(y), *magnitude = check_reference(y);
     char what[128];
@@ -55,7 +57,9 @@ static void run_case(const linear_case *c, uint64_t seed)
                 if (xs)
                     term *= check_get(xs, c->x_scale == 1 ? 0 : k / 128 * c->m + i);
                 if (ws)
-                    term *= check_get(ws, c->w_scale == 1 ? 0 : c->w_scale == 2 ? j : j / 128 * k_groups + k / 128);
+                    term *= check_get(ws, c->w_scale == 1   ? 0
+                                          : c->w_scale == 2 ? j
+                                                            : j / 128 * k_groups + k / 128);
                 sum += term;
                 size += fabs(term);
             }
@@ -65,17 +69,20 @@ static void run_case(const linear_case *c, uint64_t seed)
             reference[i * c->n + j] = sum;
         }
 
-    vg_linear_args args = {.x = x, .x_scale = xs, .w = w, .w_scale = ws, .bias = bias, .act = c->act, .y = y};
+    vg_linear_args args = {
+        .x = x, .x_scale = xs, .w = w, .w_scale = ws, .bias = bias, .act = c->act, .y = y};
     CHECK_RUN(linear, &args, y);
-    snprintf(what, sizeof what, "linear %lldx%lldx%lld %s %s", (long long)c->m, (long long)c->n, (long long)c->k,
-             vg_dtype_name(c->x), vg_dtype_name(c->w));
+    snprintf(what, sizeof what, "linear %lldx%lldx%lld %s %s", (long long)c->m, (long long)c->n,
+             (long long)c->k, vg_dtype_name(c->x), vg_dtype_name(c->w));
     for (int64_t i = 0; i < c->m * c->n; i++) {
         /* A sum of k terms in blocks: error at most about sqrt(k) + 4 roundings of the terms' magnitudes (random signs; the
          * bound holds with a wide margin), plus the roundings of the sum and, with an activation (slope below 1.13),
          * of its result. */
         double unit = check_unit(c->y), sum = reference[i];
-        double error = (sqrt((double)c->k) + 4.0) * 0x1p-24 * magnitude[i], relative = c->y == VG_F32 ? 0x1p-22 : unit;
-        vg_tensor one = vg_tensor_make((char *)y->data + i * (int64_t)vg_dtype_size(y->dtype), y->dtype, 1, 1);
+        double error = (sqrt((double)c->k) + 4.0) * 0x1p-24 * magnitude[i],
+               relative = c->y == VG_F32 ? 0x1p-22 : unit;
+        vg_tensor one =
+            vg_tensor_make((char *)y->data + i * (int64_t)vg_dtype_size(y->dtype), y->dtype, 1, 1);
         double value = activate(c->act, sum);
         if (c->act != VG_ACT_NONE)
             error = 1.13 * (error + relative * fabs(sum)) + 2e-7;
@@ -88,14 +95,23 @@ static void run_case(const linear_case *c, uint64_t seed)
 
 static void test_linear_plain_formats(void **state)
 {
-    const int64_t shapes[][3] = {{1, 1, 1}, {1, 511, 33}, {3, 40, 1025}, {5, 33, 64}, {33, 65, 511}, {300, 70, 256}, {257, 259, 40}};
+    const int64_t shapes[][3] = {{1, 1, 1},     {1, 511, 33},   {3, 40, 1025}, {5, 33, 64},
+                                 {33, 65, 511}, {300, 70, 256}, {257, 259, 40}};
     const vg_dtype dtypes[] = {VG_F32, VG_BF16};
 
     (void)state;
     for (size_t s = 0; s < 7; s++)
         for (int f = 0; f < 8; f++) {
-            linear_case c = {shapes[s][0], shapes[s][1], shapes[s][2], dtypes[f & 1], dtypes[f >> 1 & 1], dtypes[f >> 2],
-                             0, 0, VG_ACT_NONE, f % 3 == 0};
+            linear_case c = {shapes[s][0],
+                             shapes[s][1],
+                             shapes[s][2],
+                             dtypes[f & 1],
+                             dtypes[f >> 1 & 1],
+                             dtypes[f >> 2],
+                             0,
+                             0,
+                             VG_ACT_NONE,
+                             f % 3 == 0};
             run_case(&c, 10 + (uint64_t)f);
         }
 }
@@ -120,8 +136,11 @@ static void test_linear_e4m3(void **state)
     for (size_t s = 0; s < 4; s++)
         for (int xs = 0; xs < 3; xs++)
             for (int ws = 1; ws < 4; ws++) {
-                linear_case c = {shapes[s][0], shapes[s][1], shapes[s][2], xs ? VG_E4M3 : s & 1 ? VG_F32 : VG_BF16, VG_E4M3,
-                                 s & 1 ? VG_F32 : VG_BF16, xs, ws, VG_ACT_NONE, ws == 2};
+                linear_case c = {shapes[s][0], shapes[s][1],
+                                 shapes[s][2], xs ? VG_E4M3 : s & 1 ? VG_F32 : VG_BF16,
+                                 VG_E4M3,      s & 1 ? VG_F32 : VG_BF16,
+                                 xs,           ws,
+                                 VG_ACT_NONE,  ws == 2};
                 run_case(&c, 30 + s);
             }
 }
@@ -129,7 +148,8 @@ static void test_linear_e4m3(void **state)
 static void test_linear_spreads_nan_to_its_row_only(void **state)
 {
     check_rng rng = {4};
-    vg_tensor *x = check_fill(check_tensor(VG_F32, 2, 40, 70), &rng, 0.0, 1.0), *w = check_fill(check_tensor(VG_F32, 2, 30, 70), &rng, 0.0, 1.0);
+    vg_tensor *x = check_fill(check_tensor(VG_F32, 2, 40, 70), &rng, 0.0, 1.0),
+              *w = check_fill(check_tensor(VG_F32, 2, 30, 70), &rng, 0.0, 1.0);
     vg_tensor *y = check_tensor(VG_F32, 2, 40, 30);
     vg_linear_args args = {.x = x, .w = w, .y = y};
 
@@ -143,20 +163,28 @@ static void test_linear_spreads_nan_to_its_row_only(void **state)
 
 static void test_linear_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 2, 4, 128), *w = check_tensor(VG_F32, 2, 6, 128), *y = check_tensor(VG_F32, 2, 4, 6);
-    vg_tensor *q = check_tensor(VG_E4M3, 2, 6, 128), *s = check_tensor(VG_F32, 1, 5), *xq = check_tensor(VG_E4M3, 2, 4, 128);
+    vg_tensor *x = check_tensor(VG_F32, 2, 4, 128), *w = check_tensor(VG_F32, 2, 6, 128),
+              *y = check_tensor(VG_F32, 2, 4, 6);
+    vg_tensor *q = check_tensor(VG_E4M3, 2, 6, 128), *s = check_tensor(VG_F32, 1, 5),
+              *xq = check_tensor(VG_E4M3, 2, 4, 128);
     vg_tensor *one = check_tensor(VG_F32, 1, 1), *short_w = check_tensor(VG_F32, 2, 6, 127);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = short_w, .y = y}, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = short_w, .y = y}, &err), VG_E_SHAPE,
+                err);
     CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = q, .y = y}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = q, .w_scale = s, .y = y}, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = w, .w_scale = one, .y = y}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = xq, .x_scale = one, .w = w, .y = y}, &err), VG_E_DTYPE, err);
-    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = w, .bias = s, .y = y}, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = w, .act = VG_ACT_COUNT, .y = y}, &err), VG_E_ARG, err);
+    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = q, .w_scale = s, .y = y}, &err),
+                VG_E_SHAPE, err);
+    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = w, .w_scale = one, .y = y}, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = xq, .x_scale = one, .w = w, .y = y}, &err),
+                VG_E_DTYPE, err);
+    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = w, .bias = s, .y = y}, &err),
+                VG_E_SHAPE, err);
+    CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = w, .act = VG_ACT_COUNT, .y = y}, &err),
+                VG_E_ARG, err);
     CHECK_FAILS(vg_linear(be, &(vg_linear_args){.x = x, .w = w}, &err), VG_E_ARG, err);
     check_done();
 }

@@ -13,7 +13,8 @@ static void test_linear_combination_is_exact(void **state)
                 vg_linear_combination_args args = {.count = count, .round_bf16_products = f & 1};
                 args.y = check_tensor(f >> 1 ? VG_BF16 : VG_F32, 1, sizes[s]);
                 for (int i = 0; i < count; i++) {
-                    args.x[i] = check_fill(check_tensor(i & 1 ? VG_F32 : VG_BF16, 1, sizes[s]), &rng, 0.0, 2.0);
+                    args.x[i] = check_fill(check_tensor(i & 1 ? VG_F32 : VG_BF16, 1, sizes[s]),
+                                           &rng, 0.0, 2.0);
                     args.coef[i] = (float)check_random(&rng);
                 }
                 CHECK_RUN(linear_combination, &args, args.y);
@@ -25,7 +26,8 @@ static void test_linear_combination_is_exact(void **state)
                             product = vg_round_bf16(product);
                         sum = i ? sum + product : product;
                     }
-                    assert_true(check_get(args.y, n) == (double)(args.y->dtype == VG_BF16 ? vg_round_bf16(sum) : sum));
+                    assert_true(check_get(args.y, n) ==
+                                (double)(args.y->dtype == VG_BF16 ? vg_round_bf16(sum) : sum));
                 }
                 check_done();
             }
@@ -35,7 +37,8 @@ static void test_linear_combination_is_exact(void **state)
 static void test_linear_combination_in_place(void **state)
 {
     check_rng rng = {17};
-    vg_tensor *a = check_fill(check_tensor(VG_F32, 1, 3001), &rng, 0.0, 2.0), *b = check_fill(check_tensor(VG_F32, 1, 3001), &rng, 0.0, 2.0);
+    vg_tensor *a = check_fill(check_tensor(VG_F32, 1, 3001), &rng, 0.0, 2.0),
+              *b = check_fill(check_tensor(VG_F32, 1, 3001), &rng, 0.0, 2.0);
     vg_tensor *y = check_tensor(VG_F32, 1, 3001);
     vg_linear_combination_args args = {.count = 2, .x = {a, b}, .coef = {0.3f, -0.7f}, .y = y};
     vg_err err;
@@ -55,10 +58,18 @@ static void test_linear_combination_refuses_wrong_operands(void **state)
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_linear_combination(be, &(vg_linear_combination_args){.count = 0, .x = {x}, .y = x}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_linear_combination(be, &(vg_linear_combination_args){.count = 9, .x = {x}, .y = x}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_linear_combination(be, &(vg_linear_combination_args){.count = 2, .x = {x}, .y = x}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_linear_combination(be, &(vg_linear_combination_args){.count = 1, .x = {x}, .y = y}, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(vg_linear_combination(
+                    be, &(vg_linear_combination_args){.count = 0, .x = {x}, .y = x}, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_linear_combination(
+                    be, &(vg_linear_combination_args){.count = 9, .x = {x}, .y = x}, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_linear_combination(
+                    be, &(vg_linear_combination_args){.count = 2, .x = {x}, .y = x}, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_linear_combination(
+                    be, &(vg_linear_combination_args){.count = 1, .x = {x}, .y = y}, &err),
+                VG_E_SHAPE, err);
     check_done();
 }
 

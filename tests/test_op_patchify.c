@@ -4,7 +4,11 @@
 static void test_patchify_follows_the_formula(void **state)
 {
     const vg_dtype dtypes[] = {VG_F32, VG_BF16};
-    const int64_t cases[][7] = {{1, 1, 1, 1, 1, 1, 1}, {3, 2, 4, 6, 1, 2, 2}, {16, 5, 10, 14, 1, 2, 2}, {5, 4, 9, 10, 2, 3, 5}, {33, 1, 7, 1, 1, 7, 1}};
+    const int64_t cases[][7] = {{1, 1, 1, 1, 1, 1, 1},
+                                {3, 2, 4, 6, 1, 2, 2},
+                                {16, 5, 10, 14, 1, 2, 2},
+                                {5, 4, 9, 10, 2, 3, 5},
+                                {33, 1, 7, 1, 1, 7, 1}};
     check_rng rng = {15};
 
     (void)state;
@@ -24,9 +28,11 @@ static void test_patchify_follows_the_formula(void **state)
                             int64_t n = (t / pt * (H / ph) + y / ph) * (W / pw) + z / pw;
                             int64_t it = t % pt, ih = y % ph, iw = z % pw;
                             double a = check_get(frames, ((c * T + t) * H + y) * W + z);
-                            double b = check_get(rows, n * volume + ((c * pt + it) * ph + ih) * pw + iw);
+                            double b =
+                                check_get(rows, n * volume + ((c * pt + it) * ph + ih) * pw + iw);
                             float from = (float)a, to = (float)b;
-                            assert_true(to == (rows->dtype == VG_BF16 ? vg_round_bf16(from) : from));
+                            assert_true(to ==
+                                        (rows->dtype == VG_BF16 ? vg_round_bf16(from) : from));
                         }
             check_done();
         }
@@ -39,9 +45,11 @@ static void test_patchify_refuses_wrong_operands(void **state)
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_patchify(be, &(vg_patchify_args){frames, {1, 2, 2}, rows}, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(vg_patchify(be, &(vg_patchify_args){frames, {1, 2, 2}, rows}, &err), VG_E_SHAPE,
+                err);
     CHECK_FAILS(vg_patchify(be, &(vg_patchify_args){frames, {1, 0, 1}, rows}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_patchify(be, &(vg_patchify_args){frames, {1, 1, 1}, rows}, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(vg_patchify(be, &(vg_patchify_args){frames, {1, 1, 1}, rows}, &err), VG_E_SHAPE,
+                err);
     check_done();
 }
 

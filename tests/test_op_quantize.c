@@ -11,7 +11,8 @@ static void expect_codes(const vg_quantize_args *a)
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < k; j++) {
             float v = (float)check_get(a->x, i * k + j);
-            float s = (float)check_get(a->scale, a->kind == VG_QUANT_GROUP_DYNAMIC ? j / 128 * m + i : 0);
+            float s =
+                (float)check_get(a->scale, a->kind == VG_QUANT_GROUP_DYNAMIC ? j / 128 * m + i : 0);
             float scaled = a->kind == VG_QUANT_GROUP_DYNAMIC ? v / s : v * (1.0f / s);
             assert_int_equal(((const uint8_t *)a->q->data)[i * k + j], vg_f32_to_e4m3(scaled));
         }
@@ -26,7 +27,8 @@ static void test_quantize_matches_the_formulas(void **state)
     for (size_t s = 0; s < 5; s++)
         for (size_t d = 0; d < 2; d++) {
             int64_t m = SIZES[s][0], k = SIZES[s][1], groups = (k + 127) / 128;
-            vg_tensor *x = check_fill(check_tensor(dtypes[d], 2, m, k), &rng, 0.1, 3.0), *q = check_tensor(VG_E4M3, 2, m, k);
+            vg_tensor *x = check_fill(check_tensor(dtypes[d], 2, m, k), &rng, 0.1, 3.0),
+                      *q = check_tensor(VG_E4M3, 2, m, k);
             vg_tensor *one = check_tensor(VG_F32, 1, 1), *many = check_tensor(VG_F32, 2, groups, m);
             vg_quantize_args args = {.x = x, .kind = VG_QUANT_TENSOR_STATIC, .q = q, .scale = one};
             float most = 0.0f;
@@ -79,14 +81,18 @@ static void test_quantize_survives_zeros(void **state)
 
 static void test_quantize_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 2, 3, 200), *q = check_tensor(VG_E4M3, 2, 3, 200), *many = check_tensor(VG_F32, 2, 3, 2);
+    vg_tensor *x = check_tensor(VG_F32, 2, 3, 200), *q = check_tensor(VG_E4M3, 2, 3, 200),
+              *many = check_tensor(VG_F32, 2, 3, 2);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_quantize(be, &(vg_quantize_args){.x = x, .q = q, .scale = many}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_quantize(be, &(vg_quantize_args){x, VG_QUANT_GROUP_DYNAMIC, q, many}, &err), VG_E_SHAPE, err);
-    CHECK_FAILS(vg_quantize(be, &(vg_quantize_args){x, VG_QUANT_TENSOR_STATIC, x, many}, &err), VG_E_DTYPE, err);
+    CHECK_FAILS(vg_quantize(be, &(vg_quantize_args){.x = x, .q = q, .scale = many}, &err), VG_E_ARG,
+                err);
+    CHECK_FAILS(vg_quantize(be, &(vg_quantize_args){x, VG_QUANT_GROUP_DYNAMIC, q, many}, &err),
+                VG_E_SHAPE, err);
+    CHECK_FAILS(vg_quantize(be, &(vg_quantize_args){x, VG_QUANT_TENSOR_STATIC, x, many}, &err),
+                VG_E_DTYPE, err);
     check_done();
 }
 

@@ -27,12 +27,16 @@ static void test_registry_every_row_is_served(void **state)
     (void)state;
     for (int op = 0; op < VG_OP_COUNT; op++) {
         const char *name = vg_op_name((vg_op)op);
-        char run[64], *test = read_text(VG_TEST_DIR, "test_op_", name, ".c"), *cpu = read_text(VG_SOURCE_DIR, "kernels/cpu/", name, ".c");
+        char run[64], *test = read_text(VG_TEST_DIR, "test_op_", name, ".c"),
+                      *cpu = read_text(VG_SOURCE_DIR, "kernels/cpu/", name, ".c");
         if (!test || !cpu)
-            fail_msg("operation %s lacks %s%s.c", name, test ? "kernels/cpu/" : "tests/test_op_", name);
+            fail_msg("operation %s lacks %s%s.c", name, test ? "kernels/cpu/" : "tests/test_op_",
+                     name);
         snprintf(run, sizeof run, "CHECK_RUN(%s,", name);
         if (!strstr(test, run) || !strstr(test, "refuses_wrong_operands"))
-            fail_msg("tests/test_op_%s.c runs no case of the operation, or none with wrong operands", name);
+            fail_msg(
+                "tests/test_op_%s.c runs no case of the operation, or none with wrong operands",
+                name);
         if (!vg_backend_supports(be, (vg_op)op))
             fail_msg("the CPU backend, the oracle of every test, lacks operation %s", name);
         assert_true(vg_op_help((vg_op)op)[0] != '\0');

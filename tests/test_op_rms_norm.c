@@ -13,7 +13,8 @@ static void test_rms_norm_matches_double(void **state)
             int64_t n = sizes[s][0], d = sizes[s][1];
             vg_dtype dtype = dtypes[f & 1];
             vg_tensor *x = check_fill(check_tensor(dtype, 2, n, d), &rng, 0.3, 2.0);
-            vg_tensor *w = check_fill(check_tensor(dtypes[f >> 1], 1, d), &rng, 1.0, 0.5), *y = check_tensor(dtype, 2, n, d);
+            vg_tensor *w = check_fill(check_tensor(dtypes[f >> 1], 1, d), &rng, 1.0, 0.5),
+                      *y = check_tensor(dtype, 2, n, d);
             double *reference = check_reference(y);
             vg_rms_norm_args args = {.x = x, .w = w, .eps = 1e-6f, .y = y};
             for (int64_t i = 0; i < n; i++) {
@@ -21,7 +22,8 @@ static void test_rms_norm_matches_double(void **state)
                 for (int64_t c = 0; c < d; c++)
                     mean += check_get(x, i * d + c) * check_get(x, i * d + c) / (double)d;
                 for (int64_t c = 0; c < d; c++)
-                    reference[i * d + c] = check_get(w, c) * check_get(x, i * d + c) / sqrt(mean + 1e-6);
+                    reference[i * d + c] =
+                        check_get(w, c) * check_get(x, i * d + c) / sqrt(mean + 1e-6);
             }
             CHECK_RUN(rms_norm, &args, y);
             /* FP32: sum in 32 lanes of d/32 terms (relative error of a positive sum below (d/32 + 8) units, halved by the root),
@@ -41,7 +43,8 @@ static void test_rms_norm_matches_double(void **state)
 static void test_rms_norm_rounds_twice(void **state)
 {
     check_rng rng = {7};
-    vg_tensor *x = check_fill(check_tensor(VG_BF16, 2, 40, 64), &rng, 0.0, 1.0), *w = check_fill(check_tensor(VG_BF16, 1, 64), &rng, 1.0, 0.5);
+    vg_tensor *x = check_fill(check_tensor(VG_BF16, 2, 40, 64), &rng, 0.0, 1.0),
+              *w = check_fill(check_tensor(VG_BF16, 1, 64), &rng, 1.0, 0.5);
     vg_tensor *y = check_tensor(VG_BF16, 2, 40, 64);
     vg_rms_norm_args args = {.x = x, .w = w, .eps = 1e-6f, .y = y};
     int twice = 0, once = 0;
@@ -53,7 +56,8 @@ static void test_rms_norm_rounds_twice(void **state)
         for (int64_t c = 0; c < 64; c++)
             mean += check_get(x, i * 64 + c) * check_get(x, i * 64 + c) / 64.0;
         for (int64_t c = 0; c < 64; c++) {
-            float v = (float)(check_get(x, i * 64 + c) / sqrt(mean + 1e-6)), g = (float)check_get(w, c);
+            float v = (float)(check_get(x, i * 64 + c) / sqrt(mean + 1e-6)),
+                  g = (float)check_get(w, c);
             twice += (float)check_get(y, i * 64 + c) == vg_round_bf16(g * vg_round_bf16(v));
             once += (float)check_get(y, i * 64 + c) == vg_round_bf16(g * v);
         }
@@ -65,7 +69,8 @@ static void test_rms_norm_rounds_twice(void **state)
 
 static void test_rms_norm_refuses_wrong_operands(void **state)
 {
-    vg_tensor *x = check_tensor(VG_F32, 2, 5, 4), *w = check_tensor(VG_F32, 1, 5), *i = check_tensor(VG_I32, 1, 4);
+    vg_tensor *x = check_tensor(VG_F32, 2, 5, 4), *w = check_tensor(VG_F32, 1, 5),
+              *i = check_tensor(VG_I32, 1, 4);
     vg_backend *be = check_cpu()->one;
     vg_err err;
 

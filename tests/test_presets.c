@@ -21,14 +21,20 @@ static int teardown(void **state)
 static void test_presets_that_came_along_load_without_warnings(void **state)
 {
     (void)state;
-    static const char *const names[] = {"demo", "wan2.1-t2v-1.3b-480p", "wan2.1-t2v-14b-480p", "wan2.1-t2v-14b-720p", "wan2.2-t2v-a14b-480p", "wan2.2-t2v-a14b-720p"};
+    static const char *const names[] = {"demo",
+                                        "wan2.1-t2v-1.3b-480p",
+                                        "wan2.1-t2v-14b-480p",
+                                        "wan2.1-t2v-14b-720p",
+                                        "wan2.2-t2v-a14b-480p",
+                                        "wan2.2-t2v-a14b-720p"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         vg_settings s = {{0}};
         vg_lines warnings = {0};
         vg_err err;
         CHECK_OK(vg_presets_load(names[i], &s, &warnings, &err), err);
         assert_int_equal(warnings.count, 0);
-        assert_true(vg_settings_is_set(&s, VG_OPT_model) && vg_settings_is_set(&s, VG_OPT_height) && vg_settings_is_set(&s, VG_OPT_num_inference_steps));
+        assert_true(vg_settings_is_set(&s, VG_OPT_model) && vg_settings_is_set(&s, VG_OPT_height) &&
+                    vg_settings_is_set(&s, VG_OPT_num_inference_steps));
         assert_int_equal((vg_settings_int(&s, VG_OPT_num_frames) - 1) % 4, 0);
         vg_settings_deinit(&s);
     }
@@ -76,7 +82,8 @@ static void test_presets_own_ones_win_and_are_listed(void **state)
 static void test_presets_bad_names_leave_no_file(void **state)
 {
     (void)state;
-    static const char *const names[] = {"", ".", "..", "../x", "a/b", ".hidden", "with space", "esc\x1b", "x\n"};
+    static const char *const names[] = {"",        ".",          "..",      "../x", "a/b",
+                                        ".hidden", "with space", "esc\x1b", "x\n"};
     vg_settings s = {{0}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         vg_err err;
@@ -97,11 +104,15 @@ static void test_presets_unknown_name_gives_the_nearest(void **state)
 static void test_presets_broken_text_is_one_line(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "[]", "{", "{\"height\": }", "null", "{\"height\": 1e999}", "\x1b[31m", "{\"prompt\": \"\xff\"}"};
+    static const char *const texts[] = {"",         "[]",
+                                        "{",        "{\"height\": }",
+                                        "null",     "{\"height\": 1e999}",
+                                        "\x1b[31m", "{\"prompt\": \"\xff\"}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         vg_settings s = {{0}};
         vg_err err;
-        CHECK_FAILS(vg_presets_parse(texts[i], strlen(texts[i]), "bad.json", &s, NULL, &err), VG_E_FORMAT, err);
+        CHECK_FAILS(vg_presets_parse(texts[i], strlen(texts[i]), "bad.json", &s, NULL, &err),
+                    VG_E_FORMAT, err);
         assert_true(cli_is_clean(err.message) && !strchr(err.message, '\n'));
         assert_non_null(strstr(err.message, "bad.json"));
         vg_settings_deinit(&s);

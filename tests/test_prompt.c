@@ -55,7 +55,8 @@ static void test_prompt_equals_the_token_goldens(void **state)
     CHECK_OK(vg_json_parse(text, strlen(text), "tokens.json", &root, &err), err);
     free(text);
     cJSON_ArrayForEach(row, cJSON_GetObjectItem(root, "cases"))
-        check(cJSON_GetObjectItem(row, "prompt")->valuestring, cJSON_GetObjectItem(row, "cleaned")->valuestring);
+        check(cJSON_GetObjectItem(row, "prompt")->valuestring,
+              cJSON_GetObjectItem(row, "cleaned")->valuestring);
     cJSON_Delete(root);
 }
 

@@ -47,7 +47,8 @@ static void child(const how *h)
         f->host.start = strcmp(h->crash, "segv") == 0 ? crash_start : exit_start;
     if (h->no_color)
         setenv("NO_COLOR", h->no_color, 1);
-    vg_ui_options options = {.mouse = true, .pictures = "auto", .colors = h->colors ? h->colors : "auto"};
+    vg_ui_options options = {
+        .mouse = true, .pictures = "auto", .colors = h->colors ? h->colors : "auto"};
     int rc = vg_ui_run(&f->host, &options, message, sizeof message);
     if (message[0])
         fprintf(stderr, "%s\n", message);
@@ -58,7 +59,8 @@ static void child(const how *h)
 
 static void start(pty *p, const how *h)
 {
-    pid_t pid = pty_fork(p, h->rows ? h->rows : 24, h->cols ? h->cols : 80, h->term ? h->term : "xterm-256color", h->colorterm);
+    pid_t pid = pty_fork(p, h->rows ? h->rows : 24, h->cols ? h->cols : 80,
+                         h->term ? h->term : "xterm-256color", h->colorterm);
     assert_true(pid >= 0);
     if (pid == 0)
         child(h);
@@ -152,17 +154,21 @@ static void test_pty_terminal_is_given_back_after_a_crash(void **state)
     (void)state;
     for (int k = 0; k < 4; k++) {
         pty p;
-        start(&p, &(how){.crash = k & 1 ? "exit" : "segv", .colorterm = k & 2 ? "truecolor" : NULL});
+        start(&p,
+              &(how){.crash = k & 1 ? "exit" : "segv", .colorterm = k & 2 ? "truecolor" : NULL});
         expect(&p, "Start", 5);
         pty_send(&p, "\r");
         assert_true(pty_end(&p, 10));
         if (k & 1)
-            assert_true(WIFEXITED(p.status) && WEXITSTATUS(p.status) != 0); /* 3, or what a leak checker makes of it */
+            assert_true(WIFEXITED(p.status) &&
+                        WEXITSTATUS(p.status) != 0); /* 3, or what a leak checker makes of it */
         else
-            assert_true((WIFSIGNALED(p.status) && WTERMSIG(p.status) == SIGSEGV) || WIFEXITED(p.status)); /* sanitizers exit */
+            assert_true((WIFSIGNALED(p.status) && WTERMSIG(p.status) == SIGSEGV) ||
+                        WIFEXITED(p.status)); /* sanitizers exit */
         assert_true(pty_restored(&p));
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-        assert_non_null(strstr(p.after, "a library said this")); /* held back while the screen was on */
+        assert_non_null(
+            strstr(p.after, "a library said this")); /* held back while the screen was on */
 #endif
         pty_close(&p);
     }
@@ -290,12 +296,15 @@ static void test_pty_bytes_are_spent_on_changes_only(void **state)
         expect(&p, "Start", 5);
         pty_read(&p, 0.5, 0.3);
         unsigned long long before = p.bytes;
-        pty_read(&p, 2.5, 5); /* nothing happens: nothing is written, past the two-second look at the host too */
+        pty_read(
+            &p, 2.5,
+            5); /* nothing happens: nothing is written, past the two-second look at the host too */
         assert_int_equal(p.bytes - before, 0);
         pty_send(&p, "\x1b[B"); /* one key: two fields and two lines change */
         pty_read(&p, 0.3, 0.2);
         assert_in_range(p.bytes - before, 1, 2500);
-        pty_send(&p, "\x1b" "4"); /* Alt-4: a plain 4 would be typed into the prompt */
+        pty_send(&p, "\x1b"
+                     "4"); /* Alt-4: a plain 4 would be typed into the prompt */
         pty_read(&p, 0.3, 0.2);
         before = p.bytes;
         pty_read(&p, 1.5, 5);
@@ -315,7 +324,10 @@ static void test_pty_keys_are_answered_at_once_while_a_job_runs(void **state)
     pty_send(&p, "\r");
     expect(&p, "expert 1", 5);
     double worst = 0;
-    static const char *const keys[] = {"4", "2", "5", "2", "1", "2"}, *const answers[] = {"progress", "s/it", "Everywhere", "s/it", "Sampling", "s/it"};
+    static const char *const keys[] = {"4", "2", "5", "2", "1", "2"}, *const answers[] = {
+                                                                          "progress",   "s/it",
+                                                                          "Everywhere", "s/it",
+                                                                          "Sampling",   "s/it"};
     for (int i = 0; i < 6; i++) {
         double sent = pty_now();
         pty_send(&p, keys[i]);
@@ -343,7 +355,9 @@ static void test_pty_random_bytes_do_no_harm(void **state)
         for (; n < 20; n++) {
             seed = seed * 1664525u + 1013904223u;
             unsigned char c = (unsigned char)(seed >> 13);
-            bytes[n] = (char)(c == 0 || c == 3 || c == 'q' || c == 26 ? 'x' : c); /* quitting and stopping would end the test */
+            bytes[n] = (char)(c == 0 || c == 3 || c == 'q' || c == 26
+                                  ? 'x'
+                                  : c); /* quitting and stopping would end the test */
         }
         bytes[n] = 0;
         pty_send(&p, bytes);

@@ -39,7 +39,8 @@ static void start(pty *p, const home *h, int rows, int cols, const char *steps)
         setenv("XDG_CONFIG_HOME", h->root, 1);
         setenv("XDG_CACHE_HOME", h->root, 1);
         if (steps)
-            execl(VG_TUI_PROGRAM, "vgen-tui", "--jobs-dir", h->jobs, "--num-inference-steps", steps, (char *)NULL);
+            execl(VG_TUI_PROGRAM, "vgen-tui", "--jobs-dir", h->jobs, "--num-inference-steps", steps,
+                  (char *)NULL);
         else
             execl(VG_TUI_PROGRAM, "vgen-tui", "--jobs-dir", h->jobs, (char *)NULL);
         _exit(126);

@@ -35,7 +35,8 @@ static size_t shape_of(const cJSON *shape, char *text, size_t size)
     cJSON_ArrayForEach(item, shape)
     {
         numel *= (size_t)item->valuedouble;
-        used += (size_t)snprintf(text + used, size - used, "%s%d", used ? "x" : "", (int)item->valuedouble);
+        used += (size_t)snprintf(text + used, size - used, "%s%d", used ? "x" : "",
+                                 (int)item->valuedouble);
     }
     return numel;
 }
@@ -44,7 +45,8 @@ static size_t shape_of(const cJSON *shape, char *text, size_t size)
 static void check_seed(const vg_safetensors *st, const cJSON *spec, const char *seed_text)
 {
     const cJSON *shape;
-    uint64_t seed = seed_text[0] == '-' ? (uint64_t)strtoll(seed_text, NULL, 10) : strtoull(seed_text, NULL, 10);
+    uint64_t seed = seed_text[0] == '-' ? (uint64_t)strtoll(seed_text, NULL, 10)
+                                        : strtoull(seed_text, NULL, 10);
     char key[128], text[64], name[256];
     size_t count;
 
@@ -85,8 +87,16 @@ static void check_seed(const vg_safetensors *st, const cJSON *spec, const char *
 
 static void test_rng_equals_torch(void **state)
 {
-    static const char *const seeds[] = {"0",          "1",          "42",                  "1234567",             "2147483648",
-                                        "4294967295", "4294967301", "9223372036854775807", "18446744073709551615", "-7"};
+    static const char *const seeds[] = {"0",
+                                        "1",
+                                        "42",
+                                        "1234567",
+                                        "2147483648",
+                                        "4294967295",
+                                        "4294967301",
+                                        "9223372036854775807",
+                                        "18446744073709551615",
+                                        "-7"};
     vg_safetensors *st;
     cJSON *spec;
     vg_err err;
@@ -94,7 +104,8 @@ static void test_rng_equals_torch(void **state)
     (void)state;
     CHECK_OK(vg_safetensors_open(VG_TEST_DIR "/golden/noise.safetensors", &st, &err), err);
     CHECK_OK(vg_json_load(VG_TEST_DIR "/golden/noise.json", &spec, &err), err);
-    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(spec, "seeds")), (int)(sizeof seeds / sizeof seeds[0]));
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(spec, "seeds")),
+                     (int)(sizeof seeds / sizeof seeds[0]));
     for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++)
         check_seed(st, spec, seeds[i]);
     cJSON_Delete(spec);
@@ -103,7 +114,8 @@ static void test_rng_equals_torch(void **state)
 
 static void test_rng_appendix_vector(void **state)
 {
-    static const double first[] = {1.9269153, 1.4872841, 0.9007172, -2.1055210, 0.6784185, -1.2345449, -0.0430675, -1.6046669};
+    static const double first[] = {1.9269153, 1.4872841,  0.9007172,  -2.1055210,
+                                   0.6784185, -1.2345449, -0.0430675, -1.6046669};
     const size_t numel = 16 * 21 * 60 * 104;
     float *got = malloc(numel * sizeof *got);
 
@@ -112,7 +124,8 @@ static void test_rng_appendix_vector(void **state)
     vg_rng_torch_normal(42, got, numel);
     for (int i = 0; i < 8; i++)
         assert_true(fabs((double)got[i] - first[i]) < TOLERANCE);
-    assert_true(fabs((double)got[16] - 1.6423169) < TOLERANCE && fabs((double)got[numel - 1] - 1.6538277) < TOLERANCE);
+    assert_true(fabs((double)got[16] - 1.6423169) < TOLERANCE &&
+                fabs((double)got[numel - 1] - 1.6538277) < TOLERANCE);
     free(got);
 }
 

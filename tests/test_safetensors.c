@@ -4,7 +4,8 @@
 #include "tests/check.h"
 #include "tests/scratch.h"
 
-static const char *const metadata[] = {"format", "pt", "note", "a \"quoted\"\n\\ \xc3\xa9 \x01", NULL};
+static const char *const metadata[] = {"format", "pt", "note", "a \"quoted\"\n\\ \xc3\xa9 \x01",
+                                       NULL};
 
 /* Every dtype, a scalar, an empty tensor, and a name that needs escaping. */
 static size_t write_sample(void **state, const char *name, char **bytes)
@@ -41,7 +42,8 @@ static void test_safetensors_round_trip(void **state)
     vg_safetensors *st;
     vg_err err;
 
-    assert_true(write_sample(state, "b.safetensors", &again) == size && memcmp(bytes, again, size) == 0);
+    assert_true(write_sample(state, "b.safetensors", &again) == size &&
+                memcmp(bytes, again, size) == 0);
     uint64_t header;
     memcpy(&header, bytes, 8);
     assert_true(header % 8 == 0);
@@ -60,10 +62,12 @@ static void test_safetensors_round_trip(void **state)
     assert_true(t && t->data && vg_tensor_numel(t) == 0);
     t = vg_safetensors_find(st, "u8 \"\\\n");
     assert_true(vg_tensor_is(t, VG_U8, 1) && ((const uint8_t *)t->data)[4] == 5);
-    assert_true(vg_safetensors_tensor(st, vg_safetensors_index(st, "e4m3")) == vg_safetensors_find(st, "e4m3"));
+    assert_true(vg_safetensors_tensor(st, vg_safetensors_index(st, "e4m3")) ==
+                vg_safetensors_find(st, "e4m3"));
     assert_null(vg_safetensors_find(st, "none"));
     assert_int_equal(vg_safetensors_index(st, "none"), -1);
-    assert_true(!vg_safetensors_name(st, -1) && !vg_safetensors_name(st, 9) && !vg_safetensors_tensor(st, 9));
+    assert_true(!vg_safetensors_name(st, -1) && !vg_safetensors_name(st, 9) &&
+                !vg_safetensors_tensor(st, 9));
     assert_string_equal(vg_safetensors_metadata(st, "note"), metadata[3]);
     assert_null(vg_safetensors_metadata(st, "none"));
     vg_safetensors_close(st);
@@ -74,11 +78,12 @@ static void test_safetensors_round_trip(void **state)
 
 static void test_safetensors_foreign_dtypes_are_skipped(void **state)
 {
-    const char *header = "{\"a\":{\"dtype\":\"I16\",\"shape\":[2],\"data_offsets\":[0,4]},"
-                         "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]},"
-                         "\"c\":{\"dtype\":\"F8_E5M2\",\"shape\":[],\"data_offsets\":[8,9]},"
-                         "\"d\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[9,13]},"
-                         "\"e\":{\"dtype\":\"F4\",\"shape\":[2],\"data_offsets\":[13,14]},\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[14,15]}}";
+    const char *header =
+        "{\"a\":{\"dtype\":\"I16\",\"shape\":[2],\"data_offsets\":[0,4]},"
+        "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]},"
+        "\"c\":{\"dtype\":\"F8_E5M2\",\"shape\":[],\"data_offsets\":[8,9]},"
+        "\"d\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1],\"data_offsets\":[9,13]},"
+        "\"e\":{\"dtype\":\"F4\",\"shape\":[2],\"data_offsets\":[13,14]},\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[14,15]}}";
     unsigned char file[1024] = {0};
     size_t n = strlen(header);
     vg_safetensors *st;
@@ -107,8 +112,10 @@ static void test_safetensors_writer_errors(void **state)
     float value = 1.0f;
     const char *path = scratch_path(state, "f");
     const vg_tensor good = vg_tensor_make(&value, VG_F32, 1, 1);
-    const vg_safetensors_entry twice[] = {{"a", good}, {"a", good}}, reserved[] = {{"__metadata__", good}}, not_utf8[] = {{"\xff", good}},
-                               absent[] = {{"a", vg_tensor_make(NULL, VG_F32, 1, 1)}}, negative[] = {{"a", vg_tensor_make(&value, VG_F32, 1, -1)}},
+    const vg_safetensors_entry twice[] = {{"a", good}, {"a", good}},
+                               reserved[] = {{"__metadata__", good}}, not_utf8[] = {{"\xff", good}},
+                               absent[] = {{"a", vg_tensor_make(NULL, VG_F32, 1, 1)}},
+                               negative[] = {{"a", vg_tensor_make(&value, VG_F32, 1, -1)}},
                                unnamed[] = {{NULL, good}}, fine[] = {{"a", good}};
     vg_err err;
 
@@ -119,9 +126,13 @@ static void test_safetensors_writer_errors(void **state)
     CHECK_FAILS(vg_safetensors_write(path, unnamed, 1, NULL, &err), VG_E_ARG, err);
     CHECK_FAILS(vg_safetensors_write(path, negative, 1, NULL, &err), VG_E_SHAPE, err);
     CHECK_FAILS(vg_safetensors_write(path, fine, -1, NULL, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_safetensors_write(path, fine, 1, (const char *[]){"k", NULL}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_safetensors_write(path, fine, 1, (const char *[]){"k", "v", "k", "w", NULL}, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_safetensors_write(scratch_path(state, "no/f"), fine, 1, NULL, &err), VG_E_IO, err);
+    CHECK_FAILS(vg_safetensors_write(path, fine, 1, (const char *[]){"k", NULL}, &err), VG_E_ARG,
+                err);
+    CHECK_FAILS(
+        vg_safetensors_write(path, fine, 1, (const char *[]){"k", "v", "k", "w", NULL}, &err),
+        VG_E_ARG, err);
+    CHECK_FAILS(vg_safetensors_write(scratch_path(state, "no/f"), fine, 1, NULL, &err), VG_E_IO,
+                err);
     assert_false(vg_file_exists(path));
     /* Nothing at all is a file too. */
     vg_safetensors *st;
@@ -243,8 +254,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_safetensors_round_trip, scratch_open, scratch_close),
         cmocka_unit_test(test_safetensors_foreign_dtypes_are_skipped),
-        cmocka_unit_test_setup_teardown(test_safetensors_writer_errors, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_safetensors_damaged_headers, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_safetensors_writer_errors, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_safetensors_damaged_headers, scratch_open,
+                                        scratch_close),
         cmocka_unit_test_setup_teardown(test_safetensors_many_tensors, scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_safetensors_open_errors, scratch_open, scratch_close),
     };

@@ -20,7 +20,8 @@ static vg_backend *open_backend(void)
     return be;
 }
 
-static vg_scheduler *new_scheduler(vg_backend *be, const char *kind, int steps, double shift, vg_flow_grid grid, int64_t numel)
+static vg_scheduler *new_scheduler(vg_backend *be, const char *kind, int steps, double shift,
+                                   vg_flow_grid grid, int64_t numel)
 {
     vg_scheduler_params params = {kind, steps, shift, grid};
     vg_scheduler *s;
@@ -30,8 +31,8 @@ static vg_scheduler *new_scheduler(vg_backend *be, const char *kind, int steps, 
     return s;
 }
 
-static void check_grid(vg_backend *be, const vg_safetensors *st, const char *golden, const char *kind, vg_flow_grid grid, double shift,
-                       int steps)
+static void check_grid(vg_backend *be, const vg_safetensors *st, const char *golden,
+                       const char *kind, vg_flow_grid grid, double shift, int steps)
 {
     char name[96];
     vg_scheduler *s = new_scheduler(be, kind, steps, shift, grid, 1);
@@ -47,7 +48,8 @@ static void check_grid(vg_backend *be, const vg_safetensors *st, const char *gol
         float sigma;
         memcpy(&sigma, (const char *)sigmas->data + 4 * k, 4);
         if (vg_scheduler_sigma(s, k) != (double)sigma)
-            fail_msg("%s: sigma %d is %.9g instead of %.9g", name, k, vg_scheduler_sigma(s, k), (double)sigma);
+            fail_msg("%s: sigma %d is %.9g instead of %.9g", name, k, vg_scheduler_sigma(s, k),
+                     (double)sigma);
         if (k == steps)
             break;
         double t;
@@ -61,7 +63,8 @@ static void check_grid(vg_backend *be, const vg_safetensors *st, const char *gol
             t = (double)fraction;
         }
         if (vg_scheduler_timestep(s, k) != t)
-            fail_msg("%s: timestep %d is %.9g instead of %.9g", name, k, vg_scheduler_timestep(s, k), t);
+            fail_msg("%s: timestep %d is %.9g instead of %.9g", name, k,
+                     vg_scheduler_timestep(s, k), t);
     }
     vg_scheduler_free(s);
 }
@@ -88,7 +91,8 @@ static void test_scheduler_grids_equal_diffusers(void **state)
 }
 
 /* Golden x and v of every step. Each step starts from the golden's x, and v is the golden's: errors cannot add up over a run. */
-static void check_trajectory(vg_backend *be, const vg_safetensors *st, const cJSON *row, double *worst)
+static void check_trajectory(vg_backend *be, const vg_safetensors *st, const cJSON *row,
+                             double *worst)
 {
     const char *golden = cJSON_GetObjectItem(row, "name")->valuestring;
     const char *scheduler = cJSON_GetObjectItem(row, "scheduler")->valuestring;
@@ -107,21 +111,25 @@ static void check_trajectory(vg_backend *be, const vg_safetensors *st, const cJS
     const int64_t numel = vg_tensor_numel(xs) / (steps + 1);
     const size_t v_bytes = (size_t)numel * vg_dtype_size(vs->dtype);
     assert_true(numel <= 64);
-    vg_scheduler *s = new_scheduler(be, euler ? "euler" : "unipc", steps, cJSON_GetObjectItem(row, "shift")->valuedouble,
-                                    strcmp(scheduler, "unipc36") == 0 ? VG_FLOW_GRID_036 : VG_FLOW_GRID_037, numel);
+    vg_scheduler *s = new_scheduler(
+        be, euler ? "euler" : "unipc", steps, cJSON_GetObjectItem(row, "shift")->valuedouble,
+        strcmp(scheduler, "unipc36") == 0 ? VG_FLOW_GRID_036 : VG_FLOW_GRID_037, numel);
     for (int k = 0; k < steps; k++) {
         vg_err err;
         memcpy(x, (const char *)xs->data + (size_t)k * (size_t)numel * 4, (size_t)numel * 4);
-        memcpy(wanted, (const char *)xs->data + (size_t)(k + 1) * (size_t)numel * 4, (size_t)numel * 4);
+        memcpy(wanted, (const char *)xs->data + (size_t)(k + 1) * (size_t)numel * 4,
+               (size_t)numel * 4);
         memcpy(v, (const char *)vs->data + (size_t)k * v_bytes, v_bytes);
-        vg_tensor x_view = vg_tensor_make(x, VG_F32, 1, numel), v_view = vg_tensor_make(v, vs->dtype, 1, numel);
+        vg_tensor x_view = vg_tensor_make(x, VG_F32, 1, numel),
+                  v_view = vg_tensor_make(v, vs->dtype, 1, numel);
         assert_int_equal(vg_scheduler_at(s), k);
         CHECK_OK(vg_scheduler_step(s, &v_view, &x_view, &err), err);
         for (int64_t i = 0; i < numel; i++) {
             double error = fabs((double)x[i] - (double)wanted[i]) / (1.0 + fabs((double)wanted[i]));
             *worst = error > *worst ? error : *worst;
             if (!(error <= (euler ? 0.0 : STEP_TOLERANCE)))
-                fail_msg("%s step %d [%d]: %.9g instead of %.9g", golden, k, (int)i, (double)x[i], (double)wanted[i]);
+                fail_msg("%s step %d [%d]: %.9g instead of %.9g", golden, k, (int)i, (double)x[i],
+                         (double)wanted[i]);
         }
     }
     vg_scheduler_free(s);
@@ -197,7 +205,8 @@ static void test_scheduler_resumes_bit_for_bit(void **state)
         for (int stop = 5; stop >= 0; stop--) { /* 5: without a stop */
             vg_scheduler *s = new_scheduler(be, kinds[kind], 5, 5.0, VG_FLOW_GRID_037, 4);
             float x[4] = {1.0f, -0.5f, 0.25f, 2.0f}, v[4];
-            vg_tensor x_view = vg_tensor_make(x, VG_F32, 1, 4), v_view = vg_tensor_make(v, VG_F32, 1, 4);
+            vg_tensor x_view = vg_tensor_make(x, VG_F32, 1, 4),
+                      v_view = vg_tensor_make(v, VG_F32, 1, 4);
             for (int k = 0; k < 5; k++) {
                 if (k == stop) {
                     vg_scheduler_state saved;
@@ -228,13 +237,23 @@ static void test_scheduler_restore_rejects_damaged_states(void **state)
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_scheduler_restore(s, &(vg_scheduler_state){.at = 6, .last_order = 1}, &err), VG_E_FORMAT, err);
-    CHECK_FAILS(vg_scheduler_restore(s, &(vg_scheduler_state){.at = -1}, &err), VG_E_FORMAT, err);
-    CHECK_FAILS(vg_scheduler_restore(s, &(vg_scheduler_state){.at = 2, .last_order = 1}, &err), VG_E_FORMAT, err); /* no tensors */
-    CHECK_FAILS(vg_scheduler_restore(s, &(vg_scheduler_state){.at = 1, .last_order = 2, .count = 0}, &err), VG_E_FORMAT, err);
-    CHECK_FAILS(vg_scheduler_restore(s, &(vg_scheduler_state){.at = 2, .last_order = 0, .count = 1, .tensors = {{"m_1", values}}}, &err),
+    CHECK_FAILS(vg_scheduler_restore(s, &(vg_scheduler_state){.at = 6, .last_order = 1}, &err),
                 VG_E_FORMAT, err);
-    CHECK_FAILS(vg_scheduler_restore(s, &(vg_scheduler_state){.at = 2, .last_order = 1, .count = 99}, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_scheduler_restore(s, &(vg_scheduler_state){.at = -1}, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_scheduler_restore(s, &(vg_scheduler_state){.at = 2, .last_order = 1}, &err),
+                VG_E_FORMAT, err); /* no tensors */
+    CHECK_FAILS(
+        vg_scheduler_restore(s, &(vg_scheduler_state){.at = 1, .last_order = 2, .count = 0}, &err),
+        VG_E_FORMAT, err);
+    CHECK_FAILS(vg_scheduler_restore(
+                    s,
+                    &(vg_scheduler_state){
+                        .at = 2, .last_order = 0, .count = 1, .tensors = {{"m_1", values}}},
+                    &err),
+                VG_E_FORMAT, err);
+    CHECK_FAILS(
+        vg_scheduler_restore(s, &(vg_scheduler_state){.at = 2, .last_order = 1, .count = 99}, &err),
+        VG_E_FORMAT, err);
     vg_scheduler_free(s);
     vg_backend_close(be);
 }
@@ -261,22 +280,41 @@ static void test_scheduler_edges(void **state)
     assert_true(isfinite(x[0]));
     vg_scheduler_free(s);
 
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 0, 3.0, VG_FLOW_GRID_037}, be, 1, &s, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 1001, 3.0, VG_FLOW_GRID_037}, be, 1, &s, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 0.0, VG_FLOW_GRID_037}, be, 1, &s, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, NAN, VG_FLOW_GRID_037}, be, 1, &s, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 3.0, VG_FLOW_GRID_COUNT}, be, 1, &s, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"heun", 10, 3.0, VG_FLOW_GRID_037}, be, 1, &s, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){NULL, 10, 3.0, VG_FLOW_GRID_037}, be, 1, &s, &err), VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 3.0, VG_FLOW_GRID_037}, be, 0, &s, &err), VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 0, 3.0, VG_FLOW_GRID_037}, be, 1,
+                                 &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 1001, 3.0, VG_FLOW_GRID_037}, be,
+                                 1, &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 0.0, VG_FLOW_GRID_037}, be, 1,
+                                 &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, NAN, VG_FLOW_GRID_037}, be, 1,
+                                 &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 3.0, VG_FLOW_GRID_COUNT}, be,
+                                 1, &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"heun", 10, 3.0, VG_FLOW_GRID_037}, be, 1,
+                                 &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(
+        vg_scheduler_new(&(vg_scheduler_params){NULL, 10, 3.0, VG_FLOW_GRID_037}, be, 1, &s, &err),
+        VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 3.0, VG_FLOW_GRID_037}, be, 0,
+                                 &s, &err),
+                VG_E_ARG, err);
     /* sigma_0 = 0.999999 and the next sigma are the same FP32 number. */
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 1000, 1000.0, VG_FLOW_GRID_037}, be, 1, &s, &err), VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 1000, 1000.0, VG_FLOW_GRID_037},
+                                 be, 1, &s, &err),
+                VG_E_ARG, err);
 
     s = new_scheduler(be, "unipc", 2, 3.0, VG_FLOW_GRID_037, 4);
     CHECK_FAILS(vg_scheduler_step(s, &v_view, &x_view, &err), VG_E_SHAPE, err);
     int32_t whole[4] = {0};
     float four[4] = {0};
-    vg_tensor ints = vg_tensor_make(whole, VG_I32, 1, 4), floats = vg_tensor_make(four, VG_F32, 1, 4);
+    vg_tensor ints = vg_tensor_make(whole, VG_I32, 1, 4),
+              floats = vg_tensor_make(four, VG_F32, 1, 4);
     CHECK_FAILS(vg_scheduler_step(s, &ints, &floats, &err), VG_E_DTYPE, err);
     vg_scheduler_free(s);
     vg_backend_close(be);
@@ -327,7 +365,8 @@ static vg_status from_text(const char *text, int version, vg_scheduler_params *p
     cJSON *config;
 
     CHECK_OK(vg_json_parse(text, strlen(text), "scheduler_config.json", &config, err), *err);
-    vg_status status = vg_scheduler_params_from_config(config, "scheduler_config.json", version, params, err);
+    vg_status status =
+        vg_scheduler_params_from_config(config, "scheduler_config.json", version, params, err);
     cJSON_Delete(config);
     return status;
 }
@@ -346,7 +385,8 @@ static void test_scheduler_configs(void **state)
         {"{}", VG_E_FORMAT, "_class_name"},
         {"{\"_class_name\":\"DDIMScheduler\"}", VG_E_UNSUPPORTED, "UniPCMultistepScheduler"},
         {"{" UNIPC "}", VG_E_UNSUPPORTED, "prediction_type"},
-        {"{" UNIPC ",\"prediction_type\":\"flow_prediction\"}", VG_E_UNSUPPORTED, "use_flow_sigmas"},
+        {"{" UNIPC ",\"prediction_type\":\"flow_prediction\"}", VG_E_UNSUPPORTED,
+         "use_flow_sigmas"},
         {"{" UNIPC "," FLOW "}", VG_OK, NULL},
         {"{" UNIPC "," FLOW ",\"thresholding\":true}", VG_E_UNSUPPORTED, "thresholding"},
         {"{" UNIPC "," FLOW ",\"thresholding\":1}", VG_E_FORMAT, "thresholding"},
@@ -354,15 +394,20 @@ static void test_scheduler_configs(void **state)
         {"{" UNIPC "," FLOW ",\"solver_type\":\"bh1\"}", VG_E_UNSUPPORTED, "solver_type"},
         {"{" UNIPC "," FLOW ",\"solver_type\":\"midpoint\"}", VG_OK, NULL},
         {"{" UNIPC "," FLOW ",\"use_karras_sigmas\":true}", VG_E_UNSUPPORTED, "use_karras_sigmas"},
-        {"{" UNIPC "," FLOW ",\"use_dynamic_shifting\":true}", VG_E_UNSUPPORTED, "use_dynamic_shifting"},
+        {"{" UNIPC "," FLOW ",\"use_dynamic_shifting\":true}", VG_E_UNSUPPORTED,
+         "use_dynamic_shifting"},
         {"{" UNIPC "," FLOW ",\"disable_corrector\":[0]}", VG_E_UNSUPPORTED, "disable_corrector"},
-        {"{" UNIPC "," FLOW ",\"disable_corrector\":[],\"solver_p\":null,\"shift_terminal\":null}", VG_OK, NULL},
+        {"{" UNIPC "," FLOW ",\"disable_corrector\":[],\"solver_p\":null,\"shift_terminal\":null}",
+         VG_OK, NULL},
         {"{" UNIPC "," FLOW ",\"shift_terminal\":0.1}", VG_E_UNSUPPORTED, "shift_terminal"},
-        {"{" UNIPC "," FLOW ",\"final_sigmas_type\":\"sigma_min\"}", VG_E_UNSUPPORTED, "final_sigmas_type"},
-        {"{" UNIPC "," FLOW ",\"num_train_timesteps\":999}", VG_E_UNSUPPORTED, "num_train_timesteps"},
+        {"{" UNIPC "," FLOW ",\"final_sigmas_type\":\"sigma_min\"}", VG_E_UNSUPPORTED,
+         "final_sigmas_type"},
+        {"{" UNIPC "," FLOW ",\"num_train_timesteps\":999}", VG_E_UNSUPPORTED,
+         "num_train_timesteps"},
         {"{" UNIPC "," FLOW ",\"flow_shift\":\"3\"}", VG_E_FORMAT, "flow_shift"},
         {"{" UNIPC "," FLOW ",\"flow_shift\":-3}", VG_E_FORMAT, "flow_shift"},
-        {"{" UNIPC "," FLOW ",\"beta_start\":0.1,\"timestep_spacing\":\"leading\",\"unknown\":{}}", VG_OK, NULL},
+        {"{" UNIPC "," FLOW ",\"beta_start\":0.1,\"timestep_spacing\":\"leading\",\"unknown\":{}}",
+         VG_OK, NULL},
         {"{" EULER "}", VG_OK, NULL},
         {"{" EULER ",\"shift\":5.0,\"invert_sigmas\":false}", VG_OK, NULL},
         {"{" EULER ",\"invert_sigmas\":true}", VG_E_UNSUPPORTED, "invert_sigmas"},
@@ -375,10 +420,12 @@ static void test_scheduler_configs(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         vg_status status = from_text(cases[i].text, 0, &params, &err);
         if (status != cases[i].status || (cases[i].says && !strstr(err.message, cases[i].says)))
-            fail_msg("%s: %s (%s)", cases[i].text, vg_status_name(status), status == VG_OK ? "" : err.message);
+            fail_msg("%s: %s (%s)", cases[i].text, vg_status_name(status),
+                     status == VG_OK ? "" : err.message);
     }
     CHECK_OK(from_text("{" UNIPC "," FLOW ",\"flow_shift\":12.0}", 36, &params, &err), err);
-    assert_true(params.flow_shift == 12.0 && params.grid == VG_FLOW_GRID_036 && strcmp(params.kind, "unipc") == 0);
+    assert_true(params.flow_shift == 12.0 && params.grid == VG_FLOW_GRID_036 &&
+                strcmp(params.kind, "unipc") == 0);
     CHECK_OK(from_text("{" UNIPC "," FLOW "}", 37, &params, &err), err);
     assert_true(params.flow_shift == 1.0 && params.grid == VG_FLOW_GRID_037);
     CHECK_OK(from_text("{" UNIPC "," FLOW "}", 1002, &params, &err), err);

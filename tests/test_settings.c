@@ -105,9 +105,16 @@ static void test_settings_survive_json(void **state)
     static const struct {
         vg_option_id id;
         const char *text;
-    } values[] = {{VG_OPT_seed, "18446744073709551615"}, {VG_OPT_height, "480"},      {VG_OPT_guidance_scale, "4.1"}, {VG_OPT_vae_use_tiling, "true"},
-                  {VG_OPT_quantization, "bf16,fp8"},     {VG_OPT_flow_grid, "0.36"},  {VG_OPT_prompt, "a \"b\"\n\t\xe8\x89\xb2"}, {VG_OPT_boundary_ratio, "0.875"},
-                  {VG_OPT_negative_prompt, ""},          {VG_OPT_output, "/x/y.mp4"}};
+    } values[] = {{VG_OPT_seed, "18446744073709551615"},
+                  {VG_OPT_height, "480"},
+                  {VG_OPT_guidance_scale, "4.1"},
+                  {VG_OPT_vae_use_tiling, "true"},
+                  {VG_OPT_quantization, "bf16,fp8"},
+                  {VG_OPT_flow_grid, "0.36"},
+                  {VG_OPT_prompt, "a \"b\"\n\t\xe8\x89\xb2"},
+                  {VG_OPT_boundary_ratio, "0.875"},
+                  {VG_OPT_negative_prompt, ""},
+                  {VG_OPT_output, "/x/y.mp4"}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         CHECK_OK(vg_settings_set(&s, values[i].id, values[i].text, &err), err);
     cJSON *json = vg_settings_to_json(&s);
@@ -159,7 +166,8 @@ static void test_settings_json_errors_name_file_key_and_right_value(void **state
         vg_settings s = {{0}};
         vg_err err;
         CHECK_FAILS(from_text(&s, cases[i].json, NULL, &err), VG_E_FORMAT, err);
-        if (!strstr(err.message, "file.json") || !strstr(err.message, cases[i].key) || !strstr(err.message, cases[i].right))
+        if (!strstr(err.message, "file.json") || !strstr(err.message, cases[i].key) ||
+            !strstr(err.message, cases[i].right))
             fail_msg("%s: \"%s\"", cases[i].json, err.message);
         vg_settings_deinit(&s);
     }
@@ -171,7 +179,12 @@ static void test_settings_unknown_keys_warn_with_the_nearest(void **state)
     vg_settings s = {{0}};
     vg_lines warnings = {0};
     vg_err err;
-    CHECK_OK(from_text(&s, "{\"heigth\": 480, \"_comment\": 5, \"zzzzzz\": 1, \"width\": 64, \"steps\": 4, \"fps\": null}", &warnings, &err), err);
+    CHECK_OK(
+        from_text(
+            &s,
+            "{\"heigth\": 480, \"_comment\": 5, \"zzzzzz\": 1, \"width\": 64, \"steps\": 4, \"fps\": null}",
+            &warnings, &err),
+        err);
     assert_int_equal(warnings.count, 3);
     assert_non_null(strstr(warnings.items[0], "did you mean height"));
     assert_null(strstr(warnings.items[1], "did you mean"));
@@ -201,11 +214,17 @@ static void test_settings_reach_the_engine(void **state)
     vg_err err;
     vg_settings_params(&s, VG_SCHEME_FP8, &p);
     assert_int_equal(p.height, VG_UNSET_INT);
-    assert_true(p.guidance_scale == VG_UNSET_DOUBLE && p.scheduler == NULL && p.flow_grid == VG_UNSET_INT);
+    assert_true(p.guidance_scale == VG_UNSET_DOUBLE && p.scheduler == NULL &&
+                p.flow_grid == VG_UNSET_INT);
     assert_int_equal(p.compute, VG_COMPUTE_BF16);
     assert_int_equal(p.vae_compute, VG_COMPUTE_F32);
     assert_int_equal(p.seed, 42);
-    CHECK_OK(from_text(&s, "{\"height\": 96, \"guidance_scale\": 0, \"flow_grid\": 0.36, \"scheduler\": \"euler\", \"compute\": \"f32\", \"fp8_act\": \"dynamic\", \"vae_use_tiling\": true}", NULL, &err), err);
+    CHECK_OK(
+        from_text(
+            &s,
+            "{\"height\": 96, \"guidance_scale\": 0, \"flow_grid\": 0.36, \"scheduler\": \"euler\", \"compute\": \"f32\", \"fp8_act\": \"dynamic\", \"vae_use_tiling\": true}",
+            NULL, &err),
+        err);
     vg_settings_params(&s, VG_SCHEME_FP8, &p);
     assert_int_equal(p.height, 96);
     assert_true(p.guidance_scale == 0 && p.vae_tiling);
@@ -225,7 +244,8 @@ static void test_settings_reach_the_engine(void **state)
 static void test_text_is_safe_and_cut_at_characters(void **state)
 {
     (void)state;
-    char *clean = vg_text_clean("a\x1b[31m\x07\n\xc2\x9b" "b\xe2\x80\xae\xff\xe8\x89\xb2");
+    char *clean = vg_text_clean("a\x1b[31m\x07\n\xc2\x9b"
+                                "b\xe2\x80\xae\xff\xe8\x89\xb2");
     assert_string_equal(clean, "a?[31m? ?b??\xe8\x89\xb2");
     free(clean);
     char small[4];

@@ -31,7 +31,8 @@ static void test_tokenizer_equals_huggingface(void **state)
 
     (void)state;
     CHECK_OK(vg_file_read(VG_TEST_DIR "/golden/tokens.json", 16 << 20, &text, &size, &err), err);
-    while ((nul = strstr(text, "\\u0000")) != NULL) /* one prompt has a NUL; its cleaned text has not */
+    while ((nul = strstr(text, "\\u0000")) !=
+           NULL) /* one prompt has a NUL; its cleaned text has not */
         memmove(nul, nul + 6, strlen(nul + 6) + 1);
     CHECK_OK(vg_json_parse(text, strlen(text), "tokens.json", &root, &err), err);
     free(text);
@@ -46,18 +47,22 @@ static void test_tokenizer_equals_huggingface(void **state)
         int got, k = 0;
         if (strcmp(model, opened) != 0) {
             vg_tokenizer_close(t);
-            snprintf(dir, sizeof dir, "%s/golden/%s%s", VG_TEST_DIR, model, strncmp(model, "tiny", 4) == 0 ? "/tokenizer" : "");
+            snprintf(dir, sizeof dir, "%s/golden/%s%s", VG_TEST_DIR, model,
+                     strncmp(model, "tiny", 4) == 0 ? "/tokenizer" : "");
             t = open_tokenizer(dir);
             opened = model;
         }
         while (strcmp(cJSON_GetObjectItem(a_case, "name")->valuestring, name) != 0)
             a_case = a_case->next;
-        CHECK_OK(vg_tokenizer_encode(t, cJSON_GetObjectItem(a_case, "cleaned")->valuestring, max_length, ids, &got, &err), err);
+        CHECK_OK(vg_tokenizer_encode(t, cJSON_GetObjectItem(a_case, "cleaned")->valuestring,
+                                     max_length, ids, &got, &err),
+                 err);
         assert_int_equal(got, cJSON_GetArraySize(cJSON_GetObjectItem(row, "ids")));
         cJSON_ArrayForEach(id, cJSON_GetObjectItem(row, "ids"))
         {
             if (ids[k] != id->valueint)
-                fail_msg("%s, %s: id %d is %d instead of %d", model, name, k, (int)ids[k], id->valueint);
+                fail_msg("%s, %s: id %d is %d instead of %d", model, name, k, (int)ids[k],
+                         id->valueint);
             assert_true(ids[k] >= 0 && ids[k] < vg_tokenizer_vocab(t));
             k++;
         }
@@ -78,7 +83,8 @@ static void test_tokenizer_truncation_keeps_the_end_token(void **state)
     (void)state;
     CHECK_OK(vg_tokenizer_encode(t, "", 8, ids, &count, &err), err);
     assert_true(count == 1 && ids[0] == 1);
-    CHECK_OK(vg_tokenizer_encode(t, "a cat and a dog and a cat and a dog", 8, ids, &count, &err), err);
+    CHECK_OK(vg_tokenizer_encode(t, "a cat and a dog and a cat and a dog", 8, ids, &count, &err),
+             err);
     assert_true(count == 8 && ids[7] == 1 && ids[6] != 1);
     CHECK_OK(vg_tokenizer_encode(t, "a cat", 1, ids, &count, &err), err);
     assert_true(count == 1 && ids[0] == 1);
@@ -129,11 +135,12 @@ static void test_tokenizer_added_token_flags(void **state)
     vg_err err;
 
     copy_model(state, TINY_A);
-    scratch_text(state, "tokenizer_config.json",
-                 "{\"eos_token\": {\"content\": \"</s>\"}, \"added_tokens_decoder\": {"
-                 "\"1\": {\"content\": \"</s>\"},"
-                 "\"900\": {\"content\": \"[L]\", \"lstrip\": true}, \"901\": {\"content\": \"[R]\", \"rstrip\": true},"
-                 "\"902\": {\"content\": \"word\", \"single_word\": true}, \"903\": {\"content\": \"[LR]\"}}}");
+    scratch_text(
+        state, "tokenizer_config.json",
+        "{\"eos_token\": {\"content\": \"</s>\"}, \"added_tokens_decoder\": {"
+        "\"1\": {\"content\": \"</s>\"},"
+        "\"900\": {\"content\": \"[L]\", \"lstrip\": true}, \"901\": {\"content\": \"[R]\", \"rstrip\": true},"
+        "\"902\": {\"content\": \"word\", \"single_word\": true}, \"903\": {\"content\": \"[LR]\"}}}");
     vg_tokenizer *t = open_tokenizer(*state);
     assert_int_equal(vg_tokenizer_vocab(t), 904);
     CHECK_OK(vg_tokenizer_encode(t, "a  [L]", 64, ids, &count, &err), err);
@@ -154,10 +161,16 @@ static void test_tokenizer_added_token_flags(void **state)
 static void test_tokenizer_open_errors(void **state)
 {
     static const char *const bad_configs[] = {
-        "[]", "{\"added_tokens_decoder\": {\"x\": {\"content\": \"a\"}}}", "{\"added_tokens_decoder\": {\"-1\": {\"content\": \"a\"}}}",
-        "{\"added_tokens_decoder\": {\"1\": {\"content\": \"\"}}}", "{\"added_tokens_decoder\": {\"1\": {}}}",
-        "{\"added_tokens_decoder\": {\"1\": {\"content\": 3}}}", "{\"added_tokens_decoder\": {\"99999999999999999999\": {\"content\": \"a\"}}}",
-        "{\"extra_ids\": -1}", "{\"extra_ids\": 1e9}", "{\"eos_token\": \"nowhere\"}",
+        "[]",
+        "{\"added_tokens_decoder\": {\"x\": {\"content\": \"a\"}}}",
+        "{\"added_tokens_decoder\": {\"-1\": {\"content\": \"a\"}}}",
+        "{\"added_tokens_decoder\": {\"1\": {\"content\": \"\"}}}",
+        "{\"added_tokens_decoder\": {\"1\": {}}}",
+        "{\"added_tokens_decoder\": {\"1\": {\"content\": 3}}}",
+        "{\"added_tokens_decoder\": {\"99999999999999999999\": {\"content\": \"a\"}}}",
+        "{\"extra_ids\": -1}",
+        "{\"extra_ids\": 1e9}",
+        "{\"eos_token\": \"nowhere\"}",
     };
     vg_tokenizer *t;
     vg_err err;
@@ -188,7 +201,8 @@ static void try_model(const char *bytes, size_t size)
         assert_true(err.code == VG_E_FORMAT || err.code == VG_E_UNSUPPORTED);
         return;
     }
-    vg_status status = vg_tokenizer_encode(t, "a cat \xc3\xa9\xe2\x88\x80 <s> x\xc2\xb2", 32, ids, &count, &err);
+    vg_status status =
+        vg_tokenizer_encode(t, "a cat \xc3\xa9\xe2\x88\x80 <s> x\xc2\xb2", 32, ids, &count, &err);
     assert_true(status == VG_OK || status == VG_E_FORMAT);
     for (int i = 0; status == VG_OK && i < count; i++)
         assert_true(ids[i] >= 0 && ids[i] < vg_tokenizer_vocab(t));
@@ -204,7 +218,8 @@ static void test_tokenizer_survives_mutated_models(void **state)
 
     (void)state;
     CHECK_OK(vg_file_read(TINY_A "/spiece.model", 1 << 24, &bytes, &size, &err), err);
-    for (size_t length = 0; length < size; length += length < 200 || size - length < 3000 ? 7 : 97) {
+    for (size_t length = 0; length < size;
+         length += length < 200 || size - length < 3000 ? 7 : 97) {
         char *part = malloc(length + 1); /* a block of its own: the sanitizer sees the end */
         assert_non_null(part);
         memcpy(part, bytes, length);
@@ -226,8 +241,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tokenizer_equals_huggingface),
         cmocka_unit_test(test_tokenizer_truncation_keeps_the_end_token),
-        cmocka_unit_test_setup_teardown(test_tokenizer_special_tokens_without_lists, scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_tokenizer_added_token_flags, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_tokenizer_special_tokens_without_lists, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_tokenizer_added_token_flags, scratch_open,
+                                        scratch_close),
         cmocka_unit_test_setup_teardown(test_tokenizer_open_errors, scratch_open, scratch_close),
         cmocka_unit_test(test_tokenizer_survives_mutated_models),
     };

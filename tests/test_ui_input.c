@@ -58,7 +58,9 @@ static void test_input_knows_the_common_sequences(void **state)
         {"\n", VG_K_CHAR, 'j', VG_MOD_CTRL},
         {"\x1b", VG_K_ESC, 0, 0},
         {"\x1b\r", VG_K_ENTER, 0, VG_MOD_ALT},
-        {"\x1b" "4", VG_K_CHAR, '4', VG_MOD_ALT},
+        {"\x1b"
+         "4",
+         VG_K_CHAR, '4', VG_MOD_ALT},
         {"\x12", VG_K_CHAR, 'r', VG_MOD_CTRL},
         {"\x7f", VG_K_BACKSPACE, 0, 0},
         {"\x1b[A", VG_K_UP, 0, 0},
@@ -82,8 +84,10 @@ static void test_input_knows_the_common_sequences(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (size_t step = 1; step <= 16; step += 5) {
             seen s = decode(cases[i].bytes, strlen(cases[i].bytes), step);
-            if (s.count != 1 || s.keys[0].code != cases[i].code || s.keys[0].cp != cases[i].cp || s.keys[0].mods != cases[i].mods)
-                fail_msg("case %zu by %zu: %d keys, code %d cp %x mods %u", i, step, s.count, (int)s.keys[0].code, s.keys[0].cp, s.keys[0].mods);
+            if (s.count != 1 || s.keys[0].code != cases[i].code || s.keys[0].cp != cases[i].cp ||
+                s.keys[0].mods != cases[i].mods)
+                fail_msg("case %zu by %zu: %d keys, code %d cp %x mods %u", i, step, s.count,
+                         (int)s.keys[0].code, s.keys[0].cp, s.keys[0].mods);
         }
     seen s = decode("\x1b[<0;35;2M", 10, 3);
     assert_int_equal(s.keys[0].row, 1);
@@ -96,11 +100,14 @@ static void test_input_knows_the_common_sequences(void **state)
 static void test_input_swallows_what_it_does_not_know(void **state)
 {
     (void)state;
-    static const char *const bytes[] = {"\x1b[?1;2c", "\x1b[>0;95;0c", "\x1b[12;34R", "\x1bP>|xterm\x1b\\", "\x1b[<0;3;4m", "\x1b[<35;3;4M", "\x1b[M !!", "\xff", "\xc3\x28x"};
+    static const char *const bytes[] = {"\x1b[?1;2c",         "\x1b[>0;95;0c", "\x1b[12;34R",
+                                        "\x1bP>|xterm\x1b\\", "\x1b[<0;3;4m",  "\x1b[<35;3;4M",
+                                        "\x1b[M !!",          "\xff",          "\xc3\x28x"};
     for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
         seen s = decode(bytes[i], strlen(bytes[i]), 1);
         for (int k = 0; k < s.count; k++)
-            assert_true(s.keys[k].code == VG_K_CHAR && (s.keys[k].cp == '(' || s.keys[k].cp == 'x'));
+            assert_true(s.keys[k].code == VG_K_CHAR &&
+                        (s.keys[k].cp == '(' || s.keys[k].cp == 'x'));
     }
 }
 
@@ -150,7 +157,8 @@ static void test_text_counts_columns_and_refuses_controls(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(vg_cp_safe(bad[i]));
     uint32_t cp;
-    static const char *const broken[] = {"\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe2\x82", "\x80"};
+    static const char *const broken[] = {"\xc0\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe2\x82",
+                                         "\x80"};
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
         assert_int_equal(vg_utf8_decode(broken[i], strlen(broken[i]), &cp), 1);
         assert_int_equal(cp, 0xfffd);
@@ -189,7 +197,10 @@ static void test_editor_moves_over_whole_characters(void **state)
 {
     (void)state;
     vg_editor e = {0};
-    vg_editor_set(&e, "a\xe7\xba\xa2" "e\xcc\x81", true);
+    vg_editor_set(&e,
+                  "a\xe7\xba\xa2"
+                  "e\xcc\x81",
+                  true);
     press(&e, VG_K_LEFT, 0, 0);
     assert_int_equal(e.cursor, 4);
     press(&e, VG_K_LEFT, 0, 0);

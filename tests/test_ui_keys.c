@@ -21,7 +21,8 @@ static char *read_all(const char *path)
 
 static void test_ui_keys_are_those_of_the_readme(void **state)
 {
-    static const char begin[] = "<!-- vgen-tui --print-keys -->\n\n", end[] = "\n<!-- end of the keys -->";
+    static const char begin[] = "<!-- vgen-tui --print-keys -->\n\n",
+                      end[] = "\n<!-- end of the keys -->";
     char *keys = NULL, *readme = read_all(VG_SOURCE_DIR "/README.md");
     size_t size = 0;
     FILE *out = open_memstream(&keys, &size);

@@ -31,7 +31,8 @@ static void test_picture_fit_keeps_the_shape(void **state)
             for (int k = 0; k < 3; k++) {
                 double aspect = 1.6 + 0.4 * k;
                 vg_rect room = {2, 3, rows, cols}, r = vg_picture_fit(room, W, H, aspect);
-                assert_true(r.row >= 2 && r.col >= 3 && r.row + r.rows <= 2 + rows && r.col + r.cols <= 3 + cols);
+                assert_true(r.row >= 2 && r.col >= 3 && r.row + r.rows <= 2 + rows &&
+                            r.col + r.cols <= 3 + cols);
                 double exact = (double)W / H * aspect; /* columns a row */
                 assert_true(fabs(r.cols - r.rows * exact) <= exact / 2 + 1);
                 assert_true(r.rows == rows || r.cols == cols); /* as large as it can be */
@@ -55,7 +56,8 @@ static void check(vg_depth depth, vg_glyphs glyphs)
     assert_true(vg_picture_cached(p, r, 1, 1));
     assert_false(vg_picture_draw(p, &g, r, 1, 2, NULL, W, H));
     const vg_cell *left = &g.cells[6 * 40 + 5], *right = &g.cells[6 * 40 + 34];
-    if (depth != VG_DEPTH_MONO) /* whichever of ink and ground shows it, the sides differ in colour */
+    if (depth !=
+        VG_DEPTH_MONO) /* whichever of ink and ground shows it, the sides differ in colour */
         assert_true(left->bg != right->bg || left->fg != right->fg);
     else /* red is brighter than blue */
         assert_int_not_equal(left->cp[0], right->cp[0]);

@@ -38,14 +38,16 @@ static session *open_session(int rows, int cols, vg_depth depth, vg_glyphs glyph
 {
     session *s = calloc(1, sizeof *s);
     /* chafa's choice of symbols differs between its versions; test_ui_picture.c looks at it. Without colours the cells are our own. */
-    vg_ui_options options = {.mouse = true, .pictures = depth == VG_DEPTH_MONO ? "auto" : "none", .colors = "auto"};
+    vg_ui_options options = {
+        .mouse = true, .pictures = depth == VG_DEPTH_MONO ? "auto" : "none", .colors = "auto"};
     assert_non_null(s);
     s->fake = fake_new();
     if (history)
         fake_history(s->fake);
     s->ui.now = 100;
     s->ui.unix_now = s->fake->started_at;
-    assert_true(vg_term_open_null(&s->ui.term, depth == VG_DEPTH_MONO ? "vt100" : "xterm-256color", depth, glyphs, rows, cols));
+    assert_true(vg_term_open_null(&s->ui.term, depth == VG_DEPTH_MONO ? "vt100" : "xterm-256color",
+                                  depth, glyphs, rows, cols));
     assert_true(vg_ui_init(&s->ui, &s->fake->host, &options));
     step(s, 0.01);
     return s;
@@ -101,7 +103,8 @@ static char *dump(session *s)
                 map[r * cols + c] = map[r * cols + c - 1];
             else {
                 int k = 0;
-                while (k < count && (looks[k].fg != cell.fg || looks[k].bg != cell.bg || looks[k].attrs != cell.attrs))
+                while (k < count && (looks[k].fg != cell.fg || looks[k].bg != cell.bg ||
+                                     looks[k].attrs != cell.attrs))
                     k++;
                 if (k == count && count < 4096) {
                     looks[count].fg = cell.fg, looks[count].bg = cell.bg;
@@ -121,7 +124,10 @@ static char *dump(session *s)
         size_t start = n;
         for (int c = 0; c < cols; c++) {
             int k = map[r * cols + c];
-            out[n++] = k == 0 ? ' ' : k < 27 ? (char)('a' + k - 1) : k < 53 ? (char)('A' + k - 27) : '#';
+            out[n++] = k == 0   ? ' '
+                       : k < 27 ? (char)('a' + k - 1)
+                       : k < 53 ? (char)('A' + k - 27)
+                                : '#';
         }
         while (n > start && out[n - 1] == ' ')
             n--;
@@ -129,7 +135,11 @@ static char *dump(session *s)
     }
     n += (size_t)sprintf(out + n, "--\n");
     for (int k = 0; k < count && k < 53; k++)
-        n += (size_t)sprintf(out + n, "%c %x %x %u\n", k == 0 ? '.' : k < 27 ? 'a' + k - 1 : 'A' + k - 27, looks[k].fg, looks[k].bg, looks[k].attrs);
+        n += (size_t)sprintf(out + n, "%c %x %x %u\n",
+                             k == 0   ? '.'
+                             : k < 27 ? 'a' + k - 1
+                                      : 'A' + k - 27,
+                             looks[k].fg, looks[k].bg, looks[k].attrs);
     out[n] = 0;
     free(map);
     return out;
@@ -138,7 +148,8 @@ static char *dump(session *s)
 static void check_golden(session *s, const char *name)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/ui/%s_%dx%d.snap", VG_TEST_DIR, name, s->ui.term.cols, s->ui.term.rows);
+    snprintf(path, sizeof path, "%s/ui/%s_%dx%d.snap", VG_TEST_DIR, name, s->ui.term.cols,
+             s->ui.term.rows);
     char *now = dump(s);
     const char *update = getenv("VG_UPDATE_SNAPSHOTS");
     if (update && update[0] && update[0] != '0') {
@@ -164,7 +175,8 @@ static void check_golden(session *s, const char *name)
             }
             while (a > now && a[-1] != '\n')
                 a--, b--;
-            fail_msg("%s differs from line %d\n now: %.*s\nwant: %.*s", path, line, (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
+            fail_msg("%s differs from line %d\n now: %.*s\nwant: %.*s", path, line,
+                     (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
         }
         free(want);
     }
@@ -177,7 +189,9 @@ typedef struct look {
     vg_glyphs glyphs;
 } look;
 
-static const look looks[] = {{"", VG_DEPTH_256, VG_GLYPHS_FULL}, {"-mono", VG_DEPTH_MONO, VG_GLYPHS_FULL}, {"-ascii", VG_DEPTH_MONO, VG_GLYPHS_ASCII}};
+static const look looks[] = {{"", VG_DEPTH_256, VG_GLYPHS_FULL},
+                             {"-mono", VG_DEPTH_MONO, VG_GLYPHS_FULL},
+                             {"-ascii", VG_DEPTH_MONO, VG_GLYPHS_ASCII}};
 static const int sizes[][2] = {{24, 80}, {12, 40}, {60, 200}, {5, 20}, {16, 60}};
 
 /* Bring a new session to the moment that a golden shows. */
@@ -190,7 +204,7 @@ static void scene_setup(session *s)
 static void scene_setup_edit(session *s)
 {
     type(s, "\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B"); /* Height */
-    type(s, "9");                                       /* out of range: the message stands under it */
+    type(s, "9"); /* out of range: the message stands under it */
 }
 static void scene_setup_presets(session *s)
 {
@@ -293,9 +307,11 @@ static void test_ui_screens_look_as_their_goldens(void **state)
         for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++)
             for (size_t l = 0; l < sizeof looks / sizeof looks[0]; l++) {
                 bool small = sizes[k][0] < VG_MIN_ROWS || sizes[k][1] < VG_MIN_COLS;
-                if ((l > 0 && (!scenes[i].all_looks || k > 0)) || (small && i > 0) || (k == 4 && l > 0))
+                if ((l > 0 && (!scenes[i].all_looks || k > 0)) || (small && i > 0) ||
+                    (k == 4 && l > 0))
                     continue;
-                session *s = open_session(sizes[k][0], sizes[k][1], looks[l].depth, looks[l].glyphs, scenes[i].history);
+                session *s = open_session(sizes[k][0], sizes[k][1], looks[l].depth, looks[l].glyphs,
+                                          scenes[i].history);
                 char name[96];
                 scenes[i].go(s);
                 snprintf(name, sizeof name, "%s%s", scenes[i].name, looks[l].suffix);
@@ -335,13 +351,19 @@ static void test_ui_layouts_stay_inside_and_apart(void **state)
                     vg_rect x = l.r[a];
                     if (x.rows <= 0 || x.cols <= 0)
                         continue;
-                    if (x.row < area.row || x.col < area.col || x.row + x.rows > area.row + area.rows || x.col + x.cols > area.col + area.cols)
-                        fail_msg("%s at %dx%d: rectangle %d (%d,%d %dx%d) leaves the area", screen->name, cols, rows, a, x.row, x.col, x.rows, x.cols);
+                    if (x.row < area.row || x.col < area.col ||
+                        x.row + x.rows > area.row + area.rows ||
+                        x.col + x.cols > area.col + area.cols)
+                        fail_msg("%s at %dx%d: rectangle %d (%d,%d %dx%d) leaves the area",
+                                 screen->name, cols, rows, a, x.row, x.col, x.rows, x.cols);
                     for (int b = a + 1; b < l.count; b++) {
                         vg_rect y = l.r[b];
-                        bool apart = y.rows <= 0 || y.cols <= 0 || x.row + x.rows <= y.row || y.row + y.rows <= x.row || x.col + x.cols <= y.col || y.col + y.cols <= x.col;
+                        bool apart = y.rows <= 0 || y.cols <= 0 || x.row + x.rows <= y.row ||
+                                     y.row + y.rows <= x.row || x.col + x.cols <= y.col ||
+                                     y.col + y.cols <= x.col;
                         if (!apart)
-                            fail_msg("%s at %dx%d: rectangles %d and %d overlap", screen->name, cols, rows, a, b);
+                            fail_msg("%s at %dx%d: rectangles %d and %d overlap", screen->name,
+                                     cols, rows, a, b);
                     }
                 }
             }
@@ -398,9 +420,11 @@ static void test_ui_typed_values_are_checked_as_typed(void **state)
     session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
     type(s, "\x1b[B"); /* the prompt: typing appends, q does not quit */
     type(s, " quickly \xe7\xba\xa2");
-    assert_string_equal(fake_value(s->fake, "prompt"), "a big red ball moving right on a teal background quickly \xe7\xba\xa2");
+    assert_string_equal(fake_value(s->fake, "prompt"),
+                        "a big red ball moving right on a teal background quickly \xe7\xba\xa2");
     type(s, "\x7f\x7f\r");
-    assert_string_equal(fake_value(s->fake, "prompt"), "a big red ball moving right on a teal background quickly");
+    assert_string_equal(fake_value(s->fake, "prompt"),
+                        "a big red ball moving right on a teal background quickly");
     type(s, "\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B");
     type(s, "9");
     assert_true(shows(s, "9 is outside 16 to 8192"));
@@ -420,7 +444,8 @@ static void test_ui_pastes_are_one_text_without_controls(void **state)
     (void)state;
     session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
     fake_set(s->fake, "prompt", "", (char[64]){0}, 64);
-    type(s, "\x1b[B\x1b[200~two\r\nlines \x1b[31m\x07" "end\x1b[201~");
+    type(s, "\x1b[B\x1b[200~two\r\nlines \x1b[31m\x07"
+            "end\x1b[201~");
     assert_string_equal(fake_value(s->fake, "prompt"), "two\nlines [31mend");
     close_session(s);
 }
@@ -429,7 +454,11 @@ static void test_ui_hostile_text_reaches_no_cell(void **state)
 {
     (void)state;
     session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
-    fake_job_new(s->fake, "evil", "\x1b[2J\x07\x9b" "31m \xe2\x80\xae rtl \xc2\x9b" "5m \xff\xfe", 2, 0);
+    fake_job_new(s->fake, "evil",
+                 "\x1b[2J\x07\x9b"
+                 "31m \xe2\x80\xae rtl \xc2\x9b"
+                 "5m \xff\xfe",
+                 2, 0);
     fake_refresh(s->fake);
     type(s, "4");
     for (int c = 0; c < 24 * 80; c++)
@@ -472,9 +501,60 @@ static void test_ui_mouse_opens_tabs_rows_and_frames(void **state)
 static void test_ui_keys_at_random_keep_the_screens_whole(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D", "\t", "\x1b[Z", "\r", "\x1b", "1", "2", "3", "4", "5", "?", "p", "a", "d", "f", "w", "e", "v",
-                                         "m", "s", "x", "c", "r", "n", "/", "y", " ", ".", ",", "[", "]", "+", "-", "l", "0", "7", "\x7f", "\x1b[3~", "\x1b[5~", "\x1b[6~",
-                                         "\x1b[H", "\x1b[F", "\x1b[200~\xe4\xb8\x80 paste\x1b[201~", "\xe7\xba\xa2", "e\xcc\x81", "\x1bOP", "\x0f", "\x13", "\x1b[15~", "\x01", "\x17"};
+    static const char *const pieces[] = {"\x1b[A",
+                                         "\x1b[B",
+                                         "\x1b[C",
+                                         "\x1b[D",
+                                         "\t",
+                                         "\x1b[Z",
+                                         "\r",
+                                         "\x1b",
+                                         "1",
+                                         "2",
+                                         "3",
+                                         "4",
+                                         "5",
+                                         "?",
+                                         "p",
+                                         "a",
+                                         "d",
+                                         "f",
+                                         "w",
+                                         "e",
+                                         "v",
+                                         "m",
+                                         "s",
+                                         "x",
+                                         "c",
+                                         "r",
+                                         "n",
+                                         "/",
+                                         "y",
+                                         " ",
+                                         ".",
+                                         ",",
+                                         "[",
+                                         "]",
+                                         "+",
+                                         "-",
+                                         "l",
+                                         "0",
+                                         "7",
+                                         "\x7f",
+                                         "\x1b[3~",
+                                         "\x1b[5~",
+                                         "\x1b[6~",
+                                         "\x1b[H",
+                                         "\x1b[F",
+                                         "\x1b[200~\xe4\xb8\x80 paste\x1b[201~",
+                                         "\xe7\xba\xa2",
+                                         "e\xcc\x81",
+                                         "\x1bOP",
+                                         "\x0f",
+                                         "\x13",
+                                         "\x1b[15~",
+                                         "\x01",
+                                         "\x17"};
     uint32_t seed = 20261123;
     session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, true);
     for (int i = 0; i < 6000; i++) {
@@ -486,16 +566,19 @@ static void test_ui_keys_at_random_keep_the_screens_whole(void **state)
             vg_ui_resized(&s->ui);
         }
         if (pick % 11 == 0)
-            snprintf(bytes, sizeof bytes, "\x1b[<%u;%u;%u%c", pick / 11 % 70, pick / 770 % 220, pick / 1540 % 70, pick & 1 ? 'M' : 'm');
+            snprintf(bytes, sizeof bytes, "\x1b[<%u;%u;%u%c", pick / 11 % 70, pick / 770 % 220,
+                     pick / 1540 % 70, pick & 1 ? 'M' : 'm');
         else if (pick % 7 == 0)
-            snprintf(bytes, sizeof bytes, "%c%c%c", (int)(1 + (pick >> 4) % 255), (int)(1 + (pick >> 12) % 255), (int)(1 + (pick >> 7) % 127));
+            snprintf(bytes, sizeof bytes, "%c%c%c", (int)(1 + (pick >> 4) % 255),
+                     (int)(1 + (pick >> 12) % 255), (int)(1 + (pick >> 7) % 127));
         else
             snprintf(bytes, sizeof bytes, "%s", pieces[pick % (sizeof pieces / sizeof pieces[0])]);
         type(s, bytes);
         if (pick % 5 == 0)
             step(s, 0.2);
         assert_in_range(s->ui.screen, 0, VG_SCREEN_COUNT - 1);
-        assert_true(s->ui.grid.cursor_row < s->ui.grid.rows && s->ui.grid.cursor_col < s->ui.grid.cols);
+        assert_true(s->ui.grid.cursor_row < s->ui.grid.rows &&
+                    s->ui.grid.cursor_col < s->ui.grid.cols);
     }
     close_session(s);
 }

@@ -79,7 +79,8 @@ static int arrange(const vg_ui *ui, const vg_ui_job *j, int panes, int rows, int
     int w = j->width > 0 ? j->width : 16, h = j->height > 0 ? j->height : 9;
     for (int across = panes; across >= 1; across--) {
         int down = (panes + across - 1) / across;
-        vg_rect room = {0, 0, rows / down - 1, (cols - 2 * (across - 1)) / across}; /* one row for the label */
+        vg_rect room = {0, 0, rows / down - 1,
+                        (cols - 2 * (across - 1)) / across}; /* one row for the label */
         vg_rect f = vg_pictures_fit(ui->pictures, room, w, h);
         long size = (long)f.rows * f.cols;
         if (size > most * 8 / 5) {
@@ -119,7 +120,9 @@ void vg_compare_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layo
     int row = area.row + head, width = fit.cols * across + 2 * (across - 1);
     int left = area.col + (area.cols - width) / 2;
     for (int i = 0; i < n && VG_COMPARE_PANE0 + i < VG_LAYOUT_MAX; i++)
-        out->r[VG_COMPARE_PANE0 + i] = (vg_rect){row + i / across * (fit.rows + 1), left + i % across * (fit.cols + 2), fit.rows + 1, fit.cols};
+        out->r[VG_COMPARE_PANE0 + i] =
+            (vg_rect){row + i / across * (fit.rows + 1), left + i % across * (fit.cols + 2),
+                      fit.rows + 1, fit.cols};
     row += down * (fit.rows + 1);
     int bottom = area.row + area.rows;
     int spare = bottom - row - below - table;
@@ -142,7 +145,9 @@ void vg_compare_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layo
 /* ---- panes ---- */
 static double frame_metric(const vg_ui_metric *m, int frame)
 {
-    return m && m->available && m->frames && frame >= 0 && frame < m->frames_count ? m->frames[frame] : NAN;
+    return m && m->available && m->frames && frame >= 0 && frame < m->frames_count
+               ? m->frames[frame]
+               : NAN;
 }
 
 static void draw_label(const vg_compare *s, const vg_ui_job *j, int v, vg_grid *g, vg_rect r)
@@ -159,12 +164,15 @@ static void draw_label(const vg_compare *s, const vg_ui_job *j, int v, vg_grid *
         vg_text_right(g, r.row, r.col + x + 1, r.cols - x - 1, VG_R_DIM, "reference");
         return;
     }
-    const vg_ui_metric *m = s->metric < variant->metrics_count && variant->metrics ? &variant->metrics[s->metric] : NULL;
+    const vg_ui_metric *m = s->metric < variant->metrics_count && variant->metrics
+                                ? &variant->metrics[s->metric]
+                                : NULL;
     if (!m || !m->available)
         return;
     vg_format_metric(value, sizeof value, frame_metric(m, s->frame));
     bool figure = strcmp(value, "identical") != 0 && strcmp(value, "N/A") != 0;
-    snprintf(line, sizeof line, "%s %s%s%s", m->label, value, figure && m->unit[0] ? " " : "", figure ? m->unit : "");
+    snprintf(line, sizeof line, "%s %s%s%s", m->label, value, figure && m->unit[0] ? " " : "",
+             figure ? m->unit : "");
     if (vg_text_width(line) <= r.cols - x - 1)
         vg_text_right(g, r.row, r.col + x + 1, r.cols - x - 1, VG_R_TEXT, line);
 }
@@ -173,11 +181,13 @@ static void draw_label(const vg_compare *s, const vg_ui_job *j, int v, vg_grid *
 static uint64_t picture_serial(const vg_compare *s, int v, int frame)
 {
     uint64_t serial = (uint64_t)(unsigned)frame + 1;
-    return v < 0 ? serial | (uint64_t)(s->gain * 4) << 32 | (uint64_t)(unsigned)s->other << 56 : serial;
+    return v < 0 ? serial | (uint64_t)(s->gain * 4) << 32 | (uint64_t)(unsigned)s->other << 56
+                 : serial;
 }
 
 /* Variant v (-1: the difference) at a frame into rectangle p; without a grid only into the cache. False while frames are loading. */
-static bool pane_picture(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, int frame, vg_grid *g, vg_rect p)
+static bool pane_picture(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, int frame,
+                         vg_grid *g, vg_rect p)
 {
     const vg_ui_host *host = ui->host;
     uint64_t serial = picture_serial(s, v, frame), owner = vg_compare_owner(j, v);
@@ -202,7 +212,8 @@ static bool pane_picture(const vg_ui *ui, const vg_compare *s, const vg_ui_job *
 
 static bool pane_ready(const vg_compare *s, const vg_ui_job *j, int v)
 {
-    return j->variants[v < 0 ? s->other : v].frames_ready && (v >= 0 || j->variants[0].frames_ready);
+    return j->variants[v < 0 ? s->other : v].frames_ready &&
+           (v >= 0 || j->variants[0].frames_ready);
 }
 
 bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j)
@@ -215,7 +226,9 @@ bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j
         for (int i = 0; i < n && VG_COMPARE_PANE0 + i < VG_LAYOUT_MAX; i++) {
             vg_rect r = l.r[VG_COMPARE_PANE0 + i], p = {r.row + 1, r.col, r.rows - 1, r.cols};
             int frame = (s->frame + k) % j->frames;
-            if (!pane_ready(s, j, panes[i]) || vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]), picture_serial(s, panes[i], frame)))
+            if (!pane_ready(s, j, panes[i]) ||
+                vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]),
+                                  picture_serial(s, panes[i], frame)))
                 continue;
             return pane_picture(ui, s, j, panes[i], frame, NULL, p);
         }
@@ -229,19 +242,23 @@ bool vg_compare_loading(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j
     vg_compare_layout(ui, s, vg_ui_area(ui), &l);
     for (int i = 0; i < n && VG_COMPARE_PANE0 + i < VG_LAYOUT_MAX; i++) {
         vg_rect r = l.r[VG_COMPARE_PANE0 + i], p = {r.row + 1, r.col, r.rows - 1, r.cols};
-        if (pane_ready(s, j, panes[i]) && !vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]), picture_serial(s, panes[i], s->frame)))
+        if (pane_ready(s, j, panes[i]) &&
+            !vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]),
+                               picture_serial(s, panes[i], s->frame)))
             return true;
     }
     return false;
 }
 
-static void draw_pane(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, vg_grid *g, vg_rect r)
+static void draw_pane(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, vg_grid *g,
+                      vg_rect r)
 {
     char text[64];
     vg_rect p = {r.row + 1, r.col, r.rows - 1, r.cols};
     draw_label(s, j, v, g, r);
     if (!pane_ready(s, j, v)) {
-        snprintf(text, sizeof text, " %s ", vg_job_state_name(j->variants[v < 0 ? s->other : v].state));
+        snprintf(text, sizeof text, " %s ",
+                 vg_job_state_name(j->variants[v < 0 ? s->other : v].state));
         vg_picture_absent(g, p, text);
     } else if (!pane_picture(ui, s, j, v, s->frame, g, p)) {
         vg_picture_absent(g, p, " loading ");
@@ -273,7 +290,9 @@ static void draw_table(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
     vg_text_right(g, r.row, r.col + T_WALL - 2, 9, VG_R_DIM, "wall");
     vg_text_right(g, r.row, r.col + T_PEAK, 9, VG_R_DIM, "peak");
     int x = r.col + T_METRIC;
-    for (int m = 0; example && m < example->metrics_count && x + metric_cols(&example->metrics[m]) <= right; m++) {
+    for (int m = 0;
+         example && m < example->metrics_count && x + metric_cols(&example->metrics[m]) <= right;
+         m++) {
         const vg_ui_metric *metric = &example->metrics[m];
         int cols = metric_cols(metric);
         metric_title(metric, text, sizeof text);
@@ -296,13 +315,15 @@ static void draw_table(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
         vg_format_bytes(text, sizeof text, v->peak_bytes ? v->peak_bytes : UINT64_MAX);
         vg_text_right(g, row, r.col + T_PEAK, 9, VG_R_TEXT, text);
         x = r.col + T_METRIC;
-        for (int m = 0; m < v->metrics_count && v->metrics && x + metric_cols(&v->metrics[m]) <= right; m++) {
+        for (int m = 0;
+             m < v->metrics_count && v->metrics && x + metric_cols(&v->metrics[m]) <= right; m++) {
             int cols = metric_cols(&v->metrics[m]);
             if (v->metrics[m].available)
                 vg_format_metric(text, sizeof text, v->metrics[m].mean);
             else
                 snprintf(text, sizeof text, "N/A");
-            vg_text_right(g, row, x, cols - 1, v->metrics[m].available ? VG_R_TEXT : VG_R_DIM, text);
+            vg_text_right(g, row, x, cols - 1, v->metrics[m].available ? VG_R_TEXT : VG_R_DIM,
+                          text);
             x += cols;
         }
         if (i == 0 && example)
@@ -333,15 +354,19 @@ static void draw_curve(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
         }
         for (int x = 0; x < r.cols; x++) {
             double v = frame_metric(m, vg_scrubber_frame(x, r.cols, j->frames));
-            vg_sparkline(g, r.row + r.rows - 1, r.col + x, 1, &v, 1, lo - pad, hi, vg_variant_role(s->other));
+            vg_sparkline(g, r.row + r.rows - 1, r.col + x, 1, &v, 1, lo - pad, hi,
+                         vg_variant_role(s->other));
         }
         return;
     }
     vg_series series[4];
     int n = 0;
     for (int i = 1; i < j->variants_count && n < 4; i++)
-        if (s->metric < j->variants[i].metrics_count && j->variants[i].metrics && j->variants[i].metrics[s->metric].frames)
-            series[n++] = (vg_series){j->variants[i].metrics[s->metric].frames, j->variants[i].metrics[s->metric].frames_count, vg_variant_role(i)};
+        if (s->metric < j->variants[i].metrics_count && j->variants[i].metrics &&
+            j->variants[i].metrics[s->metric].frames)
+            series[n++] =
+                (vg_series){j->variants[i].metrics[s->metric].frames,
+                            j->variants[i].metrics[s->metric].frames_count, vg_variant_role(i)};
     vg_plot_spec spec = {series, n, j->frames, s->frame, m->unit, false};
     int x = vg_textf(g, r.row, r.col, r.cols, VG_R_TITLE, "%s of each frame", m->label) + 2;
     for (int i = 1; i < j->variants_count; i++)
@@ -354,7 +379,8 @@ static void draw_status(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_
     char value[32];
     double fps = j->fps > 0 ? j->fps : 16;
     int x = r.col;
-    vg_put(g, r.row, x, s->playing ? vg_glyph(g, '>', '>', 0x25b6) : vg_glyph(g, '=', '=', 0x2016), vg_role_style(g, VG_R_ACCENT));
+    vg_put(g, r.row, x, s->playing ? vg_glyph(g, '>', '>', 0x25b6) : vg_glyph(g, '=', '=', 0x2016),
+           vg_role_style(g, VG_R_ACCENT));
     x += 2;
     x += vg_textf(g, r.row, x, 20, VG_R_TEXT, "frame %*d", j->frames >= 100 ? 3 : 2, s->frame + 1);
     x += vg_textf(g, r.row, x, 20, VG_R_DIM, "/%d", j->frames) + 2;
@@ -371,7 +397,8 @@ static void draw_status(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_
         size_t n = strlen(line);
         vg_format_metric(value, sizeof value, frame_metric(&v->metrics[m], s->frame));
         bool figure = isfinite(frame_metric(&v->metrics[m], s->frame));
-        snprintf(line + n, sizeof line - n, "%s%s %s%s%s", n ? "   " : "", v->metrics[m].label, value, figure && v->metrics[m].unit[0] ? " " : "",
+        snprintf(line + n, sizeof line - n, "%s%s %s%s%s", n ? "   " : "", v->metrics[m].label,
+                 value, figure && v->metrics[m].unit[0] ? " " : "",
                  figure ? v->metrics[m].unit : "");
     }
     int room = r.col + r.cols - x;
@@ -380,7 +407,8 @@ static void draw_status(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_
         return;
     vg_text_right(g, r.row, x, room, VG_R_TEXT, line);
     if (j->variants_count > 2 && vg_text_width(v->label) + 2 <= room - figures)
-        vg_text(g, r.row, r.col + r.cols - figures - 2 - vg_text_width(v->label), room, vg_variant_role(s->other), v->label);
+        vg_text(g, r.row, r.col + r.cols - figures - 2 - vg_text_width(v->label), room,
+                vg_variant_role(s->other), v->label);
 }
 
 void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
@@ -388,9 +416,11 @@ void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect are
     const vg_compare *s = state;
     const vg_ui_job *j = vg_ui_job_now(ui);
     if (!j || !vg_ui_has_frames(ui, state)) {
-        vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE, j ? "No clip of this job is ready yet" : "Nothing to compare yet");
+        vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE,
+                j ? "No clip of this job is ready yet" : "Nothing to compare yet");
         vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
-                j ? "2 shows how far it is; the comparison opens when it is done." : "4 lists the jobs; 1 starts a new one.");
+                j ? "2 shows how far it is; the comparison opens when it is done."
+                  : "4 lists the jobs; 1 starts a new one.");
         return;
     }
     vg_layout l;
@@ -409,6 +439,7 @@ void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect are
     vg_rect track = l.r[VG_COMPARE_TRACK];
     if (l.r[VG_COMPARE_PLOT].rows >= 5)
         track.col += 7, track.cols -= 7; /* under the curve's field */
-    vg_scrubber(g, track.row, track.col, track.cols, s->frame, j->frames, vg_compare_worst(s, j), VG_R_ACCENT);
+    vg_scrubber(g, track.row, track.col, track.cols, s->frame, j->frames, vg_compare_worst(s, j),
+                VG_R_ACCENT);
     draw_status(s, j, g, l.r[VG_COMPARE_STATUS]);
 }

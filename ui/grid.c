@@ -80,9 +80,14 @@ int vg_put(vg_grid *g, int row, int col, uint32_t cp, vg_style style)
         split_wide(g, row, col + 1);
     vg_cell *c = &g->cells[row * g->cols + col];
     uint32_t bg = style.bg ? style.bg : c->bg;
-    *c = (vg_cell){.cp = {cp}, .fg = style.fg, .bg = bg, .attrs = (uint8_t)style.attrs, .width = (uint8_t)width};
+    *c = (vg_cell){.cp = {cp},
+                   .fg = style.fg,
+                   .bg = bg,
+                   .attrs = (uint8_t)style.attrs,
+                   .width = (uint8_t)width};
     if (width == 2)
-        c[1] = (vg_cell){.cp = {' '}, .fg = style.fg, .bg = bg, .attrs = (uint8_t)style.attrs, .width = 0};
+        c[1] = (vg_cell){
+            .cp = {' '}, .fg = style.fg, .bg = bg, .attrs = (uint8_t)style.attrs, .width = 0};
     return width;
 }
 
@@ -148,7 +153,8 @@ int vg_textf(vg_grid *g, int row, int col, int cols, vg_role role, const char *f
 int vg_text_path(vg_grid *g, int row, int col, int cols, vg_role role, const char *s)
 {
     const char *path = s[0] == '/' ? s : strstr(s, " /");
-    int head = path ? vg_text_width_n(s, (size_t)(path - s)) + (path != s) : 0, dots = g->glyphs == VG_GLYPHS_ASCII ? 3 : 1;
+    int head = path ? vg_text_width_n(s, (size_t)(path - s)) + (path != s) : 0,
+        dots = g->glyphs == VG_GLYPHS_ASCII ? 3 : 1;
     int room = cols - head - dots;
     if (!path || room < 8 || vg_text_width(s) <= cols)
         return vg_text(g, row, col, cols, role, s);
@@ -159,7 +165,8 @@ int vg_text_path(vg_grid *g, int row, int col, int cols, vg_role role, const cha
     tail = whole && whole[1] && whole - tail <= 12 ? whole : tail;
     char start[256];
     size_t bytes = (size_t)(path - s) + (path != s);
-    snprintf(start, sizeof start, "%.*s", (int)(bytes < sizeof start ? bytes : sizeof start - 1), s);
+    snprintf(start, sizeof start, "%.*s", (int)(bytes < sizeof start ? bytes : sizeof start - 1),
+             s);
     int x = vg_text(g, row, col, cols, role, start);
     x += vg_text(g, row, col + x, cols - x, role, dots == 3 ? "..." : "\xe2\x80\xa6");
     return x + vg_text(g, row, col + x, cols - x, role, tail);
@@ -199,7 +206,11 @@ void vg_fill(vg_grid *g, vg_rect r, vg_role role)
             if (row < 0 || row >= g->rows || col < 0 || col >= g->cols)
                 continue;
             split_wide(g, row, col);
-            g->cells[row * g->cols + col] = (vg_cell){.cp = {' '}, .fg = style.fg, .bg = style.bg, .attrs = (uint8_t)style.attrs, .width = 1};
+            g->cells[row * g->cols + col] = (vg_cell){.cp = {' '},
+                                                      .fg = style.fg,
+                                                      .bg = style.bg,
+                                                      .attrs = (uint8_t)style.attrs,
+                                                      .width = 1};
         }
 }
 

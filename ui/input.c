@@ -48,10 +48,11 @@ static void emit_control(vg_key_sink sink, void *user, unsigned char c, unsigned
 static vg_key_code tilde_code(int n)
 {
     static const vg_key_code codes[] = {
-        [1] = VG_K_HOME,  [2] = VG_K_INSERT, [3] = VG_K_DELETE, [4] = VG_K_END,  [5] = VG_K_PAGE_UP, [6] = VG_K_PAGE_DOWN,
-        [7] = VG_K_HOME,  [8] = VG_K_END,    [11] = VG_K_F1,    [12] = VG_K_F2,  [13] = VG_K_F3,     [14] = VG_K_F4,
-        [15] = VG_K_F5,   [17] = VG_K_F6,    [18] = VG_K_F7,    [19] = VG_K_F8,  [20] = VG_K_F9,     [21] = VG_K_F10,
-        [23] = VG_K_F11,  [24] = VG_K_F12,
+        [1] = VG_K_HOME,    [2] = VG_K_INSERT,    [3] = VG_K_DELETE, [4] = VG_K_END,
+        [5] = VG_K_PAGE_UP, [6] = VG_K_PAGE_DOWN, [7] = VG_K_HOME,   [8] = VG_K_END,
+        [11] = VG_K_F1,     [12] = VG_K_F2,       [13] = VG_K_F3,    [14] = VG_K_F4,
+        [15] = VG_K_F5,     [17] = VG_K_F6,       [18] = VG_K_F7,    [19] = VG_K_F8,
+        [20] = VG_K_F9,     [21] = VG_K_F10,      [23] = VG_K_F11,   [24] = VG_K_F12,
     };
     return n >= 0 && n < (int)(sizeof codes / sizeof codes[0]) ? codes[n] : VG_K_NONE;
 }
@@ -168,7 +169,11 @@ static void osc(const char *s, size_t n, vg_key_sink sink, void *user)
         return;
     size_t digits = strcspn(line + 7, "/");
     int shift = digits >= 4 ? 8 : digits == 3 ? 4 : 0;
-    vg_key key = {.code = VG_K_REPORT, .report = VG_REPORT_BACKGROUND, .a = (int)(r >> shift) & 255, .b = (int)(g >> shift) & 255, .c = (int)(b >> shift) & 255};
+    vg_key key = {.code = VG_K_REPORT,
+                  .report = VG_REPORT_BACKGROUND,
+                  .a = (int)(r >> shift) & 255,
+                  .b = (int)(g >> shift) & 255,
+                  .c = (int)(b >> shift) & 255};
     sink(user, &key);
 }
 
@@ -191,7 +196,8 @@ static void paste_end(vg_input *in, vg_key_sink sink, void *user)
 {
     in->pasting = false;
     size_t n = 0;
-    for (size_t i = 0; i < in->paste_size; i++) { /* CR, LF and CRLF are one line end; other controls go */
+    for (size_t i = 0; i < in->paste_size;
+         i++) { /* CR, LF and CRLF are one line end; other controls go */
         char c = in->paste[i];
         if (c == '\r') {
             in->paste[n++] = '\n';

@@ -45,9 +45,11 @@ vg_pictures *vg_pictures_new(vg_depth depth, vg_glyphs glyphs, double cell_aspec
         chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE);
         chafa_symbol_map_add_by_range(p->symbols, 0x21, 0x7e);
     } else if (glyphs == VG_GLYPHS_BASIC) {
-        chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID | CHAFA_SYMBOL_TAG_HALF);
+        chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID |
+                                                     CHAFA_SYMBOL_TAG_HALF);
     } else {
-        chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID | CHAFA_SYMBOL_TAG_HALF | CHAFA_SYMBOL_TAG_QUAD |
+        chafa_symbol_map_add_by_tags(p->symbols, CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID |
+                                                     CHAFA_SYMBOL_TAG_HALF | CHAFA_SYMBOL_TAG_QUAD |
                                                      CHAFA_SYMBOL_TAG_BLOCK);
         chafa_symbol_map_remove_by_tags(p->symbols, CHAFA_SYMBOL_TAG_STIPPLE);
     }
@@ -92,7 +94,8 @@ vg_rect vg_picture_fit(vg_rect room, int w, int h, double cell_aspect)
     }
     rows = rows < 1 ? 1 : rows;
     cols = cols < 1 ? 1 : cols;
-    return (vg_rect){room.row + (room.rows - rows) / 2, room.col + (room.cols - cols) / 2, rows, cols};
+    return (vg_rect){room.row + (room.rows - rows) / 2, room.col + (room.cols - cols) / 2, rows,
+                     cols};
 }
 
 vg_rect vg_pictures_fit(const vg_pictures *p, vg_rect room, int w, int h)
@@ -104,7 +107,8 @@ static entry *find(const vg_pictures *p, vg_rect r, uint64_t owner, uint64_t ser
 {
     for (int i = 0; i < ENTRIES; i++) {
         const entry *e = &p->entries[i];
-        if (e->cells && e->owner == owner && e->serial == serial && e->rows == r.rows && e->cols == r.cols)
+        if (e->cells && e->owner == owner && e->serial == serial && e->rows == r.rows &&
+            e->cols == r.cols)
             return (entry *)e;
     }
     return NULL;
@@ -133,20 +137,25 @@ static uint32_t color_of(vg_depth depth, int raw)
 {
     if (raw < 0 || depth == VG_DEPTH_MONO)
         return 0;
-    return depth == VG_DEPTH_TRUE ? 0x01000000u | ((uint32_t)raw & 0xffffff) : VG_INDEXED(raw & 255);
+    return depth == VG_DEPTH_TRUE ? 0x01000000u | ((uint32_t)raw & 0xffffff)
+                                  : VG_INDEXED(raw & 255);
 }
 
 /* Mean brightness, 0..1, of the part (x, y) of a nx x ny division of the picture. */
 static double luminance(const uint8_t *rgb, int w, int h, int x, int y, int nx, int ny)
 {
-    int x0 = (int)((long)x * w / nx), x1 = (int)((long)(x + 1) * w / nx), y0 = (int)((long)y * h / ny), y1 = (int)((long)(y + 1) * h / ny);
+    int x0 = (int)((long)x * w / nx), x1 = (int)((long)(x + 1) * w / nx),
+        y0 = (int)((long)y * h / ny), y1 = (int)((long)(y + 1) * h / ny);
     double sum = 0;
     x1 = x1 > x0 ? x1 : x0 + 1;
     y1 = y1 > y0 ? y1 : y0 + 1;
     for (int j = y0; j < y1 && j < h; j++)
         for (int i = x0; i < x1 && i < w; i++) {
             const uint8_t *c = rgb + ((size_t)j * (size_t)w + (size_t)i) * 3;
-            sum += 0.5 * c[0] + 0.35 * c[1] + 0.15 * c[2]; /* as red-sensitive film: red on green of equal luminance stays visible */
+            sum +=
+                0.5 * c[0] + 0.35 * c[1] +
+                0.15 *
+                    c[2]; /* as red-sensitive film: red on green of equal luminance stays visible */
         }
     return sum / (255.0 * (x1 - x0) * (y1 - y0));
 }
@@ -164,7 +173,8 @@ static void render_mono(vg_pictures *p, entry *e, const uint8_t *rgb, int w, int
                 for (int y = 0; y < 4; y++)
                     for (int x = 0; x < 2; x++) {
                         int px = col * 2 + x, py = row * 4 + y;
-                        if (luminance(rgb, w, h, px, py, e->cols * 2, e->rows * 4) > (bayer[py & 3][px & 3] + 0.5) / 16)
+                        if (luminance(rgb, w, h, px, py, e->cols * 2, e->rows * 4) >
+                            (bayer[py & 3][px & 3] + 0.5) / 16)
                             cp |= bits[y][x];
                     }
             } else {
@@ -188,7 +198,8 @@ static void render(vg_pictures *p, entry *e, const uint8_t *rgb, int w, int h)
     chafa_canvas_config_set_color_space(config, CHAFA_COLOR_SPACE_RGB);
     chafa_canvas_config_set_preprocessing_enabled(config, FALSE);
     /* A palette turns soft backgrounds into bands; a little ordered noise that never moves hides them. */
-    chafa_canvas_config_set_dither_mode(config, p->depth == VG_DEPTH_256 ? CHAFA_DITHER_MODE_ORDERED : CHAFA_DITHER_MODE_NONE);
+    chafa_canvas_config_set_dither_mode(config, p->depth == VG_DEPTH_256 ? CHAFA_DITHER_MODE_ORDERED
+                                                                         : CHAFA_DITHER_MODE_NONE);
     chafa_canvas_config_set_dither_grain_size(config, 4, 4);
     chafa_canvas_config_set_dither_intensity(config, 0.3f);
     chafa_canvas_config_set_work_factor(config, 0.3f);
@@ -199,7 +210,10 @@ static void render(vg_pictures *p, entry *e, const uint8_t *rgb, int w, int h)
             int fg, bg;
             gunichar c = chafa_canvas_get_char_at(canvas, col, row);
             chafa_canvas_get_raw_colors_at(canvas, col, row, &fg, &bg);
-            vg_cell cell = {.cp = {c ? c : ' '}, .fg = color_of(p->depth, fg), .bg = color_of(p->depth, bg), .width = 1};
+            vg_cell cell = {.cp = {c ? c : ' '},
+                            .fg = color_of(p->depth, fg),
+                            .bg = color_of(p->depth, bg),
+                            .width = 1};
             e->cells[row * e->cols + col] = cell;
         }
     chafa_canvas_unref(canvas);
@@ -224,7 +238,8 @@ static entry *room_for(vg_pictures *p, long cells)
     }
 }
 
-bool vg_picture_prepare(vg_pictures *p, vg_rect r, uint64_t owner, uint64_t serial, const uint8_t *rgb, int w, int h)
+bool vg_picture_prepare(vg_pictures *p, vg_rect r, uint64_t owner, uint64_t serial,
+                        const uint8_t *rgb, int w, int h)
 {
     if (r.rows < 1 || r.cols < 1 || !p->enabled)
         return true;
@@ -236,7 +251,8 @@ bool vg_picture_prepare(vg_pictures *p, vg_rect r, uint64_t owner, uint64_t seri
         if (!cells)
             return false;
         e = room_for(p, (long)r.rows * r.cols);
-        *e = (entry){.owner = owner, .serial = serial, .rows = r.rows, .cols = r.cols, .cells = cells};
+        *e = (entry){
+            .owner = owner, .serial = serial, .rows = r.rows, .cols = r.cols, .cells = cells};
         p->cells += (long)r.rows * r.cols;
         render(p, e, rgb, w, h);
     }
@@ -244,7 +260,8 @@ bool vg_picture_prepare(vg_pictures *p, vg_rect r, uint64_t owner, uint64_t seri
     return true;
 }
 
-bool vg_picture_draw(vg_pictures *p, vg_grid *g, vg_rect r, uint64_t owner, uint64_t serial, const uint8_t *rgb, int w, int h)
+bool vg_picture_draw(vg_pictures *p, vg_grid *g, vg_rect r, uint64_t owner, uint64_t serial,
+                     const uint8_t *rgb, int w, int h)
 {
     if (r.rows < 1 || r.cols < 1)
         return true;
@@ -273,7 +290,8 @@ void vg_picture_absent(vg_grid *g, vg_rect r, const char *text)
         for (int x = y % 4; x < r.cols; x += 4)
             vg_put(g, r.row + y, r.col + x, vg_glyph(g, '.', 0xb7, 0xb7), dots);
     int width = vg_text_width(text);
-    vg_text(g, r.row + r.rows / 2, r.col + (r.cols > width ? (r.cols - width) / 2 : 0), r.cols, VG_R_DIM, text);
+    vg_text(g, r.row + r.rows / 2, r.col + (r.cols > width ? (r.cols - width) / 2 : 0), r.cols,
+            VG_R_DIM, text);
 }
 
 void vg_picture_difference(uint8_t *out, const uint8_t *a, const uint8_t *b, size_t n, double gain)

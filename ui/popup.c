@@ -21,7 +21,8 @@ static void open_popup(vg_ui *ui, vg_popup_kind kind, int tag, const char *title
     ui->dirty = true;
 }
 
-void vg_popup_list(vg_ui *ui, int tag, const char *title, const char *const *items, int selected, bool filtered)
+void vg_popup_list(vg_ui *ui, int tag, const char *title, const char *const *items, int selected,
+                   bool filtered)
 {
     open_popup(ui, VG_POPUP_LIST, tag, title, NULL);
     vg_popup *p = &ui->popup;
@@ -125,7 +126,8 @@ static vg_rect box_of(const vg_ui *ui, int *rows)
 
 static int top_of(const vg_popup *p, int rows)
 {
-    return vg_list_top(rank(p, p->selected) - rows / 2, rank(p, p->selected), rows, rank(p, p->items_count));
+    return vg_list_top(rank(p, p->selected) - rows / 2, rank(p, p->selected), rows,
+                       rank(p, p->items_count));
 }
 
 static void mouse(vg_ui *ui, const vg_key *key)
@@ -154,7 +156,8 @@ void vg_popup_key(vg_ui *ui, const vg_key *key)
         mouse(ui, key);
         return;
     }
-    if (key->code == VG_K_ESC || (key->code == VG_K_CHAR && key->cp == 'c' && key->mods == VG_MOD_CTRL)) {
+    if (key->code == VG_K_ESC ||
+        (key->code == VG_K_CHAR && key->cp == 'c' && key->mods == VG_MOD_CTRL)) {
         vg_popup_close(ui);
         return;
     }
@@ -194,7 +197,8 @@ void vg_popup_key(vg_ui *ui, const vg_key *key)
         break;
     default:
         if (p->filtered) {
-            if (vg_editor_key(&p->editor, key, 60) == VG_EDITOR_CHANGED && (p->items_count == 0 || !matches(p, p->selected)))
+            if (vg_editor_key(&p->editor, key, 60) == VG_EDITOR_CHANGED &&
+                (p->items_count == 0 || !matches(p, p->selected)))
                 move(p, 0);
         } else if (key->code == VG_K_CHAR && (key->cp == 'j' || key->cp == 'k')) {
             move(p, key->cp == 'j' ? 1 : -1);
@@ -223,12 +227,15 @@ void vg_popup_draw(const vg_ui *ui, vg_grid *g)
     if (p->kind == VG_POPUP_PROMPT) {
         vg_text(g, in.row, in.col, in.cols, VG_R_DIM, p->text);
         vg_editor_draw(&p->editor, g, (vg_rect){in.row + 1, in.col, 1, in.cols}, VG_R_EDIT, true);
-        vg_text(g, in.row + 2, in.col, in.cols, VG_R_DIM, g->glyphs == VG_GLYPHS_ASCII ? "Enter ok - Esc cancel" : "Enter ok \xc2\xb7 Esc cancel");
+        vg_text(g, in.row + 2, in.col, in.cols, VG_R_DIM,
+                g->glyphs == VG_GLYPHS_ASCII ? "Enter ok - Esc cancel"
+                                             : "Enter ok \xc2\xb7 Esc cancel");
         return;
     }
     if (p->filtered) {
         vg_text(g, in.row, in.col, 8, VG_R_DIM, "Filter");
-        vg_editor_draw(&p->editor, g, (vg_rect){in.row, in.col + 8, 1, in.cols - 8}, VG_R_EDIT, true);
+        vg_editor_draw(&p->editor, g, (vg_rect){in.row, in.col + 8, 1, in.cols - 8}, VG_R_EDIT,
+                       true);
         in.row += 2;
         in.rows -= 2;
     }
@@ -239,10 +246,13 @@ void vg_popup_draw(const vg_ui *ui, vg_grid *g)
         if (here)
             vg_fill(g, (vg_rect){in.row + i, in.col - 1, 1, in.cols + 2}, VG_R_SELECT);
         if (here)
-            vg_put(g, in.row + i, in.col, vg_glyph(g, '>', '>', 0x25b8), vg_role_style(g, VG_R_SELECT));
-        vg_text(g, in.row + i, in.col + 2, in.cols - 2, here ? VG_R_SELECT : VG_R_TEXT, p->items[item]);
+            vg_put(g, in.row + i, in.col, vg_glyph(g, '>', '>', 0x25b8),
+                   vg_role_style(g, VG_R_SELECT));
+        vg_text(g, in.row + i, in.col + 2, in.cols - 2, here ? VG_R_SELECT : VG_R_TEXT,
+                p->items[item]);
     }
     if (count == 0)
-        vg_text(g, in.row, in.col + 2, in.cols - 2, VG_R_DIM, p->items_count ? "nothing matches" : "there are none yet");
+        vg_text(g, in.row, in.col + 2, in.cols - 2, VG_R_DIM,
+                p->items_count ? "nothing matches" : "there are none yet");
     vg_list_bar(g, in.row, r.col + r.cols - 2, rows, top, count);
 }

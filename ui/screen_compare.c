@@ -50,12 +50,20 @@ static const vg_binding bindings[] = {
     {{VG_CH(' ')}, DO_PLAY, "play", "play, pause", vg_ui_has_frames},
     {{VG_CH('.'), VG_CH('D')}, DO_FORWARD, "frame", "one frame on", vg_ui_has_frames},
     {{VG_CH(','), VG_CH('A')}, DO_BACK, NULL, "one frame back", vg_ui_has_frames},
-    {{VG_CH('d'), VG_CH('0')}, DO_DIFFERENCE, "difference", "add the amplified difference to the reference", pair},
+    {{VG_CH('d'), VG_CH('0')},
+     DO_DIFFERENCE,
+     "difference",
+     "add the amplified difference to the reference",
+     pair},
     {{VG_CH('+'), VG_CH('=')}, DO_MORE, "more", "amplify the difference more", differing},
     {{VG_CH('-')}, DO_LESS, NULL, "amplify the difference less", differing},
     {{VG_CH('f')}, DO_FLICKER, "flicker", "both in one place, in turn", pair},
     {{VG_CH('w')}, DO_WORST, "worst", "to the frame where the figure is worst", pair},
-    {{VG_CH('e')}, DO_EXPORT, "export", "write the comparison clip (with the difference pane while it is on)", pair},
+    {{VG_CH('e')},
+     DO_EXPORT,
+     "export",
+     "write the comparison clip (with the difference pane while it is on)",
+     pair},
     {{VG_KEY(TAB)}, DO_OTHER, "other", "compare the next variant with the reference", three},
     {{VG_CH('v')}, DO_PAIR, "pair", "show only the pair, or all variants", three},
     {{VG_CH('m')}, DO_METRIC, "metric", "the next figure on the curve", pair},
@@ -133,7 +141,8 @@ static void export_clip(vg_ui *ui, vg_compare *s, const vg_ui_job *j)
     double gain = s->mode == VG_COMPARE_DIFFERENCE ? s->gain : 0;
     if (ui->host->export_start(ui->host->self, j->id, gain, message, sizeof message)) {
         s->exporting = true;
-        vg_ui_note(ui, VG_R_DIM, "writing the comparison clip%s ...", gain > 0 ? " with the difference pane" : "");
+        vg_ui_note(ui, VG_R_DIM, "writing the comparison clip%s ...",
+                   gain > 0 ? " with the difference pane" : "");
     } else {
         vg_ui_note(ui, VG_R_BAD, "%s", message[0] ? message : "the clip cannot be written");
     }
@@ -191,7 +200,8 @@ static void next_metric(vg_compare *s, const vg_ui_job *j)
     const vg_ui_variant *v = s->other < j->variants_count ? &j->variants[s->other] : NULL;
     for (int i = 0; v && i < v->metrics_count; i++) {
         s->metric = (s->metric + 1) % v->metrics_count;
-        if (v->metrics[s->metric].available && v->metrics[s->metric].frames) /* one figure for the clip has no curve */
+        if (v->metrics[s->metric].available &&
+            v->metrics[s->metric].frames) /* one figure for the clip has no curve */
             break;
     }
 }

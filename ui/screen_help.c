@@ -114,7 +114,8 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
     int rows = area.rows, top = vg_list_top(s->top, s->top, rows * l.count, count);
     /* Two columns that hold everything break between tables. */
     int split = rows;
-    for (int i = count - rows > 0 ? count - rows : 0; l.count == 2 && i <= rows && count <= 2 * rows; i++)
+    for (int i = count - rows > 0 ? count - rows : 0;
+         l.count == 2 && i <= rows && count <= 2 * rows; i++)
         if (lines[i].heading)
             split = i;
     for (int c = 0; c < l.count; c++)
@@ -123,7 +124,8 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
             if (at < count && (c > 0 || l.count == 1 || i < split))
                 draw_line(g, area.row + i, l.r[c], &lines[at]);
         }
-    vg_list_bar(g, area.row, area.col + area.cols - 1, rows, top / l.count, (count + l.count - 1) / l.count);
+    vg_list_bar(g, area.row, area.col + area.cols - 1, rows, top / l.count,
+                (count + l.count - 1) / l.count);
 }
 
 static void action(vg_ui *ui, void *state, int action_)

@@ -7,7 +7,21 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DO_OPEN = 1, DO_UP, DO_DOWN, DO_PAGE_UP, DO_PAGE_DOWN, DO_HOME, DO_END, DO_CANCEL, DO_RESUME, DO_DELETE, DO_NEW, DO_FILTER, DO_CLEAR };
+enum {
+    DO_OPEN = 1,
+    DO_UP,
+    DO_DOWN,
+    DO_PAGE_UP,
+    DO_PAGE_DOWN,
+    DO_HOME,
+    DO_END,
+    DO_CANCEL,
+    DO_RESUME,
+    DO_DELETE,
+    DO_NEW,
+    DO_FILTER,
+    DO_CLEAR
+};
 enum { ASK_CANCEL = 1, ASK_DELETE };
 enum { R_FILTER, R_HEAD, R_LIST, R_DETAIL, RECTS };
 
@@ -26,7 +40,8 @@ static const vg_ui_job *all(const vg_ui *ui, int *count)
 static bool matches(const jobs_state *s, const vg_ui_job *j)
 {
     const char *f = s->filter.text;
-    return !f || !f[0] || strcasestr(j->id, f) || strcasestr(j->prompt, f) || strcasestr(j->model, f) || strcasestr(vg_job_state_name(j->state), f);
+    return !f || !f[0] || strcasestr(j->id, f) || strcasestr(j->prompt, f) ||
+           strcasestr(j->model, f) || strcasestr(vg_job_state_name(j->state), f);
 }
 
 /* The selected job: the remembered one, else the first shown. *rank is its place among those shown, *shown their number. */
@@ -68,7 +83,8 @@ static bool busy(const vg_ui *ui, const void *state)
 static bool stopped(const vg_ui *ui, const void *state)
 {
     const vg_ui_job *j = selection(ui, state);
-    return j && j->state != VG_UI_JOB_RUNNING && j->state != VG_UI_JOB_QUEUED && j->state != VG_UI_JOB_DONE;
+    return j && j->state != VG_UI_JOB_RUNNING && j->state != VG_UI_JOB_QUEUED &&
+           j->state != VG_UI_JOB_DONE;
 }
 static bool at_rest(const vg_ui *ui, const void *state)
 {
@@ -83,7 +99,11 @@ static bool filtered(const vg_ui *ui, const void *state)
 }
 
 static const vg_binding bindings[] = {
-    {{VG_KEY(ENTER)}, DO_OPEN, "open", "open it: a running job in Run, a finished one in Compare", has},
+    {{VG_KEY(ENTER)},
+     DO_OPEN,
+     "open",
+     "open it: a running job in Run, a finished one in Compare",
+     has},
     {{VG_KEY(DOWN), VG_CH('j')}, DO_DOWN, NULL, "the job below", NULL},
     {{VG_KEY(UP), VG_CH('k')}, DO_UP, NULL, "the job above", NULL},
     {{VG_KEY(PAGE_DOWN)}, DO_PAGE_DOWN, NULL, "ten further", NULL},
@@ -93,8 +113,16 @@ static const vg_binding bindings[] = {
     {{VG_CH('c'), VG_KEY(F9)}, DO_CANCEL, "cancel", "stop it; its finished steps are kept", busy},
     {{VG_CH('r')}, DO_RESUME, "resume", "go on from the last finished step", stopped},
     {{VG_CH('n')}, DO_NEW, "new from", "fill the form with its settings", has},
-    {{VG_CH('x'), VG_KEY(DELETE)}, DO_DELETE, "delete", "delete it with all its files, after a question", at_rest},
-    {{VG_CH('/')}, DO_FILTER, "filter", "show only jobs whose prompt, model, name or state has this", NULL},
+    {{VG_CH('x'), VG_KEY(DELETE)},
+     DO_DELETE,
+     "delete",
+     "delete it with all its files, after a question",
+     at_rest},
+    {{VG_CH('/')},
+     DO_FILTER,
+     "filter",
+     "show only jobs whose prompt, model, name or state has this",
+     NULL},
     {{VG_KEY(ESC)}, DO_CLEAR, NULL, "show all again", filtered},
 };
 
@@ -122,13 +150,19 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
         row++;
     }
     bool side = area.cols >= 150; /* the chosen job beside the list, else under it */
-    int detail = side ? 0 : area.rows >= 30 ? 8 : area.rows >= 18 ? 4 : 0, cols = side ? area.cols * 11 / 20 : area.cols;
+    int detail = side              ? 0
+                 : area.rows >= 30 ? 8
+                 : area.rows >= 18 ? 4
+                                   : 0,
+        cols = side ? area.cols * 11 / 20 : area.cols;
     out->r[R_HEAD] = (vg_rect){row, area.col, 1, cols};
     out->r[R_LIST] = (vg_rect){row + 1, area.col, area.row + area.rows - row - 1 - detail, cols};
     if (detail)
-        out->r[R_DETAIL] = (vg_rect){area.row + area.rows - detail + 1, area.col, detail - 1, area.cols};
+        out->r[R_DETAIL] =
+            (vg_rect){area.row + area.rows - detail + 1, area.col, detail - 1, area.cols};
     else if (side)
-        out->r[R_DETAIL] = (vg_rect){area.row, area.col + cols + 5, area.rows, area.cols - cols - 5};
+        out->r[R_DETAIL] =
+            (vg_rect){area.row, area.col + cols + 5, area.rows, area.cols - cols - 5};
 }
 
 /* ---- drawing ---- */
@@ -160,11 +194,14 @@ static void draw_row(const vg_ui *ui, const vg_ui_job *j, bool here, vg_grid *g,
     int models = model_cols(r), bar = 12;
     vg_format_age(age, sizeof age, ui->unix_now - j->created);
     int progress_col = C_MODEL + models + 1, prompt_col = progress_col + bar + 2;
-    vg_put(g, r.row, r.col + C_STATE, vg_job_state_sign(g, j->state), vg_role_style(g, vg_job_state_role(j->state)));
-    vg_text(g, r.row, r.col + C_STATE + 2, 12, vg_job_state_role(j->state), vg_job_state_name(j->state));
+    vg_put(g, r.row, r.col + C_STATE, vg_job_state_sign(g, j->state),
+           vg_role_style(g, vg_job_state_role(j->state)));
+    vg_text(g, r.row, r.col + C_STATE + 2, 12, vg_job_state_role(j->state),
+            vg_job_state_name(j->state));
     vg_text_right(g, r.row, r.col + C_AGE, 6, VG_R_DIM, age);
     vg_text(g, r.row, r.col + C_MODEL, models, VG_R_TEXT, j->model);
-    vg_bar(g, r.row, r.col + progress_col, bar, progress_of(j), -1, j->state == VG_UI_JOB_RUNNING ? VG_R_ACCENT : VG_R_DIM);
+    vg_bar(g, r.row, r.col + progress_col, bar, progress_of(j), -1,
+           j->state == VG_UI_JOB_RUNNING ? VG_R_ACCENT : VG_R_DIM);
     vg_text(g, r.row, r.col + prompt_col, r.cols - prompt_col, VG_R_TEXT, j->prompt);
     if (here)
         vg_paint(g, (vg_rect){r.row, r.col - 1, 1, r.cols + 1}, VG_R_SELECT);
@@ -188,12 +225,15 @@ static void draw_detail(const vg_ui_job *j, vg_grid *g, vg_rect r)
             x = 0;
             for (int k = 0; k < j->variants_count; k++) {
                 vg_format_rate(rate, sizeof rate, j->variants[k].denoise_s_per_it);
-                x += vg_text(g, row, r.col + x, r.cols - x, vg_variant_role(k), j->variants[k].label) + 1;
+                x += vg_text(g, row, r.col + x, r.cols - x, vg_variant_role(k),
+                             j->variants[k].label) +
+                     1;
                 x += vg_text(g, row, r.col + x, r.cols - x, VG_R_DIM, rate) + 3;
             }
             break;
         }
-        snprintf(line, sizeof line, "%-12s %-14s wall %-10s %s", vg_job_state_name(v->state), rate, wall, v->precision ? v->precision : "");
+        snprintf(line, sizeof line, "%-12s %-14s wall %-10s %s", vg_job_state_name(v->state), rate,
+                 wall, v->precision ? v->precision : "");
         vg_text(g, row, r.col, 20, vg_variant_role(i), v->label);
         vg_text(g, row++, r.col + 21, r.cols - 21, VG_R_TEXT, line);
     }
@@ -213,10 +253,13 @@ static void draw_side(const vg_ui *ui, const vg_ui_job *listed, vg_grid *g, vg_r
     vg_text(g, row++, r.col + x, r.cols - x, VG_R_DIM, j->device ? j->device : "");
     row += vg_text_block(g, (vg_rect){row + 1, r.col, 4, r.cols}, VG_R_TEXT, j->prompt) + 2;
     if (j->message && j->message[0])
-        row += vg_text_block(g, (vg_rect){row, r.col, 3, r.cols}, vg_job_state_role(j->state), j->message) + 1;
+        row += vg_text_block(g, (vg_rect){row, r.col, 3, r.cols}, vg_job_state_role(j->state),
+                             j->message) +
+               1;
     for (int i = 0; i < j->variants_count && row + 3 < bottom; i++) {
         const vg_ui_variant *v = &j->variants[i];
-        vg_put(g, row, r.col, vg_job_state_sign(g, v->state), vg_role_style(g, vg_job_state_role(v->state)));
+        vg_put(g, row, r.col, vg_job_state_sign(g, v->state),
+               vg_role_style(g, vg_job_state_role(v->state)));
         vg_text(g, row, r.col + 2, 20, vg_variant_role(i), v->label);
         vg_format_rate(text, sizeof text, v->denoise_s_per_it);
         vg_text_right(g, row, r.col + 22, 12, VG_R_TEXT, text);
@@ -226,7 +269,8 @@ static void draw_side(const vg_ui *ui, const vg_ui_job *listed, vg_grid *g, vg_r
             vg_textf(g, row, r.col + 47, r.cols - 47, VG_R_DIM, "step %d/%d", v->step, v->steps);
         else if (v->metrics && v->metrics_count > 0 && v->metrics[0].available) {
             vg_format_metric(text, sizeof text, v->metrics[0].mean);
-            vg_textf(g, row, r.col + 47, r.cols - 47, VG_R_DIM, "%s %s %s", v->metrics[0].label, text, v->metrics[0].unit);
+            vg_textf(g, row, r.col + 47, r.cols - 47, VG_R_DIM, "%s %s %s", v->metrics[0].label,
+                     text, v->metrics[0].unit);
         }
         row++;
     }
@@ -237,14 +281,17 @@ static void draw_side(const vg_ui *ui, const vg_ui_job *listed, vg_grid *g, vg_r
             with = &j->variants[i], index = i;
     row++;
     if (with && bottom - row > 8) {
-        vg_rect fit = vg_pictures_fit(ui->pictures, (vg_rect){row, r.col, bottom - row - 2, r.cols}, with->preview_w, with->preview_h);
+        vg_rect fit = vg_pictures_fit(ui->pictures, (vg_rect){row, r.col, bottom - row - 2, r.cols},
+                                      with->preview_w, with->preview_h);
         fit.row = row;
         fit.col = r.col;
-        vg_picture_draw(ui->pictures, g, fit, vg_compare_owner(j, 64 + index), with->preview_serial, with->preview, with->preview_w, with->preview_h);
+        vg_picture_draw(ui->pictures, g, fit, vg_compare_owner(j, 64 + index), with->preview_serial,
+                        with->preview, with->preview_w, with->preview_h);
         row += fit.rows + 1;
     }
     if (row < bottom)
-        vg_text_path(g, row, r.col, r.cols, VG_R_DIM, j->comparison && j->comparison[0] ? j->comparison : j->dir);
+        vg_text_path(g, row, r.col, r.cols, VG_R_DIM,
+                     j->comparison && j->comparison[0] ? j->comparison : j->dir);
 }
 
 static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
@@ -263,8 +310,10 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
     }
     vg_rect r = l.r[R_LIST];
     if (count == 0) {
-        vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE, "No jobs yet");
-        vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM, "1 opens the setup; Enter there starts the first.");
+        vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE,
+                "No jobs yet");
+        vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
+                "1 opens the setup; Enter there starts the first.");
         return;
     }
     vg_rect h = l.r[R_HEAD];
@@ -279,7 +328,8 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
         if (!matches(s, &jobs[i]))
             continue;
         if (n >= top && n < top + r.rows)
-            draw_row(ui, &jobs[i], &jobs[i] == chosen, g, (vg_rect){r.row + n - top, r.col, 1, r.cols - 1});
+            draw_row(ui, &jobs[i], &jobs[i] == chosen, g,
+                     (vg_rect){r.row + n - top, r.col, 1, r.cols - 1});
         n++;
     }
     vg_list_bar(g, r.row, r.col + r.cols - 1, r.rows, top, shown);
@@ -308,7 +358,8 @@ static bool key(vg_ui *ui, void *state, const vg_key *k)
     (void)ui;
     if (!s->filtering)
         return false;
-    if (k->code == VG_K_ENTER || k->code == VG_K_DOWN || k->code == VG_K_UP || k->code == VG_K_TAB) {
+    if (k->code == VG_K_ENTER || k->code == VG_K_DOWN || k->code == VG_K_UP ||
+        k->code == VG_K_TAB) {
         s->filtering = false;
         return k->code == VG_K_ENTER || k->code == VG_K_TAB;
     }
@@ -317,7 +368,8 @@ static bool key(vg_ui *ui, void *state, const vg_key *k)
         s->filtering = false;
         return true;
     }
-    return vg_editor_key(&s->filter, k, 32) != VG_EDITOR_IGNORED || (k->code == VG_K_CHAR && k->mods == 0);
+    return vg_editor_key(&s->filter, k, 32) != VG_EDITOR_IGNORED ||
+           (k->code == VG_K_CHAR && k->mods == 0);
 }
 
 static void open_job(vg_ui *ui, const vg_ui_job *j)
@@ -418,7 +470,8 @@ static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
     if (message[0] || !ok)
         vg_ui_note(ui, ok ? VG_R_DIM : VG_R_BAD, "%s", message[0] ? message : "that did not work");
     else
-        vg_ui_note(ui, VG_R_DIM, "%s %s", s->selected, tag == ASK_CANCEL ? "was asked to stop" : "is deleted");
+        vg_ui_note(ui, VG_R_DIM, "%s %s", s->selected,
+                   tag == ASK_CANCEL ? "was asked to stop" : "is deleted");
     ui->host->refresh(ui->host->self);
 }
 

@@ -36,7 +36,8 @@ static bool job_stopped(const vg_ui *ui, const void *state)
 {
     (void)state;
     const vg_ui_job *j = vg_ui_job_now(ui);
-    return j && (j->state == VG_UI_JOB_FAILED || j->state == VG_UI_JOB_CANCELLED || j->state == VG_UI_JOB_INTERRUPTED);
+    return j && (j->state == VG_UI_JOB_FAILED || j->state == VG_UI_JOB_CANCELLED ||
+                 j->state == VG_UI_JOB_INTERRUPTED);
 }
 static bool has_job(const vg_ui *ui, const void *state)
 {
@@ -91,7 +92,8 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
         vg_rect room = {body, area.col + left, rows, area.cols - left};
         out->r[R_PREVIEW] = room;
         room.rows--;
-        vg_rect fit = vg_pictures_fit(ui->pictures, room, j && j->width > 0 ? j->width : 16, j && j->height > 0 ? j->height : 9);
+        vg_rect fit = vg_pictures_fit(ui->pictures, room, j && j->width > 0 ? j->width : 16,
+                                      j && j->height > 0 ? j->height : 9);
         shown = body + fit.rows;
         /* Left and right end on the same line. */
         if (body + fit.rows - after >= 6 && body + fit.rows - after <= rest)
@@ -101,12 +103,15 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
         out->r[R_PLOT] = (vg_rect){after, area.col, plot, left - 2};
         after += plot + 1;
     }
-    int beside = out->r[R_PREVIEW].rows > 0 ? shown + 2 : area.rows + area.row; /* or under the picture, where the left side is full */
+    int beside = out->r[R_PREVIEW].rows > 0
+                     ? shown + 2
+                     : area.rows + area.row; /* or under the picture, where the left side is full */
     if (area.row + area.rows - after >= 3)
         out->r[R_LOG] = (vg_rect){after, area.col, area.row + area.rows - after, left - 2};
     else if (area.row + area.rows - beside >= 3) {
         out->r[R_PREVIEW].rows = beside - 1 - body;
-        out->r[R_LOG] = (vg_rect){beside, area.col + left - 2, area.row + area.rows - beside, area.cols - left + 2};
+        out->r[R_LOG] = (vg_rect){beside, area.col + left - 2, area.row + area.rows - beside,
+                                  area.cols - left + 2};
     }
 }
 
@@ -137,7 +142,8 @@ static void stage_text(const vg_ui_variant *v, char *out, size_t size)
     if (v->state != VG_UI_JOB_RUNNING)
         snprintf(out, size, "%s", vg_job_state_name(v->state));
     else if (strcmp(v->stage, "denoise") == 0 && v->boundary_step > 0)
-        snprintf(out, size, "expert %d %d/%d", v->step < v->boundary_step ? 1 : 2, v->step, v->steps);
+        snprintf(out, size, "expert %d %d/%d", v->step < v->boundary_step ? 1 : 2, v->step,
+                 v->steps);
     else if (strcmp(v->stage, "denoise") == 0)
         snprintf(out, size, "denoise %d/%d", v->step, v->steps);
     else if (v->parts > 0)
@@ -162,17 +168,21 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
     vg_role role = vg_variant_role(index);
     char line[160], rate[32], wall[32], eta[32], size[32];
     /* name ... stage */
-    vg_put(g, r.row, r.col, vg_job_state_sign(g, v->state), vg_role_style(g, vg_job_state_role(v->state)));
+    vg_put(g, r.row, r.col, vg_job_state_sign(g, v->state),
+           vg_role_style(g, vg_job_state_role(v->state)));
     int x = vg_text(g, r.row, r.col + 2, r.cols - 2, role, v->label);
     if (index == 0 && j->variants_count > 1)
         x += vg_text(g, r.row, r.col + 3 + x, r.cols - 3 - x, VG_R_DIM, "reference") + 1;
     stage_text(v, line, sizeof line);
-    vg_text_right(g, r.row, r.col + 4 + x, r.cols - 4 - x, v->state == VG_UI_JOB_RUNNING ? VG_R_TEXT : vg_job_state_role(v->state), line);
+    vg_text_right(g, r.row, r.col + 4 + x, r.cols - 4 - x,
+                  v->state == VG_UI_JOB_RUNNING ? VG_R_TEXT : vg_job_state_role(v->state), line);
     if (chosen && j->variants_count > 1)
         vg_put(g, r.row, r.col - 1, vg_glyph(g, '>', '>', 0x2502), vg_role_style(g, VG_R_ACCENT));
     if (r.rows < 2)
         return;
-    double mark = v->boundary_step > 0 && v->steps > 0 && v->boundary_step < v->steps ? (double)v->boundary_step / v->steps : -1;
+    double mark = v->boundary_step > 0 && v->steps > 0 && v->boundary_step < v->steps
+                      ? (double)v->boundary_step / v->steps
+                      : -1;
     vg_bar(g, r.row + 1, r.col + 2, r.cols - 2, progress_of(v), mark, role);
     if (r.rows < 3)
         return;
@@ -181,10 +191,13 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
     vg_format_seconds(eta, sizeof eta, v->eta_s);
     bool running = v->state == VG_UI_JOB_RUNNING;
     x = r.col + 2;
-    if (r.cols >= 56) /* with the loads and the decode a step costs more: that is the wall time's business */
+    if (r.cols >=
+        56) /* with the loads and the decode a step costs more: that is the wall time's business */
         x += vg_text(g, r.row + 2, x, 8, VG_R_DIM, "denoise") + 1;
-    x += vg_text(g, r.row + 2, x, r.col + r.cols - x, isfinite(v->denoise_s_per_it) ? VG_R_TEXT : VG_R_DIM, rate) + 2;
-    x += vg_text(g, r.row + 2, x, 5, VG_R_DIM, "wall ") ;
+    x += vg_text(g, r.row + 2, x, r.col + r.cols - x,
+                 isfinite(v->denoise_s_per_it) ? VG_R_TEXT : VG_R_DIM, rate) +
+         2;
+    x += vg_text(g, r.row + 2, x, 5, VG_R_DIM, "wall ");
     x += vg_text(g, r.row + 2, x, 10, VG_R_TEXT, v->wall_s > 0 ? wall : "--") + 2;
     if (running) {
         x += vg_text(g, r.row + 2, x, 5, VG_R_DIM, "left ");
@@ -196,24 +209,33 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
     }
     int room = r.col + r.cols - x;
     if (r.rows >= 4) {
-        vg_sparkline(g, r.row + 3, r.col + 2, r.cols - 2, v->step_s, v->step, 0.4 * longest_step(j), longest_step(j), role);
+        vg_sparkline(g, r.row + 3, r.col + 2, r.cols - 2, v->step_s, v->step, 0.4 * longest_step(j),
+                     longest_step(j), role);
         if (room > 12 && v->precision)
             vg_text_right(g, r.row + 2, x, room, VG_R_DIM, v->precision);
     } else if (room > 6) {
-        vg_sparkline(g, r.row + 2, r.col + r.cols - room, room, v->step_s, v->step, 0.4 * longest_step(j), longest_step(j), role);
+        vg_sparkline(g, r.row + 2, r.col + r.cols - room, room, v->step_s, v->step,
+                     0.4 * longest_step(j), longest_step(j), role);
     }
 }
 
 /* What happened, the newest at the bottom; short at first, it does not jump about. */
 static void draw_log(const vg_ui_job *j, vg_grid *g, vg_rect r)
 {
-    static const vg_role roles[] = {[VG_UI_LOG_STAGE] = VG_R_DIM, [VG_UI_LOG_NOTE] = VG_R_TEXT, [VG_UI_LOG_END] = VG_R_GOOD, [VG_UI_LOG_BAD] = VG_R_BAD};
-    bool titled = r.rows >= 6, narrow = r.cols < 44; /* narrow: the colour alone says whose line it is, its text often does too */
-    int rows = r.rows - titled, first = j->log_count > rows ? j->log_count - rows : 0, names = 0, took_cols = r.cols >= 60 ? 9 : 0;
+    static const vg_role roles[] = {[VG_UI_LOG_STAGE] = VG_R_DIM,
+                                    [VG_UI_LOG_NOTE] = VG_R_TEXT,
+                                    [VG_UI_LOG_END] = VG_R_GOOD,
+                                    [VG_UI_LOG_BAD] = VG_R_BAD};
+    bool titled = r.rows >= 6,
+         narrow = r.cols <
+                  44; /* narrow: the colour alone says whose line it is, its text often does too */
+    int rows = r.rows - titled, first = j->log_count > rows ? j->log_count - rows : 0, names = 0,
+        took_cols = r.cols >= 60 ? 9 : 0;
     if (titled && j->log_count > 0)
         vg_text(g, r.row, r.col + 2, r.cols - 2, VG_R_TITLE, "Log");
     for (int i = 0; i < j->variants_count; i++)
-        names = vg_text_width(j->variants[i].name) > names ? vg_text_width(j->variants[i].name) : names;
+        names =
+            vg_text_width(j->variants[i].name) > names ? vg_text_width(j->variants[i].name) : names;
     for (int i = first; i < j->log_count; i++) {
         const vg_ui_log_line *l = &j->log[i];
         int row = r.row + titled + i - first, x = r.col + 2, end = r.col + r.cols;
@@ -225,7 +247,8 @@ static void draw_log(const vg_ui_job *j, vg_grid *g, vg_rect r)
         if (own && !narrow)
             vg_text(g, row, x, names, vg_variant_role(l->variant), j->variants[l->variant].name);
         x += narrow ? 0 : names + 2;
-        vg_role role = narrow && own && l->kind == VG_UI_LOG_STAGE ? vg_variant_role(l->variant) : roles[l->kind];
+        vg_role role = narrow && own && l->kind == VG_UI_LOG_STAGE ? vg_variant_role(l->variant)
+                                                                   : roles[l->kind];
         vg_text(g, row, x, end - x - (took_cols ? took_cols + 1 : 0), role, l->text);
         if (took_cols && isfinite(l->seconds)) {
             vg_format_seconds(text, sizeof text, l->seconds);
@@ -237,14 +260,15 @@ static void draw_log(const vg_ui_job *j, vg_grid *g, vg_rect r)
 static void draw_memory(const vg_ui_job *j, vg_grid *g, vg_rect r)
 {
     char now[32], peak[32], total[32];
-    bool over = !j->memory_now && j->memory_peak; /* nothing runs: the peak is what is left to tell */
+    bool over =
+        !j->memory_now && j->memory_peak; /* nothing runs: the peak is what is left to tell */
     vg_format_bytes(now, sizeof now, j->memory_now ? j->memory_now : UINT64_MAX);
     vg_format_bytes(peak, sizeof peak, j->memory_peak ? j->memory_peak : UINT64_MAX);
     vg_format_bytes(total, sizeof total, j->memory_total ? j->memory_total : UINT64_MAX);
     const char *label = j->memory_label && j->memory_label[0] ? j->memory_label : "Memory";
     vg_text(g, r.row, r.col + 2, 8, VG_R_DIM, label);
-    vg_gauge(g, r.row, r.col + 8, r.cols - 8, (double)(over ? j->memory_peak : j->memory_now), (double)j->memory_peak, (double)j->memory_total,
-             over ? VG_R_DIM : VG_R_ACCENT);
+    vg_gauge(g, r.row, r.col + 8, r.cols - 8, (double)(over ? j->memory_peak : j->memory_now),
+             (double)j->memory_peak, (double)j->memory_total, over ? VG_R_DIM : VG_R_ACCENT);
     int x = r.col + (r.cols < 48 ? 2 : 8), end = r.col + r.cols;
     if (!over)
         x += vg_text(g, r.row + 1, x, end - x, VG_R_TEXT, now) + 1;
@@ -254,7 +278,8 @@ static void draw_memory(const vg_ui_job *j, vg_grid *g, vg_rect r)
     vg_text(g, r.row + 1, x, end - x, VG_R_DIM, total);
 }
 
-static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j, vg_grid *g, vg_rect r)
+static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j, vg_grid *g,
+                         vg_rect r)
 {
     int index = 0;
     const vg_ui_variant *v = shown_variant(s, j, &index);
@@ -269,19 +294,27 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     vg_rect fit = vg_pictures_fit(ui->pictures, room, w, h);
     fit.row = room.row; /* stays at the top while the shape is the same */
     if (frame) {
-        vg_picture_draw(ui->pictures, g, fit, vg_compare_owner(j, index), (uint64_t)middle + 1, frame, j->width, j->height);
+        vg_picture_draw(ui->pictures, g, fit, vg_compare_owner(j, index), (uint64_t)middle + 1,
+                        frame, j->width, j->height);
     } else if (v && v->preview) {
         uint64_t owner = vg_compare_owner(j, 64 + index);
-        vg_picture_draw(ui->pictures, g, fit, owner, v->preview_serial, v->preview, v->preview_w, v->preview_h);
+        vg_picture_draw(ui->pictures, g, fit, owner, v->preview_serial, v->preview, v->preview_w,
+                        v->preview_h);
     } else {
-        vg_picture_absent(g, fit, v && v->state == VG_UI_JOB_RUNNING ? " preview comes with step 1 " : " no picture yet ");
+        vg_picture_absent(g, fit,
+                          v && v->state == VG_UI_JOB_RUNNING ? " preview comes with step 1 "
+                                                             : " no picture yet ");
     }
     if (v)
-        vg_textf(g, fit.row + fit.rows, fit.col, fit.cols, VG_R_DIM, "%s %s %s", v->label, vg_dot(g),
-                 frame ? "from the clip" : v->state == VG_UI_JOB_RUNNING ? "live preview" : "last preview");
+        vg_textf(g, fit.row + fit.rows, fit.col, fit.cols, VG_R_DIM, "%s %s %s", v->label,
+                 vg_dot(g),
+                 frame                           ? "from the clip"
+                 : v->state == VG_UI_JOB_RUNNING ? "live preview"
+                                                 : "last preview");
 }
 
-static void draw_head(const vg_ui *ui, const run_state *s, const vg_ui_job *j, vg_grid *g, vg_rect r)
+static void draw_head(const vg_ui *ui, const run_state *s, const vg_ui_job *j, vg_grid *g,
+                      vg_rect r)
 {
     char line[512];
     int x = vg_text(g, r.row, r.col, r.cols - 14, VG_R_TITLE, j->model) + 2;
@@ -291,10 +324,12 @@ static void draw_head(const vg_ui *ui, const run_state *s, const vg_ui_job *j, v
         vg_text(g, r.row, r.col + x, r.cols - 14 - x, VG_R_DIM, j->device ? j->device : "");
     const char *name = vg_job_state_name(j->state);
     int width = (int)strlen(name), col = r.col + r.cols - width;
-    vg_put(g, r.row, col - 2, vg_job_state_sign(g, j->state), vg_role_style(g, vg_job_state_role(j->state)));
+    vg_put(g, r.row, col - 2, vg_job_state_sign(g, j->state),
+           vg_role_style(g, vg_job_state_role(j->state)));
     vg_text(g, r.row, col, width, vg_job_state_role(j->state), name);
     if (j->state == VG_UI_JOB_DONE && s->done_since > 0 && !s->stay) {
-        vg_textf(g, r.row + 1, r.col, r.cols, VG_R_GOOD, "All variants are done. Comparing in %.0f s %s Enter now %s any other key stays",
+        vg_textf(g, r.row + 1, r.col, r.cols, VG_R_GOOD,
+                 "All variants are done. Comparing in %.0f s %s Enter now %s any other key stays",
                  fmax(1, ceil(s->done_since + 3 - ui->now)), vg_dot(g), vg_dot(g));
     } else if (j->message && j->message[0]) {
         vg_text(g, r.row + 1, r.col, r.cols, vg_job_state_role(j->state), j->message);
@@ -308,8 +343,10 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
     const run_state *s = state;
     const vg_ui_job *j = vg_ui_job_now(ui);
     if (!j) {
-        vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE, "No job yet");
-        vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM, "1 opens the setup; Enter there starts one. 4 lists earlier jobs.");
+        vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE,
+                "No job yet");
+        vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
+                "1 opens the setup; Enter there starts one. 4 lists earlier jobs.");
         return;
     }
     vg_layout l;
@@ -329,7 +366,8 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
         vg_series series[4];
         int n = 0, points = 2;
         for (int i = 0; i < j->variants_count && n < 4; i++) {
-            series[n++] = (vg_series){j->variants[i].step_s, j->variants[i].step, vg_variant_role(i)};
+            series[n++] =
+                (vg_series){j->variants[i].step_s, j->variants[i].step, vg_variant_role(i)};
             points = j->variants[i].steps > points ? j->variants[i].steps : points;
         }
         vg_rect p = l.r[R_PLOT];
@@ -365,7 +403,8 @@ static void action(vg_ui *ui, void *state, int action_)
         vg_ui_open(ui, VG_SCREEN_compare);
         break;
     case DO_CANCEL:
-        vg_popup_confirm(ui, ASK_CANCEL, "Cancel the job?", "Finished steps are kept; r resumes it later.");
+        vg_popup_confirm(ui, ASK_CANCEL, "Cancel the job?",
+                         "Finished steps are kept; r resumes it later.");
         break;
     case DO_RESUME:
         if (ui->host->resume(ui->host->self, j->id, message, sizeof message))
@@ -397,7 +436,8 @@ static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
     if (tag != ASK_CANCEL || !ui->job[0])
         return;
     if (ui->host->cancel(ui->host->self, ui->job, message, sizeof message))
-        vg_ui_note(ui, VG_R_DIM, "%s", message[0] ? message : "asked to stop; it stops within a block");
+        vg_ui_note(ui, VG_R_DIM, "%s",
+                   message[0] ? message : "asked to stop; it stops within a block");
     else
         vg_ui_note(ui, VG_R_BAD, "%s", message);
 }

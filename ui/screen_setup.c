@@ -8,7 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DO_START = 1, DO_EDIT, DO_UP, DO_DOWN, DO_LEFT, DO_RIGHT, DO_TOGGLE, DO_NEXT, DO_PREVIOUS, DO_LOAD, DO_SAVE, DO_ADVANCED, DO_TO_START, DO_UNSET };
+enum {
+    DO_START = 1,
+    DO_EDIT,
+    DO_UP,
+    DO_DOWN,
+    DO_LEFT,
+    DO_RIGHT,
+    DO_TOGGLE,
+    DO_NEXT,
+    DO_PREVIOUS,
+    DO_LOAD,
+    DO_SAVE,
+    DO_ADVANCED,
+    DO_TO_START,
+    DO_UNSET
+};
 enum { ASK_CHOICE = 1, ASK_LOAD, ASK_SAVE };
 
 static const vg_ui_field *field_at(const vg_ui *ui, int index)
@@ -20,7 +35,8 @@ static const vg_ui_field *field_at(const vg_ui *ui, int index)
 
 static bool typed_kind(const vg_ui_field *f)
 {
-    return f && (f->kind == VG_UI_TEXT || f->kind == VG_UI_LINE || f->kind == VG_UI_INT || f->kind == VG_UI_REAL);
+    return f && (f->kind == VG_UI_TEXT || f->kind == VG_UI_LINE || f->kind == VG_UI_INT ||
+                 f->kind == VG_UI_REAL);
 }
 
 static bool on_start(const vg_ui *ui, const void *state)
@@ -57,7 +73,11 @@ static bool not_editing(const vg_ui *ui, const void *state)
 
 static const vg_binding bindings[] = {
     {{VG_KEY(F5), VG_CTRL('r')}, DO_START, NULL, "start the job, from anywhere in the form", NULL},
-    {{VG_KEY(ENTER), VG_CH('s')}, DO_START, "start", "on the Start button: start the job", on_start},
+    {{VG_KEY(ENTER), VG_CH('s')},
+     DO_START,
+     "start",
+     "on the Start button: start the job",
+     on_start},
     {{VG_KEY(ENTER)}, DO_EDIT, "edit", "edit the field; just typing does it too", on_typed},
     {{VG_KEY(ENTER)}, DO_EDIT, "choose", "a list of what the field can be", on_choice},
     {{VG_CH(' ')}, DO_TOGGLE, "toggle", "switch it on or off", on_choices},
@@ -68,11 +88,27 @@ static const vg_binding bindings[] = {
     {{VG_KEY(RIGHT)}, DO_RIGHT, NULL, "next choice, or the column to the right", not_editing},
     {{VG_KEY(TAB)}, DO_NEXT, NULL, "the next field", not_editing},
     {{VG_KEY(BACKTAB)}, DO_PREVIOUS, NULL, "the field before", not_editing},
-    {{VG_CTRL('o'), VG_KEY(F3), VG_CH('p')}, DO_LOAD, "presets", "fill the form from a preset", not_editing},
+    {{VG_CTRL('o'), VG_KEY(F3), VG_CH('p')},
+     DO_LOAD,
+     "presets",
+     "fill the form from a preset",
+     not_editing},
     {{VG_CTRL('s'), VG_KEY(F4)}, DO_SAVE, "save", "keep these settings as a preset", not_editing},
-    {{VG_KEY(F6), VG_CH('a')}, DO_ADVANCED, "all", "show all settings, or the usual ones", not_editing},
-    {{VG_KEY(DELETE)}, DO_UNSET, NULL, "unset the field: the checkpoint's own value is used", on_field},
-    {{VG_KEY(ESC)}, DO_TO_START, NULL, "to the Start button; while typing: keep the old value", on_field},
+    {{VG_KEY(F6), VG_CH('a')},
+     DO_ADVANCED,
+     "all",
+     "show all settings, or the usual ones",
+     not_editing},
+    {{VG_KEY(DELETE)},
+     DO_UNSET,
+     NULL,
+     "unset the field: the checkpoint's own value is used",
+     on_field},
+    {{VG_KEY(ESC)},
+     DO_TO_START,
+     NULL,
+     "to the Start button; while typing: keep the old value",
+     on_field},
 };
 
 static void init(vg_ui *ui, void *state)
@@ -110,7 +146,8 @@ static void try_value(vg_ui *ui, vg_setup *s)
 {
     const vg_ui_field *f = field_at(ui, s->focus);
     s->error[0] = 0;
-    if (ui->host->set(ui->host->self, f->key, s->editor.text ? s->editor.text : "", s->error, sizeof s->error)) {
+    if (ui->host->set(ui->host->self, f->key, s->editor.text ? s->editor.text : "", s->error,
+                      sizeof s->error)) {
         s->error[0] = 0;
         if (s->bad == s->focus)
             s->bad = -1;
@@ -167,7 +204,8 @@ static bool key(vg_ui *ui, void *state, const vg_key *key_)
         if (!typed_kind(f))
             return false;
         bool number = f->kind == VG_UI_INT || f->kind == VG_UI_REAL;
-        bool starts = key_->code == VG_K_PASTE || key_->code == VG_K_BACKSPACE || (plain && (!number || digit_like(key_)));
+        bool starts = key_->code == VG_K_PASTE || key_->code == VG_K_BACKSPACE ||
+                      (plain && (!number || digit_like(key_)));
         if (!starts)
             return false;
         /* A number is typed anew; a text goes on where it ended. */
@@ -204,7 +242,8 @@ static bool key(vg_ui *ui, void *state, const vg_key *key_)
 static void focus_field(vg_ui *ui, vg_setup *s, int field)
 {
     if (s->editing && s->bad >= 0) {
-        vg_ui_note(ui, VG_R_WARN, "%s keeps its value: %s", field_at(ui, s->focus)->label, s->error);
+        vg_ui_note(ui, VG_R_WARN, "%s keeps its value: %s", field_at(ui, s->focus)->label,
+                   s->error);
         cancel_edit(ui, s);
     }
     end_edit(s);
@@ -277,7 +316,8 @@ static void step_choice(vg_ui *ui, vg_setup *s, int step)
         s->option = (s->option + step + count) % count;
     } else if (f && f->kind == VG_UI_CHOICE && count > 0) {
         int at = choice_index(ui, f);
-        set_value(ui, s, f, f->choices[at < 0 ? (step > 0 ? 0 : count - 1) : (at + step + count) % count]);
+        set_value(ui, s, f,
+                  f->choices[at < 0 ? (step > 0 ? 0 : count - 1) : (at + step + count) % count]);
     } else {
         move(ui, s, step, true);
     }
@@ -404,7 +444,10 @@ static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
             vg_ui_note(ui, VG_R_GOOD, "preset %s loaded", text);
     } else if (tag == ASK_SAVE && text[0]) {
         bool ok = ui->host->preset_save(ui->host->self, text, message, sizeof message);
-        vg_ui_note(ui, ok ? VG_R_GOOD : VG_R_BAD, "%s", message[0] ? message : ok ? "saved" : "could not be saved");
+        vg_ui_note(ui, ok ? VG_R_GOOD : VG_R_BAD, "%s",
+                   message[0] ? message
+                   : ok       ? "saved"
+                              : "could not be saved");
     }
 }
 
@@ -437,8 +480,10 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *key_)
     }
     for (int i = 0; i < form.count; i++) {
         vg_form_item item = form.items[i];
-        vg_rect r = {item.label.row - scroll, item.label.col, item.value.rows ? item.value.rows : 1, item.label.cols + item.value.cols};
-        if (item.field < 0 || !vg_inside(r, key_->row, key_->col) || !vg_inside(l.r[VG_SETUP_FORM], key_->row, key_->col))
+        vg_rect r = {item.label.row - scroll, item.label.col, item.value.rows ? item.value.rows : 1,
+                     item.label.cols + item.value.cols};
+        if (item.field < 0 || !vg_inside(r, key_->row, key_->col) ||
+            !vg_inside(l.r[VG_SETUP_FORM], key_->row, key_->col))
             continue;
         bool again = s->focus == item.field;
         const vg_ui_field *f = field_at(ui, item.field);
@@ -446,7 +491,8 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *key_)
         if (f->kind == VG_UI_CHOICES) { /* the box under the pointer */
             for (int k = 0; f->choices && f->choices[k]; k++) {
                 int row, col = item.value.col + vg_form_choice_at(f, k, item.value.cols, &row);
-                if (key_->row == item.value.row - scroll + row && key_->col >= col && key_->col < col + vg_text_width(f->choices[k]) + 2) {
+                if (key_->row == item.value.row - scroll + row && key_->col >= col &&
+                    key_->col < col + vg_text_width(f->choices[k]) + 2) {
                     s->option = k;
                     toggle_choice(ui, s, f, k);
                 }
@@ -465,7 +511,8 @@ static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, s
     const vg_ui_field *f = field_at(ui, s->focus);
     (void)role;
     if (!f) {
-        snprintf(out, size, "Enter starts this job. Arrows move into the form; typing changes a field.");
+        snprintf(out, size,
+                 "Enter starts this job. Arrows move into the form; typing changes a field.");
         return true;
     }
     if (s->editing && f->kind == VG_UI_TEXT)

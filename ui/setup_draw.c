@@ -35,7 +35,8 @@ void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout
     } else {
         int plan = area.rows >= 30 ? 8 : 2;
         form.rows = area.rows - plan - 1 - (area.rows >= 26);
-        out->r[VG_SETUP_PLAN] = (vg_rect){area.row + area.rows - plan - 1, area.col, plan, area.cols};
+        out->r[VG_SETUP_PLAN] =
+            (vg_rect){area.row + area.rows - plan - 1, area.col, plan, area.cols};
     }
     /* With room to spare the button stands right under the form, where the eye is. */
     int count = 0;
@@ -61,7 +62,8 @@ void vg_setup_form(const vg_ui *ui, const vg_setup *s, vg_rect area, vg_form *fo
     if (form->rows > area.rows && item) {
         int bottom = item->value.row + item->value.rows - area.row;
         if (bottom + 1 > area.rows)
-            *scroll = bottom + 1 - area.rows > form->rows - area.rows ? form->rows - area.rows : bottom + 1 - area.rows;
+            *scroll = bottom + 1 - area.rows > form->rows - area.rows ? form->rows - area.rows
+                                                                      : bottom + 1 - area.rows;
     }
 }
 
@@ -91,17 +93,20 @@ bool vg_setup_has(const char *value, const char *choice)
     return false;
 }
 
-static void draw_choices(const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg_rect r, const char *value, bool focus)
+static void draw_choices(const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg_rect r,
+                         const char *value, bool focus)
 {
     int series = 0, row;
     for (int i = 0; f->choices && f->choices[i]; i++) {
         bool on = vg_setup_has(value, f->choices[i]);
         vg_role role = on ? vg_variant_role(series++) : VG_R_DIM;
-        int col = r.col + vg_form_choice_at(f, i, r.cols, &row), width = vg_text_width(f->choices[i]) + 2;
+        int col = r.col + vg_form_choice_at(f, i, r.cols, &row),
+            width = vg_text_width(f->choices[i]) + 2;
         if (row >= r.rows || col + width > r.col + r.cols)
             break;
         row += r.row;
-        vg_put(g, row, col, on ? vg_glyph(g, 'x', 0x25a0, 0x25a0) : vg_glyph(g, '-', '-', 0x25a1), vg_role_style(g, role));
+        vg_put(g, row, col, on ? vg_glyph(g, 'x', 0x25a0, 0x25a0) : vg_glyph(g, '-', '-', 0x25a1),
+               vg_role_style(g, role));
         vg_text(g, row, col + 2, width - 2, on ? VG_R_TEXT : VG_R_DIM, f->choices[i]);
         for (int k = 2; focus && i == s->option && k < width; k++)
             if (row < g->rows && col + k < g->cols)
@@ -109,9 +114,11 @@ static void draw_choices(const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg
     }
 }
 
-static void draw_value(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg_rect r, bool focus)
+static void draw_value(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_ui_field *f,
+                       vg_rect r, bool focus)
 {
-    const char *value = ui->host->value(ui->host->self, f->key), *fallback = ui->host->default_text(ui->host->self, f->key);
+    const char *value = ui->host->value(ui->host->self, f->key),
+               *fallback = ui->host->default_text(ui->host->self, f->key);
     bool unset = !value || !value[0];
     if (f->kind == VG_UI_CHOICES) {
         draw_choices(s, g, f, r, unset ? (fallback ? fallback : "") : value, focus);
@@ -120,7 +127,8 @@ static void draw_value(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_
     if (f->kind == VG_UI_TEXT) {
         vg_fill(g, (vg_rect){r.row, r.col - 1, r.rows, r.cols + 1}, VG_R_FIELD);
         if (unset)
-            vg_text(g, r.row, r.col, r.cols, VG_R_DIM, fallback && fallback[0] ? fallback : "(none)");
+            vg_text(g, r.row, r.col, r.cols, VG_R_DIM,
+                    fallback && fallback[0] ? fallback : "(none)");
         else
             vg_text_block(g, r, VG_R_TEXT, value);
         return;
@@ -132,7 +140,8 @@ static void draw_value(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_
     bool arrows = focus && (f->kind == VG_UI_CHOICE || f->kind == VG_UI_BOOL);
     if (arrows)
         vg_put(g, r.row, col - 2, vg_glyph(g, '<', '<', 0x2039), vg_role_style(g, VG_R_ACCENT));
-    col += vg_text(g, r.row, col, r.cols - 2, unset ? VG_R_DIM : VG_R_TEXT, shown[0] ? shown : "--");
+    col +=
+        vg_text(g, r.row, col, r.cols - 2, unset ? VG_R_DIM : VG_R_TEXT, shown[0] ? shown : "--");
     if (arrows)
         vg_put(g, r.row, col + 1, vg_glyph(g, '>', '>', 0x203a), vg_role_style(g, VG_R_ACCENT));
     if (!unset && f->unit && f->unit[0])
@@ -168,14 +177,18 @@ static void draw_form(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect ar
         bool focus = item.field == s->focus, bad = s->bad == item.field;
         if (item.value.row + item.value.rows > area.row + area.rows)
             item.value.rows = area.row + area.rows - item.value.row;
-        vg_text(g, item.label.row, item.label.col, item.label.cols - 1, focus ? VG_R_ACCENT : VG_R_DIM, f->label);
+        vg_text(g, item.label.row, item.label.col, item.label.cols - 1,
+                focus ? VG_R_ACCENT : VG_R_DIM, f->label);
         if (focus)
             focus_value = item.value;
         if (focus && s->editing)
             continue;
         draw_value(ui, s, g, f, item.value, focus);
         if (focus)
-            vg_paint(g, (vg_rect){item.label.row, item.label.col - 1, item.value.rows, item.label.cols + item.value.cols + 1}, VG_R_SELECT);
+            vg_paint(g,
+                     (vg_rect){item.label.row, item.label.col - 1, item.value.rows,
+                               item.label.cols + item.value.cols + 1},
+                     VG_R_SELECT);
         if (bad)
             vg_put(g, item.value.row, item.value.col - 1, '!', vg_role_style(g, VG_R_BAD));
     }
@@ -184,10 +197,12 @@ static void draw_form(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect ar
     if (s->focus >= 0 && s->focus < count && focus_value.rows > 0 && s->editing) {
         vg_rect r = vg_setup_edit_rect(s, &fields[s->focus], focus_value, area);
         vg_editor_draw(&s->editor, g, r, VG_R_EDIT, true);
-        if (s->error[0] && s->bad == s->focus) { /* right under what is typed, over whatever is there */
+        if (s->error[0] &&
+            s->bad == s->focus) { /* right under what is typed, over whatever is there */
             int width = vg_text_width(s->error) + 2, col = r.col;
             if (col + width > area.col + area.cols)
-                col = area.col + area.cols - width > area.col ? area.col + area.cols - width : area.col;
+                col = area.col + area.cols - width > area.col ? area.col + area.cols - width
+                                                              : area.col;
             vg_fill(g, (vg_rect){r.row + r.rows, col, 1, width}, VG_R_TEXT);
             vg_text(g, r.row + r.rows, col, area.col + area.cols - col, VG_R_BAD, s->error);
         }
@@ -209,18 +224,22 @@ static void draw_plan_line(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
     vg_text(g, r.row, r.col, 8, VG_R_DIM, "Memory");
     int wide = r.cols / 3;
     bool over = plan->available && peak > plan->available;
-    vg_gauge(g, r.row, r.col + 8, wide, (double)peak, 0, (double)plan->available, over ? VG_R_BAD : VG_R_ACCENT);
-    vg_textf(g, r.row, r.col + 9 + wide, r.cols - wide - 9, over ? VG_R_BAD : VG_R_TEXT, "%s of %s free, peak in %s%s", size, plan->available ? room : "N/A", stage,
+    vg_gauge(g, r.row, r.col + 8, wide, (double)peak, 0, (double)plan->available,
+             over ? VG_R_BAD : VG_R_ACCENT);
+    vg_textf(g, r.row, r.col + 9 + wide, r.cols - wide - 9, over ? VG_R_BAD : VG_R_TEXT,
+             "%s of %s free, peak in %s%s", size, plan->available ? room : "N/A", stage,
              over ? ": will not fit" : "");
     for (int i = 0; i < plan->count; i++) { /* the first word of each stage: all of them fit */
         char name[24];
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(plan->rows[i].stage, " "), plan->rows[i].stage);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(plan->rows[i].stage, " "),
+                 plan->rows[i].stage);
         vg_format_bytes(size, sizeof size, plan->rows[i].bytes);
         int width = vg_text_width(name) + (int)strlen(size) + 1;
         if (col + width > r.col + r.cols)
             break;
         col += vg_text(g, r.row + 1, col, width, VG_R_DIM, name) + 1;
-        col += vg_text(g, r.row + 1, col, width, plan->rows[i].peak ? VG_R_TEXT : VG_R_DIM, size) + 2;
+        col +=
+            vg_text(g, r.row + 1, col, width, plan->rows[i].peak ? VG_R_TEXT : VG_R_DIM, size) + 2;
     }
 }
 
@@ -242,11 +261,15 @@ static void draw_plan_table(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
         const vg_ui_plan_row *p = &plan->rows[i];
         bool over = plan->available && p->bytes > plan->available;
         vg_text(g, row, r.col, names - 1, p->peak ? VG_R_TEXT : VG_R_DIM, p->stage);
-        vg_gauge(g, row, r.col + names, bar, (double)p->bytes, 0, (double)scale, over ? VG_R_BAD : p->peak ? VG_R_ACCENT : VG_R_DIM);
+        vg_gauge(g, row, r.col + names, bar, (double)p->bytes, 0, (double)scale,
+                 over      ? VG_R_BAD
+                 : p->peak ? VG_R_ACCENT
+                           : VG_R_DIM);
         vg_format_bytes(size, sizeof size, p->bytes);
         vg_text_right(g, row, r.col + names + bar + 1, 10, over ? VG_R_BAD : VG_R_TEXT, size);
         if (p->peak)
-            vg_text(g, row, r.col + names + bar + 12, 6, over ? VG_R_BAD : VG_R_ACCENT, over ? "over!" : "peak");
+            vg_text(g, row, r.col + names + bar + 12, 6, over ? VG_R_BAD : VG_R_ACCENT,
+                    over ? "over!" : "peak");
     }
     vg_format_bytes(size, sizeof size, plan->available);
     vg_text(g, row, r.col, names - 1, VG_R_DIM, "free");
@@ -279,7 +302,8 @@ static void draw_recent(const vg_ui *ui, vg_grid *g, vg_rect r)
     if (r.rows < 4)
         return;
     int x = vg_text(g, row, r.col, r.cols, VG_R_TITLE, "Recent jobs");
-    vg_text(g, row, r.col + x + 2, r.cols - x - 2, VG_R_DIM, count ? "4 opens them" : "none yet: what you start is listed here");
+    vg_text(g, row, r.col + x + 2, r.cols - x - 2, VG_R_DIM,
+            count ? "4 opens them" : "none yet: what you start is listed here");
     int rates = r.cols >= 100 ? RATES : 0;
     if (rates && count)
         vg_text(g, row, r.col + r.cols - rates, rates, VG_R_DIM, "denoise s/it");
@@ -287,7 +311,8 @@ static void draw_recent(const vg_ui *ui, vg_grid *g, vg_rect r)
     for (int i = 0; i < count && row < r.row + r.rows; i++, row++) {
         char age[32];
         vg_format_age(age, sizeof age, ui->unix_now - jobs[i].created);
-        vg_put(g, row, r.col, vg_job_state_sign(g, jobs[i].state), vg_role_style(g, vg_job_state_role(jobs[i].state)));
+        vg_put(g, row, r.col, vg_job_state_sign(g, jobs[i].state),
+               vg_role_style(g, vg_job_state_role(jobs[i].state)));
         vg_text(g, row, r.col + 2, AGE - 2, VG_R_DIM, vg_job_state_name(jobs[i].state));
         vg_text_right(g, row, r.col + AGE, 6, VG_R_DIM, age);
         vg_text(g, row, r.col + PROMPT, r.cols - PROMPT - rates - 2, VG_R_TEXT, jobs[i].prompt);
@@ -307,7 +332,8 @@ static void draw_presets(const vg_ui *ui, vg_grid *g, vg_rect r)
         vg_text(g, r.row + 1 + i, r.col, r.cols, VG_R_TEXT, names[i]);
 }
 
-static void draw_side(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r, const vg_ui_plan *plan)
+static void draw_side(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r,
+                      const vg_ui_plan *plan)
 {
     vg_rect table = {r.row, r.col, plan->count + 2, r.cols};
     draw_plan_table(g, table, plan);
@@ -317,22 +343,27 @@ static void draw_side(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r,
     if (s->focus >= 0 && s->focus < count && row + 4 < bottom) {
         const vg_ui_field *f = &fields[s->focus];
         vg_text(g, row, r.col, r.cols, VG_R_TITLE, f->label);
-        int used = vg_text_block(g, (vg_rect){row + 1, r.col, 3, r.cols}, VG_R_TEXT, f->help ? f->help : "");
+        int used = vg_text_block(g, (vg_rect){row + 1, r.col, 3, r.cols}, VG_R_TEXT,
+                                 f->help ? f->help : "");
         const char *fallback = ui->host->default_text(ui->host->self, f->key);
         if (fallback && fallback[0])
             vg_textf(g, row + 1 + used, r.col, r.cols, VG_R_DIM, "unset: %s", fallback);
     } else if (row + 4 < bottom) {
         vg_text(g, row, r.col, r.cols, VG_R_TITLE, "Ready");
-        vg_text_block(g, (vg_rect){row + 1, r.col, 3, r.cols}, VG_R_TEXT, "Enter or F5 starts this job in a process of its own; it goes on when this screen is closed.");
+        vg_text_block(
+            g, (vg_rect){row + 1, r.col, 3, r.cols}, VG_R_TEXT,
+            "Enter or F5 starts this job in a process of its own; it goes on when this screen is closed.");
     }
     row += 6;
     draw_presets(ui, g, (vg_rect){row, r.col, bottom - row, r.cols});
 }
 
-static void draw_start(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r, const vg_ui_plan *plan)
+static void draw_start(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r,
+                       const vg_ui_plan *plan)
 {
     bool focus = s->focus < 0;
-    const char *text = g->glyphs == VG_GLYPHS_FULL ? "  \xe2\x96\xb6 Start  F5  " : "  > Start  F5  ";
+    const char *text =
+        g->glyphs == VG_GLYPHS_FULL ? "  \xe2\x96\xb6 Start  F5  " : "  > Start  F5  ";
     int width = vg_text_width(text);
     if (focus) {
         vg_fill(g, (vg_rect){r.row, r.col, 1, width}, VG_R_BUTTON);
@@ -345,7 +376,8 @@ static void draw_start(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r
     if (!ui->host->check(ui->host->self, &key, message, sizeof message))
         vg_text(g, r.row, r.col + width + 2, r.cols - width - 2, VG_R_BAD, message);
     else
-        vg_text(g, r.row, r.col + width + 2, r.cols - width - 2, VG_R_DIM, plan->note ? plan->note : "");
+        vg_text(g, r.row, r.col + width + 2, r.cols - width - 2, VG_R_DIM,
+                plan->note ? plan->note : "");
 }
 
 void vg_setup_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)

@@ -27,11 +27,19 @@ static const vg_binding common[] = {
     {{VG_CH('2')}, DO_TAB + 1, NULL, "Run: a job at work", NULL},
     {{VG_CH('3')}, DO_TAB + 2, NULL, "Compare: its clips side by side", NULL},
     {{VG_CH('4')}, DO_TAB + 3, NULL, "Jobs: all of them", NULL},
-    {{VG_CH('?'), VG_CH('5'), VG_KEY(F1), VG_CH('h')}, DO_HELP, "help", "this page; again: back", NULL},
+    {{VG_CH('?'), VG_CH('5'), VG_KEY(F1), VG_CH('h')},
+     DO_HELP,
+     "help",
+     "this page; again: back",
+     NULL},
     {{VG_KEY(ESC)}, DO_BACK, NULL, "back, or out of what is being typed or asked", NULL},
     {{VG_CTRL('l')}, DO_REDRAW, NULL, "draw the screen again", NULL},
     {{VG_CTRL('z')}, DO_SUSPEND, NULL, "back to the shell for a while; fg returns", NULL},
-    {{VG_CH('q'), VG_KEY(F10), VG_CTRL('c')}, DO_QUIT, "quit", "leave; a job that runs goes on", NULL},
+    {{VG_CH('q'), VG_KEY(F10), VG_CTRL('c')},
+     DO_QUIT,
+     "quit",
+     "leave; a job that runs goes on",
+     NULL},
 };
 
 const vg_binding *vg_common_bindings(int *count)
@@ -43,12 +51,16 @@ const vg_binding *vg_common_bindings(int *count)
 void vg_chord_name(const vg_chord *chord, char *out, size_t size)
 {
     static const char *const names[] = {
-        [VG_K_ENTER] = "Enter", [VG_K_TAB] = "Tab",   [VG_K_BACKTAB] = "S-Tab", [VG_K_ESC] = "Esc",      [VG_K_BACKSPACE] = "Bksp",  [VG_K_DELETE] = "Del",
-        [VG_K_UP] = "Up",       [VG_K_DOWN] = "Down", [VG_K_LEFT] = "Left",     [VG_K_RIGHT] = "Right",  [VG_K_HOME] = "Home",       [VG_K_END] = "End",
+        [VG_K_ENTER] = "Enter",  [VG_K_TAB] = "Tab",        [VG_K_BACKTAB] = "S-Tab",
+        [VG_K_ESC] = "Esc",      [VG_K_BACKSPACE] = "Bksp", [VG_K_DELETE] = "Del",
+        [VG_K_UP] = "Up",        [VG_K_DOWN] = "Down",      [VG_K_LEFT] = "Left",
+        [VG_K_RIGHT] = "Right",  [VG_K_HOME] = "Home",      [VG_K_END] = "End",
         [VG_K_PAGE_UP] = "PgUp", [VG_K_PAGE_DOWN] = "PgDn", [VG_K_INSERT] = "Ins",
     };
     if (chord->code == VG_K_CHAR) {
-        const char *prefix = chord->mods & VG_MOD_CTRL ? "^" : chord->mods & VG_MOD_ALT ? "Alt-" : "";
+        const char *prefix = chord->mods & VG_MOD_CTRL  ? "^"
+                             : chord->mods & VG_MOD_ALT ? "Alt-"
+                                                        : "";
         char c = (char)(chord->mods & VG_MOD_CTRL && chord->cp >= 'a' ? chord->cp - 32 : chord->cp);
         if (chord->cp == ' ')
             snprintf(out, size, "%sSpace", prefix);
@@ -57,20 +69,25 @@ void vg_chord_name(const vg_chord *chord, char *out, size_t size)
     } else if (chord->code >= VG_K_F1 && chord->code <= VG_K_F12) {
         snprintf(out, size, "F%d", chord->code - VG_K_F1 + 1);
     } else {
-        snprintf(out, size, "%s", chord->code < sizeof names / sizeof names[0] && names[chord->code] ? names[chord->code] : "");
+        snprintf(out, size, "%s",
+                 chord->code < sizeof names / sizeof names[0] && names[chord->code]
+                     ? names[chord->code]
+                     : "");
     }
 }
 
 /* ---- jobs ---- */
 const char *vg_job_state_name(vg_ui_job_state state)
 {
-    static const char *const names[] = {"queued", "running", "done", "failed", "cancelled", "interrupted"};
+    static const char *const names[] = {"queued", "running",   "done",
+                                        "failed", "cancelled", "interrupted"};
     return state < VG_UI_JOB_STATE_COUNT ? names[state] : "unknown";
 }
 
 vg_role vg_job_state_role(vg_ui_job_state state)
 {
-    static const vg_role roles[] = {VG_R_DIM, VG_R_ACCENT, VG_R_GOOD, VG_R_BAD, VG_R_WARN, VG_R_WARN};
+    static const vg_role roles[] = {VG_R_DIM, VG_R_ACCENT, VG_R_GOOD,
+                                    VG_R_BAD, VG_R_WARN,   VG_R_WARN};
     return state < VG_UI_JOB_STATE_COUNT ? roles[state] : VG_R_DIM;
 }
 
@@ -169,8 +186,10 @@ bool vg_ui_init(vg_ui *ui, const vg_ui_host *host, const vg_ui_options *options)
         vg_ui_show_job(ui, jobs[0].id);
     }
     vg_ui_open(ui, first);
-    if (options->pictures && (strcmp(options->pictures, "sixel") == 0 || strcmp(options->pictures, "kitty") == 0))
-        vg_ui_note(ui, VG_R_WARN, "%s pictures are not drawn yet: symbols are used", options->pictures);
+    if (options->pictures &&
+        (strcmp(options->pictures, "sixel") == 0 || strcmp(options->pictures, "kitty") == 0))
+        vg_ui_note(ui, VG_R_WARN, "%s pictures are not drawn yet: symbols are used",
+                   options->pictures);
     return true;
 }
 
@@ -213,10 +232,12 @@ vg_rect vg_ui_area(const vg_ui *ui)
 static bool chord_is(const vg_chord *chord, const vg_key *key)
 {
     unsigned mods = key->mods & (VG_MOD_ALT | VG_MOD_CTRL);
-    return chord->code != VG_K_NONE && chord->code == key->code && (chord->code != VG_K_CHAR || chord->cp == key->cp) && chord->mods == mods;
+    return chord->code != VG_K_NONE && chord->code == key->code &&
+           (chord->code != VG_K_CHAR || chord->cp == key->cp) && chord->mods == mods;
 }
 
-static const vg_binding *find_binding(const vg_ui *ui, const void *state, const vg_binding *rows, int count, const vg_key *key)
+static const vg_binding *find_binding(const vg_ui *ui, const void *state, const vg_binding *rows,
+                                      int count, const vg_key *key)
 {
     for (int i = 0; i < count; i++)
         for (int k = 0; k < 4; k++)
@@ -235,16 +256,20 @@ static void quit(vg_ui *ui)
             first = first ? first : &jobs[i];
         }
     if (busy == 1)
-        snprintf(ui->farewell, sizeof ui->farewell, "The job goes on: %s. Start vgen-tui again to see it.", first->id);
+        snprintf(ui->farewell, sizeof ui->farewell,
+                 "The job goes on: %s. Start vgen-tui again to see it.", first->id);
     else if (busy > 1)
-        snprintf(ui->farewell, sizeof ui->farewell, "%d jobs go on. Start vgen-tui again to see them.", busy);
+        snprintf(ui->farewell, sizeof ui->farewell,
+                 "%d jobs go on. Start vgen-tui again to see them.", busy);
     ui->quit = true;
 }
 
 static void back(vg_ui *ui)
 {
-    static const int parent[VG_SCREEN_COUNT] = {
-        [VG_SCREEN_setup] = VG_SCREEN_setup, [VG_SCREEN_run] = VG_SCREEN_jobs, [VG_SCREEN_compare] = VG_SCREEN_run, [VG_SCREEN_jobs] = VG_SCREEN_setup};
+    static const int parent[VG_SCREEN_COUNT] = {[VG_SCREEN_setup] = VG_SCREEN_setup,
+                                                [VG_SCREEN_run] = VG_SCREEN_jobs,
+                                                [VG_SCREEN_compare] = VG_SCREEN_run,
+                                                [VG_SCREEN_jobs] = VG_SCREEN_setup};
     int to = ui->screen == VG_SCREEN_help ? ui->before : parent[ui->screen];
     if (to != ui->screen)
         vg_ui_open(ui, to);
@@ -350,7 +375,8 @@ void vg_ui_key(vg_ui *ui, const vg_key *key)
         mouse(ui, key);
         return;
     }
-    if (key->code == VG_K_CHAR && key->mods == VG_MOD_ALT && key->cp >= '1' && key->cp < '1' + VG_SCREEN_COUNT) {
+    if (key->code == VG_K_CHAR && key->mods == VG_MOD_ALT && key->cp >= '1' &&
+        key->cp < '1' + VG_SCREEN_COUNT) {
         vg_ui_open(ui, (int)(key->cp - '1'));
         return;
     }
@@ -414,7 +440,9 @@ static void draw_tabs(const vg_ui *ui, vg_grid *g)
     int room = area.col + area.cols - end - 2;
     if (job && room > 12) {
         char line[256];
-        const vg_ui_variant *v = job->current >= 0 && job->current < job->variants_count ? &job->variants[job->current] : NULL;
+        const vg_ui_variant *v = job->current >= 0 && job->current < job->variants_count
+                                     ? &job->variants[job->current]
+                                     : NULL;
         const char *name = strrchr(job->model, '/');
         name = name ? name + 1 : job->model;
         if (job->state == VG_UI_JOB_RUNNING && v && v->steps > 0 && room > 30)
@@ -424,7 +452,8 @@ static void draw_tabs(const vg_ui *ui, vg_grid *g)
         if (vg_text_width(line) > room - 2)
             snprintf(line, sizeof line, "%s", vg_job_state_name(job->state));
         int width = vg_text_width(line), col = area.col + area.cols - width;
-        vg_put(g, 0, col - 2, vg_job_state_sign(g, job->state), vg_role_style(g, vg_job_state_role(job->state)));
+        vg_put(g, 0, col - 2, vg_job_state_sign(g, job->state),
+               vg_role_style(g, vg_job_state_role(job->state)));
         vg_text(g, 0, col, width, VG_R_DIM, line);
     }
 }
@@ -465,11 +494,14 @@ static void draw_footer(const vg_ui *ui, vg_grid *g)
 static void draw_card(const vg_ui *ui, vg_grid *g)
 {
     char line[160];
-    snprintf(line, sizeof line, "vgen needs %d x %d cells; this window is %d x %d. Enlarge it, or q quits.", VG_MIN_COLS, VG_MIN_ROWS, ui->grid.cols, ui->grid.rows);
+    snprintf(line, sizeof line,
+             "vgen needs %d x %d cells; this window is %d x %d. Enlarge it, or q quits.",
+             VG_MIN_COLS, VG_MIN_ROWS, ui->grid.cols, ui->grid.rows);
     int width = g->cols > 50 ? 48 : g->cols > 4 ? g->cols - 2 : g->cols;
     int rows = (vg_text_width(line) + width - 1) / (width > 0 ? width : 1) + 1;
     int top = (g->rows - rows) / 2;
-    vg_text_block(g, (vg_rect){top > 0 ? top : 0, (g->cols - width) / 2, g->rows, width}, VG_R_TEXT, line);
+    vg_text_block(g, (vg_rect){top > 0 ? top : 0, (g->cols - width) / 2, g->rows, width}, VG_R_TEXT,
+                  line);
 }
 
 void vg_ui_draw(vg_ui *ui)

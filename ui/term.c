@@ -15,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static vg_term *open_term; /* for the exit handler: a library that calls exit() must not leave a raw terminal */
+static vg_term *
+    open_term; /* for the exit handler: a library that calls exit() must not leave a raw terminal */
 
 static double monotonic(void)
 {
@@ -50,8 +51,9 @@ static bool starts_with_any(const char *name, const char *const *list)
 /* Terminals that speak xterm: may be asked questions and told RGB. */
 static bool xterm_like(const char *name)
 {
-    static const char *const list[] = {"xterm",   "tmux", "screen", "alacritty", "foot",  "kitty",   "wezterm", "ghostty",
-                                       "rxvt",    "st-",  "vte",    "gnome",     "konsole", "contour", "iterm",  "mlterm", NULL};
+    static const char *const list[] = {"xterm",   "tmux",    "screen", "alacritty", "foot", "kitty",
+                                       "wezterm", "ghostty", "rxvt",   "st-",       "vte",  "gnome",
+                                       "konsole", "contour", "iterm",  "mlterm",    NULL};
     return starts_with_any(name, list);
 }
 
@@ -77,9 +79,11 @@ static vg_depth choose_depth(const char *wish, const char *name, int colors)
     if (env_set("NO_COLOR"))
         return VG_DEPTH_MONO;
     const char *colorterm = getenv("COLORTERM");
-    if (rgb_known && (colors > 256 || (colorterm && (strcmp(colorterm, "truecolor") == 0 || strcmp(colorterm, "24bit") == 0))))
+    if (rgb_known && (colors > 256 || (colorterm && (strcmp(colorterm, "truecolor") == 0 ||
+                                                     strcmp(colorterm, "24bit") == 0))))
         return VG_DEPTH_TRUE;
-    if (most == VG_DEPTH_MONO && env_set("CLICOLOR_FORCE") && strcmp(getenv("CLICOLOR_FORCE"), "0") != 0)
+    if (most == VG_DEPTH_MONO && env_set("CLICOLOR_FORCE") &&
+        strcmp(getenv("CLICOLOR_FORCE"), "0") != 0)
         return colors >= 8 ? VG_DEPTH_16 : VG_DEPTH_MONO;
     return most;
 }
@@ -90,7 +94,8 @@ static bool utf8_locale(void)
     const char *now = setlocale(LC_CTYPE, NULL);
     if (!now || strcmp(now, "C") == 0 || strcmp(now, "POSIX") == 0)
         setlocale(LC_CTYPE, "");
-    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0 && !env_set("LC_ALL") && !env_set("LC_CTYPE") && !env_set("LANG"))
+    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0 && !env_set("LC_ALL") && !env_set("LC_CTYPE") &&
+        !env_set("LANG"))
         setlocale(LC_CTYPE, "C.UTF-8");
     return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 }
@@ -99,7 +104,8 @@ static vg_glyphs choose_glyphs(const vg_ui_options *options, const char *name, b
 {
     if (options->ascii || !utf8 || strncmp(name, "vt", 2) == 0 || strncmp(name, "ansi", 4) == 0)
         return VG_GLYPHS_ASCII;
-    return strncmp(name, "linux", 5) == 0 ? VG_GLYPHS_BASIC : VG_GLYPHS_FULL; /* the console's font has no braille */
+    return strncmp(name, "linux", 5) == 0 ? VG_GLYPHS_BASIC
+                                          : VG_GLYPHS_FULL; /* the console's font has no braille */
 }
 
 /* Append a terminfo string without its padding marks ($<5>). */
@@ -175,17 +181,24 @@ bool vg_term_open(vg_term *t, const vg_ui_options *options, char *message, size_
         return false;
     }
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
-        snprintf(message, message_size, "the screens need a terminal on stdin and stdout; without one use: vgen compare");
+        snprintf(message, message_size,
+                 "the screens need a terminal on stdin and stdout; without one use: vgen compare");
         return false;
     }
     const char *name = getenv("TERM");
     int error = 0;
     if (!name || !name[0] || setupterm(NULL, STDOUT_FILENO, &error) != OK) {
-        snprintf(message, message_size, "the terminal type \"%.40s\" (TERM) is unknown here; try TERM=xterm-256color, or use: vgen compare", name ? name : "");
+        snprintf(
+            message, message_size,
+            "the terminal type \"%.40s\" (TERM) is unknown here; try TERM=xterm-256color, or use: vgen compare",
+            name ? name : "");
         return false;
     }
-    if (!tigetstr("cup") || tigetstr("cup") == (char *)-1 || !tigetstr("clear") || tigetstr("clear") == (char *)-1) {
-        snprintf(message, message_size, "the terminal (TERM=%.40s) cannot place text on the screen; use: vgen compare", name);
+    if (!tigetstr("cup") || tigetstr("cup") == (char *)-1 || !tigetstr("clear") ||
+        tigetstr("clear") == (char *)-1) {
+        snprintf(message, message_size,
+                 "the terminal (TERM=%.40s) cannot place text on the screen; use: vgen compare",
+                 name);
         return false;
     }
     bool utf8 = utf8_locale();
@@ -221,14 +234,16 @@ bool vg_term_open(vg_term *t, const vg_ui_options *options, char *message, size_
     init_common(t);
     apply_modes(t, mouse_on);
     vg_term_update_size(t);
-    if (xterm_like(name)) { /* cell size in pixels, background colour; answers come as keys, none is waited for */
+    if (xterm_like(
+            name)) { /* cell size in pixels, background colour; answers come as keys, none is waited for */
         write_tty("\x1b[16t\x1b]11;?\x1b\\");
         t->asked = monotonic();
     }
     return true;
 }
 
-bool vg_term_open_null(vg_term *t, const char *name, vg_depth depth, vg_glyphs glyphs, int rows, int cols)
+bool vg_term_open_null(vg_term *t, const char *name, vg_depth depth, vg_glyphs glyphs, int rows,
+                       int cols)
 {
     memset(t, 0, sizeof *t);
     utf8_locale();
@@ -301,7 +316,8 @@ bool vg_term_update_size(vg_term *t)
         size.ws_col = t->cols ? (unsigned short)t->cols : 80;
     }
     if (size.ws_xpixel > size.ws_col && size.ws_ypixel > size.ws_row) {
-        double aspect = ((double)size.ws_ypixel / size.ws_row) / ((double)size.ws_xpixel / size.ws_col);
+        double aspect =
+            ((double)size.ws_ypixel / size.ws_row) / ((double)size.ws_xpixel / size.ws_col);
         if (aspect > 1 && aspect < 4)
             t->cell_aspect = aspect;
     }
@@ -376,7 +392,8 @@ static void curses_cell(const vg_term *t, int row, int col, const vg_cell *c)
     text[n] = 0;
     attr_t attrs = 0;
     bool bright = false, ignored = false;
-    int pair = t->colors ? pair_of(color_index(t, c->fg, &bright), color_index(t, c->bg, &ignored)) : 0;
+    int pair =
+        t->colors ? pair_of(color_index(t, c->fg, &bright), color_index(t, c->bg, &ignored)) : 0;
     if ((c->attrs & VG_BOLD) || bright)
         attrs |= A_BOLD;
     if (c->attrs & VG_DIM)
@@ -448,7 +465,9 @@ bool vg_term_cell(vg_term *t, int row, int col, vg_cell *out)
         extended_pair_content(wide, &fg, &bg);
     out->fg = fg < 0 ? 0 : VG_INDEXED(fg);
     out->bg = bg < 0 ? 0 : VG_INDEXED(bg);
-    out->attrs = (uint8_t)((attrs & A_BOLD ? VG_BOLD : 0) | (attrs & A_DIM ? VG_DIM : 0) | (attrs & A_UNDERLINE ? VG_UNDERLINE : 0) | (attrs & A_REVERSE ? VG_REVERSE : 0));
+    out->attrs =
+        (uint8_t)((attrs & A_BOLD ? VG_BOLD : 0) | (attrs & A_DIM ? VG_DIM : 0) |
+                  (attrs & A_UNDERLINE ? VG_UNDERLINE : 0) | (attrs & A_REVERSE ? VG_REVERSE : 0));
     out->width = 1;
     return true;
 }

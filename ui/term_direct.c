@@ -41,7 +41,8 @@ static void put_color(out *o, uint32_t color, bool background)
 {
     char s[32];
     if (color >> 24 == 1)
-        snprintf(s, sizeof s, ";%d;2;%u;%u;%u", background ? 48 : 38, color >> 16 & 255, color >> 8 & 255, color & 255);
+        snprintf(s, sizeof s, ";%d;2;%u;%u;%u", background ? 48 : 38, color >> 16 & 255,
+                 color >> 8 & 255, color & 255);
     else if (color >> 24 == 2)
         snprintf(s, sizeof s, ";%d;5;%u", background ? 48 : 38, color & 255);
     else
@@ -135,7 +136,8 @@ void vg_direct_flush(vg_term *t, const vg_grid *g)
                 at_row = -1; /* at the margin the cursor waits; go by address */
         }
     }
-    bool cursor_moved = g->cursor_row != t->shown.cursor_row || g->cursor_col != t->shown.cursor_col;
+    bool cursor_moved =
+        g->cursor_row != t->shown.cursor_row || g->cursor_col != t->shown.cursor_col;
     if (o.size == head && !cursor_moved && !all) {
         free(o.data);
         return;

@@ -15,7 +15,8 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KEEP_STDERR 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(undefined_behavior_sanitizer)
 #define KEEP_STDERR 1
 #endif
 #endif
@@ -25,7 +26,10 @@
 
 static const int loop_signals[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT, SIGPIPE};
 static const int crash_signals[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
-enum { LOOP_COUNT = sizeof loop_signals / sizeof loop_signals[0], CRASH_COUNT = sizeof crash_signals / sizeof crash_signals[0] };
+enum {
+    LOOP_COUNT = sizeof loop_signals / sizeof loop_signals[0],
+    CRASH_COUNT = sizeof crash_signals / sizeof crash_signals[0]
+};
 
 static struct {
     volatile sig_atomic_t on;

@@ -110,7 +110,8 @@ bool vg_cp_safe(uint32_t cp)
 {
     if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0))
         return false;
-    if (cp == 0xad || (cp >= 0x200b && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f))
+    if (cp == 0xad || (cp >= 0x200b && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
+        (cp >= 0x2060 && cp <= 0x206f))
         return false;
     if (cp == 0xfeff || (cp >= 0xfff9 && cp <= 0xfffb) || (cp >= 0xe0000 && cp <= 0xe0fff))
         return false;
@@ -196,7 +197,11 @@ void vg_format_bytes(char *out, size_t size, uint64_t bytes)
         value /= 1024;
         unit++;
     }
-    snprintf(out, size, unit == 0 || value >= 99.95 ? "%.0f %s" : value >= 9.995 ? "%.1f %s" : "%.2f %s", value, units[unit]);
+    snprintf(out, size,
+             unit == 0 || value >= 99.95 ? "%.0f %s"
+             : value >= 9.995            ? "%.1f %s"
+                                         : "%.2f %s",
+             value, units[unit]);
 }
 
 void vg_format_seconds(char *out, size_t size, double seconds)
@@ -221,7 +226,11 @@ void vg_format_rate(char *out, size_t size, double seconds)
     if (!isfinite(seconds) || seconds < 0)
         snprintf(out, size, "-- s/it");
     else
-        snprintf(out, size, seconds < 9.995 ? "%.3f s/it" : seconds < 99.95 ? "%.2f s/it" : "%.1f s/it", seconds);
+        snprintf(out, size,
+                 seconds < 9.995   ? "%.3f s/it"
+                 : seconds < 99.95 ? "%.2f s/it"
+                                   : "%.1f s/it",
+                 seconds);
 }
 
 void vg_format_metric(char *out, size_t size, double value)

@@ -3,15 +3,18 @@
 #include "ui/theme.h"
 
 typedef struct row {
-    uint32_t dark, light;    /* truecolor foreground, 0 = default */
+    uint32_t dark, light;     /* truecolor foreground, 0 = default */
     short index, index_light; /* 256 colours, -1 = default */
-    short ansi;              /* 16 colours, -1 = default */
-    unsigned attrs, mono;    /* attributes with colours, and without */
+    short ansi;               /* 16 colours, -1 = default */
+    unsigned attrs, mono;     /* attributes with colours, and without */
     uint32_t bg_dark, bg_light;
     short bg_index, bg_index_light, bg_ansi;
 } row;
 
-#define FG(d, l, i, il, a, at, mo) {d, l, i, il, a, at, mo, 0, 0, -1, -1, -1}
+#define FG(d, l, i, il, a, at, mo)                                                                 \
+    {                                                                                              \
+        d, l, i, il, a, at, mo, 0, 0, -1, -1, -1                                                   \
+    }
 
 static const row rows[VG_R_COUNT] = {
     [VG_R_TEXT] = FG(0, 0, -1, -1, -1, 0, 0),
@@ -30,8 +33,10 @@ static const row rows[VG_R_COUNT] = {
     [VG_R_FIELD] = {0, 0, -1, -1, -1, 0, 0, 0x171e26, 0xeff2f5, 234, 255, -1},
     [VG_R_EDIT] = {0, 0, -1, -1, 15, 0, VG_UNDERLINE, 0x1d3a44, 0xd4eef0, 23, 195, 4},
     [VG_R_KEY] = FG(0, 0, -1, -1, -1, VG_BOLD, VG_BOLD),
-    [VG_R_TAB] = {0x0b1416, 0xffffff, 16, 231, 0, 0, VG_REVERSE | VG_BOLD, 0x5cc8c2, 0x00706a, 80, 30, 6},
-    [VG_R_BUTTON] = {0x0b1416, 0xffffff, 16, 231, 0, 0, VG_REVERSE | VG_BOLD, 0x5cc8c2, 0x00706a, 80, 30, 6},
+    [VG_R_TAB] = {0x0b1416, 0xffffff, 16, 231, 0, 0, VG_REVERSE | VG_BOLD, 0x5cc8c2, 0x00706a, 80,
+                  30, 6},
+    [VG_R_BUTTON] = {0x0b1416, 0xffffff, 16, 231, 0, 0, VG_REVERSE | VG_BOLD, 0x5cc8c2, 0x00706a,
+                     80, 30, 6},
 };
 
 static uint32_t indexed(short i)
@@ -52,7 +57,8 @@ void vg_theme_fill(vg_style *theme, vg_depth depth, bool light)
         if (depth == VG_DEPTH_TRUE)
             s.fg = rgb(light ? r->light : r->dark), s.bg = rgb(light ? r->bg_light : r->bg_dark);
         else if (depth == VG_DEPTH_256)
-            s.fg = indexed(light ? r->index_light : r->index), s.bg = indexed(light ? r->bg_index_light : r->bg_index);
+            s.fg = indexed(light ? r->index_light : r->index),
+            s.bg = indexed(light ? r->bg_index_light : r->bg_index);
         else if (depth == VG_DEPTH_16)
             s.fg = indexed(r->ansi), s.bg = indexed(r->bg_ansi);
         else

@@ -63,7 +63,9 @@ static void round_trip(vg_ui *ui, vg_input *input, double *last_refresh)
 {
     enum { IN, SIGNALS, HOST };
     int wake = ui->host->wake_fd(ui->host->self);
-    struct pollfd fds[3] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = ui->term.signal_fd, .events = POLLIN}, {.fd = wake, .events = POLLIN}};
+    struct pollfd fds[3] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                            {.fd = ui->term.signal_fd, .events = POLLIN},
+                            {.fd = wake, .events = POLLIN}};
     double wait = vg_ui_tick(ui);
     /* Without a descriptor the host is asked four times a second; with one, every two, for what inotify cannot see. */
     double poll_every = wake < 0 ? 0.25 : 2.0;
@@ -107,7 +109,8 @@ static void round_trip(vg_ui *ui, vg_input *input, double *last_refresh)
     }
 }
 
-int vg_ui_run(const vg_ui_host *host, const vg_ui_options *options, char *message, size_t message_size)
+int vg_ui_run(const vg_ui_host *host, const vg_ui_options *options, char *message,
+              size_t message_size)
 {
     vg_ui ui;
     vg_input input;

@@ -44,7 +44,8 @@ VG_CPU_BODY scale_scores_body(float *s, int64_t n, float scale, const float *bia
     for (int l = 0; l < LANES; l++)
         lanes[l] = most[l];
 }
-VG_CPU_WIDE(scale_scores, (float *s, int64_t n, float scale, const float *bias, float *lanes), (s, n, scale, bias, lanes))
+VG_CPU_WIDE(scale_scores, (float *s, int64_t n, float scale, const float *bias, float *lanes),
+            (s, n, scale, bias, lanes))
 
 VG_CPU_BODY rescale_body(float *x, int64_t n, float factor)
 {
@@ -54,8 +55,8 @@ VG_CPU_BODY rescale_body(float *x, int64_t n, float factor)
 VG_CPU_WIDE(rescale, (float *x, int64_t n, float factor), (x, n, factor))
 
 /* Rows [row, row+rows) of one head; ld is the distance between rows. */
-static const float *load_head(const job *j, const vg_tensor *t, int64_t row, int64_t rows, int64_t head, float *scratch,
-                              int64_t *ld)
+static const float *load_head(const job *j, const vg_tensor *t, int64_t row, int64_t rows,
+                              int64_t head, float *scratch, int64_t *ld)
 {
     if (t->dtype == VG_F32) {
         *ld = j->heads * j->d;
@@ -70,8 +71,10 @@ static const float *load_head(const job *j, const vg_tensor *t, int64_t row, int
 static void attend(const job *j, int64_t head, int64_t row, int64_t rows, float *scratch)
 {
     const vg_attention_args *a = j->a;
-    size_t k_size = vg_cpu_round((size_t)(K_TILE * j->d)), q_size = vg_cpu_round((size_t)(Q_TILE * j->d));
-    float *k_tile = scratch, *v_tile = k_tile + k_size, *q_tile = v_tile + k_size, *out = q_tile + q_size;
+    size_t k_size = vg_cpu_round((size_t)(K_TILE * j->d)),
+           q_size = vg_cpu_round((size_t)(Q_TILE * j->d));
+    float *k_tile = scratch, *v_tile = k_tile + k_size, *q_tile = v_tile + k_size,
+          *out = q_tile + q_size;
     float *scores = out + q_size, *most = scores + Q_TILE * K_TILE, *sum = most + Q_TILE;
     int64_t ldq, ldk, ldv;
     const float *q = load_head(j, a->q, row, rows, head, q_tile, &ldq);
@@ -87,7 +90,9 @@ static void attend(const job *j, int64_t head, int64_t row, int64_t rows, float 
         vg_cpu_gemm_nt(rows, keys, j->d, q, ldq, k, ldk, false, scores, keys);
         for (int64_t r = 0; r < rows; r++) {
             float *s = scores + r * keys, lanes[LANES], higher = most[r], shift, factor;
-            const float *bias = a->bias ? (const float *)a->bias->data + (head * j->nq + row + r) * j->nk + key : NULL;
+            const float *bias =
+                a->bias ? (const float *)a->bias->data + (head * j->nq + row + r) * j->nk + key
+                        : NULL;
             scale_scores(s, keys, a->scale, bias, lanes);
             for (int l = 0; l < LANES; l++)
                 higher = lanes[l] > higher ? lanes[l] : higher;
@@ -116,7 +121,8 @@ static void tiles(void *ctx, int64_t begin, int64_t end, int worker)
 
     for (int64_t tile = begin; tile < end; tile++) {
         int64_t head = tile / j->q_tiles, row = tile % j->q_tiles * Q_TILE;
-        attend(j, head, row, j->nq - row < Q_TILE ? j->nq - row : Q_TILE, vg_cpu_scratch(j->be, worker));
+        attend(j, head, row, j->nq - row < Q_TILE ? j->nq - row : Q_TILE,
+               vg_cpu_scratch(j->be, worker));
     }
 }
 
@@ -126,8 +132,9 @@ vg_status vg_cpu_attention(vg_backend *be, const vg_attention_args *a, vg_err *e
     job j = {be, a, s[0], a->k->shape[0], s[1], s[2], (s[0] + Q_TILE - 1) / Q_TILE};
 
     VG_TRY(vg_cpu_scratch_reserve(be,
-                                  2 * vg_cpu_round((size_t)(K_TILE * j.d)) + 2 * vg_cpu_round((size_t)(Q_TILE * j.d)) +
-                                      Q_TILE * K_TILE + 2 * Q_TILE,
+                                  2 * vg_cpu_round((size_t)(K_TILE * j.d)) +
+                                      2 * vg_cpu_round((size_t)(Q_TILE * j.d)) + Q_TILE * K_TILE +
+                                      2 * Q_TILE,
                                   err));
     vg_cpu_for(be, j.heads * j.q_tiles, 1, tiles, &j);
     return VG_OK;

@@ -35,8 +35,10 @@ static vg_status cpu_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *
 
     (void)be;
     /* The kernel grants more than there is and ends the process later; refuse what can never be filled. */
-    if (bytes > SIZE_MAX / 2 || (total && bytes > total) || posix_memalign(&got, 64, bytes ? bytes : 64) != 0)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes, %zu free", bytes, meminfo("MemAvailable"));
+    if (bytes > SIZE_MAX / 2 || (total && bytes > total) ||
+        posix_memalign(&got, 64, bytes ? bytes : 64) != 0)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes, %zu free", bytes,
+                       meminfo("MemAvailable"));
     *memory = got;
     return VG_OK;
 }
@@ -75,7 +77,8 @@ static vg_status cpu_info(vg_backend *be, vg_device_info *info, vg_err *err)
 
     (void)err;
     memset(info, 0, sizeof *info);
-    snprintf(info->name, sizeof info->name, threads == 1 ? "CPU, %d thread" : "CPU, %d threads", threads);
+    snprintf(info->name, sizeof info->name, threads == 1 ? "CPU, %d thread" : "CPU, %d threads",
+             threads);
     info->memory_total = meminfo("MemTotal");
     info->memory_free = meminfo("MemAvailable");
     return VG_OK;
@@ -109,7 +112,9 @@ vg_status vg_cpu_scratch_reserve(vg_backend *be, size_t floats, vg_err *err)
     if (each <= cpu->scratch_bytes)
         return VG_OK;
     if (__builtin_mul_overflow(each, (size_t)cpu->threads, &bytes))
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory: scratch of %zu bytes for each of %d threads", each, cpu->threads);
+        return VG_FAIL(err, VG_E_NOMEM,
+                       "out of memory: scratch of %zu bytes for each of %d threads", each,
+                       cpu->threads);
     VG_TRY(grow(be, bytes, &memory, err));
     cpu->scratch = memory;
     cpu->scratch_bytes = each;

@@ -9,8 +9,8 @@ typedef struct job {
     int64_t channels, pixels;
 } job;
 
-static void transform(const vg_channel_affine_args *a, int64_t c, const float *from, int64_t from_step, float *to,
-                      int64_t to_step, int64_t n)
+static void transform(const vg_channel_affine_args *a, int64_t c, const float *from,
+                      int64_t from_step, float *to, int64_t to_step, int64_t n)
 {
     float scale = a->scale ? ((const float *)a->scale->data)[c] : 1.0f;
     float shift = a->shift ? ((const float *)a->shift->data)[c] : 0.0f;
@@ -28,13 +28,15 @@ static void blocks(void *ctx, int64_t begin, int64_t end, int worker)
 {
     job *j = ctx;
     const vg_channel_affine_args *a = j->a;
-    float *tile = vg_cpu_scratch(j->be, worker), *line = tile + vg_cpu_round((size_t)(BLOCK * j->channels));
+    float *tile = vg_cpu_scratch(j->be, worker),
+          *line = tile + vg_cpu_round((size_t)(BLOCK * j->channels));
 
     for (int64_t p = begin; p < end; p += BLOCK) {
         int64_t n = end - p < BLOCK ? end - p : BLOCK;
         if (a->to_channels_last) {
             for (int64_t c = 0; c < j->channels; c++)
-                transform(a, c, vg_cpu_view(a->x, c * j->pixels + p, n, line), 1, tile + c, j->channels, n);
+                transform(a, c, vg_cpu_view(a->x, c * j->pixels + p, n, line), 1, tile + c,
+                          j->channels, n);
             vg_cpu_store(a->y, p * j->channels, n * j->channels, tile);
         } else {
             const float *from = vg_cpu_view(a->x, p * j->channels, n * j->channels, tile);

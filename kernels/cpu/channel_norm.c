@@ -21,7 +21,8 @@ VG_CPU_BODY normalise_body(float *rows, int64_t n, int64_t d)
                 lanes[l] += row[c + l] * row[c + l];
         for (int l = 0; c < d; c++, l++)
             lanes[l] += row[c] * row[c];
-        length = sqrtf(((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])));
+        length = sqrtf(((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) +
+                       ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])));
         length = length > 1e-12f ? length : 1e-12f;
         for (c = 0; c < d; c++)
             row[c] /= length;

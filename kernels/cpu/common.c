@@ -21,7 +21,7 @@ VG_CPU_BODY store_bf16_body(uint16_t *to, int64_t n, const float *from)
     for (int64_t i = 0; i < n; i++)
         to[i] = vg_f32_to_bf16(from[i]);
 }
-VG_CPU_WIDE(store_bf16, (uint16_t *to, int64_t n, const float *from), (to, n, from))
+VG_CPU_WIDE(store_bf16, (uint16_t * to, int64_t n, const float *from), (to, n, from))
 
 VG_CPU_BODY round_bf16_body(float *x, int64_t n)
 {
@@ -163,7 +163,8 @@ VG_CPU_BODY square_lanes_body(const float *x, int64_t n, float mean, float *lane
         }
     memcpy(lanes, s, sizeof s);
 }
-VG_CPU_WIDE(square_lanes, (const float *x, int64_t n, float mean, float *lanes), (x, n, mean, lanes))
+VG_CPU_WIDE(square_lanes, (const float *x, int64_t n, float mean, float *lanes),
+            (x, n, mean, lanes))
 
 static float add_lanes(float *lanes)
 {
@@ -197,23 +198,25 @@ float vg_cpu_sum_squares(const float *x, int64_t n, float mean)
     return add_lanes(lanes);
 }
 
-void vg_cpu_gemm_nt(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, bool add,
-                    float *c, int64_t ldc)
+void vg_cpu_gemm_nt(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, bool add, float *c, int64_t ldc)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)lda, b, (int)ldb,
-                add ? 1.0f : 0.0f, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)lda,
+                b, (int)ldb, add ? 1.0f : 0.0f, c, (int)ldc);
 }
 
-void vg_cpu_gemm_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, bool add,
-                    float *c, int64_t ldc)
+void vg_cpu_gemm_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, bool add, float *c, int64_t ldc)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)lda, b, (int)ldb,
-                add ? 1.0f : 0.0f, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a,
+                (int)lda, b, (int)ldb, add ? 1.0f : 0.0f, c, (int)ldc);
 }
 
-void vg_cpu_gemv(int64_t n, int64_t k, const float *b, int64_t ldb, const float *x, bool add, float *y)
+void vg_cpu_gemv(int64_t n, int64_t k, const float *b, int64_t ldb, const float *x, bool add,
+                 float *y)
 {
-    cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)k, 1.0f, b, (int)ldb, x, 1, add ? 1.0f : 0.0f, y, 1);
+    cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)k, 1.0f, b, (int)ldb, x, 1,
+                add ? 1.0f : 0.0f, y, 1);
 }
 
 bool vg_cpu_has_avx2(void)

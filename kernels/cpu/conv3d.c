@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-#define TILE_FLOATS (256 * 1024) /* of the unfolded tile: 1 MiB, half of it fits in a core's second cache */
-#define TILE_MIN    48
-#define TILE_MAX    1024
+#define TILE_FLOATS                                                                                \
+    (256 * 1024) /* of the unfolded tile: 1 MiB, half of it fits in a core's second cache */
+#define TILE_MIN 48
+#define TILE_MAX 1024
 
 typedef struct job {
     vg_conv_plan *p;
@@ -60,10 +61,12 @@ static void tiles(void *ctx, int64_t begin, int64_t end, int worker)
             for (int64_t i = 0; i < n; i++) {
                 int64_t yo = (first + i) / p->out_w, xo = (first + i) % p->out_w;
                 for (int64_t u = 0; u < count; u++)
-                    unfold(p, t * a->stride[0] + (tap + u) / p->kh, yo * a->stride[1] + (tap + u) % p->kh - a->pad[0],
+                    unfold(p, t * a->stride[0] + (tap + u) / p->kh,
+                           yo * a->stride[1] + (tap + u) % p->kh - a->pad[0],
                            xo * a->stride[2] - a->pad[2], unfolded + (i * count + u) * line);
             }
-            vg_cpu_gemm_nt(n, p->o, count * line, unfolded, count * line, p->w + tap * line, p->k, add, sums, p->o);
+            vg_cpu_gemm_nt(n, p->o, count * line, unfolded, count * line, p->w + tap * line, p->k,
+                           add, sums, p->o);
             add = true;
         }
         for (int64_t i = 0; bias && i < n; i++)
@@ -97,8 +100,8 @@ static vg_status conv_unfolded(vg_conv_plan *p, vg_err *err)
         j.tile = area;
     j.tiles = (area + j.tile - 1) / j.tile;
     VG_TRY(vg_cpu_scratch_reserve(p->be,
-                                  vg_cpu_round((size_t)(j.tile * j.taps * line)) + vg_cpu_round((size_t)(j.tile * p->o)) +
-                                      (size_t)p->o,
+                                  vg_cpu_round((size_t)(j.tile * j.taps * line)) +
+                                      vg_cpu_round((size_t)(j.tile * p->o)) + (size_t)p->o,
                                   err));
     p->w = p->a->w->data;
     if (p->a->w->dtype != VG_F32) {
@@ -132,8 +135,9 @@ vg_status vg_cpu_conv3d(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
     p.out_t = y[0], p.out_h = y[1], p.out_w = y[2];
     p.front = a->pad_front;
     p.history = a->history ? a->history->shape[0] : 0;
-    if (p.k == p.c && p.front + p.history == 0 && vg_tensor_numel(a->y) / p.o == vg_tensor_numel(a->x) / p.c &&
-        a->upsample == 1 && a->stride[0] * a->stride[1] * a->stride[2] == 1)
+    if (p.k == p.c && p.front + p.history == 0 &&
+        vg_tensor_numel(a->y) / p.o == vg_tensor_numel(a->x) / p.c && a->upsample == 1 &&
+        a->stride[0] * a->stride[1] * a->stride[2] == 1)
         return conv_pointwise(be, a, err);
     if (vg_conv_direct_fits(&p))
         return vg_conv_direct(&p, err);

@@ -18,13 +18,16 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-#define TARGET     __attribute__((target("avx2,fma")))
-#define BAND_BYTES (192 * 1024) /* of converted input rows per thread: stays in a core's second cache */
-#define PANEL_MAX  (288 * 1024) /* bytes of one weight panel; beyond, unfolding with sgemm's blocking of K is faster */
+#define TARGET __attribute__((target("avx2,fma")))
+#define BAND_BYTES                                                                                 \
+    (192 * 1024) /* of converted input rows per thread: stays in a core's second cache */
+#define PANEL_MAX                                                                                  \
+    (288 *                                                                                         \
+     1024) /* bytes of one weight panel; beyond, unfolding with sgemm's blocking of K is faster */
 
 typedef struct job {
     vg_conv_plan *p;
-    int64_t width;     /* outputs per panel: 8 or 16 */
+    int64_t width; /* outputs per panel: 8 or 16 */
     int64_t panels;
     int64_t rows;      /* output rows per band */
     int64_t bands;     /* per output frame */
@@ -34,8 +37,8 @@ typedef struct job {
 
 /* One tile. lines[i] is the converted row of tap i at the tile's first pixel; n floats of it per pixel, step between pixels. */
 #define DEFINE_TILE(P, V)                                                                          \
-    TARGET static void tile_##P##x##V(const float *const *lines, int64_t count, int64_t n, int64_t step, \
-                                      const float *w, float *out, int64_t ld)                      \
+    TARGET static void tile_##P##x##V(const float *const *lines, int64_t count, int64_t n,         \
+                                      int64_t step, const float *w, float *out, int64_t ld)        \
     {                                                                                              \
         __m256 sum[P][V];                                                                          \
         _Pragma("GCC unroll 16") for (int i = 0; i < P; i++)                                       \
@@ -44,12 +47,13 @@ typedef struct job {
             const float *x = lines[l];                                                             \
             for (int64_t k = 0; k < n; k++, w += 8 * V) {                                          \
                 __m256 weights[V];                                                                 \
-                _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) weights[v] = _mm256_load_ps(w + 8 * v); \
+                _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) weights[v] =                   \
+                    _mm256_load_ps(w + 8 * v);                                                     \
                 _Pragma("GCC unroll 16") for (int i = 0; i < P; i++)                               \
                 {                                                                                  \
                     __m256 value = _mm256_broadcast_ss(x + i * step + k);                          \
-                    _Pragma("GCC unroll 2") for (int v = 0; v < V; v++)                            \
-                        sum[i][v] = _mm256_fmadd_ps(value, weights[v], sum[i][v]);                 \
+                    _Pragma("GCC unroll 2") for (int v = 0; v < V; v++) sum[i][v] =                \
+                        _mm256_fmadd_ps(value, weights[v], sum[i][v]);                             \
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
@@ -63,7 +67,8 @@ DEFINE_TILE(1, 2)
 DEFINE_TILE(12, 1)
 DEFINE_TILE(1, 1)
 
-static void tile_row(const job *j, const float *const *lines, int64_t count, const float *w, float *out, int64_t ld)
+static void tile_row(const job *j, const float *const *lines, int64_t count, const float *w,
+                     float *out, int64_t ld)
 {
     const vg_conv_plan *p = j->p;
     int64_t n = p->kw * p->c, step = p->a->stride[2] * p->c, x = 0, wide = j->width == 16 ? 6 : 12;
@@ -128,12 +133,14 @@ static void bands(void *ctx, int64_t begin, int64_t end, int worker)
     if (a->bias)
         vg_cpu_load(a->bias, 0, p->o, bias);
     for (int64_t item = begin; item < end; item++) {
-        int64_t t = item / j->bands, first = item % j->bands * j->rows, tap = vg_conv_first_tap(p, t);
+        int64_t t = item / j->bands, first = item % j->bands * j->rows,
+                tap = vg_conv_first_tap(p, t);
         int64_t rows = p->out_h - first < j->rows ? p->out_h - first : j->rows;
         int64_t needed = (rows - 1) * a->stride[1] + p->kh;
         for (int64_t dt = tap; dt < p->kt; dt++)
             for (int64_t r = 0; r < needed; r++)
-                load_line(j, t * a->stride[0] + dt, first * a->stride[1] + r - a->pad[0], band + (dt * j->band_rows + r) * j->line);
+                load_line(j, t * a->stride[0] + dt, first * a->stride[1] + r - a->pad[0],
+                          band + (dt * j->band_rows + r) * j->line);
         for (int64_t r = 0; r < rows; r++) {
             const float *lines[64];
             int64_t count = 0;
@@ -141,11 +148,14 @@ static void bands(void *ctx, int64_t begin, int64_t end, int worker)
                 for (int64_t dy = 0; dy < p->kh; dy++)
                     lines[count++] = band + (dt * j->band_rows + r * a->stride[1] + dy) * j->line;
             for (int64_t panel = 0; panel < j->panels; panel++)
-                tile_row(j, lines, count, p->w + (panel * p->k + tap * p->kh * p->kw * p->c) * j->width, out + panel * j->width, filled);
+                tile_row(j, lines, count,
+                         p->w + (panel * p->k + tap * p->kh * p->kw * p->c) * j->width,
+                         out + panel * j->width, filled);
             for (int64_t x = 0; x < p->out_w; x++)
                 for (int64_t o = 0; o < p->o; o++)
                     packed[x * p->o + o] = out[x * filled + o] + bias[o];
-            vg_cpu_store(a->y, (t * p->out_h + first + r) * p->out_w * p->o, p->out_w * p->o, packed);
+            vg_cpu_store(a->y, (t * p->out_h + first + r) * p->out_w * p->o, p->out_w * p->o,
+                         packed);
         }
     }
 }
@@ -171,7 +181,8 @@ static void reorder(void *ctx, int64_t begin, int64_t end, int worker)
 
 bool vg_conv_direct_fits(const vg_conv_plan *p)
 {
-    return vg_cpu_has_avx2() && p->kt * p->kh <= 64 && p->k * 16 * (int64_t)sizeof(float) <= PANEL_MAX;
+    return vg_cpu_has_avx2() && p->kt * p->kh <= 64 &&
+           p->k * 16 * (int64_t)sizeof(float) <= PANEL_MAX;
 }
 
 vg_status vg_conv_direct(vg_conv_plan *p, vg_err *err)
@@ -188,7 +199,8 @@ vg_status vg_conv_direct(vg_conv_plan *p, vg_err *err)
         j.rows++;
     j.band_rows = (j.rows - 1) * a->stride[1] + p->kh;
     j.bands = (p->out_h + j.rows - 1) / j.rows;
-    scratch = vg_cpu_round((size_t)(p->kt * j.band_rows * j.line)) + vg_cpu_round((size_t)(p->out_w * j.panels * j.width)) +
+    scratch = vg_cpu_round((size_t)(p->kt * j.band_rows * j.line)) +
+              vg_cpu_round((size_t)(p->out_w * j.panels * j.width)) +
               vg_cpu_round((size_t)(j.panels * j.width)) + (size_t)(p->out_w * p->o);
     if (scratch < (size_t)p->k)
         scratch = (size_t)p->k;

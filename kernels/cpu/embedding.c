@@ -25,8 +25,9 @@ vg_status vg_cpu_embedding(vg_backend *be, const vg_embedding_args *a, vg_err *e
 
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= a->table->shape[0])
-            return VG_FAIL(err, VG_E_ARG, "embedding: id %d at position %lld is outside the table of %lld rows", (int)ids[i],
-                           (long long)i, (long long)a->table->shape[0]);
+            return VG_FAIL(err, VG_E_ARG,
+                           "embedding: id %d at position %lld is outside the table of %lld rows",
+                           (int)ids[i], (long long)i, (long long)a->table->shape[0]);
     VG_TRY(vg_cpu_scratch_reserve(be, (size_t)d, err));
     vg_cpu_for(be, n, vg_cpu_grain(d), rows, &j);
     return VG_OK;

@@ -15,7 +15,8 @@ static void rows(void *ctx, int64_t begin, int64_t end, int worker)
     const vg_layer_norm_modulate_args *a = j->a;
     int64_t d = a->x->shape[1];
     float *row = vg_cpu_scratch(j->be, worker);
-    const float *scale = a->scale ? a->scale->data : NULL, *shift = a->shift ? a->shift->data : NULL;
+    const float *scale = a->scale ? a->scale->data : NULL,
+                *shift = a->shift ? a->shift->data : NULL;
     const float *w = a->w ? a->w->data : NULL, *b = a->b ? a->b->data : NULL;
 
     for (int64_t i = begin; i < end; i++) {
@@ -35,7 +36,8 @@ static void rows(void *ctx, int64_t begin, int64_t end, int worker)
     }
 }
 
-vg_status vg_cpu_layer_norm_modulate(vg_backend *be, const vg_layer_norm_modulate_args *a, vg_err *err)
+vg_status vg_cpu_layer_norm_modulate(vg_backend *be, const vg_layer_norm_modulate_args *a,
+                                     vg_err *err)
 {
     job j = {be, a};
     int64_t d = a->x->shape[1];

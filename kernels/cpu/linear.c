@@ -10,8 +10,8 @@
  * K=N=1536 BF16 73. M=1 K=N=1536 F32 29 (memory-bound). 2026-11. */
 #include "kernels/cpu/cpu.h"
 
-#define K_BLOCK 1024 /* a multiple of VG_QUANT_GROUP */
-#define GEMV_ROWS 4  /* up to here a matrix-vector product per row is faster than sgemm's packing */
+#define K_BLOCK   1024 /* a multiple of VG_QUANT_GROUP */
+#define GEMV_ROWS 4 /* up to here a matrix-vector product per row is faster than sgemm's packing */
 
 typedef struct job {
     vg_backend *be;
@@ -29,7 +29,8 @@ VG_CPU_BODY rescale_body(float *x, int64_t n, float factor)
 VG_CPU_WIDE(rescale, (float *x, int64_t n, float factor), (x, n, factor))
 
 /* Rows [row, row+rows) and channels [from, from+n) of x as FP32, at scratch or where they lie. */
-static const float *load_x(const job *j, int64_t row, int64_t rows, int64_t from, int64_t n, float *scratch, int64_t *ld)
+static const float *load_x(const job *j, int64_t row, int64_t rows, int64_t from, int64_t n,
+                           float *scratch, int64_t *ld)
 {
     const vg_tensor *x = j->a->x;
     const float *scales = j->x_groups ? j->a->x_scale->data : NULL;
@@ -51,7 +52,8 @@ static const float *load_x(const job *j, int64_t row, int64_t rows, int64_t from
 }
 
 /* The same for rows of w. */
-static const float *load_w(const job *j, int64_t row, int64_t rows, int64_t from, int64_t n, float *scratch, int64_t *ld)
+static const float *load_w(const job *j, int64_t row, int64_t rows, int64_t from, int64_t n,
+                           float *scratch, int64_t *ld)
 {
     const vg_tensor *w = j->a->w;
     const float *scales = j->w_blocks ? j->a->w_scale->data : NULL;
@@ -64,7 +66,8 @@ static const float *load_w(const job *j, int64_t row, int64_t rows, int64_t from
         float *to = scratch + r * n;
         vg_cpu_load(w, (row + r) * j->k + from, n, to);
         for (int64_t c = 0; scales && c < n; c += VG_QUANT_GROUP) {
-            float scale = scales[(row + r) / VG_QUANT_GROUP * j->a->w_scale->shape[1] + (from + c) / VG_QUANT_GROUP];
+            float scale = scales[(row + r) / VG_QUANT_GROUP * j->a->w_scale->shape[1] +
+                                 (from + c) / VG_QUANT_GROUP];
             rescale(to + c, n - c < VG_QUANT_GROUP ? n - c : VG_QUANT_GROUP, scale);
         }
     }
@@ -73,7 +76,8 @@ static const float *load_w(const job *j, int64_t row, int64_t rows, int64_t from
 }
 
 /* Scales that stayed outside of the sum, bias, activation, store; one row of a tile. */
-static void finish_row(const job *j, int64_t row, int64_t col, int64_t cols, const float *bias, float *sum)
+static void finish_row(const job *j, int64_t row, int64_t col, int64_t cols, const float *bias,
+                       float *sum)
 {
     const vg_linear_args *a = j->a;
     float x_scale = a->x_scale && !j->x_groups ? *(const float *)a->x_scale->data : 1.0f;
@@ -143,7 +147,8 @@ static void choose_tiles(job *j)
             m_tile /= 2;
         while (n_tile / 2 >= j->n && n_tile > 16)
             n_tile /= 2;
-        while (((j->m + m_tile - 1) / m_tile) * ((j->n + n_tile - 1) / n_tile) < 16 && (m_tile > 64 || n_tile > 64)) {
+        while (((j->m + m_tile - 1) / m_tile) * ((j->n + n_tile - 1) / n_tile) < 16 &&
+               (m_tile > 64 || n_tile > 64)) {
             if (n_tile >= m_tile)
                 n_tile /= 2;
             else
@@ -165,10 +170,11 @@ vg_status vg_cpu_linear(vg_backend *be, const vg_linear_args *a, vg_err *err)
     j.x_groups = a->x_scale && a->x_scale->ndim == 2;
     j.w_blocks = a->w_scale && a->w_scale->ndim == 2;
     choose_tiles(&j);
-    VG_TRY(vg_cpu_scratch_reserve(be,
-                                  vg_cpu_round((size_t)(j.m_tile * k_block)) + vg_cpu_round((size_t)(j.n_tile * k_block)) +
-                                      vg_cpu_round((size_t)(j.m_tile * j.n_tile)) + (size_t)j.n_tile,
-                                  err));
+    VG_TRY(vg_cpu_scratch_reserve(
+        be,
+        vg_cpu_round((size_t)(j.m_tile * k_block)) + vg_cpu_round((size_t)(j.n_tile * k_block)) +
+            vg_cpu_round((size_t)(j.m_tile * j.n_tile)) + (size_t)j.n_tile,
+        err));
     vg_cpu_for(be, (j.m + j.m_tile - 1) / j.m_tile * j.n_tiles, 1, tiles, &j);
     return VG_OK;
 }

@@ -28,7 +28,8 @@ static void range(void *ctx, int64_t begin, int64_t end, int worker)
     }
 }
 
-vg_status vg_cpu_linear_combination(vg_backend *be, const vg_linear_combination_args *a, vg_err *err)
+vg_status vg_cpu_linear_combination(vg_backend *be, const vg_linear_combination_args *a,
+                                    vg_err *err)
 {
     job j = {a};
 

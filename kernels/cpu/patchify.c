@@ -21,7 +21,9 @@ static void tokens(void *ctx, int64_t begin, int64_t end, int worker)
         for (int64_t c = 0; c < s[0]; c++)
             for (int64_t it = 0; it < pt; it++)
                 for (int64_t ih = 0; ih < ph; ih++, to += pw)
-                    vg_cpu_load(j->a->x, ((c * s[1] + t * pt + it) * s[2] + y * ph + ih) * s[3] + z * pw, pw, to);
+                    vg_cpu_load(j->a->x,
+                                ((c * s[1] + t * pt + it) * s[2] + y * ph + ih) * s[3] + z * pw, pw,
+                                to);
         vg_cpu_store(j->a->y, n * k, k, row);
     }
 }

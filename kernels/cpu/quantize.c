@@ -16,7 +16,9 @@ static float absmax(const float *x, int64_t n)
 
     for (int64_t i = 0; i < n; i++) {
         float v = fabsf(x[i]);
-        most = v > most ? v : most; /* a NaN is passed over: it becomes the E4M3 NaN whatever the scale */
+        most = v > most
+                   ? v
+                   : most; /* a NaN is passed over: it becomes the E4M3 NaN whatever the scale */
     }
     return most;
 }

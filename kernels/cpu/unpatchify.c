@@ -23,7 +23,9 @@ static void tokens(void *ctx, int64_t begin, int64_t end, int worker)
                 for (int64_t ih = 0; ih < ph; ih++) {
                     for (int64_t iw = 0; iw < pw; iw++)
                         edge[iw] = row[((it * ph + ih) * pw + iw) * s[0] + c];
-                    vg_cpu_store(j->a->y, ((c * s[1] + t * pt + it) * s[2] + y * ph + ih) * s[3] + z * pw, pw, edge);
+                    vg_cpu_store(j->a->y,
+                                 ((c * s[1] + t * pt + it) * s[2] + y * ph + ih) * s[3] + z * pw,
+                                 pw, edge);
                 }
     }
 }

@@ -9,8 +9,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char fixed_job[] = "{\"vgen_job\": 1, \"created\": 1, \"device\": \"cpu\", \"model\": {\"dir\": \"/nowhere\"}, \"variants\": [{\"quantization\": \"bf16\"}, "
-                                "{\"quantization\": \"fp8\"}], \"settings\": {}, \"resolved\": {\"height\": 32, \"width\": 32, \"num_frames\": 5, \"num_inference_steps\": 3}}";
+static const char fixed_job[] =
+    "{\"vgen_job\": 1, \"created\": 1, \"device\": \"cpu\", \"model\": {\"dir\": \"/nowhere\"}, \"variants\": [{\"quantization\": \"bf16\"}, "
+    "{\"quantization\": \"fp8\"}], \"settings\": {}, \"resolved\": {\"height\": 32, \"width\": 32, \"num_frames\": 5, \"num_inference_steps\": 3}}";
 
 static void fuzz_journal(const uint8_t *data, size_t size)
 {

@@ -13,7 +13,8 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char dir[64] = "/dev/shm/vgen-fuzz-XXXXXX"; /* five small files are written per run: not on a disk */
+static char dir[64] =
+    "/dev/shm/vgen-fuzz-XXXXXX"; /* five small files are written per run: not on a disk */
 
 static void write_file(const char *name, const void *bytes, size_t size)
 {
@@ -35,7 +36,8 @@ static void copy_tokenizer_model(void)
     char *bytes;
     size_t size;
 
-    if (vg_file_read(VG_TEST_DIR "/golden/tiny-a/tokenizer/spiece.model", 1 << 20, &bytes, &size, NULL) != VG_OK)
+    if (vg_file_read(VG_TEST_DIR "/golden/tiny-a/tokenizer/spiece.model", 1 << 20, &bytes, &size,
+                     NULL) != VG_OK)
         abort();
     write_file("spiece.model", bytes, size);
     free(bytes);
@@ -59,7 +61,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static void fuzz_model_index(void)
 {
-    static const char *const names[] = {"transformer", "transformer_2", "vae", "text_encoder", "scheduler"};
+    static const char *const names[] = {"transformer", "transformer_2", "vae", "text_encoder",
+                                        "scheduler"};
     vg_checkpoint *checkpoint;
     char *missing;
     cJSON *config;
@@ -134,7 +137,8 @@ static void fuzz_tokenizer(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const names[] = {"model_index.json", "", "model.safetensors.index.json", "tokenizer_config.json", "tokenizer.json"};
+    static const char *const names[] = {"model_index.json", "", "model.safetensors.index.json",
+                                        "tokenizer_config.json", "tokenizer.json"};
     char path[256];
 
     if (size == 0)

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = '\0';
     if (vg_prompt_clean(text, &clean, &err) == VG_OK) {
         const size_t length = strlen(clean);
-        if (!vg_utf8_valid(clean, length, NULL) || strstr(clean, "  ") || clean[0] == ' ' || (length > 0 && clean[length - 1] == ' '))
+        if (!vg_utf8_valid(clean, length, NULL) || strstr(clean, "  ") || clean[0] == ' ' ||
+            (length > 0 && clean[length - 1] == ' '))
             abort();
         free(clean);
     } else if (err.code != VG_E_ARG) {

@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (vg_tokenizer_open_memory(data, size, "fuzz", &t, NULL) != VG_OK)
         return 0;
-    if (vg_tokenizer_encode(t, "a cat, \xc3\xa9\xe2\x88\x80 <s> x\xc2\xb2 \xf0\x9f\x98\x80", 32, ids, &count, NULL) == VG_OK) {
+    if (vg_tokenizer_encode(t, "a cat, \xc3\xa9\xe2\x88\x80 <s> x\xc2\xb2 \xf0\x9f\x98\x80", 32,
+                            ids, &count, NULL) == VG_OK) {
         for (int i = 0; i < count; i++) {
             if (ids[i] < 0 || ids[i] >= vg_tokenizer_vocab(t))
                 abort();

@@ -11,7 +11,8 @@ static vg_tokenizer *tokenizers[3];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    static const char *const dirs[] = {VG_TEST_DIR "/golden/tiny-a/tokenizer", VG_TEST_DIR "/golden/tiny-b/tokenizer",
+    static const char *const dirs[] = {VG_TEST_DIR "/golden/tiny-a/tokenizer",
+                                       VG_TEST_DIR "/golden/tiny-b/tokenizer",
                                        VG_TEST_DIR "/golden/tokenizer-nfkc"};
 
     (void)argc;
@@ -36,10 +37,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         int count, few_count;
         if (vg_tokenizer_encode(tokenizers[i], text, 512, ids, &count, NULL) != VG_OK)
             break;
-        if (count < 1 || count > 512 || ids[count - 1] != 1 || vg_tokenizer_encode(tokenizers[i], text, 5, few, &few_count, NULL) != VG_OK)
+        if (count < 1 || count > 512 || ids[count - 1] != 1 ||
+            vg_tokenizer_encode(tokenizers[i], text, 5, few, &few_count, NULL) != VG_OK)
             abort();
         for (int k = 0; k < count; k++) {
-            if (ids[k] < 0 || ids[k] >= vg_tokenizer_vocab(tokenizers[i]) || (k < few_count - 1 && few[k] != ids[k]))
+            if (ids[k] < 0 || ids[k] >= vg_tokenizer_vocab(tokenizers[i]) ||
+                (k < few_count - 1 && few[k] != ids[k]))
                 abort();
         }
     }

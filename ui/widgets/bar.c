@@ -16,7 +16,9 @@ void vg_bar(vg_grid *g, int row, int col, int cols, double fraction, double mark
     vg_style full = vg_role_style(g, role), rest = vg_role_style(g, VG_R_FAINT);
     for (int i = 0; i < cols; i++) {
         bool done = halves >= 2 * (i + 1), half = halves == 2 * i + 1;
-        uint32_t cp = done ? vg_glyph(g, '=', 0x2588, 0x2501) : half ? vg_glyph(g, '>', 0x258c, 0x2578) : vg_glyph(g, '-', 0x2500, 0x2500);
+        uint32_t cp = done   ? vg_glyph(g, '=', 0x2588, 0x2501)
+                      : half ? vg_glyph(g, '>', 0x258c, 0x2578)
+                             : vg_glyph(g, '-', 0x2500, 0x2500);
         vg_style style = done || half ? full : rest;
         if (i == mark_col) {
             cp = vg_glyph(g, '|', 0x2502, 0x2503);
@@ -26,7 +28,8 @@ void vg_bar(vg_grid *g, int row, int col, int cols, double fraction, double mark
     }
 }
 
-void vg_gauge(vg_grid *g, int row, int col, int cols, double now, double peak, double total, vg_role role)
+void vg_gauge(vg_grid *g, int row, int col, int cols, double now, double peak, double total,
+              vg_role role)
 {
     if (cols < 1)
         return;
@@ -43,7 +46,8 @@ void vg_gauge(vg_grid *g, int row, int col, int cols, double now, double peak, d
         if (part >= 8 || (part > 3 && g->glyphs != VG_GLYPHS_FULL))
             vg_put(g, row, col + i, vg_glyph(g, '#', 0x2588, 0x2588), full);
         else if (part > 0 && g->glyphs == VG_GLYPHS_FULL)
-            vg_put(g, row, col + i, 0x2590 - (uint32_t)part, full); /* left 1/8 .. 7/8: U+258F .. U+2589 */
+            vg_put(g, row, col + i, 0x2590 - (uint32_t)part,
+                   full); /* left 1/8 .. 7/8: U+258F .. U+2589 */
         else
             vg_put(g, row, col + i, vg_glyph(g, '.', 0x2591, 0xb7), rest);
         if (i == peak_col && part < 8)

@@ -225,8 +225,11 @@ int vg_editor_key(vg_editor *e, const vg_key *key, int cols)
         if (key->mods & VG_MOD_CTRL)
             return control_key(e, key->cp);
         if (key->mods & VG_MOD_ALT)
-            return key->cp == 'b' ? moved(e, word_left(e)) : key->cp == 'f' ? moved(e, word_right(e)) : VG_EDITOR_IGNORED;
-        return insert(e, s, (size_t)vg_utf8_encode(key->cp, s)) ? VG_EDITOR_CHANGED : VG_EDITOR_MOVED;
+            return key->cp == 'b'   ? moved(e, word_left(e))
+                   : key->cp == 'f' ? moved(e, word_right(e))
+                                    : VG_EDITOR_IGNORED;
+        return insert(e, s, (size_t)vg_utf8_encode(key->cp, s)) ? VG_EDITOR_CHANGED
+                                                                : VG_EDITOR_MOVED;
     case VG_K_PASTE:
         return insert(e, key->text, key->text_size) ? VG_EDITOR_CHANGED : VG_EDITOR_MOVED;
     case VG_K_ENTER:
@@ -234,7 +237,11 @@ int vg_editor_key(vg_editor *e, const vg_key *key, int cols)
             return VG_EDITOR_IGNORED;
         return insert(e, "\n", 1) ? VG_EDITOR_CHANGED : VG_EDITOR_MOVED;
     case VG_K_BACKSPACE:
-        return cut(e, key->mods & VG_MOD_ALT ? word_left(e) : e->cursor - (e->cursor ? vg_utf8_before(e->text, e->cursor) : 0), e->cursor);
+        return cut(e,
+                   key->mods & VG_MOD_ALT
+                       ? word_left(e)
+                       : e->cursor - (e->cursor ? vg_utf8_before(e->text, e->cursor) : 0),
+                   e->cursor);
     case VG_K_DELETE:
         return cut(e, e->cursor, e->cursor + vg_utf8_after(e->text, e->size, e->cursor));
     case VG_K_LEFT:
@@ -254,7 +261,8 @@ int vg_editor_key(vg_editor *e, const vg_key *key, int cols)
         if (!e->multiline)
             return VG_EDITOR_IGNORED;
         line = cursor_line(e, cols, &col);
-        if ((key->code == VG_K_UP && line == 0) || (key->code == VG_K_DOWN && line + 1 >= vg_editor_lines(e, cols)))
+        if ((key->code == VG_K_UP && line == 0) ||
+            (key->code == VG_K_DOWN && line + 1 >= vg_editor_lines(e, cols)))
             return VG_EDITOR_IGNORED;
         cursor_to(e, cols, line + (key->code == VG_K_UP ? -1 : 1), col);
         return VG_EDITOR_MOVED;

@@ -70,7 +70,8 @@ static int split(const group *groups, int count, int limit, int *column_of)
     return count ? column + 1 : 0;
 }
 
-void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect area, int columns, int text_rows, vg_form *out)
+void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect area, int columns,
+                   int text_rows, vg_form *out)
 {
     memset(out, 0, sizeof *out);
     int labels = 0, row = area.row, texts = 0;
@@ -81,7 +82,11 @@ void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect 
         if (fields[i].kind != VG_UI_TEXT || !shown(&fields[i], advanced))
             continue;
         int rows = texts++ == 0 ? text_rows : (text_rows + 1) / 2; /* the first is the prompt */
-        out->items[out->count++] = (vg_form_item){i, NULL, {row, area.col, 1, labels}, {row, area.col + labels, rows, area.cols - labels}};
+        out->items[out->count++] =
+            (vg_form_item){i,
+                           NULL,
+                           {row, area.col, 1, labels},
+                           {row, area.col + labels, rows, area.cols - labels}};
         row += rows + (text_rows > 3 ? 1 : 0);
     }
     if (texts && text_rows <= 3)
@@ -114,18 +119,21 @@ void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect 
         labels = 0;
         for (int i = 0; i < count; i++) /* one width in a column, so that values line up */
             for (int other = 0; other < n; other++)
-                if (column_of[other] == column_of[k] && fields[i].kind != VG_UI_TEXT && shown(&fields[i], advanced) &&
-                    strcmp(fields[i].group, groups[other].name) == 0)
+                if (column_of[other] == column_of[k] && fields[i].kind != VG_UI_TEXT &&
+                    shown(&fields[i], advanced) && strcmp(fields[i].group, groups[other].name) == 0)
                     labels = label_width(labels, &fields[i]);
         if (at[c] > row)
             at[c]++;
         if (out->count < VG_FORM_MAX)
-            out->items[out->count++] = (vg_form_item){-1, groups[k].name, {at[c]++, col, 1, width}, {0, 0, 0, 0}};
+            out->items[out->count++] =
+                (vg_form_item){-1, groups[k].name, {at[c]++, col, 1, width}, {0, 0, 0, 0}};
         for (int i = 0; i < count && out->count < VG_FORM_MAX; i++) {
-            if (fields[i].kind == VG_UI_TEXT || !shown(&fields[i], advanced) || strcmp(fields[i].group, groups[k].name) != 0)
+            if (fields[i].kind == VG_UI_TEXT || !shown(&fields[i], advanced) ||
+                strcmp(fields[i].group, groups[k].name) != 0)
                 continue;
             int rows = value_rows(&fields[i], width - labels);
-            out->items[out->count++] = (vg_form_item){i, NULL, {at[c], col, 1, labels}, {at[c], col + labels, rows, width - labels}};
+            out->items[out->count++] = (vg_form_item){
+                i, NULL, {at[c], col, 1, labels}, {at[c], col + labels, rows, width - labels}};
             at[c] += rows;
         }
         deepest = at[c] > deepest ? at[c] : deepest;

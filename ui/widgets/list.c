@@ -24,6 +24,8 @@ void vg_list_bar(vg_grid *g, int row, int col, int rows, int top, int count)
         from = rows - size;
     for (int i = 0; i < rows; i++) {
         bool thumb = i >= from && i < from + size;
-        vg_put(g, row + i, col, thumb ? vg_glyph(g, '#', 0x2588, 0x2503) : vg_glyph(g, '|', 0x2502, 0x2502), vg_role_style(g, thumb ? VG_R_DIM : VG_R_FAINT));
+        vg_put(g, row + i, col,
+               thumb ? vg_glyph(g, '#', 0x2588, 0x2503) : vg_glyph(g, '|', 0x2502, 0x2502),
+               vg_role_style(g, thumb ? VG_R_DIM : VG_R_FAINT));
     }
 }

@@ -20,7 +20,8 @@ static double height_of(double v, double lo, double hi)
     return v >= hi ? 1 : v <= lo ? 0 : (v - lo) / (hi - lo);
 }
 
-void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo, double hi)
+void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo,
+              double hi)
 {
     uint8_t dots[300 * 60];
     if (r.cols > 300 || r.rows > 60 || points < 1)
@@ -36,15 +37,18 @@ void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, 
         }
         double t = height_of(v, lo, hi);
         if (g->glyphs != VG_GLYPHS_FULL) {
-            int x = (int)lround((double)i * (r.cols - 1) / across), y = (int)lround((1 - t) * (r.rows - 1));
+            int x = (int)lround((double)i * (r.cols - 1) / across),
+                y = (int)lround((1 - t) * (r.rows - 1));
             vg_put(g, r.row + y, r.col + x, (uint32_t)("*ox+"[index & 3]), style);
             continue;
         }
-        int x = (int)lround((double)i * (r.cols * 2 - 1) / across), y = (int)lround((1 - t) * (r.rows * 4 - 1));
+        int x = (int)lround((double)i * (r.cols * 2 - 1) / across),
+            y = (int)lround((1 - t) * (r.rows * 4 - 1));
         dot(dots, r.rows, r.cols, x, y);
         if (last_x >= 0)
             for (int k = last_x + 1; k < x; k++)
-                dot(dots, r.rows, r.cols, k, last_y + (int)lround((double)(y - last_y) * (k - last_x) / (x - last_x)));
+                dot(dots, r.rows, r.cols, k,
+                    last_y + (int)lround((double)(y - last_y) * (k - last_x) / (x - last_x)));
         if (last_x >= 0 && x - last_x <= 1) /* steep: join upright */
             for (int k = last_y < y ? last_y : y; k < (last_y < y ? y : last_y); k++)
                 dot(dots, r.rows, r.cols, x, k);
@@ -68,7 +72,8 @@ void vg_plot(vg_grid *g, vg_rect r, const vg_plot_spec *spec)
         for (int s = 0; s < spec->series_count; s++)
             for (int i = 0; i < spec->series[s].count; i++)
                 infinite = infinite || isinf(spec->series[s].samples[i]);
-        vg_text(g, r.row + r.rows / 2, field.col, field.cols, VG_R_DIM, infinite ? "identical in every frame" : "no data yet");
+        vg_text(g, r.row + r.rows / 2, field.col, field.cols, VG_R_DIM,
+                infinite ? "identical in every frame" : "no data yet");
         return;
     }
     if (spec->zero_based && lo > 0)
@@ -79,7 +84,7 @@ void vg_plot(vg_grid *g, vg_rect r, const vg_plot_spec *spec)
         lo -= pad;
     vg_style rule = vg_role_style(g, VG_R_FAINT);
     for (int col = 0; col < field.cols; col += 2)
-        for (int row = 0; row < r.rows; row += r.rows > 8 ? 4 : r.rows - 1)
+        for (int row = 0; row<r.rows; row += r.rows> 8 ? 4 : r.rows - 1)
             vg_put(g, r.row + row, field.col + col, vg_glyph(g, '.', 0xb7, 0xb7), rule);
     double top = hi, bottom = lo;
     int digits = fabs(top) >= 100 ? 0 : fabs(top) >= 10 ? 1 : fabs(top) >= 1 ? 2 : 3;
@@ -89,12 +94,14 @@ void vg_plot(vg_grid *g, vg_rect r, const vg_plot_spec *spec)
     snprintf(label, sizeof label, "%.*f", digits, bottom);
     vg_text_right(g, r.row + r.rows - 1, r.col, AXIS - 1, VG_R_DIM, label);
     if (r.rows > 2)
-        vg_text_right(g, r.row + r.rows / 2, r.col, AXIS - 1, VG_R_DIM, spec->unit ? spec->unit : "");
+        vg_text_right(g, r.row + r.rows / 2, r.col, AXIS - 1, VG_R_DIM,
+                      spec->unit ? spec->unit : "");
     if (spec->cursor >= 0 && spec->points > 0) {
         int across = spec->points > 1 ? spec->points - 1 : 1;
         int x = (int)lround((double)spec->cursor * (field.cols - 1) / across);
         for (int row = 0; row < r.rows; row++)
-            vg_put(g, r.row + row, field.col + (x < field.cols ? x : field.cols - 1), vg_glyph(g, ':', 0x2502, 0x250a), vg_role_style(g, VG_R_DIM));
+            vg_put(g, r.row + row, field.col + (x < field.cols ? x : field.cols - 1),
+                   vg_glyph(g, ':', 0x2502, 0x250a), vg_role_style(g, VG_R_DIM));
     }
     for (int s = 0; s < spec->series_count; s++)
         vg_curve(g, field, &spec->series[s], s, spec->points, lo, hi);

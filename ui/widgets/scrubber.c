@@ -17,17 +17,21 @@ int vg_scrubber_frame(int col, int cols, int count)
     return (int)(((long)col * (count - 1) + (cols - 1) / 2) / (cols - 1));
 }
 
-void vg_scrubber(vg_grid *g, int row, int col, int cols, int position, int count, int worst, vg_role role)
+void vg_scrubber(vg_grid *g, int row, int col, int cols, int position, int count, int worst,
+                 vg_role role)
 {
     if (cols < 1)
         return;
     int at = vg_scrubber_col(position, cols, count);
     for (int i = 0; i < cols; i++) {
         bool done = i <= at && count > 0;
-        vg_put(g, row, col + i, done ? vg_glyph(g, '=', 0x2588, 0x2501) : vg_glyph(g, '-', 0x2500, 0x2500), vg_role_style(g, done ? role : VG_R_FAINT));
+        vg_put(g, row, col + i,
+               done ? vg_glyph(g, '=', 0x2588, 0x2501) : vg_glyph(g, '-', 0x2500, 0x2500),
+               vg_role_style(g, done ? role : VG_R_FAINT));
     }
     if (worst >= 0 && count > 0)
-        vg_put(g, row, col + vg_scrubber_col(worst, cols, count), vg_glyph(g, 'v', 'v', 0x25be), vg_role_style(g, VG_R_WARN));
+        vg_put(g, row, col + vg_scrubber_col(worst, cols, count), vg_glyph(g, 'v', 'v', 0x25be),
+               vg_role_style(g, VG_R_WARN));
     if (count > 0)
         vg_put(g, row, col + at, vg_glyph(g, 'O', 'O', 0x25cf), vg_role_style(g, role));
 }

@@ -18,7 +18,8 @@ bool vg_series_range(const vg_series *series, int count, double *lo, double *hi)
     return any;
 }
 
-void vg_sparkline(vg_grid *g, int row, int col, int cols, const double *samples, int count, double lo, double hi, vg_role role)
+void vg_sparkline(vg_grid *g, int row, int col, int cols, const double *samples, int count,
+                  double lo, double hi, vg_role role)
 {
     if (cols < 1 || count < 1 || !samples)
         return;
@@ -39,7 +40,8 @@ void vg_sparkline(vg_grid *g, int row, int col, int cols, const double *samples,
             continue;
         double t = v >= hi ? 1 : v <= lo ? 0 : (v - lo) / (hi - lo);
         int level = (int)(t * 7.999);
-        uint32_t cp = vg_glyph(g, (uint32_t)(unsigned char)ascii[level], level > 3 ? 0x2588 : 0x2584, 0x2581 + (uint32_t)level);
+        uint32_t cp = vg_glyph(g, (uint32_t)(unsigned char)ascii[level],
+                               level > 3 ? 0x2588 : 0x2584, 0x2581 + (uint32_t)level);
         vg_put(g, row, col + i - from, cp, vg_role_style(g, role));
     }
 }

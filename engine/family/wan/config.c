@@ -16,7 +16,8 @@ bool wan_probe(const vg_checkpoint *checkpoint)
     const char *pipeline = vg_checkpoint_class(checkpoint);
     const char *transformer = vg_checkpoint_component(checkpoint, "transformer");
     const char *vae = vg_checkpoint_component(checkpoint, "vae");
-    return pipeline && strcmp(pipeline, "WanPipeline") == 0 && transformer && strcmp(transformer, "WanTransformer3DModel") == 0 &&
+    return pipeline && strcmp(pipeline, "WanPipeline") == 0 && transformer &&
+           strcmp(transformer, "WanTransformer3DModel") == 0 &&
            (!vae || strcmp(vae, "AutoencoderKLWan") == 0);
 }
 
@@ -26,19 +27,23 @@ static bool set(const cJSON *json, const char *key)
     return value && !cJSON_IsNull(value);
 }
 
-static vg_status must_be_null(const cJSON *json, const char *name, const char *key, const char *what, vg_err *err)
+static vg_status must_be_null(const cJSON *json, const char *name, const char *key,
+                              const char *what, vg_err *err)
 {
     if (set(json, key))
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: %s is set (%s), which this family does not run", name, key, what);
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: %s is set (%s), which this family does not run",
+                       name, key, what);
     return VG_OK;
 }
 
-static vg_status must_be_false(const cJSON *json, const char *name, const char *key, const char *what, vg_err *err)
+static vg_status must_be_false(const cJSON *json, const char *name, const char *key,
+                               const char *what, vg_err *err)
 {
     bool value = false;
     VG_TRY(vg_json_get_bool(json, name, key, &value, err));
     if (value)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: %s is true (%s), which this family does not run", name, key, what);
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: %s is true (%s), which this family does not run",
+                       name, key, what);
     return VG_OK;
 }
 
@@ -52,7 +57,8 @@ static vg_status check_quantization(const cJSON *json, const char *name, vg_err 
         return VG_OK;
     if (!cJSON_IsObject(q))
         return VG_FAIL(err, VG_E_FORMAT, "%s: quantization_config must be an object", name);
-    const cJSON *made_by = cJSON_GetObjectItemCaseSensitive(q, "producer"), *nested = cJSON_GetObjectItemCaseSensitive(q, "quantization");
+    const cJSON *made_by = cJSON_GetObjectItemCaseSensitive(q, "producer"),
+                *nested = cJSON_GetObjectItemCaseSensitive(q, "quantization");
     VG_TRY(vg_json_get_string(q, name, "quant_method", &method, err));
     VG_TRY(vg_json_get_string(q, name, "quant_algo", &algo, err));
     if (cJSON_IsObject(made_by))
@@ -61,11 +67,15 @@ static vg_status check_quantization(const cJSON *json, const char *name, vg_err 
         VG_TRY(vg_json_get_string(nested, name, "quant_algo", &algo, err));
     method = method ? method : producer;
     if (!method || strcmp(method, "modelopt") != 0)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: quantization_config.quant_method is %s%s%s; only \"modelopt\" is supported", name,
-                       method ? "\"" : "", method ? method : "missing", method ? "\"" : "");
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "%s: quantization_config.quant_method is %s%s%s; only \"modelopt\" is supported", name,
+            method ? "\"" : "", method ? method : "missing", method ? "\"" : "");
     if (!algo || (strcmp(algo, "FP8") != 0 && strcmp(algo, "FP8_PB_WO") != 0))
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: quantization_config.quant_algo is %s%s%s; \"FP8\" and \"FP8_PB_WO\" are supported", name,
-                       algo ? "\"" : "", algo ? algo : "missing", algo ? "\"" : "");
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "%s: quantization_config.quant_algo is %s%s%s; \"FP8\" and \"FP8_PB_WO\" are supported",
+            name, algo ? "\"" : "", algo ? algo : "missing", algo ? "\"" : "");
     return VG_OK;
 }
 
@@ -78,23 +88,35 @@ static vg_status read_patch(const cJSON *json, const char *name, wan_dit_config 
         return VG_FAIL(err, VG_E_FORMAT, "%s: patch_size must have 3 entries, not %d", name, count);
     for (int i = 0; i < 3; i++) {
         if (patch[i] < 1 || patch[i] > 16 || patch[i] != (int)patch[i])
-            return VG_FAIL(err, VG_E_FORMAT, "%s: patch_size[%d] is %g; 1 to 16 are possible", name, i, patch[i]);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: patch_size[%d] is %g; 1 to 16 are possible", name,
+                           i, patch[i]);
         c->patch[i] = (int)patch[i];
     }
     if (c->patch[0] != 1)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: patch_size[0] is %d; only 1 is supported", name, c->patch[0]);
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: patch_size[0] is %d; only 1 is supported", name,
+                       c->patch[0]);
     return VG_OK;
 }
 
 static vg_status read_dit(const cJSON *json, const char *name, wan_dit_config *out, vg_err *err)
 {
-    wan_dit_config c = {.heads = 40, .head_dim = 128, .ffn_dim = 13824, .layers = 40, .in_channels = 16, .out_channels = 16,
-                        .text_dim = 4096, .freq_dim = 256, .rope_max = 1024, .eps = 1e-6};
+    wan_dit_config c = {.heads = 40,
+                        .head_dim = 128,
+                        .ffn_dim = 13824,
+                        .layers = 40,
+                        .in_channels = 16,
+                        .out_channels = 16,
+                        .text_dim = 4096,
+                        .freq_dim = 256,
+                        .rope_max = 1024,
+                        .eps = 1e-6};
     const char *qk_norm = "rms_norm_across_heads", *class_name = "WanTransformer3DModel";
     bool cross_norm = true;
     VG_TRY(vg_json_get_string(json, name, "_class_name", &class_name, err));
     if (strcmp(class_name, "WanTransformer3DModel") != 0)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: _class_name is \"%s\"; only WanTransformer3DModel is supported", name, class_name);
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: _class_name is \"%s\"; only WanTransformer3DModel is supported", name,
+                       class_name);
     VG_TRY(must_be_null(json, name, "image_dim", "an image-to-video model", err));
     VG_TRY(must_be_null(json, name, "added_kv_proj_dim", "an image-to-video model", err));
     VG_TRY(must_be_null(json, name, "pos_embed_seq_len", "a first-and-last-frame model", err));
@@ -102,10 +124,13 @@ static vg_status read_dit(const cJSON *json, const char *name, wan_dit_config *o
     VG_TRY(check_quantization(json, name, err));
     VG_TRY(vg_json_get_string(json, name, "qk_norm", &qk_norm, err));
     if (strcmp(qk_norm, "rms_norm_across_heads") != 0)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: qk_norm is \"%s\"; only rms_norm_across_heads is supported", name, qk_norm);
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: qk_norm is \"%s\"; only rms_norm_across_heads is supported", name,
+                       qk_norm);
     VG_TRY(vg_json_get_bool(json, name, "cross_attn_norm", &cross_norm, err));
     if (!cross_norm)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: cross_attn_norm is false; only true is supported", name);
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: cross_attn_norm is false; only true is supported", name);
     VG_TRY(read_patch(json, name, &c, err));
     VG_TRY(vg_json_get_int(json, name, "num_attention_heads", 1, 1024, &c.heads, err));
     VG_TRY(vg_json_get_int(json, name, "attention_head_dim", 6, 1024, &c.head_dim, err));
@@ -121,24 +146,31 @@ static vg_status read_dit(const cJSON *json, const char *name, wan_dit_config *o
         return VG_FAIL(err, VG_E_FORMAT, "%s: attention_head_dim and freq_dim must be even", name);
     c.dim = c.heads * c.head_dim;
     if (c.dim > 1 << 16)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: num_attention_heads x attention_head_dim = %lld is too large", name, (long long)c.dim);
+        return VG_FAIL(err, VG_E_FORMAT,
+                       "%s: num_attention_heads x attention_head_dim = %lld is too large", name,
+                       (long long)c.dim);
     *out = c;
     return VG_OK;
 }
 
-static const double wan21_mean[16] = {-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
-                                      0.4134,  -0.0715, 0.5517,  -0.3632, -0.1922, -0.9497, 0.2503, -0.2921};
-static const double wan21_std[16] = {2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
-                                     3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160};
+static const double wan21_mean[16] = {-0.7571, -0.7089, -0.9113, 0.1075,  -0.1745, 0.9653,
+                                      -0.1517, 1.5508,  0.4134,  -0.0715, 0.5517,  -0.3632,
+                                      -0.1922, -0.9497, 0.2503,  -0.2921};
+static const double wan21_std[16] = {2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708,
+                                     2.6052, 2.0743, 3.2687, 2.1526, 2.8652, 1.5579,
+                                     1.6382, 1.1253, 2.8251, 1.9160};
 /* Latent (normalised) to RGB in [-1,1] for the published Wan2.1 VAE. Source: ComfyUI comfy/latent_formats.py, Wan21. */
 static const float wan21_rgb[16][3] = {
-    {-0.1299f, -0.1692f, 0.2932f}, {0.0671f, 0.0406f, 0.0442f},    {0.3568f, 0.2548f, 0.1747f},   {0.0372f, 0.2344f, 0.1420f},
-    {0.0313f, 0.0189f, -0.0328f},  {0.0296f, -0.0956f, -0.0665f},  {-0.3477f, -0.4059f, -0.2925f}, {0.0166f, 0.1902f, 0.1975f},
-    {-0.0412f, 0.0267f, -0.1364f}, {-0.1293f, 0.0740f, 0.1636f},   {0.0680f, 0.3019f, 0.1128f},   {0.0032f, 0.0581f, 0.0639f},
-    {-0.1251f, 0.0927f, 0.1699f},  {0.0060f, -0.0633f, 0.0005f},   {0.3477f, 0.2275f, 0.2950f},   {0.1984f, 0.0913f, 0.1861f}};
+    {-0.1299f, -0.1692f, 0.2932f},  {0.0671f, 0.0406f, 0.0442f},  {0.3568f, 0.2548f, 0.1747f},
+    {0.0372f, 0.2344f, 0.1420f},    {0.0313f, 0.0189f, -0.0328f}, {0.0296f, -0.0956f, -0.0665f},
+    {-0.3477f, -0.4059f, -0.2925f}, {0.0166f, 0.1902f, 0.1975f},  {-0.0412f, 0.0267f, -0.1364f},
+    {-0.1293f, 0.0740f, 0.1636f},   {0.0680f, 0.3019f, 0.1128f},  {0.0032f, 0.0581f, 0.0639f},
+    {-0.1251f, 0.0927f, 0.1699f},   {0.0060f, -0.0633f, 0.0005f}, {0.3477f, 0.2275f, 0.2950f},
+    {0.1984f, 0.0913f, 0.1861f}};
 static const float wan21_rgb_bias[3] = {-0.1835f, -0.0868f, -0.3360f};
 
-static vg_status read_latent_statistics(const cJSON *json, const char *name, wan_vae_config *c, vg_err *err)
+static vg_status read_latent_statistics(const cJSON *json, const char *name, wan_vae_config *c,
+                                        vg_err *err)
 {
     int means = 16, stds = 16;
     memcpy(c->mean, wan21_mean, sizeof wan21_mean);
@@ -146,12 +178,15 @@ static vg_status read_latent_statistics(const cJSON *json, const char *name, wan
     VG_TRY(vg_json_get_doubles(json, name, "latents_mean", c->mean, WAN_Z_MAX, &means, err));
     VG_TRY(vg_json_get_doubles(json, name, "latents_std", c->std, WAN_Z_MAX, &stds, err));
     if (means != c->z_dim || stds != c->z_dim)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: latents_mean and latents_std must have z_dim = %lld entries, not %d and %d", name,
-                       (long long)c->z_dim, means, stds);
+        return VG_FAIL(
+            err, VG_E_FORMAT,
+            "%s: latents_mean and latents_std must have z_dim = %lld entries, not %d and %d", name,
+            (long long)c->z_dim, means, stds);
     for (int i = 0; i < stds; i++)
         if (!(c->std[i] > 1e-6 && c->std[i] < 1e6) || !(c->mean[i] > -1e6 && c->mean[i] < 1e6))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: latents_mean[%d] = %g, latents_std[%d] = %g are out of range", name, i, c->mean[i], i,
-                           c->std[i]);
+            return VG_FAIL(err, VG_E_FORMAT,
+                           "%s: latents_mean[%d] = %g, latents_std[%d] = %g are out of range", name,
+                           i, c->mean[i], i, c->std[i]);
     return VG_OK;
 }
 
@@ -165,13 +200,16 @@ static vg_status read_temporal(const cJSON *json, const char *name, wan_vae_conf
         memcpy(c->temporal_down, usual, sizeof usual);
     } else {
         if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != c->levels - 1)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: temperal_downsample must be an array of %lld booleans", name, (long long)c->levels - 1);
+            return VG_FAIL(err, VG_E_FORMAT,
+                           "%s: temperal_downsample must be an array of %lld booleans", name,
+                           (long long)c->levels - 1);
         int i = 0;
         const cJSON *item;
         cJSON_ArrayForEach(item, list)
         {
             if (!cJSON_IsBool(item))
-                return VG_FAIL(err, VG_E_FORMAT, "%s: temperal_downsample[%d] is not a boolean", name, i);
+                return VG_FAIL(err, VG_E_FORMAT, "%s: temperal_downsample[%d] is not a boolean",
+                               name, i);
             c->temporal_down[i++] = cJSON_IsTrue(item);
         }
     }
@@ -182,7 +220,9 @@ static vg_status read_temporal(const cJSON *json, const char *name, wan_vae_conf
             c->temporal *= 2;
     /* The reference feeds the encoder chunks of 4 frames whatever the config says. */
     if (c->temporal != 4)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: temperal_downsample compresses time by %d; only 4 is supported", name, c->temporal);
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: temperal_downsample compresses time by %d; only 4 is supported", name,
+                       c->temporal);
     return VG_OK;
 }
 
@@ -210,15 +250,19 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
     c.levels = levels;
     for (int i = 0; i < levels; i++) {
         if (mult[i] < 1 || mult[i] > 64 || mult[i] != (int)mult[i])
-            return VG_FAIL(err, VG_E_FORMAT, "%s: dim_mult[%d] is %g; 1 to 64 are possible", name, i, mult[i]);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: dim_mult[%d] is %g; 1 to 64 are possible", name,
+                           i, mult[i]);
         c.dim_mult[i] = (int64_t)mult[i];
     }
     VG_TRY(read_temporal(json, name, &c, err));
     VG_TRY(vg_json_get_int(json, name, "scale_factor_spatial", 1, 256, &spatial, err));
     VG_TRY(vg_json_get_int(json, name, "scale_factor_temporal", 1, 64, &temporal, err));
     if (spatial != c.spatial || temporal != c.temporal)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: scale_factor_spatial %lld and scale_factor_temporal %lld contradict dim_mult and "
-                       "temperal_downsample (%d and %d)", name, (long long)spatial, (long long)temporal, c.spatial, c.temporal);
+        return VG_FAIL(
+            err, VG_E_FORMAT,
+            "%s: scale_factor_spatial %lld and scale_factor_temporal %lld contradict dim_mult and "
+            "temperal_downsample (%d and %d)",
+            name, (long long)spatial, (long long)temporal, c.spatial, c.temporal);
     VG_TRY(read_latent_statistics(json, name, &c, err));
     *out = c;
     return VG_OK;
@@ -232,11 +276,13 @@ static vg_status choose_preview(const vg_own *own, wan_config *c, vg_err *err)
     c->preview_frame = -1;
     if (own->has_preview) {
         if (own->preview.channels != c->vae.z_dim)
-            return VG_FAIL(err, VG_E_FORMAT, "vgen.json: \"latent_rgb_factors\" must have z_dim = %lld rows, not %d", (long long)c->vae.z_dim,
-                           own->preview.channels);
+            return VG_FAIL(err, VG_E_FORMAT,
+                           "vgen.json: \"latent_rgb_factors\" must have z_dim = %lld rows, not %d",
+                           (long long)c->vae.z_dim, own->preview.channels);
         c->preview = own->preview;
         c->preview_known = true;
-    } else if (c->vae.z_dim == 16 && c->vae.base_dim == 96 && memcmp(c->vae.mean, wan21_mean, sizeof wan21_mean) == 0 &&
+    } else if (c->vae.z_dim == 16 && c->vae.base_dim == 96 &&
+               memcmp(c->vae.mean, wan21_mean, sizeof wan21_mean) == 0 &&
                memcmp(c->vae.std, wan21_std, sizeof wan21_std) == 0) {
         memcpy(c->preview.factor, wan21_rgb, sizeof wan21_rgb);
         memcpy(c->preview.bias, wan21_rgb_bias, sizeof wan21_rgb_bias);
@@ -245,13 +291,15 @@ static vg_status choose_preview(const vg_own *own, wan_config *c, vg_err *err)
     return VG_OK;
 }
 
-static vg_status read_component(const vg_checkpoint *checkpoint, const char *component, wan_config *c, vg_err *err)
+static vg_status read_component(const vg_checkpoint *checkpoint, const char *component,
+                                wan_config *c, vg_err *err)
 {
     cJSON *json = NULL;
     char name[64];
     vg_status status;
     bool scheduler = strcmp(component, "scheduler") == 0;
-    snprintf(name, sizeof name, "%s/%s", component, scheduler ? "scheduler_config.json" : "config.json");
+    snprintf(name, sizeof name, "%s/%s", component,
+             scheduler ? "scheduler_config.json" : "config.json");
     VG_TRY(vg_checkpoint_config(checkpoint, component, &json, err));
     if (strcmp(component, "transformer") == 0)
         status = read_dit(json, name, &c->dit[0], err);
@@ -260,7 +308,8 @@ static vg_status read_component(const vg_checkpoint *checkpoint, const char *com
     else if (strcmp(component, "text_encoder") == 0)
         status = vg_umt5_config_read(json, name, &c->text, err);
     else if (scheduler) {
-        status = vg_scheduler_params_from_config(json, name, vg_checkpoint_diffusers_version(checkpoint), &c->scheduler, err);
+        status = vg_scheduler_params_from_config(
+            json, name, vg_checkpoint_diffusers_version(checkpoint), &c->scheduler, err);
         if (status == VG_OK) {
             snprintf(c->scheduler_kind, sizeof c->scheduler_kind, "%s", c->scheduler.kind);
             c->scheduler.kind = c->scheduler_kind;
@@ -273,7 +322,8 @@ static vg_status read_component(const vg_checkpoint *checkpoint, const char *com
 }
 
 /* A quantised export may hold the transformers alone: its parts can still be run one by one. */
-static vg_status read_optional(const vg_checkpoint *checkpoint, const char *component, wan_config *c, bool *present, vg_err *err)
+static vg_status read_optional(const vg_checkpoint *checkpoint, const char *component,
+                               wan_config *c, bool *present, vg_err *err)
 {
     vg_err why = {0};
     *present = false;
@@ -291,19 +341,25 @@ static vg_status check_together(const wan_config *c, vg_err *err)
     for (int i = 0; i < c->experts; i++) {
         const wan_dit_config *d = &c->dit[i];
         if (c->has_vae && (d->in_channels != c->vae.z_dim || d->out_channels != c->vae.z_dim))
-            return VG_FAIL(err, VG_E_UNSUPPORTED,
-                           "%s/config.json: in_channels %lld, out_channels %lld; text to video wants both equal to the VAE's z_dim %lld",
-                           wan_expert_names[i], (long long)d->in_channels, (long long)d->out_channels, (long long)c->vae.z_dim);
+            return VG_FAIL(
+                err, VG_E_UNSUPPORTED,
+                "%s/config.json: in_channels %lld, out_channels %lld; text to video wants both equal to the VAE's z_dim %lld",
+                wan_expert_names[i], (long long)d->in_channels, (long long)d->out_channels,
+                (long long)c->vae.z_dim);
         if (c->has_text && d->text_dim != c->text.d_model)
-            return VG_FAIL(err, VG_E_FORMAT, "%s/config.json: text_dim %lld differs from the text encoder's d_model %lld",
-                           wan_expert_names[i], (long long)d->text_dim, (long long)c->text.d_model);
+            return VG_FAIL(
+                err, VG_E_FORMAT,
+                "%s/config.json: text_dim %lld differs from the text encoder's d_model %lld",
+                wan_expert_names[i], (long long)d->text_dim, (long long)c->text.d_model);
         if (memcmp(d->patch, c->dit[0].patch, sizeof d->patch) != 0)
-            return VG_FAIL(err, VG_E_FORMAT, "transformer_2/config.json: patch_size differs from transformer's");
+            return VG_FAIL(err, VG_E_FORMAT,
+                           "transformer_2/config.json: patch_size differs from transformer's");
     }
     return VG_OK;
 }
 
-vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_own *own, void **config, vg_err *err)
+vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_own *own, void **config,
+                          vg_err *err)
 {
     const cJSON *index = vg_checkpoint_index(checkpoint);
     vg_status status;
@@ -312,12 +368,18 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_own *own, vo
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the configuration");
     c->boundary_ratio = -1;
     c->experts = vg_checkpoint_component(checkpoint, "transformer_2") ? 2 : 1;
-    VG_TRY_GOTO(status, must_be_false(index, "model_index.json", "expand_timesteps", "Wan2.2 TI2V-5B", err), fail);
-    VG_TRY_GOTO(status, vg_json_get_double(index, "model_index.json", "boundary_ratio", 0, 1, &c->boundary_ratio, err), fail);
+    VG_TRY_GOTO(status,
+                must_be_false(index, "model_index.json", "expand_timesteps", "Wan2.2 TI2V-5B", err),
+                fail);
+    VG_TRY_GOTO(status,
+                vg_json_get_double(index, "model_index.json", "boundary_ratio", 0, 1,
+                                   &c->boundary_ratio, err),
+                fail);
     if (c->experts == 1) {
         c->boundary_ratio = -1;
     } else if (c->boundary_ratio < 0) {
-        status = VG_FAIL(err, VG_E_FORMAT, "model_index.json: there is a transformer_2 but no boundary_ratio");
+        status = VG_FAIL(err, VG_E_FORMAT,
+                         "model_index.json: there is a transformer_2 but no boundary_ratio");
         goto fail;
     }
     VG_TRY_GOTO(status, read_component(checkpoint, "transformer", c, err), fail);
@@ -341,7 +403,8 @@ void wan_config_free(void *config)
     free(config);
 }
 
-__attribute__((format(printf, 3, 4))) static void append(char *text, size_t size, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void append(char *text, size_t size,
+                                                         const char *format, ...)
 {
     size_t n = strlen(text);
     va_list args;
@@ -352,18 +415,21 @@ __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size
 }
 
 /* One component of a listing: open its weights (header only), add what is missing. */
-static void inspect_component(const vg_checkpoint *checkpoint, const char *component, char *missing, size_t size, vg_weights **weights)
+static void inspect_component(const vg_checkpoint *checkpoint, const char *component, char *missing,
+                              size_t size, vg_weights **weights)
 {
     vg_err why = {0};
     char *dir = vg_path_join(vg_checkpoint_dir(checkpoint), component);
     if (!dir || vg_weights_open(dir, weights, &why) != VG_OK) {
         *weights = NULL;
-        append(missing, size, "%s%s", missing[0] ? "; " : "", why.message[0] ? why.message : component);
+        append(missing, size, "%s%s", missing[0] ? "; " : "",
+               why.message[0] ? why.message : component);
     }
     free(dir);
 }
 
-vg_status wan_inspect(const vg_checkpoint *checkpoint, char **missing, char *precision, size_t precision_size, vg_err *err)
+vg_status wan_inspect(const vg_checkpoint *checkpoint, char **missing, char *precision,
+                      size_t precision_size, vg_err *err)
 {
     static const char *const components[] = {"transformer", "transformer_2", "text_encoder", "vae"};
     static const char *const needed[] = {"scheduler", "tokenizer", "text_encoder", "vae"};
@@ -387,7 +453,8 @@ vg_status wan_inspect(const vg_checkpoint *checkpoint, char **missing, char *pre
     for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++) {
         cJSON *json = NULL;
         vg_err why = {0};
-        if (vg_checkpoint_component(checkpoint, configs[i]) && vg_checkpoint_config(checkpoint, configs[i], &json, &why) != VG_OK)
+        if (vg_checkpoint_component(checkpoint, configs[i]) &&
+            vg_checkpoint_config(checkpoint, configs[i], &json, &why) != VG_OK)
             append(text, sizeof text, "%s%s", text[0] ? "; " : "", why.message);
         cJSON_Delete(json);
     }

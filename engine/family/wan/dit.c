@@ -9,7 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ATTN1_Q, ATTN1_K, ATTN1_V, ATTN1_O, ATTN2_Q, ATTN2_K, ATTN2_V, ATTN2_O, FFN_UP, FFN_DOWN, BLOCK_LINEARS };
+enum {
+    ATTN1_Q,
+    ATTN1_K,
+    ATTN1_V,
+    ATTN1_O,
+    ATTN2_Q,
+    ATTN2_K,
+    ATTN2_V,
+    ATTN2_O,
+    FFN_UP,
+    FFN_DOWN,
+    BLOCK_LINEARS
+};
 enum { SHIFT_MSA, SCALE_MSA, GATE_MSA, C_SHIFT, C_SCALE, C_GATE, MODULATIONS };
 enum { TIME_1, TIME_2, TIME_PROJ, TEXT_1, TEXT_2, PROJ_OUT, GLOBAL_LINEARS };
 
@@ -20,9 +32,10 @@ static const struct {
     const char *suffix;
     int n, k;
 } block_linears[BLOCK_LINEARS] = {
-    {"attn1.to_q", DIM, DIM},     {"attn1.to_k", DIM, DIM}, {"attn1.to_v", DIM, DIM}, {"attn1.to_out.0", DIM, DIM},
-    {"attn2.to_q", DIM, DIM},     {"attn2.to_k", DIM, DIM}, {"attn2.to_v", DIM, DIM}, {"attn2.to_out.0", DIM, DIM},
-    {"ffn.net.0.proj", FFN, DIM}, {"ffn.net.2", DIM, FFN},
+    {"attn1.to_q", DIM, DIM},     {"attn1.to_k", DIM, DIM},     {"attn1.to_v", DIM, DIM},
+    {"attn1.to_out.0", DIM, DIM}, {"attn2.to_q", DIM, DIM},     {"attn2.to_k", DIM, DIM},
+    {"attn2.to_v", DIM, DIM},     {"attn2.to_out.0", DIM, DIM}, {"ffn.net.0.proj", FFN, DIM},
+    {"ffn.net.2", DIM, FFN},
 };
 
 static const struct {
@@ -77,9 +90,9 @@ struct wan_dit {
     dit_block *blocks;
     vg_arena *text[WAN_TEXTS]; /* keys and values of one prompt */
     vg_arena *rope, *step, *work;
-    int64_t grid[3];     /* patches the rope tables are for */
+    int64_t grid[3]; /* patches the rope tables are for */
     vg_tensor rope_cos, rope_sin;
-    double timestep;     /* what temb and proj hold; NaN = nothing */
+    double timestep;      /* what temb and proj hold; NaN = nothing */
     vg_tensor temb, proj; /* [dim], [6, dim], compute dtype */
 };
 
@@ -92,24 +105,29 @@ static vg_status load_block(wan_dit *d, int64_t i, vg_err *err)
     char name[128];
     for (int j = 0; j < BLOCK_LINEARS; j++) {
         snprintf(name, sizeof name, "blocks.%lld.%s", (long long)i, block_linears[j].suffix);
-        VG_TRY(vg_module_linear(d->module, name, dimension(c, block_linears[j].n), dimension(c, block_linears[j].k), true, true,
-                                d->compute, &b->linear[j], err));
+        VG_TRY(vg_module_linear(d->module, name, dimension(c, block_linears[j].n),
+                                dimension(c, block_linears[j].k), true, true, d->compute,
+                                &b->linear[j], err));
     }
     const struct {
         const char *suffix;
         vg_tensor *to;
         vg_dtype dtype;
     } vectors[] = {
-        {"attn1.norm_q.weight", &b->norm_q1, d->compute}, {"attn1.norm_k.weight", &b->norm_k1, d->compute},
-        {"attn2.norm_q.weight", &b->norm_q2, d->compute}, {"attn2.norm_k.weight", &b->norm_k2, d->compute},
-        {"norm2.weight", &b->norm2_w, VG_F32},            {"norm2.bias", &b->norm2_b, VG_F32},
+        {"attn1.norm_q.weight", &b->norm_q1, d->compute},
+        {"attn1.norm_k.weight", &b->norm_k1, d->compute},
+        {"attn2.norm_q.weight", &b->norm_q2, d->compute},
+        {"attn2.norm_k.weight", &b->norm_k2, d->compute},
+        {"norm2.weight", &b->norm2_w, VG_F32},
+        {"norm2.bias", &b->norm2_b, VG_F32},
     };
     for (size_t j = 0; j < sizeof vectors / sizeof vectors[0]; j++) {
         snprintf(name, sizeof name, "blocks.%lld.%s", (long long)i, vectors[j].suffix);
         VG_TRY(vg_module_tensor(d->module, name, vectors[j].dtype, 1, &c->dim, vectors[j].to, err));
     }
     snprintf(name, sizeof name, "blocks.%lld.scale_shift_table", (long long)i);
-    VG_TRY(vg_module_tensor(d->module, name, VG_F32, 3, (const int64_t[]){1, MODULATIONS, c->dim}, &b->table, err));
+    VG_TRY(vg_module_tensor(d->module, name, VG_F32, 3, (const int64_t[]){1, MODULATIONS, c->dim},
+                            &b->table, err));
     b->table = vg_tensor_reshape(&b->table, 2, MODULATIONS, c->dim);
     return VG_OK;
 }
@@ -123,17 +141,22 @@ static vg_status load_globals(wan_dit *d, vg_err *err)
     *p = (vg_linear_layer){.name = "patch_embedding", .n = c->dim, .k = patch};
     VG_TRY(vg_module_tensor(d->module, "patch_embedding.weight", d->compute, 5, conv, &p->w, err));
     p->w = vg_tensor_reshape(&p->w, 2, c->dim, patch);
-    VG_TRY(vg_module_tensor(d->module, "patch_embedding.bias", d->compute, 1, &c->dim, &p->bias, err));
+    VG_TRY(
+        vg_module_tensor(d->module, "patch_embedding.bias", d->compute, 1, &c->dim, &p->bias, err));
     for (int i = 0; i < GLOBAL_LINEARS; i++)
-        VG_TRY(vg_module_linear(d->module, global_linears[i].name, dimension(c, global_linears[i].n), dimension(c, global_linears[i].k),
-                                true, false, global_linears[i].f32 ? VG_F32 : d->compute, &d->global[i], err));
-    VG_TRY(vg_module_tensor(d->module, "scale_shift_table", VG_F32, 3, (const int64_t[]){1, 2, c->dim}, &d->table, err));
+        VG_TRY(vg_module_linear(d->module, global_linears[i].name,
+                                dimension(c, global_linears[i].n),
+                                dimension(c, global_linears[i].k), true, false,
+                                global_linears[i].f32 ? VG_F32 : d->compute, &d->global[i], err));
+    VG_TRY(vg_module_tensor(d->module, "scale_shift_table", VG_F32, 3,
+                            (const int64_t[]){1, 2, c->dim}, &d->table, err));
     d->table = vg_tensor_reshape(&d->table, 2, 2, c->dim);
     return VG_OK;
 }
 
-vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component, const wan_dit_config *config,
-                       const vg_module_options *options, wan_dit **dit, vg_err *err)
+vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component,
+                       const wan_dit_config *config, const vg_module_options *options,
+                       wan_dit **dit, vg_err *err)
 {
     vg_status status;
     wan_dit *d = calloc(1, sizeof *d);
@@ -186,7 +209,8 @@ int wan_dit_unused(const wan_dit *d, const char **first)
 
 /* ---- conditions ---- */
 
-static vg_status matrix(vg_arena *arena, vg_dtype dtype, int64_t rows, int64_t columns, vg_tensor *t, vg_err *err)
+static vg_status matrix(vg_arena *arena, vg_dtype dtype, int64_t rows, int64_t columns,
+                        vg_tensor *t, vg_err *err)
 {
     return vg_arena_tensor(arena, dtype, 2, (const int64_t[]){rows, columns}, t, err);
 }
@@ -196,13 +220,22 @@ static vg_tensor heads_of(const wan_dit *d, const vg_tensor *rows)
     return vg_tensor_reshape(rows, 3, rows->shape[0], d->config.heads, d->config.head_dim);
 }
 
-static vg_status norm_heads(const wan_dit *d, const vg_tensor *w, const vg_tensor *cos, const vg_tensor *sin, vg_tensor *x, vg_err *err)
+static vg_status norm_heads(const wan_dit *d, const vg_tensor *w, const vg_tensor *cos,
+                            const vg_tensor *sin, vg_tensor *x, vg_err *err)
 {
-    return vg_rms_norm_rope(d->be, &(vg_rms_norm_rope_args){.x = x, .w = w, .eps = (float)d->config.eps, .heads = (int)d->config.heads,
-                                                            .rope_cos = cos, .rope_sin = sin, .y = x}, err);
+    return vg_rms_norm_rope(d->be,
+                            &(vg_rms_norm_rope_args){.x = x,
+                                                     .w = w,
+                                                     .eps = (float)d->config.eps,
+                                                     .heads = (int)d->config.heads,
+                                                     .rope_cos = cos,
+                                                     .rope_sin = sin,
+                                                     .y = x},
+                            err);
 }
 
-static vg_status text_rows(wan_dit *d, int slot, const float *rows, int64_t tokens, const atomic_int *cancel, vg_err *err)
+static vg_status text_rows(wan_dit *d, int slot, const float *rows, int64_t tokens,
+                           const atomic_int *cancel, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
     vg_tensor raw, x, hidden, context;
@@ -224,8 +257,9 @@ static vg_status text_rows(wan_dit *d, int slot, const float *rows, int64_t toke
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled while preparing the prompt");
         VG_TRY(matrix(d->text[slot], d->compute, tokens, c->dim, &k, err));
         VG_TRY(matrix(d->text[slot], d->compute, tokens, c->dim, &v, err));
-        VG_TRY(vg_linear_run(d->work, (const vg_linear_layer *const[]){&b->linear[ATTN2_K], &b->linear[ATTN2_V]}, 2, &context, VG_ACT_NONE,
-                             (vg_tensor *const[]){&k, &v}, err));
+        VG_TRY(vg_linear_run(
+            d->work, (const vg_linear_layer *const[]){&b->linear[ATTN2_K], &b->linear[ATTN2_V]}, 2,
+            &context, VG_ACT_NONE, (vg_tensor *const[]){&k, &v}, err));
         VG_TRY(norm_heads(d, &b->norm_k2, NULL, NULL, &k, err));
         b->text[slot].k = heads_of(d, &k);
         b->text[slot].v = heads_of(d, &v);
@@ -233,7 +267,8 @@ static vg_status text_rows(wan_dit *d, int slot, const float *rows, int64_t toke
     return vg_backend_sync(d->be, err); /* rows belong to the caller */
 }
 
-vg_status wan_dit_set_text(wan_dit *d, int slot, const float *rows, int64_t tokens, const atomic_int *cancel, vg_err *err)
+vg_status wan_dit_set_text(wan_dit *d, int slot, const float *rows, int64_t tokens,
+                           const atomic_int *cancel, vg_err *err)
 {
     size_t mark = vg_arena_mark(d->work);
     vg_arena_reset(d->text[slot], 0);
@@ -281,7 +316,8 @@ static vg_status embed_timestep(wan_dit *d, double timestep, vg_err *err)
     }
     VG_TRY(matrix(d->step, d->compute, 1, c->dim, &silu, err));
     VG_TRY(matrix(d->step, d->compute, 1, MODULATIONS * c->dim, &proj, err));
-    VG_TRY(vg_activation(d->be, &(vg_activation_args){.x = &d->temb, .act = VG_ACT_SILU, .y = &silu}, err));
+    VG_TRY(vg_activation(
+        d->be, &(vg_activation_args){.x = &d->temb, .act = VG_ACT_SILU, .y = &silu}, err));
     VG_TRY(vg_linear_run1(d->step, &d->global[TIME_PROJ], &silu, VG_ACT_NONE, &proj, err));
     d->proj = vg_tensor_reshape(&proj, 2, MODULATIONS, c->dim);
     d->temb = vg_tensor_reshape(&d->temb, 1, c->dim);
@@ -290,16 +326,20 @@ static vg_status embed_timestep(wan_dit *d, double timestep, vg_err *err)
 }
 
 /* Angles in FP64, cos and sin stored as FP32; pairs are [t | h | w]. Source: wan 2.4. */
-static void fill_rope(const wan_dit_config *c, const int64_t grid[3], float *cos_table, float *sin_table)
+static void fill_rope(const wan_dit_config *c, const int64_t grid[3], float *cos_table,
+                      float *sin_table)
 {
-    int64_t spatial = 2 * (c->head_dim / 6), axis_dim[3] = {c->head_dim - 2 * spatial, spatial, spatial}, at = 0;
+    int64_t spatial = 2 * (c->head_dim / 6),
+            axis_dim[3] = {c->head_dim - 2 * spatial, spatial, spatial}, at = 0;
     for (int64_t t = 0; t < grid[0]; t++)
         for (int64_t y = 0; y < grid[1]; y++)
             for (int64_t x = 0; x < grid[2]; x++) {
                 const int64_t position[3] = {t, y, x};
                 for (int axis = 0; axis < 3; axis++)
                     for (int64_t j = 0; j < axis_dim[axis] / 2; j++, at++) {
-                        double angle = (double)position[axis] * (1.0 / pow(10000.0, (double)(2 * j) / (double)axis_dim[axis]));
+                        double angle =
+                            (double)position[axis] *
+                            (1.0 / pow(10000.0, (double)(2 * j) / (double)axis_dim[axis]));
                         cos_table[at] = (float)cos(angle);
                         sin_table[at] = (float)sin(angle);
                     }
@@ -314,11 +354,14 @@ static vg_status prepare_rope(wan_dit *d, const int64_t grid[3], vg_err *err)
         return VG_OK;
     for (int i = 0; i < 3; i++)
         if (grid[i] > c->rope_max)
-            return VG_FAIL(err, VG_E_ARG, "the latents are %lld patches long in one direction; the model goes to %lld", (long long)grid[i],
-                           (long long)c->rope_max);
+            return VG_FAIL(
+                err, VG_E_ARG,
+                "the latents are %lld patches long in one direction; the model goes to %lld",
+                (long long)grid[i], (long long)c->rope_max);
     float *host = malloc((size_t)(tokens * pairs) * 2 * sizeof *host);
     if (!host)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the rotary tables of %lld tokens", (long long)tokens);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the rotary tables of %lld tokens",
+                       (long long)tokens);
     fill_rope(c, grid, host, host + tokens * pairs);
     vg_arena_reset(d->rope, 0);
     d->rope_cos.data = NULL;
@@ -344,10 +387,10 @@ static vg_status prepare_rope(wan_dit *d, const int64_t grid[3], vg_err *err)
 
 typedef struct dit_run {
     int slot;
-    vg_tensor h;             /* [N, dim] residual stream */
-    vg_tensor a, q, k, v;    /* [N, dim] */
-    vg_tensor g;             /* [N, ffn] */
-    vg_tensor mod;           /* [6, dim] F32 */
+    vg_tensor h;          /* [N, dim] residual stream */
+    vg_tensor a, q, k, v; /* [N, dim] */
+    vg_tensor g;          /* [N, ffn] */
+    vg_tensor mod;        /* [6, dim] F32 */
 } dit_run;
 
 static vg_tensor row_of(const vg_tensor *m, int64_t i)
@@ -356,31 +399,49 @@ static vg_tensor row_of(const vg_tensor *m, int64_t i)
     return vg_tensor_reshape(&row, 1, m->shape[1]);
 }
 
-static vg_status attend(const wan_dit *d, const vg_tensor *q, const vg_tensor *k, const vg_tensor *v, vg_tensor *y, vg_err *err)
+static vg_status attend(const wan_dit *d, const vg_tensor *q, const vg_tensor *k,
+                        const vg_tensor *v, vg_tensor *y, vg_err *err)
 {
     vg_tensor qh = heads_of(d, q), yh = heads_of(d, y);
-    return vg_attention(d->be, &(vg_attention_args){.q = &qh, .k = k, .v = v, .scale = (float)(1.0 / sqrt((double)d->config.head_dim)),
-                                                    .y = &yh}, err);
+    return vg_attention(
+        d->be,
+        &(vg_attention_args){.q = &qh,
+                             .k = k,
+                             .v = v,
+                             .scale = (float)(1.0 / sqrt((double)d->config.head_dim)),
+                             .y = &yh},
+        err);
 }
 
-static vg_status modulated_norm(const wan_dit *d, const dit_run *r, int scale, int shift, vg_tensor *y, vg_err *err)
+static vg_status modulated_norm(const wan_dit *d, const dit_run *r, int scale, int shift,
+                                vg_tensor *y, vg_err *err)
 {
     vg_tensor scale_row = row_of(&r->mod, scale), shift_row = row_of(&r->mod, shift);
-    return vg_layer_norm_modulate(d->be, &(vg_layer_norm_modulate_args){.x = &r->h, .scale = &scale_row, .shift = &shift_row,
-                                                                        .eps = (float)d->config.eps, .y = y}, err);
+    return vg_layer_norm_modulate(d->be,
+                                  &(vg_layer_norm_modulate_args){.x = &r->h,
+                                                                 .scale = &scale_row,
+                                                                 .shift = &shift_row,
+                                                                 .eps = (float)d->config.eps,
+                                                                 .y = y},
+                                  err);
 }
 
 static vg_status add_gated(const wan_dit *d, dit_run *r, const vg_tensor *y, int gate, vg_err *err)
 {
     vg_tensor row = gate < 0 ? (vg_tensor){0} : row_of(&r->mod, gate);
-    return vg_gate_residual(d->be, &(vg_gate_residual_args){.x = &r->h, .y = y, .gate = gate < 0 ? NULL : &row, .out = &r->h}, err);
+    return vg_gate_residual(
+        d->be,
+        &(vg_gate_residual_args){.x = &r->h, .y = y, .gate = gate < 0 ? NULL : &row, .out = &r->h},
+        err);
 }
 
 static vg_status self_attention(wan_dit *d, const dit_block *b, dit_run *r, vg_err *err)
 {
     VG_TRY(modulated_norm(d, r, SCALE_MSA, SHIFT_MSA, &r->a, err));
-    VG_TRY(vg_linear_run(d->work, (const vg_linear_layer *const[]){&b->linear[ATTN1_Q], &b->linear[ATTN1_K], &b->linear[ATTN1_V]}, 3, &r->a,
-                         VG_ACT_NONE, (vg_tensor *const[]){&r->q, &r->k, &r->v}, err));
+    VG_TRY(vg_linear_run(d->work,
+                         (const vg_linear_layer *const[]){&b->linear[ATTN1_Q], &b->linear[ATTN1_K],
+                                                          &b->linear[ATTN1_V]},
+                         3, &r->a, VG_ACT_NONE, (vg_tensor *const[]){&r->q, &r->k, &r->v}, err));
     VG_TRY(norm_heads(d, &b->norm_q1, &d->rope_cos, &d->rope_sin, &r->q, err));
     VG_TRY(norm_heads(d, &b->norm_k1, &d->rope_cos, &d->rope_sin, &r->k, err));
     vg_tensor k = heads_of(d, &r->k), v = heads_of(d, &r->v);
@@ -391,8 +452,13 @@ static vg_status self_attention(wan_dit *d, const dit_block *b, dit_run *r, vg_e
 
 static vg_status cross_attention(wan_dit *d, const dit_block *b, dit_run *r, vg_err *err)
 {
-    VG_TRY(vg_layer_norm_modulate(d->be, &(vg_layer_norm_modulate_args){.x = &r->h, .w = &b->norm2_w, .b = &b->norm2_b,
-                                                                        .eps = (float)d->config.eps, .y = &r->a}, err));
+    VG_TRY(vg_layer_norm_modulate(d->be,
+                                  &(vg_layer_norm_modulate_args){.x = &r->h,
+                                                                 .w = &b->norm2_w,
+                                                                 .b = &b->norm2_b,
+                                                                 .eps = (float)d->config.eps,
+                                                                 .y = &r->a},
+                                  err));
     VG_TRY(vg_linear_run1(d->work, &b->linear[ATTN2_Q], &r->a, VG_ACT_NONE, &r->q, err));
     VG_TRY(norm_heads(d, &b->norm_q2, NULL, NULL, &r->q, err));
     VG_TRY(attend(d, &r->q, &b->text[r->slot].k, &b->text[r->slot].v, &r->a, err));
@@ -409,9 +475,11 @@ static vg_status feed_forward(wan_dit *d, const dit_block *b, dit_run *r, vg_err
 }
 
 /* y = a + b in FP32: a modulation table plus the timestep's vector. */
-static vg_status add_f32(const wan_dit *d, const vg_tensor *a, const vg_tensor *b, vg_tensor *y, vg_err *err)
+static vg_status add_f32(const wan_dit *d, const vg_tensor *a, const vg_tensor *b, vg_tensor *y,
+                         vg_err *err)
 {
-    return vg_linear_combination(d->be, &(vg_linear_combination_args){.count = 2, .x = {a, b}, .coef = {1, 1}, .y = y}, err);
+    return vg_linear_combination(
+        d->be, &(vg_linear_combination_args){.count = 2, .x = {a, b}, .coef = {1, 1}, .y = y}, err);
 }
 
 static vg_status head(wan_dit *d, dit_run *r, vg_tensor *v, vg_err *err)
@@ -425,7 +493,10 @@ static vg_status head(wan_dit *d, dit_run *r, vg_tensor *v, vg_err *err)
     VG_TRY(modulated_norm(d, r, 1, 0, &r->a, err));
     VG_TRY(matrix(d->work, d->compute, r->h.shape[0], dimension(c, PATCH_OUT), &out, err));
     VG_TRY(vg_linear_run1(d->work, &d->global[PROJ_OUT], &r->a, VG_ACT_NONE, &out, err));
-    return vg_unpatchify(d->be, &(vg_unpatchify_args){.x = &out, .patch = {c->patch[0], c->patch[1], c->patch[2]}, .y = v}, err);
+    return vg_unpatchify(
+        d->be,
+        &(vg_unpatchify_args){.x = &out, .patch = {c->patch[0], c->patch[1], c->patch[2]}, .y = v},
+        err);
 }
 
 static vg_status embed_patches(wan_dit *d, const vg_tensor *x, dit_run *r, vg_err *err)
@@ -434,17 +505,22 @@ static vg_status embed_patches(wan_dit *d, const vg_tensor *x, dit_run *r, vg_er
     size_t mark = vg_arena_mark(d->work);
     vg_tensor rows;
     VG_TRY(matrix(d->work, d->compute, r->h.shape[0], d->patch.k, &rows, err));
-    VG_TRY(vg_patchify(d->be, &(vg_patchify_args){.x = x, .patch = {c->patch[0], c->patch[1], c->patch[2]}, .y = &rows}, err));
+    VG_TRY(vg_patchify(
+        d->be,
+        &(vg_patchify_args){.x = x, .patch = {c->patch[0], c->patch[1], c->patch[2]}, .y = &rows},
+        err));
     VG_TRY(vg_linear_run1(d->work, &d->patch, &rows, VG_ACT_NONE, &r->h, err));
     vg_arena_reset(d->work, mark);
     return VG_OK;
 }
 
-static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int slot, const atomic_int *cancel, wan_dit_progress *progress,
-                         void *user, vg_tensor *v, vg_err *err)
+static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int slot,
+                         const atomic_int *cancel, wan_dit_progress *progress, void *user,
+                         vg_tensor *v, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
-    const int64_t grid[3] = {x->shape[1] / c->patch[0], x->shape[2] / c->patch[1], x->shape[3] / c->patch[2]};
+    const int64_t grid[3] = {x->shape[1] / c->patch[0], x->shape[2] / c->patch[1],
+                             x->shape[3] / c->patch[2]};
     int64_t n = grid[0] * grid[1] * grid[2];
     dit_run r = {.slot = slot};
     VG_TRY(prepare_rope(d, grid, err));
@@ -469,15 +545,19 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int sl
     return head(d, &r, v, err);
 }
 
-vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int slot, const atomic_int *cancel, wan_dit_progress *progress,
-                          void *user, vg_tensor *v, vg_err *err)
+vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int slot,
+                          const atomic_int *cancel, wan_dit_progress *progress, void *user,
+                          vg_tensor *v, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
     char text[96];
-    if (x->ndim != 4 || x->shape[0] != c->in_channels || x->shape[1] < 1 || x->shape[1] % c->patch[0] || x->shape[2] < 1 ||
-        x->shape[2] % c->patch[1] || x->shape[3] < 1 || x->shape[3] % c->patch[2])
-        return VG_FAIL(err, VG_E_SHAPE, "latents are %s; [%lld, T, h, w] with h, w multiples of %d, %d are wanted",
-                       vg_tensor_describe(x, text, sizeof text), (long long)c->in_channels, c->patch[1], c->patch[2]);
+    if (x->ndim != 4 || x->shape[0] != c->in_channels || x->shape[1] < 1 ||
+        x->shape[1] % c->patch[0] || x->shape[2] < 1 || x->shape[2] % c->patch[1] ||
+        x->shape[3] < 1 || x->shape[3] % c->patch[2])
+        return VG_FAIL(err, VG_E_SHAPE,
+                       "latents are %s; [%lld, T, h, w] with h, w multiples of %d, %d are wanted",
+                       vg_tensor_describe(x, text, sizeof text), (long long)c->in_channels,
+                       c->patch[1], c->patch[2]);
     if (slot < 0 || slot >= WAN_TEXTS || !d->blocks[0].text[slot].k.data)
         return VG_FAIL(err, VG_E_ARG, "no prompt was set for this forward");
     if (!isfinite(timestep))
@@ -501,17 +581,20 @@ vg_status wan_dit_calibrate_begin(wan_dit *d, vg_err *err)
     return VG_OK;
 }
 
-void wan_dit_calibrate_each(const wan_dit *d, void (*fn)(void *user, const char *layer, float amax), void *user)
+void wan_dit_calibrate_each(const wan_dit *d, void (*fn)(void *user, const char *layer, float amax),
+                            void *user)
 {
     for (int64_t i = 0; i < d->config.layers; i++)
         for (int j = 0; j < BLOCK_LINEARS; j++)
             fn(user, d->blocks[i].linear[j].name, d->blocks[i].amax[j]);
 }
 
-static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n, int64_t k, vg_precision_report *r)
+static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n, int64_t k,
+                        vg_precision_report *r)
 {
     size_t elements = (size_t)(n * k);
-    int64_t a = (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, b = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+    int64_t a = (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP,
+            b = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
     switch (choice->used) {
     case VG_PRECISION_TENSOR:
         r->fp8_tensor++;
@@ -533,12 +616,14 @@ static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n
         r->weight_bytes += elements * vg_dtype_size(dtype);
     }
     if (choice->act != VG_QUANT_NONE) {
-        static const char *const acts[VG_QUANT_KIND_COUNT] = {"-", "static", "dynamic", "dynamic 1x128"};
+        static const char *const acts[VG_QUANT_KIND_COUNT] = {"-", "static", "dynamic",
+                                                              "dynamic 1x128"};
         snprintf(r->act, sizeof r->act, "%s", acts[choice->act]);
     }
 }
 
-vg_status wan_dit_precision(const vg_weights *weights, const char *component, const wan_dit_config *c, const vg_module_options *options,
+vg_status wan_dit_precision(const vg_weights *weights, const char *component,
+                            const wan_dit_config *c, const vg_module_options *options,
                             vg_precision_report *r, vg_err *err)
 {
     vg_precision_census census;
@@ -547,7 +632,8 @@ vg_status wan_dit_precision(const vg_weights *weights, const char *component, co
     vg_precision_census_take(weights, &census);
     for (int i = 0; i < GLOBAL_LINEARS; i++) {
         int64_t n = dimension(c, global_linears[i].n), k = dimension(c, global_linears[i].k);
-        VG_TRY(vg_layer_choose(weights, &census, component, global_linears[i].name, n, k, false, options, &choice, err));
+        VG_TRY(vg_layer_choose(weights, &census, component, global_linears[i].name, n, k, false,
+                               options, &choice, err));
         vg_dtype dtype = global_linears[i].f32 ? VG_F32 : options->compute;
         count_layer(&choice, dtype, n, k, r);
         r->weight_bytes += (size_t)n * vg_dtype_size(dtype);
@@ -556,13 +642,17 @@ vg_status wan_dit_precision(const vg_weights *weights, const char *component, co
         for (int j = 0; j < BLOCK_LINEARS; j++) {
             int64_t n = dimension(c, block_linears[j].n), k = dimension(c, block_linears[j].k);
             snprintf(name, sizeof name, "blocks.%lld.%s", (long long)b, block_linears[j].suffix);
-            VG_TRY(vg_layer_choose(weights, &census, component, name, n, k, true, options, &choice, err));
+            VG_TRY(vg_layer_choose(weights, &census, component, name, n, k, true, options, &choice,
+                                   err));
             count_layer(&choice, options->compute, n, k, r);
             r->weight_bytes += (size_t)n * vg_dtype_size(options->compute);
         }
     size_t size = vg_dtype_size(options->compute), dim = (size_t)c->dim;
-    r->weight_bytes += dim * (size_t)(c->in_channels * c->patch[0] * c->patch[1] * c->patch[2] + 1) * size; /* patch embedding */
-    r->weight_bytes += (size_t)c->layers * dim * (4 * size + 8 * 4) + 2 * dim * 4; /* norms and modulation tables */
+    r->weight_bytes += dim *
+                       (size_t)(c->in_channels * c->patch[0] * c->patch[1] * c->patch[2] + 1) *
+                       size; /* patch embedding */
+    r->weight_bytes += (size_t)c->layers * dim * (4 * size + 8 * 4) +
+                       2 * dim * 4; /* norms and modulation tables */
     return VG_OK;
 }
 
@@ -573,7 +663,10 @@ void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t si
     char name[256];
     vg_precision_census_take(weights, &census);
     if (census.fp8 == 0) {
-        snprintf(text, size, "%s", census.high == VG_F32 ? "f32" : census.high == VG_F16 ? "f16" : "bf16");
+        snprintf(text, size, "%s",
+                 census.high == VG_F32   ? "f32"
+                 : census.high == VG_F16 ? "f16"
+                                         : "bf16");
         return;
     }
     for (int i = 0; i < vg_weights_count(weights); i++) {
@@ -587,12 +680,16 @@ void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t si
             continue;
         snprintf(name, sizeof name, "%.*s.weight_scale", (int)(n - 7), w);
         const vg_tensor *scale = vg_weights_find(weights, name);
-        if (scale && (scale->ndim == 4 || (scale->ndim == 2 && vg_tensor_numel(scale) > 1 && scale->shape[0] != t->shape[0])))
+        if (scale && (scale->ndim == 4 || (scale->ndim == 2 && vg_tensor_numel(scale) > 1 &&
+                                           scale->shape[0] != t->shape[0])))
             block++;
         else if (scale && vg_tensor_numel(scale) > 1)
             channel++;
     }
-    const char *kind = block == census.fp8 ? "per-block" : channel == census.fp8 ? "per-channel" : block + channel == 0 ? "per-tensor" : "mixed";
+    const char *kind = block == census.fp8     ? "per-block"
+                       : channel == census.fp8 ? "per-channel"
+                       : block + channel == 0  ? "per-tensor"
+                                               : "mixed";
     snprintf(text, size, "fp8 %s (%d of %d)", kind, census.fp8, linears);
 }
 
@@ -601,20 +698,26 @@ int64_t wan_dit_tokens(const wan_dit_config *c, const int64_t latent[4])
     return (latent[1] / c->patch[0]) * (latent[2] / c->patch[1]) * (latent[3] / c->patch[2]);
 }
 
-size_t wan_dit_activation_bytes(const wan_dit_config *c, vg_dtype compute, vg_scheme scheme, const int64_t latent[4], int64_t tokens, int texts)
+size_t wan_dit_activation_bytes(const wan_dit_config *c, vg_dtype compute, vg_scheme scheme,
+                                const int64_t latent[4], int64_t tokens, int texts)
 {
-    size_t n = (size_t)wan_dit_tokens(c, latent), size = vg_dtype_size(compute), dim = (size_t)c->dim, ffn = (size_t)c->ffn_dim;
-    size_t rows = n * (5 * dim + ffn) * size;                             /* h, a, q, k, v, g */
-    size_t rope = n * (size_t)c->head_dim * 4;                            /* cos and sin */
+    size_t n = (size_t)wan_dit_tokens(c, latent), size = vg_dtype_size(compute),
+           dim = (size_t)c->dim, ffn = (size_t)c->ffn_dim;
+    size_t rows = n * (5 * dim + ffn) * size;  /* h, a, q, k, v, g */
+    size_t rope = n * (size_t)c->head_dim * 4; /* cos and sin */
     size_t text = (size_t)texts * (size_t)c->layers * 2 * (size_t)tokens * dim * size;
     size_t wide = (size_t)(ffn > dim ? ffn : dim);
-    size_t quantised = scheme == VG_SCHEME_BF16 ? 0 : n * wide + (scheme == VG_SCHEME_FP8_BLOCK ? n * ((wide + 127) / 128) * 4 : 4);
+    size_t quantised =
+        scheme == VG_SCHEME_BF16
+            ? 0
+            : n * wide + (scheme == VG_SCHEME_FP8_BLOCK ? n * ((wide + 127) / 128) * 4 : 4);
     return rows + rope + text + quantised + MODULATIONS * dim * 4;
 }
 
 double wan_dit_flop(const wan_dit_config *c, int64_t video_tokens, int64_t text_tokens)
 {
-    double n = (double)video_tokens, d = (double)c->dim, f = (double)c->ffn_dim, m = (double)text_tokens;
+    double n = (double)video_tokens, d = (double)c->dim, f = (double)c->ffn_dim,
+           m = (double)text_tokens;
     double block = 8 * n * d * d + 4 * n * n * d + 4 * n * d * d + 4 * n * m * d + 4 * n * d * f;
     return block * (double)c->layers;
 }

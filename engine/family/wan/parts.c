@@ -11,32 +11,36 @@
 
 /* ---- inputs ---- */
 
-static vg_status input(const vg_safetensors *in, const char *part, const char *name, int ndim, const char **dtype, vg_tensor *t, vg_err *err)
+static vg_status input(const vg_safetensors *in, const char *part, const char *name, int ndim,
+                       const char **dtype, vg_tensor *t, vg_err *err)
 {
     char text[96];
     if (!vg_safetensors_raw(in, name, dtype, t)) {
         const char *why = vg_safetensors_unsupported(in, name);
         if (why)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: %s cannot be read: it has %s", part, name, strncmp(why, "dtype", 5) ? why : "too many dimensions");
+            return VG_FAIL(err, VG_E_SHAPE, "%s: %s cannot be read: it has %s", part, name,
+                           strncmp(why, "dtype", 5) ? why : "too many dimensions");
         return VG_FAIL(err, VG_E_MISSING, "%s: the input tensor %s is missing", part, name);
     }
     if (t->ndim != ndim)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s; %d dimensions are wanted", part, name, vg_tensor_describe(t, text, sizeof text), ndim);
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s; %d dimensions are wanted", part, name,
+                       vg_tensor_describe(t, text, sizeof text), ndim);
     for (int i = 0; i < ndim; i++)
         if (t->shape[i] < 1)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, which is empty", part, name, vg_tensor_describe(t, text, sizeof text));
+            return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, which is empty", part, name,
+                           vg_tensor_describe(t, text, sizeof text));
     return VG_OK;
 }
 
 /* Element i of data of a dtype given by its name in the format; data may lie at any byte. False: a dtype that is not read here. */
 static bool number_at(const char *dtype, const void *data, int64_t i, double *value)
 {
-#define VG_NUMBER(name, type)                                                                                                              \
-    if (strcmp(dtype, name) == 0) {                                                                                                        \
-        type number;                                                                                                                       \
-        memcpy(&number, (const char *)data + (size_t)i * sizeof number, sizeof number);                                                   \
-        *value = (double)number;                                                                                                           \
-        return true;                                                                                                                       \
+#define VG_NUMBER(name, type)                                                                      \
+    if (strcmp(dtype, name) == 0) {                                                                \
+        type number;                                                                               \
+        memcpy(&number, (const char *)data + (size_t)i * sizeof number, sizeof number);            \
+        *value = (double)number;                                                                   \
+        return true;                                                                               \
     }
     VG_NUMBER("I64", int64_t)
     VG_NUMBER("I32", int32_t)
@@ -50,7 +54,8 @@ static bool number_at(const char *dtype, const void *data, int64_t i, double *va
     vg_tensor t = {.data = (void *)(uintptr_t)data, .ndim = 1, .shape = {i + 1}};
     float small;
     t.dtype = strcmp(dtype, "BF16") == 0 ? VG_BF16 : VG_F16;
-    if ((t.dtype == VG_F16 && strcmp(dtype, "F16") != 0) || vg_host_to_f32(&t, i, 1, &small, NULL) != VG_OK)
+    if ((t.dtype == VG_F16 && strcmp(dtype, "F16") != 0) ||
+        vg_host_to_f32(&t, i, 1, &small, NULL) != VG_OK)
         return false;
     *value = (double)small;
     return true;
@@ -58,16 +63,19 @@ static bool number_at(const char *dtype, const void *data, int64_t i, double *va
 
 static bool is_float(const char *dtype)
 {
-    return strcmp(dtype, "F32") == 0 || strcmp(dtype, "F64") == 0 || strcmp(dtype, "BF16") == 0 || strcmp(dtype, "F16") == 0;
+    return strcmp(dtype, "F32") == 0 || strcmp(dtype, "F64") == 0 || strcmp(dtype, "BF16") == 0 ||
+           strcmp(dtype, "F16") == 0;
 }
 
-static vg_status input_f32(const vg_safetensors *in, const char *part, const char *name, int ndim, int64_t *shape, float **values, vg_err *err)
+static vg_status input_f32(const vg_safetensors *in, const char *part, const char *name, int ndim,
+                           int64_t *shape, float **values, vg_err *err)
 {
     const char *dtype;
     vg_tensor t;
     VG_TRY(input(in, part, name, ndim, &dtype, &t, err));
     if (!is_float(dtype))
-        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, F64, BF16 or F16 is wanted", part, name, dtype);
+        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, F64, BF16 or F16 is wanted", part, name,
+                       dtype);
     memcpy(shape, t.shape, (size_t)ndim * sizeof *shape);
     int64_t count = vg_tensor_numel(&t);
     float *v = malloc((size_t)count * sizeof *v);
@@ -91,8 +99,8 @@ static vg_status input_f32(const vg_safetensors *in, const char *part, const cha
 }
 
 /* Numbers of any integer or float dtype, as double. */
-static vg_status input_numbers(const vg_safetensors *in, const char *part, const char *name, int ndim, int64_t *shape, double **values,
-                               vg_err *err)
+static vg_status input_numbers(const vg_safetensors *in, const char *part, const char *name,
+                               int ndim, int64_t *shape, double **values, vg_err *err)
 {
     const char *dtype;
     vg_tensor t;
@@ -100,7 +108,9 @@ static vg_status input_numbers(const vg_safetensors *in, const char *part, const
     VG_TRY(input(in, part, name, ndim, &dtype, &t, err));
     int64_t count = vg_tensor_numel(&t);
     if (!number_at(dtype, t.data, 0, &first))
-        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; I64, I32, I16, I8, U8, BOOL, F64, F32, BF16 or F16 is wanted", part, name, dtype);
+        return VG_FAIL(err, VG_E_DTYPE,
+                       "%s: %s is %s; I64, I32, I16, I8, U8, BOOL, F64, F32, BF16 or F16 is wanted",
+                       part, name, dtype);
     memcpy(shape, t.shape, (size_t)ndim * sizeof *shape);
     double *v = malloc((size_t)count * sizeof *v);
     if (!v)
@@ -112,7 +122,8 @@ static vg_status input_numbers(const vg_safetensors *in, const char *part, const
 }
 
 /* A timestep per row; a scalar or a single one serves the whole batch. */
-static vg_status input_timestep(const vg_safetensors *in, const char *part, int64_t batch, int64_t shape[1], double **values, vg_err *err)
+static vg_status input_timestep(const vg_safetensors *in, const char *part, int64_t batch,
+                                int64_t shape[1], double **values, vg_err *err)
 {
     const char *dtype;
     vg_tensor t;
@@ -135,7 +146,8 @@ static vg_status input_timestep(const vg_safetensors *in, const char *part, int6
     return VG_OK;
 }
 
-static vg_status output(const char *name, int ndim, const int64_t *shape, vg_safetensors_entry **out, int *out_count, float **values, vg_err *err)
+static vg_status output(const char *name, int ndim, const int64_t *shape,
+                        vg_safetensors_entry **out, int *out_count, float **values, vg_err *err)
 {
     size_t bytes;
     VG_TRY(vg_shape_bytes(shape, ndim, VG_F32, &bytes, err));
@@ -167,8 +179,9 @@ static vg_status finish(vg_status status, vg_safetensors_entry **out, int *out_c
 
 /* ---- text encoder ---- */
 
-static vg_status encode_rows(vg_engine *engine, vg_model *model, const vg_component_params *params, const double *ids, const double *mask,
-                             const int64_t shape[2], float *values, vg_err *err)
+static vg_status encode_rows(vg_engine *engine, vg_model *model, const vg_component_params *params,
+                             const double *ids, const double *mask, const int64_t shape[2],
+                             float *values, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     int64_t rows = shape[0], length = shape[1];
@@ -182,14 +195,20 @@ static vg_status encode_rows(vg_engine *engine, vg_model *model, const vg_compon
         goto done;
     }
     VG_TRY_GOTO(status, vg_model_component_dir(model, "text_encoder", &dir, err), done);
-    VG_TRY_GOTO(status, vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(params->compute), &encoder, err), done);
+    VG_TRY_GOTO(
+        status,
+        vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(params->compute), &encoder, err),
+        done);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t i = 0; i < length; i++) {
             double id = ids[r * length + i];
             row_ids[i] = id >= 0 && id < 2147483647.0 ? (int32_t)id : -1;
             row_mask[i] = mask[r * length + i] != 0;
         }
-        VG_TRY_GOTO(status, vg_umt5_run(encoder, row_ids, row_mask, length, params->cancel, values + r * length * c->text.d_model, err), done);
+        VG_TRY_GOTO(status,
+                    vg_umt5_run(encoder, row_ids, row_mask, length, params->cancel,
+                                values + r * length * c->text.d_model, err),
+                    done);
     }
 done:
     vg_umt5_close(encoder);
@@ -199,7 +218,8 @@ done:
     return status;
 }
 
-static vg_status run_text_encoder(vg_engine *engine, vg_model *model, const vg_component_params *params, const vg_safetensors *in,
+static vg_status run_text_encoder(vg_engine *engine, vg_model *model,
+                                  const vg_component_params *params, const vg_safetensors *in,
                                   vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
@@ -209,19 +229,26 @@ static vg_status run_text_encoder(vg_engine *engine, vg_model *model, const vg_c
     vg_status status;
     *out = NULL;
     if (!c->has_text)
-        return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no text encoder (text_encoder/config.json)");
+        return VG_FAIL(err, VG_E_MISSING,
+                       "this checkpoint has no text encoder (text_encoder/config.json)");
     VG_TRY_GOTO(status, input_numbers(in, "text-encoder", "input_ids", 2, shape, &ids, err), done);
-    VG_TRY_GOTO(status, input_numbers(in, "text-encoder", "attention_mask", 2, mask_shape, &mask, err), done);
+    VG_TRY_GOTO(status,
+                input_numbers(in, "text-encoder", "attention_mask", 2, mask_shape, &mask, err),
+                done);
     if (shape[0] != mask_shape[0] || shape[1] != mask_shape[1]) {
-        status = VG_FAIL(err, VG_E_SHAPE, "text-encoder: input_ids and attention_mask differ in shape");
+        status =
+            VG_FAIL(err, VG_E_SHAPE, "text-encoder: input_ids and attention_mask differ in shape");
         goto done;
     }
     if (shape[1] > 8192) {
-        status = VG_FAIL(err, VG_E_SHAPE, "text-encoder: rows of %lld tokens; at most 8192 are possible", (long long)shape[1]);
+        status =
+            VG_FAIL(err, VG_E_SHAPE, "text-encoder: rows of %lld tokens; at most 8192 are possible",
+                    (long long)shape[1]);
         goto done;
     }
     const int64_t out_shape[3] = {shape[0], shape[1], c->text.d_model};
-    VG_TRY_GOTO(status, output("last_hidden_state", 3, out_shape, out, out_count, &values, err), done);
+    VG_TRY_GOTO(status, output("last_hidden_state", 3, out_shape, out, out_count, &values, err),
+                done);
     status = encode_rows(engine, model, params, ids, mask, shape, values, err);
 done:
     free(ids);
@@ -237,25 +264,31 @@ typedef struct dit_inputs {
     int64_t x_shape[5], text_shape[3], t_shape[1];
 } dit_inputs;
 
-static vg_status check_dit_inputs(const char *part, const wan_dit_config *c, const dit_inputs *i, vg_err *err)
+static vg_status check_dit_inputs(const char *part, const wan_dit_config *c, const dit_inputs *i,
+                                  vg_err *err)
 {
     if (i->x_shape[0] != i->t_shape[0] || i->x_shape[0] != i->text_shape[0])
-        return VG_FAIL(err, VG_E_SHAPE, "%s: hidden_states, timestep and encoder_hidden_states have batches of %lld, %lld and %lld", part,
-                       (long long)i->x_shape[0], (long long)i->t_shape[0], (long long)i->text_shape[0]);
+        return VG_FAIL(
+            err, VG_E_SHAPE,
+            "%s: hidden_states, timestep and encoder_hidden_states have batches of %lld, %lld and %lld",
+            part, (long long)i->x_shape[0], (long long)i->t_shape[0], (long long)i->text_shape[0]);
     if (i->x_shape[1] != c->in_channels)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: hidden_states has %lld channels; the model wants %lld", part, (long long)i->x_shape[1],
-                       (long long)c->in_channels);
+        return VG_FAIL(err, VG_E_SHAPE, "%s: hidden_states has %lld channels; the model wants %lld",
+                       part, (long long)i->x_shape[1], (long long)c->in_channels);
     if (i->text_shape[2] != c->text_dim)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: encoder_hidden_states has rows of %lld; the model wants %lld", part, (long long)i->text_shape[2],
-                       (long long)c->text_dim);
+        return VG_FAIL(err, VG_E_SHAPE,
+                       "%s: encoder_hidden_states has rows of %lld; the model wants %lld", part,
+                       (long long)i->text_shape[2], (long long)c->text_dim);
     if (i->x_shape[3] % c->patch[1] || i->x_shape[4] % c->patch[2])
-        return VG_FAIL(err, VG_E_SHAPE, "%s: hidden_states is %lldx%lld; multiples of %dx%d are wanted", part, (long long)i->x_shape[3],
-                       (long long)i->x_shape[4], c->patch[1], c->patch[2]);
+        return VG_FAIL(
+            err, VG_E_SHAPE, "%s: hidden_states is %lldx%lld; multiples of %dx%d are wanted", part,
+            (long long)i->x_shape[3], (long long)i->x_shape[4], c->patch[1], c->patch[2]);
     return VG_OK;
 }
 
-static vg_status forward_row(wan_dit *dit, vg_arena *arena, vg_dtype compute, const int64_t shape[4], int64_t out_channels, const float *x,
-                             double t, const atomic_int *cancel, float *out, vg_err *err)
+static vg_status forward_row(wan_dit *dit, vg_arena *arena, vg_dtype compute,
+                             const int64_t shape[4], int64_t out_channels, const float *x, double t,
+                             const atomic_int *cancel, float *out, vg_err *err)
 {
     vg_backend *be = vg_arena_backend(arena);
     const int64_t out_shape[4] = {out_channels, shape[1], shape[2], shape[3]};
@@ -277,25 +310,34 @@ static vg_status forward_row(wan_dit *dit, vg_arena *arena, vg_dtype compute, co
     return vg_backend_download(be, out, &result, err);
 }
 
-static vg_status forward_rows(vg_engine *engine, vg_model *model, const vg_component_params *params, int expert, const dit_inputs *i, float *out,
-                              vg_err *err)
+static vg_status forward_rows(vg_engine *engine, vg_model *model, const vg_component_params *params,
+                              int expert, const dit_inputs *i, float *out, vg_err *err)
 {
     const wan_dit_config *c = &wan_config_of(model)->dit[expert];
     const char *name = wan_expert_names[expert];
     vg_module_options options = {.compute = vg_compute_dtype(params->compute),
-                                 .scheme = params->scheme_given ? (int)params->scheme : VG_SCHEME_AUTO, .fp8_act = VG_FP8_ACT_DYNAMIC};
+                                 .scheme =
+                                     params->scheme_given ? (int)params->scheme : VG_SCHEME_AUTO,
+                                 .fp8_act = VG_FP8_ACT_DYNAMIC};
     wan_dit *dit = NULL;
     vg_arena *arena = NULL;
     char *dir = NULL;
     vg_status status;
-    int64_t plane = i->x_shape[2] * i->x_shape[3] * i->x_shape[4], text = i->text_shape[1] * i->text_shape[2];
+    int64_t plane = i->x_shape[2] * i->x_shape[3] * i->x_shape[4],
+            text = i->text_shape[1] * i->text_shape[2];
     VG_TRY_GOTO(status, vg_model_component_dir(model, name, &dir, err), done);
     VG_TRY_GOTO(status, wan_dit_open(engine, dir, name, c, &options, &dit, err), done);
     VG_TRY_GOTO(status, vg_arena_new(engine->be, (size_t)1 << 20, &arena, err), done);
     for (int64_t b = 0; b < i->x_shape[0]; b++) {
-        VG_TRY_GOTO(status, wan_dit_set_text(dit, 0, i->text + b * text, i->text_shape[1], params->cancel, err), done);
-        VG_TRY_GOTO(status, forward_row(dit, arena, options.compute, i->x_shape + 1, c->out_channels, i->x + b * c->in_channels * plane,
-                                        i->t[b], params->cancel, out + b * c->out_channels * plane, err), done);
+        VG_TRY_GOTO(
+            status,
+            wan_dit_set_text(dit, 0, i->text + b * text, i->text_shape[1], params->cancel, err),
+            done);
+        VG_TRY_GOTO(status,
+                    forward_row(dit, arena, options.compute, i->x_shape + 1, c->out_channels,
+                                i->x + b * c->in_channels * plane, i->t[b], params->cancel,
+                                out + b * c->out_channels * plane, err),
+                    done);
         vg_arena_reset(arena, 0);
     }
 done:
@@ -305,8 +347,9 @@ done:
     return status;
 }
 
-static vg_status run_dit(vg_engine *engine, vg_model *model, const vg_component_params *params, int expert, const vg_safetensors *in,
-                         vg_safetensors_entry **out, int *out_count, vg_err *err)
+static vg_status run_dit(vg_engine *engine, vg_model *model, const vg_component_params *params,
+                         int expert, const vg_safetensors *in, vg_safetensors_entry **out,
+                         int *out_count, vg_err *err)
 {
     const char *part = wan_expert_names[expert];
     dit_inputs i = {0};
@@ -317,10 +360,12 @@ static vg_status run_dit(vg_engine *engine, vg_model *model, const vg_component_
         return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no %s", part);
     const wan_dit_config *c = &wan_config_of(model)->dit[expert];
     VG_TRY_GOTO(status, input_f32(in, part, "hidden_states", 5, i.x_shape, &i.x, err), done);
-    VG_TRY_GOTO(status, input_f32(in, part, "encoder_hidden_states", 3, i.text_shape, &i.text, err), done);
+    VG_TRY_GOTO(status, input_f32(in, part, "encoder_hidden_states", 3, i.text_shape, &i.text, err),
+                done);
     VG_TRY_GOTO(status, input_timestep(in, part, i.x_shape[0], i.t_shape, &i.t, err), done);
     VG_TRY_GOTO(status, check_dit_inputs(part, c, &i, err), done);
-    const int64_t shape[5] = {i.x_shape[0], c->out_channels, i.x_shape[2], i.x_shape[3], i.x_shape[4]};
+    const int64_t shape[5] = {i.x_shape[0], c->out_channels, i.x_shape[2], i.x_shape[3],
+                              i.x_shape[4]};
     VG_TRY_GOTO(status, output("sample", 5, shape, out, out_count, &values, err), done);
     status = forward_rows(engine, model, params, expert, &i, values, err);
 done:
@@ -330,13 +375,15 @@ done:
     return finish(status, out, out_count);
 }
 
-static vg_status run_transformer(vg_engine *engine, vg_model *model, const vg_component_params *params, const vg_safetensors *in,
+static vg_status run_transformer(vg_engine *engine, vg_model *model,
+                                 const vg_component_params *params, const vg_safetensors *in,
                                  vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
     return run_dit(engine, model, params, 0, in, out, out_count, err);
 }
 
-static vg_status run_transformer_2(vg_engine *engine, vg_model *model, const vg_component_params *params, const vg_safetensors *in,
+static vg_status run_transformer_2(vg_engine *engine, vg_model *model,
+                                   const vg_component_params *params, const vg_safetensors *in,
                                    vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
     return run_dit(engine, model, params, 1, in, out, out_count, err);
@@ -344,22 +391,26 @@ static vg_status run_transformer_2(vg_engine *engine, vg_model *model, const vg_
 
 /* ---- VAE ---- */
 
-static vg_status open_vae(vg_engine *engine, vg_model *model, const vg_component_params *params, int half, wan_vae **vae, vg_err *err)
+static vg_status open_vae(vg_engine *engine, vg_model *model, const vg_component_params *params,
+                          int half, wan_vae **vae, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     char *dir;
     if (!c->has_vae)
         return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no VAE (vae/config.json)");
     VG_TRY(vg_model_component_dir(model, "vae", &dir, err));
-    vg_status status = wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(params->vae_compute), half, vae, err);
+    vg_status status =
+        wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(params->vae_compute), half, vae, err);
     free(dir);
     return status;
 }
 
-static vg_status check_channels(const char *part, const char *name, const int64_t shape[5], int64_t channels, vg_err *err)
+static vg_status check_channels(const char *part, const char *name, const int64_t shape[5],
+                                int64_t channels, vg_err *err)
 {
     if (shape[1] != channels)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s has %lld channels; %lld are wanted", part, name, (long long)shape[1], (long long)channels);
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s has %lld channels; %lld are wanted", part, name,
+                       (long long)shape[1], (long long)channels);
     return VG_OK;
 }
 
@@ -371,7 +422,8 @@ static void planes(const float *last, int64_t pixels, float *first)
             first[k * pixels + i] = last[i * 3 + k];
 }
 
-static vg_status run_vae_decode(vg_engine *engine, vg_model *model, const vg_component_params *params, const vg_safetensors *in,
+static vg_status run_vae_decode(vg_engine *engine, vg_model *model,
+                                const vg_component_params *params, const vg_safetensors *in,
                                 vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
     const wan_vae_config *c = &wan_config_of(model)->vae;
@@ -393,8 +445,10 @@ static vg_status run_vae_decode(vg_engine *engine, vg_model *model, const vg_com
         goto done;
     }
     for (int64_t b = 0; b < s[0]; b++) {
-        VG_TRY_GOTO(status, wan_vae_decode(vae, latents + b * s[1] * s[2] * s[3] * s[4], s + 1, false, params->vae_tiling, &hooks, NULL, frames,
-                                           err), done);
+        VG_TRY_GOTO(status,
+                    wan_vae_decode(vae, latents + b * s[1] * s[2] * s[3] * s[4], s + 1, false,
+                                   params->vae_tiling, &hooks, NULL, frames, err),
+                    done);
         planes(frames, pixels, values + b * 3 * pixels);
     }
 done:
@@ -404,7 +458,8 @@ done:
     return finish(status, out, out_count);
 }
 
-static vg_status run_vae_encode(vg_engine *engine, vg_model *model, const vg_component_params *params, const vg_safetensors *in,
+static vg_status run_vae_encode(vg_engine *engine, vg_model *model,
+                                const vg_component_params *params, const vg_safetensors *in,
                                 vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
     const wan_vae_config *c = &wan_config_of(model)->vae;
@@ -417,11 +472,15 @@ static vg_status run_vae_encode(vg_engine *engine, vg_model *model, const vg_com
     VG_TRY_GOTO(status, input_f32(in, "vae-encode", "sample", 5, s, &sample, err), done);
     VG_TRY_GOTO(status, open_vae(engine, model, params, WAN_VAE_ENCODER, &vae, err), done);
     VG_TRY_GOTO(status, check_channels("vae-encode", "sample", s, 3, err), done);
-    const int64_t shape[5] = {s[0], c->z_dim, 1 + (s[2] - 1) / 4, wan_vae_latent_size(c, s[3]), wan_vae_latent_size(c, s[4])};
+    const int64_t shape[5] = {s[0], c->z_dim, 1 + (s[2] - 1) / 4, wan_vae_latent_size(c, s[3]),
+                              wan_vae_latent_size(c, s[4])};
     VG_TRY_GOTO(status, output("latents", 5, shape, out, out_count, &values, err), done);
     for (int64_t b = 0; b < s[0]; b++)
-        VG_TRY_GOTO(status, wan_vae_encode(vae, sample + b * 3 * s[2] * s[3] * s[4], s + 1, params->vae_tiling, &hooks,
-                                           values + b * shape[1] * shape[2] * shape[3] * shape[4], err), done);
+        VG_TRY_GOTO(status,
+                    wan_vae_encode(vae, sample + b * 3 * s[2] * s[3] * s[4], s + 1,
+                                   params->vae_tiling, &hooks,
+                                   values + b * shape[1] * shape[2] * shape[3] * shape[4], err),
+                    done);
 done:
     free(sample);
     wan_vae_close(vae);
@@ -429,10 +488,16 @@ done:
 }
 
 const vg_part wan_parts[] = {
-    {"text-encoder", "input_ids, attention_mask [B,L] -> last_hidden_state [B,L,d]", run_text_encoder},
-    {"transformer", "hidden_states [B,C,T,h,w], timestep [B], [1] or [], encoder_hidden_states [B,L,text_dim] -> sample [B,C,T,h,w]", run_transformer},
+    {"text-encoder", "input_ids, attention_mask [B,L] -> last_hidden_state [B,L,d]",
+     run_text_encoder},
+    {"transformer",
+     "hidden_states [B,C,T,h,w], timestep [B], [1] or [], encoder_hidden_states [B,L,text_dim] -> sample [B,C,T,h,w]",
+     run_transformer},
     {"transformer_2", "the same, low-noise expert", run_transformer_2},
-    {"vae-decode", "latents [B,z,T,h,w], not normalised -> sample [B,3,F,H,W] in [-1,1]", run_vae_decode},
-    {"vae-encode", "sample [B,3,F,H,W] in [-1,1] -> latents [B,z,T,h,w], the posterior mean, not normalised", run_vae_encode},
+    {"vae-decode", "latents [B,z,T,h,w], not normalised -> sample [B,3,F,H,W] in [-1,1]",
+     run_vae_decode},
+    {"vae-encode",
+     "sample [B,3,F,H,W] in [-1,1] -> latents [B,z,T,h,w], the posterior mean, not normalised",
+     run_vae_encode},
 };
 const int wan_parts_count = sizeof wan_parts / sizeof wan_parts[0];

@@ -19,8 +19,8 @@ static vg_status check_size(const char *name, int value, int multiple, vg_err *e
 {
     int nearest = value < multiple ? multiple : (value + multiple / 2) / multiple * multiple;
     if (value < 1 || value > 16384 || value % multiple != 0)
-        return VG_FAIL(err, VG_E_ARG, "%s is %d; it must be a multiple of %d, for example %d", name, value, multiple,
-                       nearest > 16384 ? 16384 / multiple * multiple : nearest);
+        return VG_FAIL(err, VG_E_ARG, "%s is %d; it must be a multiple of %d, for example %d", name,
+                       value, multiple, nearest > 16384 ? 16384 / multiple * multiple : nearest);
     return VG_OK;
 }
 
@@ -29,8 +29,10 @@ static vg_status check_rope(const wan_config *c, const int64_t latent[4], vg_err
     for (int e = 0; e < c->experts; e++)
         for (int i = 0; i < 3; i++)
             if (latent[i + 1] / c->dit[e].patch[i] > c->dit[e].rope_max)
-                return VG_FAIL(err, VG_E_ARG, "this size is %lld patches long in one direction; the model goes to %lld",
-                               (long long)(latent[i + 1] / c->dit[e].patch[i]), (long long)c->dit[e].rope_max);
+                return VG_FAIL(
+                    err, VG_E_ARG,
+                    "this size is %lld patches long in one direction; the model goes to %lld",
+                    (long long)(latent[i + 1] / c->dit[e].patch[i]), (long long)c->dit[e].rope_max);
     return VG_OK;
 }
 
@@ -39,7 +41,8 @@ static int64_t numel(const int64_t shape[4])
     return shape[0] * shape[1] * shape[2] * shape[3];
 }
 
-static vg_status check_finite(const float *values, const int64_t shape[4], const char *what, vg_err *err)
+static vg_status check_finite(const float *values, const int64_t shape[4], const char *what,
+                              vg_err *err)
 {
     int64_t count = numel(shape), bad = 0, first = -1;
     for (int64_t i = 0; i < count; i++)
@@ -48,8 +51,10 @@ static vg_status check_finite(const float *values, const int64_t shape[4], const
             bad++;
         }
     if (bad)
-        return VG_FAIL(err, VG_E_FORMAT, "%s are not finite: %lld of %lld values are NaN or infinite, the first is number %lld", what,
-                       (long long)bad, (long long)count, (long long)first);
+        return VG_FAIL(
+            err, VG_E_FORMAT,
+            "%s are not finite: %lld of %lld values are NaN or infinite, the first is number %lld",
+            what, (long long)bad, (long long)count, (long long)first);
     return VG_OK;
 }
 
@@ -58,8 +63,10 @@ vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err
     const wan_config *c = wan_config_of(model);
     int64_t latent[4];
     if (!c->has_vae) /* sizes follow from its compression */
-        return VG_FAIL(err, VG_E_MISSING, "%s: this checkpoint has no VAE (vae/config.json, and its entry in model_index.json)",
-                       vg_checkpoint_dir(model->checkpoint));
+        return VG_FAIL(
+            err, VG_E_MISSING,
+            "%s: this checkpoint has no VAE (vae/config.json, and its entry in model_index.json)",
+            vg_checkpoint_dir(model->checkpoint));
     if (p->height == VG_UNSET_INT)
         p->height = 480;
     if (p->width == VG_UNSET_INT)
@@ -87,15 +94,18 @@ vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err
     VG_TRY(check_size("height", p->height, c->vae.spatial * c->dit[0].patch[1], err));
     VG_TRY(check_size("width", p->width, c->vae.spatial * c->dit[0].patch[2], err));
     if (c->experts == 2 && !(p->boundary_ratio >= 0 && p->boundary_ratio <= 1))
-        return VG_FAIL(err, VG_E_ARG, "boundary_ratio is %g; 0 to 1 are possible", p->boundary_ratio);
+        return VG_FAIL(err, VG_E_ARG, "boundary_ratio is %g; 0 to 1 are possible",
+                       p->boundary_ratio);
     if (p->flow_grid < 0 || p->flow_grid >= VG_FLOW_GRID_COUNT)
         return VG_FAIL(err, VG_E_ARG, "flow_grid is %d, which is not known", p->flow_grid);
     wan_latent_shape(c, p, latent);
     VG_TRY(check_rope(c, latent, err));
     for (int i = 0; p->init_latents && i < 4; i++)
         if (!p->init_latents_shape || p->init_latents_shape[i] != latent[i])
-            return VG_FAIL(err, VG_E_SHAPE, "the initial latents must be [%lld, %lld, %lld, %lld] for this size", (long long)latent[0],
-                           (long long)latent[1], (long long)latent[2], (long long)latent[3]);
+            return VG_FAIL(err, VG_E_SHAPE,
+                           "the initial latents must be [%lld, %lld, %lld, %lld] for this size",
+                           (long long)latent[0], (long long)latent[1], (long long)latent[2],
+                           (long long)latent[3]);
     if (p->init_latents)
         return check_finite(p->init_latents, latent, "the initial latents", err);
     return VG_OK;
@@ -111,19 +121,22 @@ void wan_latent_shape(const wan_config *c, const vg_generate_params *p, int64_t 
 
 /* ---- text ---- */
 
-static vg_status encode_one(vg_umt5 *encoder, const vg_tokenizer *tokenizer, const char *prompt, const vg_generate_params *p,
-                            int64_t dim, const atomic_int *cancel, float **rows, int *tokens, vg_err *err)
+static vg_status encode_one(vg_umt5 *encoder, const vg_tokenizer *tokenizer, const char *prompt,
+                            const vg_generate_params *p, int64_t dim, const atomic_int *cancel,
+                            float **rows, int *tokens, vg_err *err)
 {
     vg_status status;
     char *clean = NULL;
     int32_t *ids = calloc((size_t)p->max_text_tokens, sizeof *ids);
-    *rows = calloc((size_t)p->max_text_tokens * (size_t)dim, sizeof **rows); /* rows past the prompt stay zero */
+    *rows = calloc((size_t)p->max_text_tokens * (size_t)dim,
+                   sizeof **rows); /* rows past the prompt stay zero */
     if (!ids || !*rows) {
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory for %d text tokens", p->max_text_tokens);
         goto done;
     }
     VG_TRY_GOTO(status, vg_prompt_clean(prompt ? prompt : "", &clean, err), done);
-    VG_TRY_GOTO(status, vg_tokenizer_encode(tokenizer, clean, p->max_text_tokens, ids, tokens, err), done);
+    VG_TRY_GOTO(status, vg_tokenizer_encode(tokenizer, clean, p->max_text_tokens, ids, tokens, err),
+                done);
     VG_TRY_GOTO(status, vg_umt5_run(encoder, ids, NULL, *tokens, cancel, *rows, err), done);
 done:
     free(clean);
@@ -131,8 +144,8 @@ done:
     return status;
 }
 
-vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_params *p, const vg_callbacks *cb, vg_conditioning *out,
-                     vg_err *err)
+vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
+                     const vg_callbacks *cb, vg_conditioning *out, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     const atomic_int *cancel = cb ? cb->cancel : NULL;
@@ -143,18 +156,26 @@ vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_param
     vg_status status;
     double begin = vg_now(), loaded;
     if (!c->has_text)
-        return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no text encoder (text_encoder/config.json)");
+        return VG_FAIL(err, VG_E_MISSING,
+                       "this checkpoint has no text encoder (text_encoder/config.json)");
     vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, "text_encoder", 0);
     VG_TRY_GOTO(status, vg_model_component_dir(model, "tokenizer", &tokenizer_dir, err), done);
     VG_TRY_GOTO(status, vg_tokenizer_open(tokenizer_dir, &tokenizer, err), done);
     VG_TRY_GOTO(status, vg_model_component_dir(model, "text_encoder", &dir, err), done);
-    VG_TRY_GOTO(status, vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(p->compute), &encoder, err), done);
+    VG_TRY_GOTO(status,
+                vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(p->compute), &encoder, err),
+                done);
     loaded = vg_now();
     vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, "text_encoder", loaded - begin);
     vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_TEXT, "", 0);
-    VG_TRY_GOTO(status, encode_one(encoder, tokenizer, p->prompt, p, text.dim, cancel, &text.cond, &text.cond_tokens, err), done);
+    VG_TRY_GOTO(status,
+                encode_one(encoder, tokenizer, p->prompt, p, text.dim, cancel, &text.cond,
+                           &text.cond_tokens, err),
+                done);
     if (p->guidance_scale > 1)
-        VG_TRY_GOTO(status, encode_one(encoder, tokenizer, p->negative_prompt, p, text.dim, cancel, &text.uncond, &text.uncond_tokens, err),
+        VG_TRY_GOTO(status,
+                    encode_one(encoder, tokenizer, p->negative_prompt, p, text.dim, cancel,
+                               &text.uncond, &text.uncond_tokens, err),
                     done);
     vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_TEXT, "", vg_now() - loaded);
     *out = text;
@@ -186,7 +207,8 @@ static void fill_chart(float *sample)
 {
     uint32_t state = 12345;
     for (int scene = 0; scene < CHART_SIZE / CHART_SCENE * (CHART_SIZE / CHART_SCENE); scene++) {
-        int top = scene / (CHART_SIZE / CHART_SCENE) * CHART_SCENE, left = scene % (CHART_SIZE / CHART_SCENE) * CHART_SCENE;
+        int top = scene / (CHART_SIZE / CHART_SCENE) * CHART_SCENE,
+            left = scene % (CHART_SIZE / CHART_SCENE) * CHART_SCENE;
         float back[3], disc[3], shade[2], at[2], speed[2], radius;
         for (int k = 0; k < 3; k++) {
             back[k] = 0.9f * chance(&state);
@@ -201,32 +223,39 @@ static void fill_chart(float *sample)
         for (int f = 0; f < CHART_FRAMES; f++)
             for (int y = 0; y < CHART_SCENE; y++)
                 for (int x = 0; x < CHART_SCENE; x++) {
-                    float dy = (float)y - at[0] - speed[0] * (float)f, dx = (float)x - at[1] - speed[1] * (float)f;
+                    float dy = (float)y - at[0] - speed[0] * (float)f,
+                          dx = (float)x - at[1] - speed[1] * (float)f;
                     float alpha = fminf(fmaxf(radius - sqrtf(dx * dx + dy * dy) + 0.5f, 0), 1);
-                    float light = shade[0] * ((float)y / CHART_SCENE - 0.5f) + shade[1] * ((float)x / CHART_SCENE - 0.5f);
+                    float light = shade[0] * ((float)y / CHART_SCENE - 0.5f) +
+                                  shade[1] * ((float)x / CHART_SCENE - 0.5f);
                     for (int k = 0; k < 3; k++)
-                        sample[((k * CHART_FRAMES + f) * CHART_SIZE + top + y) * CHART_SIZE + left + x] =
+                        sample[((k * CHART_FRAMES + f) * CHART_SIZE + top + y) * CHART_SIZE + left +
+                               x] =
                             fminf(fmaxf((back[k] + light) * (1 - alpha) + disc[k] * alpha, -1), 1);
                 }
     }
 }
 
 /* Mean colour of a latent pixel's frames and cell. frame: latent frame, 0 (one picture) or 1 (four). */
-static float cell_mean(const float *sample, int64_t k, int frame, int64_t y, int64_t x, int64_t ratio)
+static float cell_mean(const float *sample, int64_t k, int frame, int64_t y, int64_t x,
+                       int64_t ratio)
 {
     double sum = 0;
     int first = frame ? 1 : 0, count = frame ? CHART_FRAMES - 1 : 1;
     for (int f = first; f < first + count; f++)
         for (int64_t r = 0; r < ratio; r++)
             for (int64_t c = 0; c < ratio; c++)
-                sum += (double)sample[((k * CHART_FRAMES + f) * CHART_SIZE + y * ratio + r) * CHART_SIZE + x * ratio + c];
+                sum += (double)
+                    sample[((k * CHART_FRAMES + f) * CHART_SIZE + y * ratio + r) * CHART_SIZE +
+                           x * ratio + c];
     return (float)(sum / (double)(count * ratio * ratio));
 }
 
 static vg_status fit_chart(wan_vae *vae, wan_config *c, int frame, vg_err *err)
 {
     const int64_t shape[4] = {3, CHART_FRAMES, CHART_SIZE, CHART_SIZE};
-    int64_t z = c->vae.z_dim, ratio = c->vae.spatial, side = CHART_SIZE / ratio, plane = side * side;
+    int64_t z = c->vae.z_dim, ratio = c->vae.spatial, side = CHART_SIZE / ratio,
+            plane = side * side;
     size_t pixels = (size_t)3 * CHART_FRAMES * CHART_SIZE * CHART_SIZE;
     float *memory = malloc((pixels + (size_t)(3 * plane * z + 3 * plane)) * sizeof *memory);
     if (!memory)
@@ -236,7 +265,8 @@ static vg_status fit_chart(wan_vae *vae, wan_config *c, int frame, vg_err *err)
     vg_status status = wan_vae_encode(vae, memory, shape, false, NULL, latents, err);
     for (int64_t i = 0; status == VG_OK && i < plane; i++) {
         for (int64_t k = 0; k < z; k++)
-            rows[i * z + k] = (float)((latents[(2 * k + frame) * plane + i] - c->vae.mean[k]) / c->vae.std[k]);
+            rows[i * z + k] =
+                (float)((latents[(2 * k + frame) * plane + i] - c->vae.mean[k]) / c->vae.std[k]);
         for (int64_t k = 0; k < 3; k++)
             rgb[i * 3 + k] = cell_mean(memory, k, frame, i / side, i % side, ratio);
     }
@@ -328,8 +358,11 @@ static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
 {
     const char *name = wan_expert_names[expert];
     const atomic_int *cancel = r->cb ? r->cb->cancel : NULL;
-    vg_module_options options = {.compute = vg_compute_dtype(r->p->compute), .scheme = (int)r->p->scheme, .fp8_act = r->p->fp8_act,
-                                 .input_scales = r->p->input_scales, .identity = r->identity[0] ? r->identity : NULL};
+    vg_module_options options = {.compute = vg_compute_dtype(r->p->compute),
+                                 .scheme = (int)r->p->scheme,
+                                 .fp8_act = r->p->fp8_act,
+                                 .input_scales = r->p->input_scales,
+                                 .identity = r->identity[0] ? r->identity : NULL};
     char *dir;
     if (r->expert == expert)
         return VG_OK;
@@ -337,7 +370,8 @@ static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
     double begin = vg_now();
     vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, name, 0);
     VG_TRY(vg_model_component_dir(r->model, name, &dir, err));
-    vg_status status = wan_dit_open(r->engine, dir, name, &r->config->dit[expert], &options, &r->dit, err);
+    vg_status status =
+        wan_dit_open(r->engine, dir, name, &r->config->dit[expert], &options, &r->dit, err);
     free(dir);
     VG_TRY(status);
     r->expert = expert;
@@ -351,13 +385,16 @@ static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
             VG_TRY(wan_dit_set_text(r->dit, 1, r->text->uncond, r->text->tokens, cancel, err));
     }
     if (wan_dit_dequantised(r->dit) > 0)
-        vg_emit_note(r->cb, VG_STAGE_LOAD, "%s: %d FP8 layers of the checkpoint were dequantised, as scheme bf16 asks", name,
-                     wan_dit_dequantised(r->dit));
+        vg_emit_note(r->cb, VG_STAGE_LOAD,
+                     "%s: %d FP8 layers of the checkpoint were dequantised, as scheme bf16 asks",
+                     name, wan_dit_dequantised(r->dit));
     const char *unused;
     int unused_count = wan_dit_unused(r->dit, &unused);
     if (unused_count > 0)
-        vg_emit_note(r->cb, VG_STAGE_LOAD, "%s: %d tensors of the checkpoint are not used, the first is %s: does config.json fit the weights?",
-                     name, unused_count, unused);
+        vg_emit_note(
+            r->cb, VG_STAGE_LOAD,
+            "%s: %d tensors of the checkpoint are not used, the first is %s: does config.json fit the weights?",
+            name, unused_count, unused);
     vg_emit_stage(r->cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, name, vg_now() - begin);
     return VG_OK;
 }
@@ -374,7 +411,8 @@ static void block_done(void *user, int done, int of)
 }
 
 /* The prediction of the clean picture, x0 = x - sigma v, of the middle latent frame. r->latents still holds x. */
-static vg_status emit_preview(denoise_run *r, const vg_tensor *v, double sigma, int step, int steps, vg_err *err)
+static vg_status emit_preview(denoise_run *r, const vg_tensor *v, double sigma, int step, int steps,
+                              vg_err *err)
 {
     const vg_tensor *f32 = v;
     int64_t count = numel(r->shape);
@@ -386,8 +424,14 @@ static vg_status emit_preview(denoise_run *r, const vg_tensor *v, double sigma, 
     for (int64_t i = 0; i < count; i++)
         r->velocity[i] = r->latents[i] - (float)sigma * r->velocity[i];
     vg_preview_render(&r->config->preview, r->velocity, r->shape, r->shape[1] / 2, r->picture);
-    vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_PREVIEW, .stage = r->stage, .detail = "", .step = step, .steps = steps, .preview = r->picture,
-                               .preview_width = (int)r->shape[3], .preview_height = (int)r->shape[2]});
+    vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_PREVIEW,
+                               .stage = r->stage,
+                               .detail = "",
+                               .step = step,
+                               .steps = steps,
+                               .preview = r->picture,
+                               .preview_width = (int)r->shape[3],
+                               .preview_height = (int)r->shape[2]});
     return VG_OK;
 }
 
@@ -412,7 +456,11 @@ static vg_status predict(denoise_run *r, double timestep, vg_err *err)
     r->forwards_done = 1;
     VG_TRY(wan_dit_forward(r->dit, in, timestep, 1, cancel, block_done, r, &r->uncond, err));
     double scale = r->expert == 0 ? r->p->guidance_scale : r->p->guidance_scale_2;
-    return vg_guidance(r->be, &(vg_guidance_args){.cond = &r->cond, .uncond = &r->uncond, .scale = (float)scale, .y = &r->cond}, err);
+    return vg_guidance(
+        r->be,
+        &(vg_guidance_args){
+            .cond = &r->cond, .uncond = &r->uncond, .scale = (float)scale, .y = &r->cond},
+        err);
 }
 
 /* x to the host, refused when something made it NaN: the steps after it would only spread it. */
@@ -427,7 +475,8 @@ static vg_status download_latents(denoise_run *r, int step, vg_err *err)
 static vg_status run_step(denoise_run *r, vg_err *err)
 {
     int step = vg_scheduler_at(r->scheduler), steps = vg_scheduler_steps(r->scheduler);
-    double timestep = vg_scheduler_timestep(r->scheduler, step), sigma = vg_scheduler_sigma(r->scheduler, step);
+    double timestep = vg_scheduler_timestep(r->scheduler, step),
+           sigma = vg_scheduler_sigma(r->scheduler, step);
     VG_TRY(load_expert(r, expert_of(r, timestep), err));
     int expert = r->expert;
     double begin = vg_now();
@@ -439,15 +488,23 @@ static vg_status run_step(denoise_run *r, vg_err *err)
     double seconds = vg_now() - begin;
     r->seconds_done += seconds;
     if (r->cb && r->cb->save) {
-        vg_denoise_state state = {.shape = {r->shape[0], r->shape[1], r->shape[2], r->shape[3]}, .latents = r->latents,
+        vg_denoise_state state = {.shape = {r->shape[0], r->shape[1], r->shape[2], r->shape[3]},
+                                  .latents = r->latents,
                                   .seconds_done = r->seconds_done};
         VG_TRY(vg_scheduler_save(r->scheduler, &state.scheduler, err));
         vg_status status = r->cb->save(r->cb->user, &state, err);
         vg_scheduler_state_deinit(&state.scheduler);
         VG_TRY(status);
     }
-    vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_STEP, .stage = r->stage, .detail = "", .step = step + 1, .steps = steps, .seconds = seconds,
-                               .timestep = timestep, .sigma = sigma, .expert = expert});
+    vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_STEP,
+                               .stage = r->stage,
+                               .detail = "",
+                               .step = step + 1,
+                               .steps = steps,
+                               .seconds = seconds,
+                               .timestep = timestep,
+                               .sigma = sigma,
+                               .expert = expert});
     return VG_OK;
 }
 
@@ -475,13 +532,17 @@ static vg_status allocate_run(denoise_run *r, vg_err *err)
 static vg_status start_run(denoise_run *r, const vg_denoise_state *resume, vg_err *err)
 {
     const vg_generate_params *p = r->p;
-    vg_scheduler_params sp = {.kind = p->scheduler, .steps = p->steps, .flow_shift = p->flow_shift, .grid = (vg_flow_grid)p->flow_grid};
+    vg_scheduler_params sp = {.kind = p->scheduler,
+                              .steps = p->steps,
+                              .flow_shift = p->flow_shift,
+                              .grid = (vg_flow_grid)p->flow_grid};
     size_t count = (size_t)numel(r->shape);
     VG_TRY(vg_scheduler_new(&sp, r->be, (int64_t)count, &r->scheduler, err));
     if (resume) {
         for (int i = 0; i < 4; i++)
             if (resume->shape[i] != r->shape[i])
-                return VG_FAIL(err, VG_E_SHAPE, "the saved state is of another size than these settings");
+                return VG_FAIL(err, VG_E_SHAPE,
+                               "the saved state is of another size than these settings");
         VG_TRY(vg_scheduler_restore(r->scheduler, &resume->scheduler, err));
         memcpy(r->latents, resume->latents, count * sizeof *r->latents);
         VG_TRY(check_finite(r->latents, r->shape, "the latents of the saved state", err));
@@ -500,10 +561,12 @@ static vg_status check_text(const denoise_run *r, vg_err *err)
     if (!r->text || !r->text->cond || r->text->tokens < 1)
         return VG_FAIL(err, VG_E_ARG, "denoising needs an encoded prompt");
     if (r->text->dim != r->config->dit[0].text_dim)
-        return VG_FAIL(err, VG_E_SHAPE, "the encoded prompt has rows of %lld values; this model wants %lld", (long long)r->text->dim,
-                       (long long)r->config->dit[0].text_dim);
+        return VG_FAIL(err, VG_E_SHAPE,
+                       "the encoded prompt has rows of %lld values; this model wants %lld",
+                       (long long)r->text->dim, (long long)r->config->dit[0].text_dim);
     if (r->guided && !r->text->uncond)
-        return VG_FAIL(err, VG_E_ARG, "guidance %g needs an encoded negative prompt as well", r->p->guidance_scale);
+        return VG_FAIL(err, VG_E_ARG, "guidance %g needs an encoded negative prompt as well",
+                       r->p->guidance_scale);
     return VG_OK;
 }
 
@@ -518,7 +581,8 @@ static vg_status loop(denoise_run *r, vg_err *err)
 {
     int begin = vg_scheduler_at(r->scheduler), steps = vg_scheduler_steps(r->scheduler);
     while (vg_scheduler_at(r->scheduler) < steps) {
-        if (r->p->max_steps_run != VG_UNSET_INT && vg_scheduler_at(r->scheduler) - begin >= r->p->max_steps_run)
+        if (r->p->max_steps_run != VG_UNSET_INT &&
+            vg_scheduler_at(r->scheduler) - begin >= r->p->max_steps_run)
             break;
         VG_TRY(check_cancel(r, vg_scheduler_at(r->scheduler), err));
         VG_TRY(run_step(r, err));
@@ -536,7 +600,8 @@ static int choose_steps(const denoise_run *r, int wanted, bool *chosen)
 {
     int steps = vg_scheduler_steps(r->scheduler), count = 0;
     for (int k = 0; k < wanted; k++)
-        chosen[wanted > 1 ? (int)(((int64_t)k * (steps - 1) + (wanted - 1) / 2) / (wanted - 1)) : 0] = true;
+        chosen[wanted > 1 ? (int)(((int64_t)k * (steps - 1) + (wanted - 1) / 2) / (wanted - 1))
+                          : 0] = true;
     for (int e = 0; e < r->config->experts; e++) {
         int first = -1, last = -1, have = 0;
         for (int i = 0; i < steps; i++) {
@@ -557,11 +622,13 @@ static int choose_steps(const denoise_run *r, int wanted, bool *chosen)
 /* One measured step: predict at step i of the schedule, then follow the straight line to the next chosen one. */
 static vg_status calibrate_step(denoise_run *r, int i, int next, vg_err *err)
 {
-    double timestep = vg_scheduler_timestep(r->scheduler, i), sigma = vg_scheduler_sigma(r->scheduler, i);
+    double timestep = vg_scheduler_timestep(r->scheduler, i),
+           sigma = vg_scheduler_sigma(r->scheduler, i);
     VG_TRY(load_expert(r, expert_of(r, timestep), err));
     VG_TRY(predict(r, timestep, err));
     float step = (float)(vg_scheduler_sigma(r->scheduler, next) - sigma);
-    vg_linear_combination_args line = {.count = 2, .x = {&r->x, &r->cond}, .coef = {1, step}, .y = &r->x};
+    vg_linear_combination_args line = {
+        .count = 2, .x = {&r->x, &r->cond}, .coef = {1, step}, .y = &r->x};
     VG_TRY(vg_linear_combination(r->be, &line, err));
     return download_latents(r, i, err);
 }
@@ -570,21 +637,29 @@ static vg_status calibrate_loop(denoise_run *r, vg_err *err)
 {
     int steps = vg_scheduler_steps(r->scheduler), done = 0, next;
     bool chosen[STEPS_MAX] = {false};
-    int count = choose_steps(r, r->calibration_steps < steps ? r->calibration_steps : steps, chosen);
+    int count =
+        choose_steps(r, r->calibration_steps < steps ? r->calibration_steps : steps, chosen);
     for (int i = 0; i < steps; i = next) {
         double begin = vg_now();
         for (next = i + 1; next < steps && !chosen[next];)
             next++;
         VG_TRY(check_cancel(r, i, err));
         VG_TRY(calibrate_step(r, i, next, err));
-        vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_STEP, .stage = r->stage, .detail = "", .step = ++done, .steps = count,
-                                   .seconds = vg_now() - begin, .timestep = vg_scheduler_timestep(r->scheduler, i),
-                                   .sigma = vg_scheduler_sigma(r->scheduler, i), .expert = r->expert});
+        vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_STEP,
+                                   .stage = r->stage,
+                                   .detail = "",
+                                   .step = ++done,
+                                   .steps = count,
+                                   .seconds = vg_now() - begin,
+                                   .timestep = vg_scheduler_timestep(r->scheduler, i),
+                                   .sigma = vg_scheduler_sigma(r->scheduler, i),
+                                   .expert = r->expert});
     }
     return finish_expert(r, err);
 }
 
-static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_latents *out, vg_err *err)
+static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_latents *out,
+                             vg_err *err)
 {
     vg_status status;
     r->be = r->engine->be;
@@ -595,7 +670,8 @@ static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_
     VG_TRY(check_text(r, err));
     if (r->p->scheme == VG_SCHEME_FP8 && r->p->fp8_act == VG_FP8_ACT_STATIC && r->p->input_scales)
         VG_TRY(vg_model_identity(r->model, r->identity, err));
-    r->preview = !r->calibration && r->cb && r->cb->event && prepare_preview(r->engine, r->model, r->shape[1] > 1 ? 1 : 0);
+    r->preview = !r->calibration && r->cb && r->cb->event &&
+                 prepare_preview(r->engine, r->model, r->shape[1] > 1 ? 1 : 0);
     r->be->bytes_peak = r->be->bytes_now;
     double begin = vg_now();
     vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, r->stage, "", 0);
@@ -606,8 +682,12 @@ static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_
         vg_emit_stage(r->cb, VG_EVENT_STAGE_END, r->stage, "", vg_now() - begin);
     int at = vg_scheduler_at(r->scheduler);
     if (out && (status == VG_OK || (status == VG_E_CANCELLED && at > 0))) {
-        *out = (vg_latents){.shape = {r->shape[0], r->shape[1], r->shape[2], r->shape[3]}, .values = r->latents, .steps_done = at,
-                            .steps = vg_scheduler_steps(r->scheduler), .denoise_seconds = r->seconds_done, .peak_bytes = r->be->bytes_peak};
+        *out = (vg_latents){.shape = {r->shape[0], r->shape[1], r->shape[2], r->shape[3]},
+                            .values = r->latents,
+                            .steps_done = at,
+                            .steps = vg_scheduler_steps(r->scheduler),
+                            .denoise_seconds = r->seconds_done,
+                            .peak_bytes = r->be->bytes_peak};
         r->latents = NULL;
     }
 done:
@@ -620,23 +700,37 @@ done:
     return status;
 }
 
-vg_status wan_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *p, const vg_conditioning *text,
-                      const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err)
+vg_status wan_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *p,
+                      const vg_conditioning *text, const vg_denoise_state *resume,
+                      const vg_callbacks *cb, vg_latents *out, vg_err *err)
 {
-    denoise_run r = {.engine = engine, .model = model, .config = wan_config_of(model), .p = p, .text = text, .cb = cb,
+    denoise_run r = {.engine = engine,
+                     .model = model,
+                     .config = wan_config_of(model),
+                     .p = p,
+                     .text = text,
+                     .cb = cb,
                      .stage = VG_STAGE_DENOISE};
     return run_denoise(&r, resume, out, err);
 }
 
-vg_status wan_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text, int steps,
-                        const vg_callbacks *cb, vg_calibration *calibration, vg_err *err)
+vg_status wan_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params,
+                        const vg_conditioning *text, int steps, const vg_callbacks *cb,
+                        vg_calibration *calibration, vg_err *err)
 {
     vg_generate_params p = *params;
     vg_callbacks quiet = cb ? *cb : (vg_callbacks){0};
     p.max_steps_run = VG_UNSET_INT;
     quiet.save = NULL;
-    denoise_run r = {.engine = engine, .model = model, .config = wan_config_of(model), .p = &p, .text = text, .cb = &quiet,
-                     .calibration = calibration, .calibration_steps = steps, .stage = VG_STAGE_CALIBRATE};
+    denoise_run r = {.engine = engine,
+                     .model = model,
+                     .config = wan_config_of(model),
+                     .p = &p,
+                     .text = text,
+                     .cb = &quiet,
+                     .calibration = calibration,
+                     .calibration_steps = steps,
+                     .stage = VG_STAGE_CALIBRATE};
     return run_denoise(&r, NULL, NULL, err);
 }
 
@@ -649,13 +743,15 @@ static void frame_done(void *user, int done, int of)
 
 static vg_status check_latents(const wan_config *c, const vg_latents *l, vg_err *err)
 {
-    if (!l->values || l->shape[0] != c->vae.z_dim || l->shape[1] < 1 || l->shape[2] < 1 || l->shape[3] < 1)
-        return VG_FAIL(err, VG_E_SHAPE, "the latents have %lld channels; the VAE wants %lld", (long long)l->shape[0], (long long)c->vae.z_dim);
+    if (!l->values || l->shape[0] != c->vae.z_dim || l->shape[1] < 1 || l->shape[2] < 1 ||
+        l->shape[3] < 1)
+        return VG_FAIL(err, VG_E_SHAPE, "the latents have %lld channels; the VAE wants %lld",
+                       (long long)l->shape[0], (long long)c->vae.z_dim);
     return VG_OK;
 }
 
-vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_params *p, const vg_latents *latents, const vg_callbacks *cb,
-                     vg_frames *out, vg_err *err)
+vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
+                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     wan_vae_hooks hooks = {cb ? cb->cancel : NULL, frame_done, (void *)(uintptr_t)cb};
@@ -666,18 +762,26 @@ vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_param
     if (!c->has_vae)
         return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no VAE (vae/config.json)");
     VG_TRY(check_latents(c, latents, err));
-    vg_frames frames = {.count = (int)wan_vae_frames(latents->shape[1]), .height = (int)latents->shape[2] * c->vae.spatial,
+    vg_frames frames = {.count = (int)wan_vae_frames(latents->shape[1]),
+                        .height = (int)latents->shape[2] * c->vae.spatial,
                         .width = (int)latents->shape[3] * c->vae.spatial};
     frames.rgb = malloc((size_t)frames.count * (size_t)frames.height * (size_t)frames.width * 3);
     if (!frames.rgb)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %d frames of %dx%d", frames.count, frames.width, frames.height);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %d frames of %dx%d", frames.count,
+                       frames.width, frames.height);
     vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, "vae", 0);
     VG_TRY_GOTO(status, vg_model_component_dir(model, "vae", &dir, err), done);
-    VG_TRY_GOTO(status, wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(p->vae_compute), WAN_VAE_DECODER, &vae, err), done);
+    VG_TRY_GOTO(status,
+                wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(p->vae_compute),
+                             WAN_VAE_DECODER, &vae, err),
+                done);
     loaded = vg_now();
     vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, "vae", loaded - begin);
     vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_DECODE, "", 0);
-    VG_TRY_GOTO(status, wan_vae_decode(vae, latents->values, latents->shape, true, p->vae_tiling, &hooks, frames.rgb, NULL, err), done);
+    VG_TRY_GOTO(status,
+                wan_vae_decode(vae, latents->values, latents->shape, true, p->vae_tiling, &hooks,
+                               frames.rgb, NULL, err),
+                done);
     vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_DECODE, "", vg_now() - loaded);
     *out = frames;
     frames.rgb = NULL;

@@ -14,22 +14,26 @@ static vg_plan_stage *add_stage(vg_plan *plan, const char *name)
     return s;
 }
 
-static vg_status expert_report(const vg_model *model, const vg_generate_params *p, int expert, vg_precision_report *report, vg_err *err)
+static vg_status expert_report(const vg_model *model, const vg_generate_params *p, int expert,
+                               vg_precision_report *report, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
-    vg_module_options options = {.compute = vg_compute_dtype(p->compute), .scheme = (int)p->scheme, .fp8_act = p->fp8_act};
+    vg_module_options options = {
+        .compute = vg_compute_dtype(p->compute), .scheme = (int)p->scheme, .fp8_act = p->fp8_act};
     vg_weights *weights;
     char *dir;
     VG_TRY(vg_model_component_dir(model, wan_expert_names[expert], &dir, err));
     vg_status status = vg_weights_open(dir, &weights, err);
     free(dir);
     VG_TRY(status);
-    status = wan_dit_precision(weights, wan_expert_names[expert], &c->dit[expert], &options, report, err);
+    status = wan_dit_precision(weights, wan_expert_names[expert], &c->dit[expert], &options, report,
+                               err);
     vg_weights_close(weights);
     return status;
 }
 
-vg_status wan_precision(const vg_model *model, const vg_generate_params *p, vg_precision_report *report, vg_err *err)
+vg_status wan_precision(const vg_model *model, const vg_generate_params *p,
+                        vg_precision_report *report, vg_err *err)
 {
     vg_precision_report r = {0};
     snprintf(r.act, sizeof r.act, "-");
@@ -74,18 +78,23 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, vg_plan *
         vg_precision_report report = {0};
         VG_TRY(expert_report(model, p, e, &report, err));
         s->weights = report.weight_bytes;
-        s->activations = wan_dit_activation_bytes(&c->dit[e], compute, p->scheme, latent, p->max_text_tokens, forwards);
-        s->activations += latent_values * (4 * 4 + 4 * vg_dtype_size(compute)); /* latents, scheduler history, model outputs */
+        s->activations = wan_dit_activation_bytes(&c->dit[e], compute, p->scheme, latent,
+                                                  p->max_text_tokens, forwards);
+        s->activations +=
+            latent_values *
+            (4 * 4 + 4 * vg_dtype_size(compute)); /* latents, scheduler history, model outputs */
     }
     if (c->has_vae) {
         vg_plan_stage *s = add_stage(plan, "decode");
         bool tiled = p->vae_tiling && (p->height > WAN_TILE || p->width > WAN_TILE);
         int64_t h = tiled && p->height > WAN_TILE ? WAN_TILE / c->vae.spatial : latent[2];
         int64_t w = tiled && p->width > WAN_TILE ? WAN_TILE / c->vae.spatial : latent[3];
-        wan_vae_net_plan(&c->vae, vg_compute_dtype(p->vae_compute), false, 1, h, w, &s->weights, &s->activations);
+        wan_vae_net_plan(&c->vae, vg_compute_dtype(p->vae_compute), false, 1, h, w, &s->weights,
+                         &s->activations);
         s->activations += latent_values * 3 * 4;
     }
     plan->tokens = wan_dit_tokens(&c->dit[0], latent);
-    plan->tflop_per_step = forwards * wan_dit_flop(&c->dit[0], plan->tokens, p->max_text_tokens) * 1e-12;
+    plan->tflop_per_step =
+        forwards * wan_dit_flop(&c->dit[0], plan->tokens, p->max_text_tokens) * 1e-12;
     return VG_OK;
 }

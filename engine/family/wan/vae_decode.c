@@ -14,13 +14,14 @@ typedef struct decode_job {
     const wan_vae_hooks *hooks;
     int done, of;
     vg_arena *arena;
-    uint8_t *rgb;   /* whole-frame output, one of the two */
+    uint8_t *rgb; /* whole-frame output, one of the two */
     float *sample;
     wan_tile *tile; /* tiled output */
 } decode_job;
 
 /* Latents of the region as [T,h,w,z] in the compute dtype, through post_quant_conv. */
-static vg_status prepare(decode_job *job, const float *host, const int64_t shape[4], vg_tensor *z, vg_err *err)
+static vg_status prepare(decode_job *job, const float *host, const int64_t shape[4], vg_tensor *z,
+                         vg_err *err)
 {
     wan_vae *v = job->vae;
     vg_tensor raw, x, last;
@@ -34,16 +35,26 @@ static vg_status prepare(decode_job *job, const float *host, const int64_t shape
         VG_TRY(vg_cast(v->be, &(vg_cast_args){.x = &raw, .y = &x}, err));
     }
     VG_TRY(vg_arena_tensor(job->arena, v->compute, 4, frames_last, &last, err));
-    VG_TRY(vg_channel_affine(v->be, &(vg_channel_affine_args){.x = &x, .to_channels_last = true, .divide = job->denormalise,
-                                                              .scale = job->denormalise ? &v->scale : NULL,
-                                                              .shift = job->denormalise ? &v->shift : NULL, .y = &last}, err));
+    VG_TRY(vg_channel_affine(v->be,
+                             &(vg_channel_affine_args){.x = &x,
+                                                       .to_channels_last = true,
+                                                       .divide = job->denormalise,
+                                                       .scale = job->denormalise ? &v->scale : NULL,
+                                                       .shift = job->denormalise ? &v->shift : NULL,
+                                                       .y = &last},
+                             err));
     VG_TRY(vg_arena_tensor(job->arena, v->compute, 4, frames_last, z, err));
     int64_t n = shape[1] * shape[2] * shape[3];
-    vg_tensor from = vg_tensor_reshape(&last, 2, n, shape[0]), to = vg_tensor_reshape(z, 2, n, shape[0]);
-    return vg_linear(v->be, &(vg_linear_args){.x = &from, .w = &v->post_quant_w, .bias = &v->post_quant_b, .y = &to}, err);
+    vg_tensor from = vg_tensor_reshape(&last, 2, n, shape[0]),
+              to = vg_tensor_reshape(z, 2, n, shape[0]);
+    return vg_linear(
+        v->be,
+        &(vg_linear_args){.x = &from, .w = &v->post_quant_w, .bias = &v->post_quant_b, .y = &to},
+        err);
 }
 
-static vg_status decode_region(decode_job *job, const float *host, const int64_t shape[4], frames_fn *fn, void *ctx, vg_err *err)
+static vg_status decode_region(decode_job *job, const float *host, const int64_t shape[4],
+                               frames_fn *fn, void *ctx, vg_err *err)
 {
     wan_vae *v = job->vae;
     wan_vae_state *state = NULL;
@@ -52,7 +63,10 @@ static vg_status decode_region(decode_job *job, const float *host, const int64_t
     size_t mark = vg_arena_mark(job->arena);
     int64_t first = 0;
     VG_TRY_GOTO(status, prepare(job, host, shape, &z, err), done);
-    VG_TRY_GOTO(status, wan_vae_state_new(v->decoder, v->be, shape[2], shape[3], shape[1] > 1 ? 1 : 0, &state, err), done);
+    VG_TRY_GOTO(
+        status,
+        wan_vae_state_new(v->decoder, v->be, shape[2], shape[3], shape[1] > 1 ? 1 : 0, &state, err),
+        done);
     for (int64_t t = 0; t < shape[1]; t++) {
         vg_tensor x = vg_tensor_rows(&z, t, 1);
         VG_TRY_GOTO(status, wan_vae_net_run(state, &x, job->hooks->cancel, &frames, err), done);
@@ -97,10 +111,12 @@ static vg_status take_frames(void *ctx, int64_t first, const vg_tensor *frames, 
     int64_t frame = frames->shape[1] * frames->shape[2] * 3;
     if (job->tile)
         return download_f32(job, frames, job->tile->v + first * frame, err);
-    return job->rgb ? download_u8(job, frames, job->rgb + first * frame, err) : download_f32(job, frames, job->sample + first * frame, err);
+    return job->rgb ? download_u8(job, frames, job->rgb + first * frame, err)
+                    : download_f32(job, frames, job->sample + first * frame, err);
 }
 
-static vg_status decode_tile(void *ctx, int64_t y, int64_t x, int64_t height, int64_t width, wan_tile *out, vg_err *err)
+static vg_status decode_tile(void *ctx, int64_t y, int64_t x, int64_t height, int64_t width,
+                             wan_tile *out, vg_err *err)
 {
     decode_job *job = ctx;
     const int64_t *s = job->shape, shape[4] = {s[0], s[1], height, width};
@@ -109,7 +125,8 @@ static vg_status decode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for a VAE tile");
     for (int64_t i = 0; i < s[0] * s[1]; i++)
         for (int64_t r = 0; r < height; r++)
-            memcpy(region + (i * height + r) * width, job->latents + (i * s[2] + y + r) * s[3] + x, (size_t)width * sizeof *region);
+            memcpy(region + (i * height + r) * width, job->latents + (i * s[2] + y + r) * s[3] + x,
+                   (size_t)width * sizeof *region);
     job->tile = out;
     vg_status status = decode_region(job, region, shape, take_frames, job, err);
     job->tile = NULL;
@@ -118,13 +135,15 @@ static vg_status decode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
 }
 
 /* The assembled clip goes through the same byte conversion as untiled frames. */
-static vg_status convert_u8(decode_job *job, const float *clip, int64_t frames, int64_t height, int64_t width, vg_err *err)
+static vg_status convert_u8(decode_job *job, const float *clip, int64_t frames, int64_t height,
+                            int64_t width, vg_err *err)
 {
     int64_t frame = height * width * 3;
     for (int64_t f = 0; f < frames; f++) {
         size_t mark = vg_arena_mark(job->arena);
         vg_tensor x;
-        VG_TRY(vg_arena_tensor(job->arena, VG_F32, 4, (const int64_t[]){1, height, width, 3}, &x, err));
+        VG_TRY(vg_arena_tensor(job->arena, VG_F32, 4, (const int64_t[]){1, height, width, 3}, &x,
+                               err));
         VG_TRY(vg_backend_upload(job->vae->be, &x, clip + f * frame, err));
         VG_TRY(download_u8(job, &x, job->rgb + f * frame, err));
         vg_arena_reset(job->arena, mark);
@@ -136,15 +155,24 @@ static vg_status decode_tiled(decode_job *job, int64_t frames, vg_err *err)
 {
     const int64_t *s = job->shape;
     int64_t ratio = job->vae->config.spatial, height = s[2] * ratio, width = s[3] * ratio;
-    wan_tiling g = {.height = s[2], .width = s[3], .tile = WAN_TILE / ratio, .stride = WAN_TILE_STRIDE / ratio, .out_tile = WAN_TILE,
-                    .out_stride = WAN_TILE_STRIDE, .out_height = height, .out_width = width, .frames = frames, .channels = 3,
+    wan_tiling g = {.height = s[2],
+                    .width = s[3],
+                    .tile = WAN_TILE / ratio,
+                    .stride = WAN_TILE_STRIDE / ratio,
+                    .out_tile = WAN_TILE,
+                    .out_stride = WAN_TILE_STRIDE,
+                    .out_height = height,
+                    .out_width = width,
+                    .frames = frames,
+                    .channels = 3,
                     .bf16 = job->vae->compute == VG_BF16};
     float *clip = job->sample;
     job->of = (int)(wan_tiles_count(&g) * s[1]);
     if (!clip)
         clip = malloc((size_t)(frames * height * width * 3) * sizeof *clip);
     if (!clip)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld frames of %lldx%lld", (long long)frames, (long long)width, (long long)height);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld frames of %lldx%lld",
+                       (long long)frames, (long long)width, (long long)height);
     vg_status status = wan_tiles_run(&g, decode_tile, job, clip, err);
     if (status == VG_OK && job->rgb)
         status = convert_u8(job, clip, frames, height, width, err);
@@ -153,12 +181,19 @@ static vg_status decode_tiled(decode_job *job, int64_t frames, vg_err *err)
     return status;
 }
 
-vg_status wan_vae_decode(wan_vae *v, const float *latents, const int64_t shape[4], bool denormalise, bool tiling, const wan_vae_hooks *hooks,
-                         uint8_t *rgb, float *sample, vg_err *err)
+vg_status wan_vae_decode(wan_vae *v, const float *latents, const int64_t shape[4], bool denormalise,
+                         bool tiling, const wan_vae_hooks *hooks, uint8_t *rgb, float *sample,
+                         vg_err *err)
 {
     static const wan_vae_hooks none = {0};
-    decode_job job = {.vae = v, .latents = latents, .shape = shape, .denormalise = denormalise, .hooks = hooks ? hooks : &none,
-                      .of = (int)shape[1], .rgb = rgb, .sample = sample};
+    decode_job job = {.vae = v,
+                      .latents = latents,
+                      .shape = shape,
+                      .denormalise = denormalise,
+                      .hooks = hooks ? hooks : &none,
+                      .of = (int)shape[1],
+                      .rgb = rgb,
+                      .sample = sample};
     int64_t ratio = v->config.spatial, frames = wan_vae_frames(shape[1]), limit = WAN_TILE / ratio;
     VG_TRY(vg_arena_new(v->be, (size_t)1 << 20, &job.arena, err));
     vg_status status;

@@ -16,8 +16,8 @@ typedef struct encode_job {
 } encode_job;
 
 /* Frames [first, first+count) of the region as [count,height,width,3] on the backend. */
-static vg_status gather(encode_job *job, int64_t first, int64_t count, int64_t y, int64_t x, int64_t height, int64_t width, float *host,
-                        vg_tensor *frames, vg_err *err)
+static vg_status gather(encode_job *job, int64_t first, int64_t count, int64_t y, int64_t x,
+                        int64_t height, int64_t width, float *host, vg_tensor *frames, vg_err *err)
 {
     wan_vae *v = job->vae;
     const int64_t *s = job->shape;
@@ -25,9 +25,11 @@ static vg_status gather(encode_job *job, int64_t first, int64_t count, int64_t y
         for (int64_t r = 0; r < height; r++)
             for (int64_t c = 0; c < width; c++)
                 for (int64_t k = 0; k < 3; k++)
-                    host[((f * height + r) * width + c) * 3 + k] = job->sample[((k * s[1] + first + f) * s[2] + y + r) * s[3] + x + c];
+                    host[((f * height + r) * width + c) * 3 + k] =
+                        job->sample[((k * s[1] + first + f) * s[2] + y + r) * s[3] + x + c];
     vg_tensor raw;
-    VG_TRY(vg_arena_tensor(job->arena, VG_F32, 4, (const int64_t[]){count, height, width, 3}, &raw, err));
+    VG_TRY(vg_arena_tensor(job->arena, VG_F32, 4, (const int64_t[]){count, height, width, 3}, &raw,
+                           err));
     VG_TRY(vg_backend_upload(v->be, &raw, host, err));
     VG_TRY(vg_backend_sync(v->be, err));
     *frames = raw;
@@ -44,7 +46,9 @@ static vg_status finish_chunk(encode_job *job, const vg_tensor *y, float *out, v
     int64_t n = y->shape[0] * y->shape[1] * y->shape[2], z = v->config.z_dim;
     vg_tensor rows = vg_tensor_reshape(y, 2, n, 2 * z), mean, f32;
     VG_TRY(vg_arena_tensor(job->arena, v->compute, 2, (const int64_t[]){n, z}, &mean, err));
-    VG_TRY(vg_linear(v->be, &(vg_linear_args){.x = &rows, .w = &v->quant_w, .bias = &v->quant_b, .y = &mean}, err));
+    VG_TRY(vg_linear(
+        v->be, &(vg_linear_args){.x = &rows, .w = &v->quant_w, .bias = &v->quant_b, .y = &mean},
+        err));
     f32 = mean;
     if (v->compute != VG_F32) {
         VG_TRY(vg_arena_tensor(job->arena, VG_F32, 2, mean.shape, &f32, err));
@@ -54,7 +58,8 @@ static vg_status finish_chunk(encode_job *job, const vg_tensor *y, float *out, v
 }
 
 /* Encode a region; out->v is [T,h,w,z]. */
-static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, int64_t width, wan_tile *out, vg_err *err)
+static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, int64_t width,
+                             wan_tile *out, vg_err *err)
 {
     encode_job *job = ctx;
     wan_vae *v = job->vae;
@@ -63,15 +68,25 @@ static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
     int64_t written = 0;
     float *host = malloc((size_t)(CHUNK * height * width * 3) * sizeof *host);
     if (!host)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lldx%lld frames", (long long)width, (long long)height);
-    VG_TRY_GOTO(status, wan_vae_state_new(v->encoder, v->be, height, width, out->frames > 1 ? CHUNK : 0, &state, err), done);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lldx%lld frames", (long long)width,
+                       (long long)height);
+    VG_TRY_GOTO(status,
+                wan_vae_state_new(v->encoder, v->be, height, width, out->frames > 1 ? CHUNK : 0,
+                                  &state, err),
+                done);
     for (int64_t t = 0; t < out->frames; t++) {
         size_t mark = vg_arena_mark(job->arena);
         vg_tensor frames, latent;
-        VG_TRY_GOTO(status, gather(job, t ? 1 + CHUNK * (t - 1) : 0, t ? CHUNK : 1, y, x, height, width, host, &frames, err), done);
-        VG_TRY_GOTO(status, wan_vae_net_run(state, &frames, job->hooks->cancel, &latent, err), done);
-        if (latent.shape[0] != 1 || latent.shape[1] != out->height || latent.shape[2] != out->width) {
-            status = VG_FAIL(err, VG_E_SHAPE, "frames of %lldx%lld do not divide into latents", (long long)width, (long long)height);
+        VG_TRY_GOTO(status,
+                    gather(job, t ? 1 + CHUNK * (t - 1) : 0, t ? CHUNK : 1, y, x, height, width,
+                           host, &frames, err),
+                    done);
+        VG_TRY_GOTO(status, wan_vae_net_run(state, &frames, job->hooks->cancel, &latent, err),
+                    done);
+        if (latent.shape[0] != 1 || latent.shape[1] != out->height ||
+            latent.shape[2] != out->width) {
+            status = VG_FAIL(err, VG_E_SHAPE, "frames of %lldx%lld do not divide into latents",
+                             (long long)width, (long long)height);
             goto done;
         }
         VG_TRY_GOTO(status, finish_chunk(job, &latent, out->v + written, err), done);
@@ -86,26 +101,42 @@ done:
     return status;
 }
 
-vg_status wan_vae_encode(wan_vae *v, const float *sample, const int64_t shape[4], bool tiling, const wan_vae_hooks *hooks, float *latents,
-                         vg_err *err)
+vg_status wan_vae_encode(wan_vae *v, const float *sample, const int64_t shape[4], bool tiling,
+                         const wan_vae_hooks *hooks, float *latents, vg_err *err)
 {
     static const wan_vae_hooks none = {0};
     int64_t ratio = v->config.spatial, z = v->config.z_dim, frames = 1 + (shape[1] - 1) / CHUNK;
-    int64_t h = wan_vae_latent_size(&v->config, shape[2]), w = wan_vae_latent_size(&v->config, shape[3]);
+    int64_t h = wan_vae_latent_size(&v->config, shape[2]),
+            w = wan_vae_latent_size(&v->config, shape[3]);
     wan_tile whole = {.frames = frames, .height = h, .width = w, .channels = z};
-    encode_job job = {.vae = v, .sample = sample, .shape = shape, .hooks = hooks ? hooks : &none, .of = (int)frames};
+    encode_job job = {.vae = v,
+                      .sample = sample,
+                      .shape = shape,
+                      .hooks = hooks ? hooks : &none,
+                      .of = (int)frames};
     vg_status status;
     if (shape[1] < 1 || h < 1 || w < 1)
-        return VG_FAIL(err, VG_E_SHAPE, "frames of %lldx%lld are too small for the VAE", (long long)shape[3], (long long)shape[2]);
+        return VG_FAIL(err, VG_E_SHAPE, "frames of %lldx%lld are too small for the VAE",
+                       (long long)shape[3], (long long)shape[2]);
     if (tiling && (shape[2] % ratio != 0 || shape[3] % ratio != 0))
-        return VG_FAIL(err, VG_E_SHAPE, "tiled encoding wants frame sizes that are multiples of %lld", (long long)ratio);
+        return VG_FAIL(err, VG_E_SHAPE,
+                       "tiled encoding wants frame sizes that are multiples of %lld",
+                       (long long)ratio);
     whole.v = malloc((size_t)(frames * h * w * z) * sizeof *whole.v);
     if (!whole.v)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the latents");
     VG_TRY_GOTO(status, vg_arena_new(v->be, (size_t)1 << 20, &job.arena, err), done);
     if (tiling && (shape[2] > WAN_TILE || shape[3] > WAN_TILE)) {
-        wan_tiling g = {.height = shape[2], .width = shape[3], .tile = WAN_TILE, .stride = WAN_TILE_STRIDE, .out_tile = WAN_TILE / ratio,
-                        .out_stride = WAN_TILE_STRIDE / ratio, .out_height = h, .out_width = w, .frames = frames, .channels = z,
+        wan_tiling g = {.height = shape[2],
+                        .width = shape[3],
+                        .tile = WAN_TILE,
+                        .stride = WAN_TILE_STRIDE,
+                        .out_tile = WAN_TILE / ratio,
+                        .out_stride = WAN_TILE_STRIDE / ratio,
+                        .out_height = h,
+                        .out_width = w,
+                        .frames = frames,
+                        .channels = z,
                         .bf16 = v->compute == VG_BF16};
         job.of = (int)(wan_tiles_count(&g) * frames);
         VG_TRY_GOTO(status, wan_tiles_run(&g, encode_tile, &job, whole.v, err), done);

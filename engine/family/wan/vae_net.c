@@ -13,10 +13,11 @@ typedef struct net_layer {
     layer_kind kind;
     int64_t cin, cout;
     char name[48];
-    int slot;                   /* first history slot, -1 = none */
-    vg_tensor norm1, norm2;     /* [C] */
-    vg_tensor w1, b1, w2, b2;   /* CONV, HEAD: conv. RES: conv1, conv2. ATTN: qkv, proj. UP, DOWN: spatial, temporal */
-    vg_tensor ws, bs;           /* RES: conv_shortcut as a matrix, absent if cin == cout */
+    int slot;               /* first history slot, -1 = none */
+    vg_tensor norm1, norm2; /* [C] */
+    vg_tensor w1, b1, w2,
+        b2; /* CONV, HEAD: conv. RES: conv1, conv2. ATTN: qkv, proj. UP, DOWN: spatial, temporal */
+    vg_tensor ws, bs; /* RES: conv_shortcut as a matrix, absent if cin == cout */
 } net_layer;
 
 #define LAYERS_MAX 192
@@ -29,14 +30,17 @@ struct wan_vae_net {
 
 /* ---- the graph ---- */
 
-__attribute__((format(printf, 5, 6))) static void add(wan_vae_net *net, layer_kind kind, int64_t cin, int64_t cout, const char *format, ...)
+__attribute__((format(printf, 5, 6))) static void
+add(wan_vae_net *net, layer_kind kind, int64_t cin, int64_t cout, const char *format, ...)
 {
-    static const int slots_of[] = {[CONV] = 1, [RES] = 2, [ATTN] = 0, [UP2D] = 0, [UP3D] = 1, [DOWN2D] = 0, [DOWN3D] = 1, [HEAD] = 1};
+    static const int slots_of[] = {[CONV] = 1, [RES] = 2,    [ATTN] = 0,   [UP2D] = 0,
+                                   [UP3D] = 1, [DOWN2D] = 0, [DOWN3D] = 1, [HEAD] = 1};
     va_list args;
     if (net->count == LAYERS_MAX)
         return;
     net_layer *l = &net->layer[net->count++];
-    *l = (net_layer){.kind = kind, .cin = cin, .cout = cout, .slot = slots_of[kind] ? net->slots : -1};
+    *l = (net_layer){
+        .kind = kind, .cin = cin, .cout = cout, .slot = slots_of[kind] ? net->slots : -1};
     net->slots += slots_of[kind];
     va_start(args, format);
     vsnprintf(l->name, sizeof l->name, format, args);
@@ -60,7 +64,8 @@ static void build_encoder(wan_vae_net *net, const wan_vae_config *c)
         for (int j = 0; j < c->res_blocks; j++, in = out)
             add(net, RES, in, out, "encoder.down_blocks.%d", index++);
         if (level < c->levels - 1)
-            add(net, c->temporal_down[level] ? DOWN3D : DOWN2D, out, out, "encoder.down_blocks.%d", index++);
+            add(net, c->temporal_down[level] ? DOWN3D : DOWN2D, out, out, "encoder.down_blocks.%d",
+                index++);
     }
     add_middle(net, "encoder", in);
     add(net, HEAD, in, 2 * c->z_dim, "encoder");
@@ -76,14 +81,16 @@ static void build_decoder(wan_vae_net *net, const wan_vae_config *c)
         for (int j = 0; j <= c->res_blocks; j++, in = out)
             add(net, RES, in, out, "decoder.up_blocks.%d.resnets.%d", level, j);
         if (level < c->levels - 1) {
-            add(net, c->temporal_down[c->levels - 2 - level] ? UP3D : UP2D, out, out / 2, "decoder.up_blocks.%d.upsamplers.0", level);
+            add(net, c->temporal_down[c->levels - 2 - level] ? UP3D : UP2D, out, out / 2,
+                "decoder.up_blocks.%d.upsamplers.0", level);
             in = out / 2;
         }
     }
     add(net, HEAD, in, 3, "decoder");
 }
 
-static vg_status build(const wan_vae_config *c, vg_dtype compute, bool encoder, wan_vae_net **net, vg_err *err)
+static vg_status build(const wan_vae_config *c, vg_dtype compute, bool encoder, wan_vae_net **net,
+                       vg_err *err)
 {
     wan_vae_net *n = calloc(1, sizeof *n);
     if (!n)
@@ -110,27 +117,32 @@ typedef struct loader {
     vg_err *err;
 } loader;
 
-static vg_status load_conv(const loader *l, const char *name, int ndim, int64_t o, int64_t c, int64_t kt, int64_t k, vg_tensor *w, vg_tensor *b)
+static vg_status load_conv(const loader *l, const char *name, int ndim, int64_t o, int64_t c,
+                           int64_t kt, int64_t k, vg_tensor *w, vg_tensor *b)
 {
     char full[128];
     const int64_t shape5[5] = {o, c, kt, k, k}, shape4[4] = {o, c, k, k};
     snprintf(full, sizeof full, "%s.%s.weight", l->layer->name, name);
-    VG_TRY(vg_module_conv(l->module, full, l->compute, ndim, ndim == 5 ? shape5 : shape4, w, l->err));
+    VG_TRY(
+        vg_module_conv(l->module, full, l->compute, ndim, ndim == 5 ? shape5 : shape4, w, l->err));
     snprintf(full, sizeof full, "%s.%s.bias", l->layer->name, name);
     return vg_module_tensor(l->module, full, l->compute, 1, &o, b, l->err);
 }
 
-static vg_status load_gamma(const loader *l, const char *name, int64_t c, int ndim, vg_tensor *gamma)
+static vg_status load_gamma(const loader *l, const char *name, int64_t c, int ndim,
+                            vg_tensor *gamma)
 {
     char full[128];
     snprintf(full, sizeof full, "%s.%s.gamma", l->layer->name, name);
-    VG_TRY(vg_module_tensor(l->module, full, l->compute, ndim, (const int64_t[]){c, 1, 1, 1}, gamma, l->err));
+    VG_TRY(vg_module_tensor(l->module, full, l->compute, ndim, (const int64_t[]){c, 1, 1, 1}, gamma,
+                            l->err));
     *gamma = vg_tensor_reshape(gamma, 1, c);
     return VG_OK;
 }
 
 /* A pointwise convolution as a matrix [o, c]. */
-static vg_status load_matrix(const loader *l, const char *name, int ndim, int64_t o, int64_t c, vg_tensor *w, vg_tensor *b)
+static vg_status load_matrix(const loader *l, const char *name, int ndim, int64_t o, int64_t c,
+                             vg_tensor *w, vg_tensor *b)
 {
     VG_TRY(load_conv(l, name, ndim, o, c, 1, 1, w, b));
     *w = vg_tensor_reshape(w, 2, o, c);
@@ -144,7 +156,8 @@ static vg_status load_layer(vg_module *module, vg_dtype compute, net_layer *n, v
     switch (n->kind) {
     case CONV:
         snprintf(whole, sizeof whole, "%s.weight", n->name);
-        VG_TRY(vg_module_conv(module, whole, compute, 5, (const int64_t[]){n->cout, n->cin, 3, 3, 3}, &n->w1, err));
+        VG_TRY(vg_module_conv(module, whole, compute, 5,
+                              (const int64_t[]){n->cout, n->cin, 3, 3, 3}, &n->w1, err));
         snprintf(whole, sizeof whole, "%s.bias", n->name);
         return vg_module_tensor(module, whole, compute, 1, &n->cout, &n->b1, err);
     case RES:
@@ -152,7 +165,9 @@ static vg_status load_layer(vg_module *module, vg_dtype compute, net_layer *n, v
         VG_TRY(load_conv(&l, "conv1", 5, n->cout, n->cin, 3, 3, &n->w1, &n->b1));
         VG_TRY(load_gamma(&l, "norm2", n->cout, 4, &n->norm2));
         VG_TRY(load_conv(&l, "conv2", 5, n->cout, n->cout, 3, 3, &n->w2, &n->b2));
-        return n->cin == n->cout ? VG_OK : load_matrix(&l, "conv_shortcut", 5, n->cout, n->cin, &n->ws, &n->bs);
+        return n->cin == n->cout
+                   ? VG_OK
+                   : load_matrix(&l, "conv_shortcut", 5, n->cout, n->cin, &n->ws, &n->bs);
     case ATTN:
         VG_TRY(load_gamma(&l, "norm", n->cin, 3, &n->norm1));
         VG_TRY(load_matrix(&l, "to_qkv", 4, 3 * n->cin, n->cin, &n->w1, &n->b1));
@@ -172,7 +187,8 @@ static vg_status load_layer(vg_module *module, vg_dtype compute, net_layer *n, v
     }
 }
 
-vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute, bool encoder, wan_vae_net **net, vg_err *err)
+vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute,
+                           bool encoder, wan_vae_net **net, vg_err *err)
 {
     wan_vae_net *n;
     VG_TRY(build(config, compute, encoder, &n, err));
@@ -206,7 +222,8 @@ static extent layer_shape(const net_layer *l, bool first, extent e)
     case UP2D:
         return (extent){e.t, 2 * e.h, 2 * e.w};
     case DOWN3D: /* one frame of history in front, kernel 3, stride 2 */
-        return (extent){first ? e.t : (e.t + 1 - 3) / 2 + 1, (e.h + 1 - 3) / 2 + 1, (e.w + 1 - 3) / 2 + 1};
+        return (extent){first ? e.t : (e.t + 1 - 3) / 2 + 1, (e.h + 1 - 3) / 2 + 1,
+                        (e.w + 1 - 3) / 2 + 1};
     case DOWN2D:
         return (extent){e.t, (e.h + 1 - 3) / 2 + 1, (e.w + 1 - 3) / 2 + 1};
     default:
@@ -214,7 +231,8 @@ static extent layer_shape(const net_layer *l, bool first, extent e)
     }
 }
 
-void wan_vae_net_shape(const wan_vae_net *net, bool first, int64_t *frames, int64_t *height, int64_t *width)
+void wan_vae_net_shape(const wan_vae_net *net, bool first, int64_t *frames, int64_t *height,
+                       int64_t *width)
 {
     extent e = {*frames, *height, *width};
     for (int i = 0; i < net->count; i++)
@@ -300,8 +318,8 @@ static net_sizes measure(const wan_vae_net *net, bool first, extent e)
     return s;
 }
 
-void wan_vae_net_plan(const wan_vae_config *config, vg_dtype compute, bool encoder, int64_t frames, int64_t height, int64_t width,
-                      size_t *weights, size_t *activations)
+void wan_vae_net_plan(const wan_vae_config *config, vg_dtype compute, bool encoder, int64_t frames,
+                      int64_t height, int64_t width, size_t *weights, size_t *activations)
 {
     wan_vae_net *net;
     size_t size = vg_dtype_size(compute);
@@ -333,11 +351,12 @@ struct wan_vae_state {
 
 static vg_status flat(vg_arena *arena, vg_dtype dtype, size_t elements, vg_tensor *t, vg_err *err)
 {
-    return vg_arena_tensor(arena, dtype, 1, (const int64_t[]){(int64_t)max_size(elements, 1)}, t, err);
+    return vg_arena_tensor(arena, dtype, 1, (const int64_t[]){(int64_t)max_size(elements, 1)}, t,
+                           err);
 }
 
-vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t height, int64_t width, int64_t chunk_frames,
-                            wan_vae_state **state, vg_err *err)
+vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t height, int64_t width,
+                            int64_t chunk_frames, wan_vae_state **state, vg_err *err)
 {
     vg_status status;
     wan_vae_state *s = calloc(1, sizeof *s + (size_t)net->slots * sizeof s->slots[0]);
@@ -354,7 +373,10 @@ vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t heig
     VG_TRY_GOTO(status, vg_arena_new(be, (size_t)1 << 20, &s->memory, err), fail);
     VG_TRY_GOTO(status, vg_arena_new(be, (size_t)1 << 20, &s->work, err), fail);
     for (int i = 0; i < 2; i++)
-        VG_TRY_GOTO(status, flat(s->memory, net->compute, max_size(first.buffer[i], later.buffer[i]), &s->buffer[i], err), fail);
+        VG_TRY_GOTO(status,
+                    flat(s->memory, net->compute, max_size(first.buffer[i], later.buffer[i]),
+                         &s->buffer[i], err),
+                    fail);
     *state = s;
     return VG_OK;
 fail:
@@ -371,9 +393,11 @@ void wan_vae_state_free(wan_vae_state *s)
     free(s);
 }
 
-static vg_status frames_tensor(vg_arena *arena, vg_dtype dtype, int64_t t, const vg_tensor *like, int64_t c, vg_tensor *out, vg_err *err)
+static vg_status frames_tensor(vg_arena *arena, vg_dtype dtype, int64_t t, const vg_tensor *like,
+                               int64_t c, vg_tensor *out, vg_err *err)
 {
-    return vg_arena_tensor(arena, dtype, 4, (const int64_t[]){t, like->shape[1], like->shape[2], c}, out, err);
+    return vg_arena_tensor(arena, dtype, 4, (const int64_t[]){t, like->shape[1], like->shape[2], c},
+                           out, err);
 }
 
 /* Keep the last frames of x (at most `keep`, 1 or 2) for the next chunk. */
@@ -399,14 +423,24 @@ static vg_status remember(wan_vae_state *s, int slot, const vg_tensor *x, int ke
 }
 
 /* y = causal 3x3x3 convolution of x with this layer's history, which then moves on. */
-static vg_status causal_conv(wan_vae_state *s, int slot, const vg_tensor *x, const vg_tensor *w, const vg_tensor *b, vg_tensor *y, vg_err *err)
+static vg_status causal_conv(wan_vae_state *s, int slot, const vg_tensor *x, const vg_tensor *w,
+                             const vg_tensor *b, vg_tensor *y, vg_err *err)
 {
     history *h = &s->slots[slot];
     vg_tensor past = {0};
     if (h->have > 0)
         past = vg_tensor_rows(&h->mem, 2 - h->have, h->have);
-    VG_TRY(vg_conv3d(s->be, &(vg_conv3d_args){.x = x, .history = h->have ? &past : NULL, .pad_front = 2 - h->have, .upsample = 1, .w = w,
-                                              .bias = b, .stride = {1, 1, 1}, .pad = {1, 1, 1, 1}, .y = y}, err));
+    VG_TRY(vg_conv3d(s->be,
+                     &(vg_conv3d_args){.x = x,
+                                       .history = h->have ? &past : NULL,
+                                       .pad_front = 2 - h->have,
+                                       .upsample = 1,
+                                       .w = w,
+                                       .bias = b,
+                                       .stride = {1, 1, 1},
+                                       .pad = {1, 1, 1, 1},
+                                       .y = y},
+                     err));
     return remember(s, slot, x, 2, err);
 }
 
@@ -415,10 +449,12 @@ static vg_tensor pixels(const vg_tensor *x)
     return vg_tensor_reshape(x, 2, x->shape[0] * x->shape[1] * x->shape[2], x->shape[3]);
 }
 
-static vg_status norm(wan_vae_state *s, const vg_tensor *x, const vg_tensor *gamma, bool silu, vg_tensor *y, vg_err *err)
+static vg_status norm(wan_vae_state *s, const vg_tensor *x, const vg_tensor *gamma, bool silu,
+                      vg_tensor *y, vg_err *err)
 {
     vg_tensor xp = pixels(x), yp = pixels(y);
-    return vg_channel_norm(s->be, &(vg_channel_norm_args){.x = &xp, .gamma = gamma, .silu = silu, .y = &yp}, err);
+    return vg_channel_norm(
+        s->be, &(vg_channel_norm_args){.x = &xp, .gamma = gamma, .silu = silu, .y = &yp}, err);
 }
 
 static vg_status add_into(wan_vae_state *s, vg_tensor *x, const vg_tensor *y, vg_err *err)
@@ -427,13 +463,16 @@ static vg_status add_into(wan_vae_state *s, vg_tensor *x, const vg_tensor *y, vg
     return vg_gate_residual(s->be, &(vg_gate_residual_args){.x = &xp, .y = &yp, .out = &xp}, err);
 }
 
-static vg_status matmul(wan_vae_state *s, const vg_tensor *rows, const vg_tensor *w, const vg_tensor *b, vg_tensor *y, vg_err *err)
+static vg_status matmul(wan_vae_state *s, const vg_tensor *rows, const vg_tensor *w,
+                        const vg_tensor *b, vg_tensor *y, vg_err *err)
 {
-    return vg_linear(s->be, &(vg_linear_args){.x = rows, .w = w, .bias = b, .act = VG_ACT_NONE, .y = y}, err);
+    return vg_linear(
+        s->be, &(vg_linear_args){.x = rows, .w = w, .bias = b, .act = VG_ACT_NONE, .y = y}, err);
 }
 
 /* x is replaced by the block's output, in place or in y. */
-static vg_status run_res(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_tensor *y, vg_err *err)
+static vg_status run_res(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_tensor *y,
+                         vg_err *err)
 {
     vg_tensor a, c, d;
     VG_TRY(vg_arena_tensor(s->work, x->dtype, 4, x->shape, &a, err));
@@ -473,15 +512,21 @@ static vg_status run_attention(wan_vae_state *s, const net_layer *l, vg_tensor *
             part[i] = vg_tensor_rows(whole[i], f * plane, plane);
             part[i] = vg_tensor_reshape(&part[i], 3, plane, 1, c);
         }
-        VG_TRY(vg_attention(s->be, &(vg_attention_args){.q = &part[0], .k = &part[1], .v = &part[2], .scale = (float)(1.0 / sqrt((double)c)),
-                                                        .y = &part[3]}, err));
+        VG_TRY(vg_attention(s->be,
+                            &(vg_attention_args){.q = &part[0],
+                                                 .k = &part[1],
+                                                 .v = &part[2],
+                                                 .scale = (float)(1.0 / sqrt((double)c)),
+                                                 .y = &part[3]},
+                            err));
     }
     VG_TRY(matmul(s, &o, &l->w2, &l->b2, &rows, err));
     return add_into(s, x, &n, err);
 }
 
 /* Temporal part of upsample3d: each frame becomes two, from the first and the second half of time_conv's channels. */
-static vg_status double_frames(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_tensor *doubled, vg_err *err)
+static vg_status double_frames(wan_vae_state *s, const net_layer *l, const vg_tensor *x,
+                               vg_tensor *doubled, vg_err *err)
 {
     history *h = &s->slots[l->slot];
     int64_t t = x->shape[0], c = l->cin;
@@ -492,30 +537,51 @@ static vg_status double_frames(wan_vae_state *s, const net_layer *l, const vg_te
     if (h->have < 2)
         VG_TRY(vg_backend_zero(s->be, &past, err));
     if (h->have > 0) {
-        vg_tensor to = vg_tensor_rows(&past, 2 - h->have, h->have), from = vg_tensor_rows(&h->mem, 2 - h->have, h->have);
+        vg_tensor to = vg_tensor_rows(&past, 2 - h->have, h->have),
+                  from = vg_tensor_rows(&h->mem, 2 - h->have, h->have);
         VG_TRY(vg_backend_copy(s->be, &to, &from, err));
     }
     VG_TRY(vg_backend_copy(s->be, &now, x, err));
     for (int64_t i = 0; i < 2 * t; i++) {
-        vg_tensor window = vg_tensor_rows(&all, i / 2, 3), w = vg_tensor_rows(&l->w2, i % 2 * c, c), b = vg_tensor_rows(&l->b2, i % 2 * c, c);
+        vg_tensor window = vg_tensor_rows(&all, i / 2, 3), w = vg_tensor_rows(&l->w2, i % 2 * c, c),
+                  b = vg_tensor_rows(&l->b2, i % 2 * c, c);
         vg_tensor y = vg_tensor_rows(doubled, i, 1);
-        VG_TRY(vg_conv3d(s->be, &(vg_conv3d_args){.x = &window, .upsample = 1, .w = &w, .bias = &b, .stride = {1, 1, 1}, .y = &y}, err));
+        VG_TRY(vg_conv3d(
+            s->be,
+            &(vg_conv3d_args){
+                .x = &window, .upsample = 1, .w = &w, .bias = &b, .stride = {1, 1, 1}, .y = &y},
+            err));
     }
     return remember(s, l->slot, x, 2, err);
 }
 
-static vg_status run_up(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_tensor *y, vg_err *err)
+static vg_status run_up(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_tensor *y,
+                        vg_err *err)
 {
     vg_tensor frames = *x;
     if (l->kind == UP3D && s->started)
         VG_TRY(double_frames(s, l, x, &frames, err));
-    return vg_conv3d(s->be, &(vg_conv3d_args){.x = &frames, .upsample = 2, .w = &l->w1, .bias = &l->b1, .stride = {1, 1, 1},
-                                              .pad = {1, 1, 1, 1}, .y = y}, err);
+    return vg_conv3d(s->be,
+                     &(vg_conv3d_args){.x = &frames,
+                                       .upsample = 2,
+                                       .w = &l->w1,
+                                       .bias = &l->b1,
+                                       .stride = {1, 1, 1},
+                                       .pad = {1, 1, 1, 1},
+                                       .y = y},
+                     err);
 }
 
-static vg_status run_down(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_tensor *y, vg_err *err)
+static vg_status run_down(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_tensor *y,
+                          vg_err *err)
 {
-    vg_conv3d_args spatial = {.x = x, .upsample = 1, .w = &l->w1, .bias = &l->b1, .stride = {1, 2, 2}, .pad = {0, 1, 0, 1}, .y = y};
+    vg_conv3d_args spatial = {.x = x,
+                              .upsample = 1,
+                              .w = &l->w1,
+                              .bias = &l->b1,
+                              .stride = {1, 2, 2},
+                              .pad = {0, 1, 0, 1},
+                              .y = y};
     if (l->kind == DOWN2D)
         return vg_conv3d(s->be, &spatial, err);
     if (!s->started) {
@@ -526,12 +592,20 @@ static vg_status run_down(wan_vae_state *s, const net_layer *l, const vg_tensor 
     VG_TRY(frames_tensor(s->work, x->dtype, x->shape[0], y, l->cin, &small, err));
     spatial.y = &small;
     VG_TRY(vg_conv3d(s->be, &spatial, err));
-    VG_TRY(vg_conv3d(s->be, &(vg_conv3d_args){.x = &small, .history = &past, .upsample = 1, .w = &l->w2, .bias = &l->b2, .stride = {2, 1, 1},
-                                              .y = y}, err));
+    VG_TRY(vg_conv3d(s->be,
+                     &(vg_conv3d_args){.x = &small,
+                                       .history = &past,
+                                       .upsample = 1,
+                                       .w = &l->w2,
+                                       .bias = &l->b2,
+                                       .stride = {2, 1, 1},
+                                       .y = y},
+                     err));
     return remember(s, l->slot, &small, 1, err);
 }
 
-static vg_status run_layer(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_tensor *y, vg_err *err)
+static vg_status run_layer(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_tensor *y,
+                           vg_err *err)
 {
     vg_tensor a;
     switch (l->kind) {
@@ -554,15 +628,18 @@ static vg_status run_layer(wan_vae_state *s, const net_layer *l, vg_tensor *x, v
     }
 }
 
-vg_status wan_vae_net_run(wan_vae_state *s, const vg_tensor *input, const atomic_int *cancel, vg_tensor *y, vg_err *err)
+vg_status wan_vae_net_run(wan_vae_state *s, const vg_tensor *input, const atomic_int *cancel,
+                          vg_tensor *y, vg_err *err)
 {
     const wan_vae_net *net = s->net;
     vg_tensor x = *input;
     bool first = !s->started;
     int at = 0;
-    if (x.shape[1] != s->height || x.shape[2] != s->width || x.shape[0] != (first ? 1 : s->chunk_frames))
-        return VG_FAIL(err, VG_E_SHAPE, "a VAE chunk of %lld frames of %lldx%lld does not fit its state", (long long)x.shape[0],
-                       (long long)x.shape[1], (long long)x.shape[2]);
+    if (x.shape[1] != s->height || x.shape[2] != s->width ||
+        x.shape[0] != (first ? 1 : s->chunk_frames))
+        return VG_FAIL(err, VG_E_SHAPE,
+                       "a VAE chunk of %lld frames of %lldx%lld does not fit its state",
+                       (long long)x.shape[0], (long long)x.shape[1], (long long)x.shape[2]);
     for (int i = 0; i < net->count; i++) {
         const net_layer *l = &net->layer[i];
         if (vg_cancelled(cancel))

@@ -55,8 +55,8 @@ static void paste(const wan_tiling *g, const wan_tile *t, int64_t y0, int64_t x0
     int64_t width = least(least(t->width, g->out_stride), g->out_width - x0);
     for (int64_t f = 0; f < t->frames; f++)
         for (int64_t y = 0; y < height && width > 0; y++)
-            memcpy(out + ((f * g->out_height + y0 + y) * g->out_width + x0) * g->channels, t->v + at(t, f, y, 0),
-                   (size_t)(width * g->channels) * sizeof *out);
+            memcpy(out + ((f * g->out_height + y0 + y) * g->out_width + x0) * g->channels,
+                   t->v + at(t, f, y, 0), (size_t)(width * g->channels) * sizeof *out);
 }
 
 static int64_t steps(int64_t size, int64_t stride)
@@ -69,22 +69,28 @@ int64_t wan_tiles_count(const wan_tiling *g)
     return steps(g->height, g->stride) * steps(g->width, g->stride);
 }
 
-static vg_status run_tile(const wan_tiling *g, wan_tile_fn *fn, void *ctx, int64_t y, int64_t x, wan_tile *t, vg_err *err)
+static vg_status run_tile(const wan_tiling *g, wan_tile_fn *fn, void *ctx, int64_t y, int64_t x,
+                          wan_tile *t, vg_err *err)
 {
     int64_t height = least(g->tile, g->height - y), width = least(g->tile, g->width - x);
-    *t = (wan_tile){.frames = g->frames, .height = height * g->out_tile / g->tile, .width = width * g->out_tile / g->tile,
+    *t = (wan_tile){.frames = g->frames,
+                    .height = height * g->out_tile / g->tile,
+                    .width = width * g->out_tile / g->tile,
                     .channels = g->channels};
     t->v = malloc((size_t)(t->frames * t->height * t->width * t->channels + 1) * sizeof *t->v);
     if (!t->v)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a VAE tile of %lldx%lld", (long long)t->width, (long long)t->height);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a VAE tile of %lldx%lld",
+                       (long long)t->width, (long long)t->height);
     return fn(ctx, y, x, height, width, t, err);
 }
 
 vg_status wan_tiles_run(const wan_tiling *g, wan_tile_fn *fn, void *ctx, float *out, vg_err *err)
 {
-    int64_t rows = steps(g->height, g->stride), columns = steps(g->width, g->stride), overlap = g->out_tile - g->out_stride;
+    int64_t rows = steps(g->height, g->stride), columns = steps(g->width, g->stride),
+            overlap = g->out_tile - g->out_stride;
     vg_status status = VG_OK;
-    wan_tile *tiles = calloc((size_t)(2 * columns), sizeof *tiles), *above = tiles, *row = tiles + columns;
+    wan_tile *tiles = calloc((size_t)(2 * columns), sizeof *tiles), *above = tiles,
+             *row = tiles + columns;
     if (!tiles)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld VAE tiles", (long long)columns);
     for (int64_t i = 0; i < rows && status == VG_OK; i++) {

@@ -1,7 +1,8 @@
 /* wan.c: the Wan family: Wan2.1 T2V and Wan2.2 T2V-A14B in diffusers' layout. */
 #include "engine/family/wan/wan.h"
 
-static const char *const components[] = {"transformer", "transformer_2", "text_encoder", "vae", NULL};
+static const char *const components[] = {"transformer", "transformer_2", "text_encoder", "vae",
+                                         NULL};
 
 extern const vg_family vg_family_wan;
 
