@@ -17,7 +17,7 @@ typedef struct vg_scheduler_params {
 } vg_scheduler_params;
 
 /* Fill params->kind, flow_shift from scheduler/scheduler_config.json. _class_name decides the kind; settings that change the
- * mathematics and are not implemented (thresholding, other solver types, ...) are VG_E_UNSUPPORTED naming the key. */
+ * mathematics and are absent here (thresholding, other solver types, ...) are VG_E_UNSUPPORTED naming the key. */
 vg_status vg_scheduler_params_from_config(const cJSON *config, const char *name, int diffusers_version,
                                           vg_scheduler_params *params, vg_err *err);
 

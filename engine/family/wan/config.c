@@ -1,4 +1,4 @@
-/* config.c: reading and checking every configuration file of a Wan checkpoint. What is known but not implemented is refused by the
+/* config.c: reading and checking every configuration file of a Wan checkpoint. What is known but not built here is refused by the
  * name of its key; nothing is guessed. Source: wan 1.1-1.3, 4.1. */
 #include "engine/family/wan/wan.h"
 
