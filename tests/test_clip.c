@@ -303,8 +303,7 @@ static void test_clip_foreign_and_damaged_files(void **state)
                                           "x",
                                           "#EXTM3U\nfile:///etc/hostname\n",
                                           "ffconcat version 1.0\nfile /etc/hostname\n",
-                                          "RIFF\x10\x10\x10\x10"
-                                          "AVI LIST",
+                                          "RIFF\x10\x10\x10\020AVI LIST",
                                           "\x89PNG\r\n\x1a\n",
                                           "\x1A\x45\xDF\xA3",
                                           "%!PS"};
