@@ -44,6 +44,14 @@ typedef struct vg_quantize_args {
     vg_tensor *scale;   /* F32: TENSOR_*: [1] (in for STATIC, out for DYNAMIC); GROUP: [ceil(K/128), M] out, token fastest */
 } vg_quantize_args;
 
+/* A second form of an operation's result: E4M3 codes of the rounded result, bit for bit as vg_quantize would make them, so that the
+ * producer of a linear layer's input writes what the layer reads. With a kind the operation's own y may be NULL: nobody wants the values. */
+typedef struct vg_quant_out {
+    vg_quant_kind kind; /* NONE (absent), TENSOR_STATIC or GROUP_DYNAMIC; TENSOR_DYNAMIC would need the whole result first */
+    vg_tensor *q;       /* [M,K] E4M3; K is all of a row (attention: heads * head_dim) */
+    vg_tensor *scale;   /* as vg_quantize_args.scale */
+} vg_quant_out;
+
 typedef enum vg_act { VG_ACT_NONE, VG_ACT_SILU, VG_ACT_GELU_TANH, VG_ACT_GELU_ERF, VG_ACT_COUNT } vg_act;
 
 /* y[m,n] = act( sum_k x[m,k] w[n,k] * scales + bias[n] ). FP32 accumulation, one rounding of the sum to y's dtype;
@@ -56,6 +64,7 @@ typedef struct vg_linear_args {
     const vg_tensor *bias;    /* [N] F32 or BF16, or NULL */
     vg_act act;
     vg_tensor *y;             /* [M,N] act dtype */
+    vg_quant_out quant;
 } vg_linear_args;
 
 typedef struct vg_embedding_args {
@@ -81,6 +90,7 @@ typedef struct vg_layer_norm_modulate_args {
     const vg_tensor *b;     /* [D] F32 or NULL, together with w */
     float eps;
     vg_tensor *y; /* [N,D] act dtype, may alias x */
+    vg_quant_out quant;
 } vg_layer_norm_modulate_args;
 
 /* y = rope( x * rsqrt(mean_D(x^2) + eps) * w ): norm over the whole D = heads * head_dim, one rounding, then rotation of
@@ -104,6 +114,7 @@ typedef struct vg_attention_args {
     const vg_tensor *bias; /* [H,Nq,Nk] F32 or NULL */
     float scale;
     vg_tensor *y; /* [Nq,H,D] act dtype */
+    vg_quant_out quant;
 } vg_attention_args;
 
 /* out = x + y * gate (gate per channel, FP32) or x + y. Source: wan 2.6 steps 6, 8, 10. */
@@ -120,6 +131,7 @@ typedef struct vg_activation_args {
     vg_act act;
     const vg_tensor *mul; /* same shape or NULL */
     vg_tensor *y;         /* same shape, may alias x */
+    vg_quant_out quant;
 } vg_activation_args;
 
 /* rows[n, c*ph*pw*pt + ...] = x[c, t*pt+it, y*ph+ih, z*pw+iw], n = (t*H/ph + y)*W/pw + z. Source: wan 2.3. */
