@@ -305,6 +305,14 @@ vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params
                                                   cb, out, err));
 }
 
+vg_status vg_encode_frames(vg_engine *engine, vg_model *model, const vg_generate_params *params,
+                           const float *sample, const int64_t shape[4], const vg_callbacks *cb,
+                           vg_latents *out, vg_err *err)
+{
+    return uncancel(engine, model->family->encode_frames(cancellable(engine, cb), model, params,
+                                                         sample, shape, cb, out, err));
+}
+
 vg_status vg_model_precision(vg_model *model, const vg_generate_params *params,
                              vg_precision_report *report, vg_err *err)
 {

@@ -140,6 +140,9 @@ vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_param
                      const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err);
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents,
                     const vg_callbacks *cb, vg_frames *out, vg_err *err);
+/* Pictures to latents: sample [3,F,H,W] FP32 in [-1,1] on the host, F = 4k+1, sizes as the model needs; out in the denoiser's space. */
+vg_status vg_encode_frames(vg_engine *engine, vg_model *model, const vg_generate_params *params, const float *sample, const int64_t shape[4],
+                           const vg_callbacks *cb, vg_latents *out, vg_err *err);
 
 /* Does vg_denoise with these settings need params->input_scales? True for static FP8 made at load; false for a checkpoint that is FP8
  * already and brings its own. */
@@ -169,6 +172,7 @@ typedef struct vg_plan {
     int count;
     int peak;           /* index of the stage that sets the peak */
     int64_t tokens;     /* video tokens of one forward */
+    int64_t text_dim;   /* columns of vg_conditioning */
     double tflop_per_step; /* both CFG forwards */
 } vg_plan;
 vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);

@@ -36,6 +36,8 @@ struct vg_family {
                          const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err);
     vg_status (*decode)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents,
                         const vg_callbacks *cb, vg_frames *out, vg_err *err);
+    vg_status (*encode_frames)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const float *sample, const int64_t shape[4],
+                               const vg_callbacks *cb, vg_latents *out, vg_err *err);
     /* Which layers would run in which precision; reads headers only. */
     vg_status (*precision)(const vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err);
     /* Would scheme fp8 make weights FP8 at load (VG_PRECISION of the checkpoint itself is high)? */

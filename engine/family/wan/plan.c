@@ -94,6 +94,7 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, vg_plan *
         s->activations += latent_values * 3 * 4;
     }
     plan->tokens = wan_dit_tokens(&c->dit[0], latent);
+    plan->text_dim = c->dit[0].text_dim;
     plan->tflop_per_step =
         forwards * wan_dit_flop(&c->dit[0], plan->tokens, p->max_text_tokens) * 1e-12;
     return VG_OK;

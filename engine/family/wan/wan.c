@@ -19,6 +19,7 @@ const vg_family vg_family_wan = {
     .encode = wan_encode,
     .denoise = wan_denoise,
     .decode = wan_decode,
+    .encode_frames = wan_encode_frames,
     .precision = wan_precision,
     .needs_input_scales = wan_needs_input_scales,
     .calibrate = wan_calibrate,

@@ -72,6 +72,10 @@ vg_status wan_calibrate(vg_engine *engine, vg_model *model, const vg_generate_pa
                         const vg_callbacks *cb, vg_calibration *calibration, vg_err *err);
 void wan_latent_shape(const wan_config *config, const vg_generate_params *params, int64_t shape[4]);
 
+/* frames.c */
+vg_status wan_encode_frames(vg_engine *engine, vg_model *model, const vg_generate_params *params, const float *sample, const int64_t shape[4],
+                            const vg_callbacks *cb, vg_latents *out, vg_err *err);
+
 /* plan.c */
 vg_status wan_plan(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
 vg_status wan_precision(const vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err);
