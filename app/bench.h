@@ -26,7 +26,6 @@ typedef struct vg_bench_case {
     const char *name, *model;
     int height, width, num_frames, steps;
     double guidance_scale, guidance_scale_2, flow_shift;
-    bool encode;
     const char *help;
 } vg_bench_case;
 
@@ -44,9 +43,8 @@ typedef struct vg_bench_plan {
     const char *name; /* the case's, or "custom" */
     vg_settings settings;
     int steps_run, warm_up;
-    bool profile;     /* time every operation */
-    bool denoise_only; /* random text, no encode, no decode */
-    bool encode;
+    bool profile;      /* time every operation */
+    bool denoise_only; /* random text and image; no text encoder, no encode, no decode */
     const atomic_int *cancel;
 } vg_bench_plan;
 

@@ -4,8 +4,8 @@
 
 const vg_bench_case vg_bench_cases[] = {
 #define VG_BENCH_CASE(name, model, height, width, frames, steps, guidance, guidance_2, flow_shift, \
-                      encode, help)                                                                \
-    {name, model, height, width, frames, steps, guidance, guidance_2, flow_shift, encode, help},
+                      help)                                                                        \
+    {name, model, height, width, frames, steps, guidance, guidance_2, flow_shift, help},
 #include "app/bench.def"
 #undef VG_BENCH_CASE
 };
@@ -46,6 +46,8 @@ vg_status vg_bench_case_settings(const vg_bench_case *c, vg_settings *s, vg_err 
         {VG_OPT_guidance_scale_2, c->guidance_scale_2},
         {VG_OPT_flow_shift, c->flow_shift},
     };
+    if (!vg_settings_is_set(s, VG_OPT_model))
+        VG_TRY(set_where_unset(s, VG_OPT_load_format, "dummy", err));
     VG_TRY(set_where_unset(s, VG_OPT_model, c->model, err));
     VG_TRY(set_where_unset(s, VG_OPT_vae_compute, "bf16", err));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {

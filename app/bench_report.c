@@ -121,37 +121,38 @@ static void print_wall(FILE *out, const vg_bench_result *results, int count)
     }
 }
 
+/* What is worth a column; JSON has all. */
 static const struct {
-    const char *key, *title;
+    vg_gpu_metric metric;
+    const char *title;
     double unit;
-} metrics[VG_BENCH_METRIC_COUNT] = {
-    [VG_BENCH_SM_MHZ] = {"sm_mhz", "SM clock, MHz", 1},
-    [VG_BENCH_POWER_W] = {"power_w", "power, W", 1},
-    [VG_BENCH_TEMPERATURE_C] = {"temperature_c", "die, C", 1},
-    [VG_BENCH_POWER_LIMIT_W] = {"power_limit_w", "limit, W", 1},
-    [VG_BENCH_MEMORY_BYTES] = {"memory_bytes", "memory, GiB", 0x1p-30},
+} columns[] = {
+    {VG_GPU_sm_clock_mhz, "SM clock, MHz", 1},          {VG_GPU_power_w, "power, W", 1},
+    {VG_GPU_power_limit_w, "power limit, W", 1},        {VG_GPU_temperature_c, "temperature, C", 1},
+    {VG_GPU_memory_ours_bytes, "memory, GiB", 0x1p-30},
 };
+#define COLUMNS (sizeof columns / sizeof *columns)
 
 static void print_clocks(FILE *out, const vg_bench_result *results, int count)
 {
     bool any = false;
     for (int i = 0; i < count; i++)
-        any = any || results[i].clocks.of[VG_BENCH_SM_MHZ].count > 0;
+        any = any || results[i].clocks.of[VG_GPU_sm_clock_mhz].count > 0;
     if (!any)
         return;
     fprintf(out, "\n%-14s", "while measured");
-    for (int m = 0; m < VG_BENCH_METRIC_COUNT; m++)
-        fprintf(out, " %20s", metrics[m].title);
+    for (size_t k = 0; k < COLUMNS; k++)
+        fprintf(out, " %19s", columns[k].title);
     fputc('\n', out);
     for (int i = 0; i < count; i++) {
         fprintf(out, "%-14s", vg_scheme_label(results[i].scheme));
-        for (int m = 0; m < VG_BENCH_METRIC_COUNT; m++) {
-            const vg_bench_range *x = &results[i].clocks.of[m];
+        for (size_t k = 0; k < COLUMNS; k++) {
+            const vg_bench_range *x = &results[i].clocks.of[columns[k].metric];
             char text[64] = "-";
             if (x->count)
-                snprintf(text, sizeof text, "%.4g (%.4g to %.4g)", x->median * metrics[m].unit,
-                         x->min * metrics[m].unit, x->max * metrics[m].unit);
-            fprintf(out, " %20s", text);
+                snprintf(text, sizeof text, "%.4g (%.4g-%.4g)", x->median * columns[k].unit,
+                         x->min * columns[k].unit, x->max * columns[k].unit);
+            fprintf(out, " %19s", text);
         }
         fputc('\n', out);
     }
@@ -178,6 +179,7 @@ static void print_op(FILE *out, const vg_bench_result *r, const vg_profile_entry
 
 #define FOLD_BELOW 0.001 /* of the time: rows that together take less are one line */
 
+/* The rows in order of time, and the whole. */
 static void print_rows(FILE *out, const vg_bench_result *r, const vg_profile_entry **list,
                        int count, double all)
 {
@@ -312,6 +314,10 @@ static cJSON *result_json(const vg_bench_plan *plan, const vg_bench_result *r)
     cJSON_AddNumberToObject(o, "steps_warm_up", r->warm_up);
     cJSON_AddNumberToObject(o, "forwards_per_step", r->forwards);
     add_range(o, "denoise_s_per_it", &r->per_it);
+    cJSON_AddNumberToObject(o, "height", r->height);
+    cJSON_AddNumberToObject(o, "width", r->width);
+    cJSON_AddNumberToObject(o, "num_frames", r->num_frames);
+    cJSON_AddNumberToObject(o, "guidance_scale", r->guidance_scale);
     cJSON *wall = cJSON_AddObjectToObject(o, "wall_s");
     for (size_t i = 0; i < sizeof walls / sizeof *walls; i++)
         cJSON_AddNumberToObject(wall, vg_bench_stage_name(walls[i]), r->wall_s[walls[i]]);
@@ -330,8 +336,8 @@ static cJSON *result_json(const vg_bench_plan *plan, const vg_bench_result *r)
     add_text(o, "fp8_input_scales", r->scales);
     add_precision(o, &r->precision);
     cJSON *clocks = cJSON_AddObjectToObject(o, "clocks");
-    for (int m = 0; m < VG_BENCH_METRIC_COUNT; m++)
-        add_range(clocks, metrics[m].key, &r->clocks.of[m]);
+    for (int m = 0; m < VG_GPU_METRIC_COUNT; m++)
+        add_range(clocks, vg_gpu_metric_describe((vg_gpu_metric)m)->name, &r->clocks.of[m]);
     add_text(o, "driver", r->device.driver);
     add_text(o, "runtime", r->device.runtime);
     add_text(o, "library", r->device.library);

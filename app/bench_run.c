@@ -28,6 +28,7 @@ typedef struct bench {
     vg_bench_stage stage; /* that the engine is in, but for loading */
     bool loading;
     int64_t text_dim;
+    bool takes_image;
     double load_inside; /* seconds of loading inside of the stage */
     vg_status status;   /* of what the callbacks tried */
     vg_err *err;
@@ -58,9 +59,9 @@ static double now(void)
 static vg_bench_stage stage_of(vg_stage stage)
 {
     static const vg_bench_stage of[VG_STAGE_COUNT] = {
-        [VG_STAGE_LOAD] = VG_BENCH_LOAD,           [VG_STAGE_TEXT] = VG_BENCH_TEXT,
-        [VG_STAGE_CALIBRATE] = VG_BENCH_CALIBRATE, [VG_STAGE_DENOISE] = VG_BENCH_DENOISE,
-        [VG_STAGE_DECODE] = VG_BENCH_DECODE,
+        [VG_STAGE_LOAD] = VG_BENCH_LOAD,       [VG_STAGE_TEXT] = VG_BENCH_TEXT,
+        [VG_STAGE_ENCODE] = VG_BENCH_ENCODE,   [VG_STAGE_CALIBRATE] = VG_BENCH_CALIBRATE,
+        [VG_STAGE_DENOISE] = VG_BENCH_DENOISE, [VG_STAGE_DECODE] = VG_BENCH_DECODE,
     };
     return of[stage];
 }
@@ -184,18 +185,66 @@ static vg_status run_text(bench *b, vg_conditioning *text, vg_err *err)
     return vg_encode(b->engine, b->model, &b->params, &b->callbacks, text, err);
 }
 
+/* What an image would have become, for a run of this size that leaves the encoder out. */
+static vg_status random_condition(bench *b, const vg_generate_params *p, vg_latents *condition,
+                                  vg_err *err)
+{
+    vg_plan plan;
+    VG_TRY(vg_plan_make(b->model, p, &plan, err));
+    if (plan.condition_channels == 0)
+        return VG_OK;
+    vg_latents l = {
+        .shape = {plan.condition_channels, plan.latent[1], plan.latent[2], plan.latent[3]}};
+    size_t count = (size_t)(l.shape[0] * l.shape[1] * l.shape[2] * l.shape[3]);
+    l.values = malloc(count * sizeof *l.values);
+    if (!l.values)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %zu values of an image", count);
+    vg_rng_torch_normal(3, l.values, count);
+    *condition = l;
+    return VG_OK;
+}
+
+static void use_condition(vg_generate_params *p, const vg_latents *condition)
+{
+    p->condition = condition->values;
+    p->condition_shape = condition->values ? condition->shape : NULL;
+}
+
+/* An image of noise through the VAE, for models that take one. */
+static vg_status run_encode(bench *b, vg_latents *condition, vg_err *err)
+{
+    size_t pixels = (size_t)b->params.height * (size_t)b->params.width * 3;
+    vg_frames image = {.count = 1, .height = b->params.height, .width = b->params.width};
+    uint32_t state = 1;
+    if (b->plan->denoise_only || !b->takes_image)
+        return random_condition(b, &b->params, condition, err);
+    image.rgb = malloc(pixels);
+    if (!image.rgb)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for an image of %zu bytes", pixels);
+    for (size_t i = 0; i < pixels; i++) {
+        state = state * 1664525u + 1013904223u;
+        image.rgb[i] = (uint8_t)(state >> 24);
+    }
+    enter(b, VG_BENCH_ENCODE, false);
+    vg_status status =
+        vg_encode_image(b->engine, b->model, &b->params, &image, &b->callbacks, condition, err);
+    vg_frames_deinit(&image);
+    return status;
+}
+
 /* A folder for the calibration's file, which is a thing of this run only. */
 static vg_status calibrate(bench *b, const vg_conditioning *text, char *path, size_t size,
                            vg_err *err)
 {
     const char *temporary = getenv("TMPDIR");
     vg_generate_params p = b->params;
+    vg_latents condition = {0};
     char dir[256];
     snprintf(dir, sizeof dir, "%s/vgen-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
     if (!mkdtemp(dir))
         return VG_FAIL(err, VG_E_IO, "cannot make a folder like %s for the input scales", dir);
     snprintf(path, size, "%s/input-scales.json", dir);
-    p.scheme = VG_SCHEME_BF16;
+    p.scheme = VG_SCHEME_BF16; /* measured in the compute dtype */
     p.height = p.height < CALIBRATION_SIZE ? p.height : CALIBRATION_SIZE;
     p.width = p.width < CALIBRATION_SIZE ? p.width : CALIBRATION_SIZE;
     p.num_frames = p.num_frames < CALIBRATION_FRAMES ? p.num_frames : CALIBRATION_FRAMES;
@@ -203,8 +252,13 @@ static vg_status calibrate(bench *b, const vg_conditioning *text, char *path, si
     enter(b, VG_BENCH_CALIBRATE, false);
     b->load_inside = 0;
     double begin = now();
-    VG_TRY(
-        vg_calibrate(b->engine, b->model, &p, text, CALIBRATION_STEPS, &b->callbacks, path, err));
+    vg_status status = random_condition(b, &p, &condition, err);
+    use_condition(&p, &condition);
+    if (status == VG_OK)
+        status = vg_calibrate(b->engine, b->model, &p, text, CALIBRATION_STEPS, &b->callbacks, path,
+                              err);
+    vg_latents_deinit(&condition);
+    VG_TRY(status);
     b->r->wall_s[VG_BENCH_CALIBRATE] = now() - begin - b->load_inside;
     say(b, "calibrate: %.2f s", b->r->wall_s[VG_BENCH_CALIBRATE]);
     snprintf(b->r->scales, sizeof b->r->scales, "static, calibrated at %dx%dx%d", p.height, p.width,
@@ -257,57 +311,23 @@ static vg_status run_decode(bench *b, const vg_latents *latents, vg_err *err)
     return VG_OK;
 }
 
-/* A stack of pictures of noise, quick to make: [3,F,H,W] in [-1,1]. */
-static float *noise_pictures(const int64_t shape[4])
-{
-    size_t count = (size_t)(shape[0] * shape[1] * shape[2] * shape[3]);
-    float *values = malloc(count * sizeof *values);
-    uint32_t state = 1;
-    for (size_t i = 0; values && i < count; i++) {
-        state = state * 1664525u + 1013904223u;
-        values[i] = (float)(int32_t)state * 0x1p-31f;
-    }
-    return values;
-}
-
-static vg_status run_encode(bench *b, vg_err *err)
-{
-    const int64_t shape[4] = {3, b->params.num_frames, b->params.height, b->params.width};
-    vg_latents latents = {0};
-    if (!b->plan->encode || b->plan->denoise_only)
-        return VG_OK;
-    float *sample = noise_pictures(shape);
-    if (!sample)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld pictures to encode",
-                       (long long)shape[1]);
-    enter(b, VG_BENCH_ENCODE, false);
-    b->load_inside = 0;
-    double begin = now();
-    vg_status status = vg_encode_frames(b->engine, b->model, &b->params, sample, shape,
-                                        &b->callbacks, &latents, err);
-    b->r->wall_s[VG_BENCH_ENCODE] = now() - begin - b->load_inside;
-    free(sample);
-    vg_latents_deinit(&latents);
-    if (status == VG_OK)
-        say(b, "encode: %.2f s", b->r->wall_s[VG_BENCH_ENCODE]);
-    return status;
-}
-
 /* ---- the whole ---- */
 
 static vg_status run_stages(bench *b, vg_err *err)
 {
     vg_conditioning text = {0};
-    vg_latents latents = {0};
+    vg_latents condition = {0}, latents = {0};
     vg_status status;
     VG_TRY_GOTO(status, run_text(b, &text, err), done);
-    VG_TRY_GOTO(status, run_encode(b, err), done);
+    VG_TRY_GOTO(status, run_encode(b, &condition, err), done);
+    use_condition(&b->params, &condition);
     VG_TRY_GOTO(status, run_denoise(b, &text, &latents, err), done);
     VG_TRY_GOTO(status, run_decode(b, &latents, err), done);
     note_memory(b);
     status = vg_profile_resolve(b->profile, err);
 done:
     vg_conditioning_deinit(&text);
+    vg_latents_deinit(&condition);
     vg_latents_deinit(&latents);
     return status;
 }
@@ -367,6 +387,7 @@ static vg_status prepare(bench *b, vg_scheme scheme, vg_err *err)
     VG_TRY(vg_plan_make(b->model, p, &memory, err));
     b->r->tokens = memory.tokens;
     b->text_dim = memory.text_dim;
+    b->takes_image = memory.condition_channels > 0;
     b->r->forwards = p->guidance_scale > 1 ? 2 : 1;
     b->r->height = p->height;
     b->r->width = p->width;
@@ -389,22 +410,27 @@ vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *
                .be = vg_engine_backend(engine),
                .r = &r,
                .err = &in_callback};
+    vg_gpu_gauge *gauge = NULL;
     vg_status status;
     double begin = now();
     b.callbacks = (vg_callbacks){.user = &b, .event = on_event, .cancel = plan->cancel};
     VG_TRY(prepare(&b, scheme, err));
     VG_TRY(vg_profile_new(b.be, plan->profile, &b.profile, err));
-    b.watch = vg_bench_watch_new(NULL, NULL);
+    VG_TRY_GOTO(status, vg_backend_info(b.be, &r.device, err), done);
+    if (vg_gpu_gauge_open(r.device.pci_bus_id, &gauge, NULL) == VG_OK)
+        b.watch = vg_bench_watch_new(gauge);
     b.be->profile = b.profile;
     b.be->bytes_peak = b.be->bytes_now;
     VG_TRY_GOTO(status, run_stages(&b, err), done);
-    VG_TRY_GOTO(status, vg_backend_info(b.be, &r.device, err), done);
+    VG_TRY_GOTO(status, vg_backend_info(b.be, &r.device, err),
+                done); /* now with the library's version */
     VG_TRY_GOTO(status, keep_ops(&b, err), done);
     r.total_s = now() - begin;
     add_up(&r);
     *out = r;
 done:
     vg_bench_watch_free(b.watch);
+    vg_gpu_gauge_close(gauge);
     vg_profile_free(b.profile);
     if (status != VG_OK)
         vg_bench_result_deinit(&r);

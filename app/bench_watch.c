@@ -1,7 +1,6 @@
 /* bench_watch.c: see bench_watch.h. */
 #include "app/bench_watch.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,13 +11,12 @@
 #define SAMPLES_MAX     16384 /* half an hour; what comes later is not kept */
 
 struct vg_bench_watch {
-    vg_bench_read *read;
-    void *source;
+    vg_gpu_gauge *gauge;
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
     bool stop, recording;
-    int count[VG_BENCH_METRIC_COUNT];
-    double samples[VG_BENCH_METRIC_COUNT][SAMPLES_MAX];
+    int count[VG_GPU_METRIC_COUNT];
+    double samples[VG_GPU_METRIC_COUNT][SAMPLES_MAX];
 };
 
 static int by_value(const void *a, const void *b)
@@ -37,38 +35,35 @@ vg_bench_range vg_bench_range_of(double *values, int count)
     return (vg_bench_range){middle, values[0], values[count - 1], count};
 }
 
-static void keep(vg_bench_watch *w, const double values[VG_BENCH_METRIC_COUNT])
+static void keep(vg_bench_watch *w, const vg_gpu_sample *sample)
 {
-    for (int i = 0; i < VG_BENCH_METRIC_COUNT; i++) {
-        if (!isnan(values[i]) && w->count[i] < SAMPLES_MAX)
-            w->samples[i][w->count[i]++] = values[i];
+    for (int i = 0; i < VG_GPU_METRIC_COUNT; i++) {
+        if (vg_gpu_has(sample, (vg_gpu_metric)i) && w->count[i] < SAMPLES_MAX)
+            w->samples[i][w->count[i]++] = sample->value[i];
     }
 }
 
 static void *watch_thread(void *watch)
 {
     vg_bench_watch *w = watch;
-    double values[VG_BENCH_METRIC_COUNT];
     for (bool stop = false; !stop; usleep(SAMPLE_EVERY_US)) {
-        for (int i = 0; i < VG_BENCH_METRIC_COUNT; i++)
-            values[i] = NAN;
-        w->read(w->source, values);
+        vg_gpu_sample sample;
+        vg_gpu_gauge_read(w->gauge, &sample);
         pthread_mutex_lock(&w->lock);
         if (w->recording)
-            keep(w, values);
+            keep(w, &sample);
         stop = w->stop;
         pthread_mutex_unlock(&w->lock);
     }
     return NULL;
 }
 
-vg_bench_watch *vg_bench_watch_new(vg_bench_read *read, void *source)
+vg_bench_watch *vg_bench_watch_new(vg_gpu_gauge *gauge)
 {
-    vg_bench_watch *w = read ? calloc(1, sizeof *w) : NULL;
+    vg_bench_watch *w = gauge ? calloc(1, sizeof *w) : NULL;
     if (!w)
         return NULL;
-    w->read = read;
-    w->source = source;
+    w->gauge = gauge;
     pthread_mutex_init(&w->lock, NULL);
     if (pthread_create(&w->thread, NULL, watch_thread, w) == 0)
         return w;
@@ -106,7 +101,7 @@ void vg_bench_watch_stop(vg_bench_watch *w, vg_bench_clocks *clocks)
         return;
     pthread_mutex_lock(&w->lock);
     w->recording = false;
-    for (int i = 0; i < VG_BENCH_METRIC_COUNT; i++)
+    for (int i = 0; i < VG_GPU_METRIC_COUNT; i++)
         clocks->of[i] = vg_bench_range_of(w->samples[i], w->count[i]);
     pthread_mutex_unlock(&w->lock);
 }

@@ -65,7 +65,6 @@ static vg_status make_plan(const vg_args *args, vg_bench_plan *plan, vg_err *err
                             .warm_up = 1,
                             .profile = vg_args_has(args, "profile"),
                             .denoise_only = vg_args_has(args, "denoise-only"),
-                            .encode = vg_args_has(args, "encode"),
                             .cancel = &cancelled};
     VG_TRY(vg_cli_settings(args, &plan->settings, err));
     VG_TRY(whole(args, "steps-run", 1, VG_BENCH_STEPS_MAX, &plan->steps_run, err));
@@ -74,7 +73,6 @@ static vg_status make_plan(const vg_args *args, vg_bench_plan *plan, vg_err *err
         VG_TRY(vg_bench_case_find(name, &c, err));
         VG_TRY(vg_bench_case_settings(c, &plan->settings, err));
         plan->name = c->name;
-        plan->encode = plan->encode || c->encode;
     }
     if (!*vg_settings_get(&plan->settings, VG_OPT_prompt))
         VG_TRY(vg_settings_set(&plan->settings, VG_OPT_prompt,
@@ -123,7 +121,8 @@ static vg_status bench_job(const vg_args *args, vg_err *err)
                 vg_model_find(vg_settings_get(&plan.settings, VG_OPT_model),
                               (const char *const *)presets.items, presets.count, &dir, err),
                 done);
-    VG_TRY_GOTO(status, vg_model_open(dir, &model, err), done);
+    VG_TRY_GOTO(status, vg_model_open(dir, vg_settings_load_format(&plan.settings), &model, err),
+                done);
     VG_TRY_GOTO(status, open_engine(&plan.settings, &engine, err), done);
     for (int n = vg_settings_schemes(&plan.settings, schemes); count < n; count++)
         VG_TRY_GOTO(status,
@@ -187,8 +186,8 @@ static const vg_arg_spec specs[] = {
     {"steps-run", 0, "N", "denoise steps to measure [3]"},
     {"warm-up", 0, "N", "denoise steps before them that do not count [1]"},
     {"profile", 0, NULL, "time every operation as well"},
-    {"encode", 0, NULL, "let the VAE encode as many frames, too (the I2V cases do)"},
-    {"denoise-only", 0, NULL, "random text; no text encoder, no encode, no decode"},
+    {"denoise-only", 0, NULL,
+     "the denoise loop alone, on random text (and image): no text encoder, no encode, no decode"},
     {"ops", 0, NULL, "every operation by itself at the sizes of the cases, instead of a job"},
     {"only", 0, "TEXT", "with --ops: rows whose name, place or shape has this text"},
     {"scale", 0, "X",
@@ -206,13 +205,19 @@ const vg_command vg_command_bench = {
         "Measure a job in this process and keep nothing of it: text, encode, denoise, decode, each by itself; with several schemes one after the other. "
         "Denoise s/it is of the measured steps alone. The floor is what those operations would take at the device's datasheet rates, in the precision that each of them really ran in. "
         "With two experts all steps run in the first, unless --boundary-ratio is given.\n"
-        "Cases: wan22-i2v-a14b-720p, wan22-t2v-a14b-720p, wan22-t2v-a14b-480p.",
+        "Cases, with generated weights unless --model names others:"
+#define VG_BENCH_CASE(name, model, height, width, frames, steps, guidance, guidance_2, flow_shift, \
+                      help)                                                                        \
+    "\n  " name ": " help
+#include "app/bench.def"
+#undef VG_BENCH_CASE
+    ,
     .examples =
         "  vgen bench --case wan22-t2v-a14b-480p --quantization bf16,fp8,fp8-block --profile --json bench.json\n"
         "  vgen bench --model demo --steps-run 5\n"
         "  vgen bench --ops --only attention\n",
     .settings =
-        "model quantization prompt negative_prompt height width num_frames num_inference_steps guidance_scale guidance_scale_2 "
+        "model load_format quantization prompt negative_prompt height width num_frames num_inference_steps guidance_scale guidance_scale_2 "
         "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act vae_use_tiling device threads",
     .specs = specs,
     .run = run,

@@ -32,12 +32,13 @@ struct vg_family {
     vg_status (*defaults)(const vg_model *model, vg_generate_params *params, vg_err *err);
     vg_status (*plan)(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
     vg_status (*encode)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_callbacks *cb, vg_conditioning *out, vg_err *err);
+    /* NULL: this family takes no image. The result is what vg_generate_params.condition wants. */
+    vg_status (*encode_image)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_frames *image,
+                              const vg_callbacks *cb, vg_latents *out, vg_err *err);
     vg_status (*denoise)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text,
                          const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err);
     vg_status (*decode)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents,
                         const vg_callbacks *cb, vg_frames *out, vg_err *err);
-    vg_status (*encode_frames)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const float *sample, const int64_t shape[4],
-                               const vg_callbacks *cb, vg_latents *out, vg_err *err);
     /* Which layers would run in which precision; reads headers only. */
     vg_status (*precision)(const vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err);
     /* Would scheme fp8 make weights FP8 at load (VG_PRECISION of the checkpoint itself is high)? */
