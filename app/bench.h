@@ -81,6 +81,9 @@ vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *
 void vg_bench_print(FILE *out, const vg_bench_plan *plan, const vg_bench_result *results, int count);
 cJSON *vg_bench_json(const vg_bench_plan *plan, const vg_bench_result *results, int count);
 
+/* A number with four digits or so that count; "-" for one that is not known. Returns buf. */
+const char *vg_bench_number(char *buf, size_t size, bool known, double value);
+
 /* ---- single operations (bench_ops.def) ---- */
 
 typedef struct vg_bench_ops_options {

@@ -73,8 +73,10 @@ static vg_status measure(runner *r, double *seconds, vg_err *err)
         calls *= 2;
         VG_TRY(time_calls(r, calls, &took, err));
     }
-    calls = (int64_t)ceil(wanted * (double)calls / took);
-    VG_TRY(time_calls(r, calls, &took, err));
+    if (took < wanted) {
+        calls = (int64_t)ceil(wanted * (double)calls / took);
+        VG_TRY(time_calls(r, calls, &took, err));
+    }
     *seconds = took / (double)calls;
     return VG_OK;
 }
@@ -205,30 +207,36 @@ done:
 
 void vg_bench_ops_print_head(FILE *out)
 {
-    fprintf(out, "%-19s %-16s %-42s %10s %8s %8s %10s %6s %11s %6s\n", "operation", "where",
-            "shape", "ms", "TFLOP/s", "GB/s", "floor, ms", "%", "library, ms", "%");
+    fprintf(out, "%-19s %-16s %-42s %9s %8s %8s %10s %7s %11s %7s\n", "operation", "where", "shape",
+            "ms", "TFLOP/s", "GB/s", "floor, ms", "of it", "library, ms", "of it");
 }
 
 /* A column of `width`: the number, or "-". */
-static void column(FILE *out, int width, bool known, int decimals, double value)
+static void column(FILE *out, int width, bool known, double value)
+{
+    char text[32];
+    fprintf(out, " %*s", width, vg_bench_number(text, sizeof text, known, value));
+}
+
+static void percent(FILE *out, bool known, double share)
 {
     char text[32] = "-";
     if (known)
-        snprintf(text, sizeof text, "%.*f", decimals, value);
-    fprintf(out, " %*s", width, text);
+        snprintf(text, sizeof text, "%.1f%%", 100 * share);
+    fprintf(out, " %7s", text);
 }
 
 void vg_bench_ops_print(FILE *out, const vg_bench_op_row *row)
 {
-    bool ran = !row->unsupported;
+    bool ran = !row->unsupported, floor = ran && row->floor_s > 0;
     fprintf(out, "%-19s %-16s %-42s", vg_op_name(row->op), row->use, row->cost.shape);
-    column(out, 10, ran, 4, 1e3 * row->seconds);
-    column(out, 8, ran && !row->memory_bound, 1, row->cost.flops / row->seconds * 1e-12);
-    column(out, 8, ran && row->memory_bound, 1, row->cost.bytes / row->seconds * 1e-9);
-    column(out, 10, row->floor_s > 0, 4, 1e3 * row->floor_s);
-    column(out, 6, ran && row->floor_s > 0, 1, 100 * row->floor_s / row->seconds);
-    column(out, 11, row->library_s > 0, 4, 1e3 * row->library_s);
-    column(out, 6, row->library_s > 0, 1, 100 * row->library_s / row->seconds);
+    column(out, 9, ran, 1e3 * row->seconds);
+    column(out, 8, ran && !row->memory_bound, row->cost.flops / row->seconds * 1e-12);
+    column(out, 8, ran && row->memory_bound, row->cost.bytes / row->seconds * 1e-9);
+    column(out, 10, floor, 1e3 * row->floor_s);
+    percent(out, floor, row->floor_s / row->seconds);
+    column(out, 11, row->library_s > 0, 1e3 * row->library_s);
+    percent(out, row->library_s > 0, row->library_s / row->seconds);
     fputs(row->unsupported ? "  not on this backend\n" : "\n", out);
 }
 

@@ -7,8 +7,7 @@
 
 /* ---- numbers ---- */
 
-/* A number of about `digits` significant digits, or "-" for one that is not known. */
-static const char *number(char *buf, size_t size, bool known, double value)
+const char *vg_bench_number(char *buf, size_t size, bool known, double value)
 {
     int decimals = value < 0.9995 ? 4 : value < 99.95 ? 3 : value < 9999.5 ? 1 : 0;
     if (!known)
@@ -95,11 +94,12 @@ static void print_speed(FILE *out, const vg_bench_result *results, int count)
         const vg_bench_result *r = &results[i];
         bool floor = r->floor_s_per_it > 0;
         fprintf(out, "%-14s %9s %9s %9s %9s %7s %9s %11s  %s\n", vg_scheme_label(r->scheme),
-                number(a, sizeof a, true, r->per_it.median),
-                number(b, sizeof b, true, r->per_it.min), number(c, sizeof c, true, r->per_it.max),
-                number(d, sizeof d, floor, r->floor_s_per_it),
+                vg_bench_number(a, sizeof a, true, r->per_it.median),
+                vg_bench_number(b, sizeof b, true, r->per_it.min),
+                vg_bench_number(c, sizeof c, true, r->per_it.max),
+                vg_bench_number(d, sizeof d, floor, r->floor_s_per_it),
                 percent(e, sizeof e, floor, r->floor_s_per_it / r->per_it.median),
-                number(f, sizeof f, true, tflops(r)),
+                vg_bench_number(f, sizeof f, true, tflops(r)),
                 vg_text_bytes(r->peak_bytes[r->peak_stage], memory, sizeof memory),
                 vg_bench_stage_name(r->peak_stage));
     }
@@ -116,8 +116,9 @@ static void print_wall(FILE *out, const vg_bench_result *results, int count)
         const vg_bench_result *r = &results[i];
         fprintf(out, "%-14s", vg_scheme_label(r->scheme));
         for (int s = 0; s < VG_BENCH_STAGE_COUNT; s++)
-            fprintf(out, " %9s", number(text, sizeof text, r->wall_s[s] > 0, r->wall_s[s]));
-        fprintf(out, " %9s\n", number(text, sizeof text, true, r->total_s));
+            fprintf(out, " %9s",
+                    vg_bench_number(text, sizeof text, r->wall_s[s] > 0, r->wall_s[s]));
+        fprintf(out, " %9s\n", vg_bench_number(text, sizeof text, true, r->total_s));
     }
 }
 
@@ -168,12 +169,13 @@ static void print_op(FILE *out, const vg_bench_result *r, const vg_profile_entry
          memory = rates ? vg_op_memory_bound(&e->cost, rates) : e->cost.flops <= 0;
     snprintf(name, sizeof name, "%s %s", vg_op_name(e->op), e->cost.shape);
     fprintf(out, "  %-62s %7.4g %10s %7s %8s %7s %10s %7s\n", name, calls,
-            number(ms, sizeof ms, timed, 1e3 * seconds),
+            vg_bench_number(ms, sizeof ms, timed, 1e3 * seconds),
             percent(share, sizeof share, timed, seconds / all),
-            number(speed, sizeof speed, timed && !memory, calls * e->cost.flops / seconds * 1e-12),
-            number(bandwidth, sizeof bandwidth, timed && memory,
-                   calls * e->cost.bytes / seconds * 1e-9),
-            number(least, sizeof least, floor > 0, 1e3 * calls * floor),
+            vg_bench_number(speed, sizeof speed, timed && !memory,
+                            calls * e->cost.flops / seconds * 1e-12),
+            vg_bench_number(bandwidth, sizeof bandwidth, timed && memory,
+                            calls * e->cost.bytes / seconds * 1e-9),
+            vg_bench_number(least, sizeof least, floor > 0, 1e3 * calls * floor),
             percent(of, sizeof of, timed && floor > 0, calls * floor / seconds));
 }
 
@@ -193,10 +195,10 @@ static void print_rows(FILE *out, const vg_bench_result *r, const vg_profile_ent
         print_op(out, r, list[i], all / runs);
     if (shown < count)
         fprintf(out, "  %-62s %7d %10s %7s\n", "others", count - shown,
-                number(ms, sizeof ms, true, 1e3 * rest / runs),
+                vg_bench_number(ms, sizeof ms, true, 1e3 * rest / runs),
                 percent(share, sizeof share, true, rest / all));
     fprintf(out, "  %-62s %7s %10s\n", "all operations", "",
-            number(ms, sizeof ms, true, 1e3 * all / runs));
+            vg_bench_number(ms, sizeof ms, true, 1e3 * all / runs));
 }
 
 static void print_ops(FILE *out, const vg_bench_result *r)
