@@ -153,9 +153,53 @@ static void build_variant(vg_tui_job *job, int i)
     };
 }
 
+/* What the run screen shows of a GPU; memory has a gauge of its own. Returns how many there are. */
+static int build_gauges(vg_tui_job *job)
+{
+    /* low, high: the scale of the drawing, such that work near the limit shows; high NaN: the limit, or the peak. */
+    static const struct {
+        vg_gpu_metric metric, limit; /* limit VG_GPU_METRIC_COUNT: none */
+        double low, high;
+    } rows[VG_TUI_GAUGES] = {
+        {VG_GPU_utilization_percent, VG_GPU_METRIC_COUNT, 0, 100},
+        {VG_GPU_power_w, VG_GPU_power_limit_w, 60, NAN},
+        {VG_GPU_sm_clock_mhz, VG_GPU_sm_clock_max_mhz, 1000, NAN},
+        {VG_GPU_temperature_c, VG_GPU_METRIC_COUNT, 25, 95},
+        {VG_GPU_pcie_in_mb_s, VG_GPU_METRIC_COUNT, 0, NAN},
+        {VG_GPU_pcie_out_mb_s, VG_GPU_METRIC_COUNT, 0, NAN},
+    };
+    const vg_job_view *view = &job->view;
+    const vg_gauge_figures *all = &view->gauges;
+    int n = 0;
+    for (int i = 0; view->gauge_history && i < VG_TUI_GAUGES; i++) {
+        vg_gpu_metric m = rows[i].metric;
+        const vg_gpu_metric_info *info = vg_gpu_metric_describe(m);
+        bool live = view->state == VG_JOB_RUNNING && vg_gpu_has(&view->gpu, m);
+        double limit =
+            rows[i].limit < VG_GPU_METRIC_COUNT ? vg_gauges_peak(all, rows[i].limit) : NAN;
+        if (!all->metric[m].any)
+            continue;
+        job->gauges[n++] = (vg_ui_gauge){
+            .label = info->label,
+            .unit = info->unit,
+            .now = live ? view->gpu.value[m] : NAN,
+            .mean = vg_gauges_mean(all, m),
+            .peak = vg_gauges_peak(all, m),
+            .limit = limit,
+            .low = rows[i].low,
+            .high = isfinite(rows[i].high) ? rows[i].high : limit,
+            .history = view->gauge_history->samples[m],
+            .history_count = view->gauge_history->count,
+        };
+    }
+    return n;
+}
+
 static void build(vg_tui_job *job)
 {
     const vg_job_view *view = &job->view;
+    const vg_job_memory memory = vg_job_view_memory(view);
+    bool over = vg_job_state_is_final(view->state);
     free(job->comparison);
     job->comparison =
         view->comparison_ready ? vg_job_path(&job->job, VG_JOB_COMPARISON) : vg_xstrdup("");
@@ -176,12 +220,16 @@ static void build(vg_tui_job *job)
         .height = vg_settings_int(&job->job.resolved, VG_OPT_height),
         .variants = job->ui_variants,
         .variants_count = job->job.variants_count,
-        .current = vg_job_state_is_final(view->state) ? -1 : view->current,
+        .current = over ? -1 : view->current,
         .device = view->device,
-        .memory_label = view->memory_is_device ? "VRAM" : "RSS",
-        .memory_now = vg_job_state_is_final(view->state) ? 0 : view->memory_now,
-        .memory_peak = view->memory_peak,
-        .memory_total = view->memory_total,
+        .memory_label = memory.is_device ? "VRAM" : "RSS",
+        .memory_now = over ? 0 : memory.now,
+        .memory_peak = memory.peak,
+        .memory_total = memory.total,
+        .memory_others = over ? 0 : memory.others,
+        .memory_planned = over ? 0 : memory.planned,
+        .gauges = job->gauges,
+        .gauges_count = build_gauges(job),
         .log = job->log.lines,
         .log_count = job->log.count,
         .comparison = job->comparison,

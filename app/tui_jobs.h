@@ -27,6 +27,8 @@ typedef struct vg_tui_variant {
     vg_tui_frames *frames;
 } vg_tui_variant;
 
+enum { VG_TUI_GAUGES = 6 };
+
 typedef struct vg_tui_job {
     vg_job job;
     vg_job_view view;
@@ -35,6 +37,7 @@ typedef struct vg_tui_job {
     char *prompt, *model, *comparison;
     char summary[160];
     vg_tui_log log;
+    vg_ui_gauge gauges[VG_TUI_GAUGES];
     int watch; /* inotify, -1 none */
     bool touched; /* inotify spoke, or it has never been read */
     bool seen;    /* during a scan */

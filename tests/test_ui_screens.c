@@ -220,6 +220,25 @@ static void scene_run(session *s)
     type(s, "\r");
     step(s, 3);
 }
+static void scene_run_gpu(session *s)
+{
+    s->fake->gpu = true;
+    scene_run(s);
+}
+static void scene_run_gpu_three(session *s)
+{
+    s->fake->gpu = true;
+    fake_set(s->fake, "quantization", "bf16,fp8,fp8-block", (char[64]){0}, 64);
+    type(s, "\r");
+    step(s, 9);
+}
+static void scene_run_gpu_over(session *s)
+{
+    s->fake->gpu = true;
+    type(s, "\r");
+    step(s, 14);
+    type(s, "2");
+}
 static void scene_run_failed(session *s)
 {
     fake_job *j = fake_job_new(s->fake, "demo-oom", "a job that fails", 2, 0);
@@ -287,6 +306,9 @@ static const struct {
     {"setup-presets", scene_setup_presets, true, false},
     {"run", scene_run, true, true},
     {"run-start", scene_run_start, false, false},
+    {"run-gpu", scene_run_gpu, false, true},
+    {"run-gpu-three", scene_run_gpu_three, false, false},
+    {"run-gpu-over", scene_run_gpu_over, false, false},
     {"run-failed", scene_run_failed, false, false},
     {"compare", scene_compare, false, true},
     {"compare-three", scene_compare3, false, false},
