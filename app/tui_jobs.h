@@ -14,7 +14,9 @@ typedef struct vg_tui_frames {
     atomic_int state; /* 0 loading, 1 there, -1 broken */
     char *dir;
     int wake_fd;
+    int width, height; /* that the job has */
     vg_frames frames;
+    char broken[VG_ERR_MESSAGE_MAX]; /* why, once the state says so */
 } vg_tui_frames;
 
 typedef struct vg_tui_variant {
@@ -52,5 +54,7 @@ void vg_tui_job_close(vg_tui_job *job);
 bool vg_tui_job_refresh(vg_tui_job *job);
 /* Begin to load when needed; NULL while loading or when broken. */
 const uint8_t *vg_tui_job_frame(vg_tui_job *job, int variant, int index, int wake_fd);
+/* Why they cannot be had, NULL while nothing is known to be wrong; borrowed until they are dropped. */
+const char *vg_tui_job_frames_broken(const vg_tui_job *job, int variant);
 void vg_tui_job_drop_frames(vg_tui_job *job);
 #endif

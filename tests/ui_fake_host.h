@@ -57,6 +57,7 @@ typedef struct fake_host {
     int jobs_count;
     int export_state; /* calls left until it is done; -1 none */
     bool frames_slow; /* frame() answers NULL */
+    const char *broken; /* so does it for the variants after the first, whose frames are broken for this reason */
     bool no_presets;
     int made; /* jobs started, for their names */
     vg_ui_plan_row plan_rows[5];
@@ -501,10 +502,16 @@ static inline bool fake_load(void *self, const char *id, char *message, size_t s
     return j && fake_set(self, "prompt", j->prompt, message, size);
 }
 
+static inline const char *fake_frames_broken(void *self, const char *id, int variant)
+{
+    (void)id;
+    return variant > 0 ? ((fake_host *)self)->broken : NULL;
+}
+
 static inline const uint8_t *fake_frame(void *self, const char *id, int variant, int index)
 {
     fake_job *j = fake_job_of(self, id);
-    if (!j || ((fake_host *)self)->frames_slow || variant >= j->job.variants_count || !j->variants[variant].frames_ready)
+    if (!j || ((fake_host *)self)->frames_slow || fake_frames_broken(self, id, variant) || variant >= j->job.variants_count || !j->variants[variant].frames_ready)
         return NULL;
     double worse = exp(-pow((index - 11) / 2.5, 2));
     fake_picture(j->frame[variant], FAKE_W, FAKE_H, (double)index / (FAKE_FRAMES - 1), variant ? (1.2 + worse * 2) / variant : 0, variant * 1.5);
@@ -572,7 +579,7 @@ static inline fake_host *fake_new(void)
     char ignored[64];
     fake_preset_load(f, "demo", ignored, sizeof ignored);
     f->host = (vg_ui_host){f, fake_wake_fd, fake_refresh, fake_fields, fake_value, fake_default, fake_set, fake_check, fake_plan, fake_presets, fake_preset_load,
-                           fake_preset_save, fake_jobs, fake_job_get, fake_start, fake_cancel, fake_resume, fake_remove, fake_load, fake_frame, fake_export_start,
+                           fake_preset_save, fake_jobs, fake_job_get, fake_start, fake_cancel, fake_resume, fake_remove, fake_load, fake_frame, fake_frames_broken, fake_export_start,
                            fake_export_poll};
     return f;
 }

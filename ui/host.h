@@ -142,6 +142,8 @@ struct vg_ui_host {
     /* RGB frame [height, width, 3] of a finished variant, or NULL while it is loading (ask again after refresh) or broken. Borrowed
      * until the next call for the same variant. */
     const uint8_t *(*frame)(void *self, const char *id, int variant, int index);
+    /* Why the frames of a variant cannot be had, in one line; NULL while nothing is known to be wrong. Borrowed until the next refresh. */
+    const char *(*frames_broken)(void *self, const char *id, int variant);
 
     /* Write the comparison clip (diff_gain > 0 adds the amplified difference pane) in the background. */
     bool (*export_start)(void *self, const char *id, double diff_gain, char *message, size_t message_size);

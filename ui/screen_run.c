@@ -287,6 +287,8 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     int w = j->width > 0 ? j->width : 16, h = j->height > 0 ? j->height : 9;
     const uint8_t *frame = NULL;
     int middle = j->frames / 2;
+    const char *broken =
+        v && v->frames_ready ? ui->host->frames_broken(ui->host->self, j->id, index) : NULL;
     if (v && v->frames_ready) /* of a finished variant the clip itself is at hand */
         frame = ui->host->frame(ui->host->self, j->id, index, middle);
     else if (v && v->preview)
@@ -296,6 +298,8 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     if (frame) {
         vg_picture_draw(ui->pictures, g, fit, vg_compare_owner(j, index), (uint64_t)middle + 1,
                         frame, j->width, j->height);
+    } else if (broken) { /* an old preview would hide it */
+        vg_picture_broken(g, fit, broken);
     } else if (v && v->preview) {
         uint64_t owner = vg_compare_owner(j, 64 + index);
         vg_picture_draw(ui->pictures, g, fit, owner, v->preview_serial, v->preview, v->preview_w,
@@ -308,7 +312,7 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     if (v)
         vg_textf(g, fit.row + fit.rows, fit.col, fit.cols, VG_R_DIM, "%s %s %s", v->label,
                  vg_dot(g),
-                 frame                           ? "from the clip"
+                 frame || broken                 ? "from the clip"
                  : v->state == VG_UI_JOB_RUNNING ? "live preview"
                                                  : "last preview");
 }
