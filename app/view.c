@@ -386,10 +386,13 @@ vg_job_memory vg_job_view_memory(const vg_job_view *view)
                        .peak = view->memory_peak,
                        .total = view->memory_total};
     double ours_peak = vg_gauges_peak(&view->gauges, VG_GPU_memory_ours_bytes);
-    if (vg_gpu_has(&view->gpu, VG_GPU_memory_ours_bytes)) {
+    if (isfinite(ours_peak)) {
         /* With the context and the libraries' workspaces; a peak between two readings is known to the backend alone. */
         m.peak = (uint64_t)fmax(m.is_device ? (double)m.peak : 0, ours_peak);
-        m.now = (uint64_t)view->gpu.value[VG_GPU_memory_ours_bytes];
+        if (vg_gpu_has(&view->gpu, VG_GPU_memory_ours_bytes))
+            m.now = (uint64_t)view->gpu.value[VG_GPU_memory_ours_bytes];
+        else if (!m.is_device)
+            m.now = 0; /* the process's own is not what is asked for */
         m.is_device = true;
     }
     if (m.is_device && view->current >= 0)
