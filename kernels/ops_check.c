@@ -139,6 +139,29 @@ vg_status vg_check_quantize(const vg_quantize_args *a, vg_err *err)
     return VG_FAIL(err, VG_E_ARG, "quantize: kind %d does not quantise", (int)a->kind);
 }
 
+/* The codes beside, or instead of, a result of m rows and k columns. */
+static vg_status check_quant_out(const char *op, const vg_quant_out *q, int64_t m, int64_t k,
+                                 vg_err *err)
+{
+    switch (q->kind) {
+    case VG_QUANT_NONE:
+        return VG_OK;
+    case VG_QUANT_TENSOR_STATIC:
+        VG_TRY(need_vector(op, "quant.scale", q->scale, F32, 1, err));
+        break;
+    case VG_QUANT_GROUP_DYNAMIC:
+        VG_TRY(need_shape(op, "quant.scale", q->scale, F32, 2, SHAPE(groups_of(k), m), err));
+        break;
+    case VG_QUANT_TENSOR_DYNAMIC:
+    case VG_QUANT_KIND_COUNT:
+    default:
+        return VG_FAIL(err, VG_E_ARG,
+                       "%s: results cannot be quantised as kind %d while they are made", op,
+                       (int)q->kind);
+    }
+    return need_shape(op, "quant.q", q->q, E4M3, 2, SHAPE(m, k), err);
+}
+
 static vg_status check_linear_scales(const vg_linear_args *a, vg_err *err)
 {
     int64_t m = a->x->shape[0], k = a->x->shape[1], n = a->w->shape[0];
@@ -259,6 +282,9 @@ vg_status vg_check_attention(const vg_attention_args *a, vg_err *err)
         VG_TRY(need_shape("attention", "bias", a->bias, F32, 3, SHAPE(heads, nq, nk), err));
     if (!isfinite(a->scale))
         return VG_FAIL(err, VG_E_ARG, "attention: scale is not finite");
+    VG_TRY(check_quant_out("attention", &a->quant, nq, heads * head_dim, err));
+    if (!a->y && a->quant.kind != VG_QUANT_NONE)
+        return VG_OK;
     return need_shape("attention", "y", a->y, ACT, 3, SHAPE(nq, heads, head_dim), err);
 }
 
