@@ -1,6 +1,6 @@
 // conv3d.cu: channels-last convolution as an implicit matrix product: rows are output pixels, columns output channels, and the sum
 // runs over (tap, input channel), gathered from history and x on the way into shared memory. No unfolded matrix exists.
-// Tensor cores for BF16 with channel counts that are multiples of 8, plain FP32 for everything else. On Hopper the copy engine
+// Tensor cores for BF16 (channels are filled up to a multiple of 8), plain FP32 for everything else. On Hopper the copy engine
 // brings what it can (conv3d_tma.cu), threads gather the rest (conv3d_sm90.cu), WGMMA multiplies; elsewhere mma.sync, here.
 // VGEN_CUDA_CONV=gather keeps Hopper on the second, =mma on the third. Source: wan 4.2, 4.5.
 #include "kernels/cuda/conv3d.cuh"
@@ -130,6 +130,23 @@ __global__ void __launch_bounds__(256, 2) tensor(const geometry g, const sources
                            sum[b][n][2 * r], sum[b][n][2 * r + 1]);
 }
 
+/* widen    Bytes  2*rows*(from + to)   -> memory-bound. Rows of `from` BF16 values become rows of `to`, 8 at a time, zeros behind.
+ * Launch   one thread per 8 values written */
+__global__ void widen(const __nv_bfloat16 *x, int from, __nv_bfloat16 *y, int to, int64_t packs)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+
+    if (i >= packs)
+        return;
+    int64_t row = i / (to / 8);
+    int first = (int)(i % (to / 8)) * 8;
+    vg_pack<__nv_bfloat16, 8> pack;
+#pragma unroll
+    for (int e = 0; e < 8; e++)
+        pack.v[e] = first + e < from ? x[row * from + first + e] : __nv_bfloat16(0.0f);
+    *reinterpret_cast<vg_pack<__nv_bfloat16, 8> *>(y + i * 8) = pack;
+}
+
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
 vg_status geometry_of(const vg_conv3d_args *a, geometry *g, vg_err *err)
@@ -189,6 +206,47 @@ bool fits_tensor(const vg_conv3d_args *a, const geometry &g)
            vg_cuda_packs(g.c, a->more ? a->more->data : nullptr);
 }
 
+int64_t wide(int64_t channels)
+{
+    return (channels + 7) / 8 * 8;
+}
+
+// *wider = t with the channels filled up to a multiple of 8, at *memory, which moves on.
+vg_status widen_into(vg_backend *be, const vg_tensor *t, char **memory, vg_tensor *wider, vg_err *err)
+{
+    int64_t c = t->shape[t->ndim - 1], packs = vg_tensor_numel(t) / c * (wide(c) / 8);
+
+    *wider = *t;
+    wider->data = *memory;
+    wider->shape[t->ndim - 1] = wide(c);
+    VG_CUDA_LAUNCH(be, err, widen, (unsigned)((packs + 255) / 256), 256, 0, static_cast<const __nv_bfloat16 *>(t->data), (int)c,
+                   static_cast<__nv_bfloat16 *>(wider->data), (int)wide(c), packs);
+    *memory += (packs * 16 + 255) / 256 * 256;
+    return VG_OK;
+}
+
+// BF16 with an odd number of channels (the picture's 3): zero channels fill it up for the tensor cores, and change no sum.
+vg_status conv_widened(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
+{
+    const vg_tensor *from[4] = {a->x, a->w, a->history, a->more};
+    vg_tensor to[4];
+    vg_conv3d_args args = *a;
+    size_t bytes = 0;
+    void *memory;
+
+    for (int i = 0; i < 4; i++)
+        bytes += from[i] ? (size_t)(vg_tensor_numel(from[i]) / from[i]->shape[from[i]->ndim - 1] * wide(a->x->shape[3]) * 2 + 256) : 0;
+    VG_TRY(vg_cuda_scratch(be, bytes, &memory, err));
+    char *at = static_cast<char *>(memory);
+    for (int i = 0; i < 4; i++)
+        if (from[i])
+            VG_TRY(widen_into(be, from[i], &at, &to[i], err));
+    args.x = &to[0], args.w = &to[1];
+    args.history = a->history ? &to[2] : nullptr;
+    args.more = a->more ? &to[3] : nullptr;
+    return vg_cuda_conv3d(be, &args, err);
+}
+
 } // namespace
 
 vg_status vg_cuda_conv3d(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
@@ -198,6 +256,8 @@ vg_status vg_cuda_conv3d(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
 
     VG_TRY(geometry_of(a, &g, err));
     VG_TRY(vg_cuda_enter(be, err));
+    if (a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && g.c % 8 != 0)
+        return conv_widened(be, a, err);
     if (fits_tensor(a, g)) {
         const char *wanted = getenv("VGEN_CUDA_CONV");
         if (vg_cuda(be)->capability == 90 && !wanted && vg_cuda_conv3d_tma_fits(be, a, &g))
