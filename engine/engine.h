@@ -194,7 +194,9 @@ typedef struct vg_component_params {
     bool vae_tiling;
     const atomic_int *cancel;
 } vg_component_params;
-/* Entries' data and the array are malloc'd; free with vg_entries_free. Unknown part: VG_E_ARG listing the parts. */
+/* VG_E_ARG listing the parts when the model's family has none of this name. */
+vg_status vg_component_check(const vg_model *model, const char *part, vg_err *err);
+/* Entries' data and the array are malloc'd; free with vg_entries_free. Errors: those of vg_component_check and of the part. */
 vg_status vg_component_run(vg_engine *engine, vg_model *model, const char *part, const vg_component_params *params,
                            const vg_safetensors *in, vg_safetensors_entry **out, int *out_count, vg_err *err);
 void vg_entries_free(vg_safetensors_entry *entries, int count);
