@@ -141,23 +141,33 @@ static vg_status cuda_zero(vg_backend *be, void *to, size_t bytes, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+static vg_status scratch(vg_backend *be, int which, size_t bytes, void **memory, vg_err *err)
 {
-    vg_cuda_backend *cuda = vg_cuda(be);
+    auto *s = &vg_cuda(be)->scratch[which];
     void *grown = nullptr;
 
-    if (bytes > cuda->scratch_bytes) {
+    if (bytes > s->bytes) {
         VG_TRY(vg_backend_count_allocation(be, bytes, err));
         VG_TRY(cuda_sync(be, err));
-        VG_CUDA_TRY(cudaFree(cuda->scratch), err);
-        cuda->scratch = nullptr;
-        cuda->scratch_bytes = 0;
+        VG_CUDA_TRY(cudaFree(s->memory), err);
+        s->memory = nullptr;
+        s->bytes = 0;
         VG_TRY(cuda_alloc(be, bytes, &grown, err));
-        cuda->scratch = grown;
-        cuda->scratch_bytes = bytes;
+        s->memory = grown;
+        s->bytes = bytes;
     }
-    *memory = cuda->scratch;
+    *memory = s->memory;
     return VG_OK;
+}
+
+vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    return scratch(be, 0, bytes, memory, err);
+}
+
+vg_status vg_cuda_outer_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    return scratch(be, 1, bytes, memory, err);
 }
 
 static void cuda_close(vg_backend *be)
@@ -167,7 +177,8 @@ static void cuda_close(vg_backend *be)
     if (vg_cuda_enter(be, nullptr) == VG_OK && cuda->stream) {
         (void)cudaStreamSynchronize(cuda->stream);
         vg_cuda_blas_close(cuda->blas);
-        (void)cudaFree(cuda->scratch);
+        for (auto &s : cuda->scratch)
+            (void)cudaFree(s.memory);
         (void)cudaStreamDestroy(cuda->stream);
     }
     free(cuda);
