@@ -179,6 +179,9 @@ typedef struct vg_plan {
     int count;
     int peak;           /* index of the stage that sets the peak */
     int64_t tokens;     /* video tokens of one forward */
+    int64_t latent[4];  /* C,T,h,w */
+    int64_t text_dim;   /* columns of vg_conditioning */
+    int64_t condition_channels; /* of vg_encode_image's result; 0: the model takes no image */
     double tflop_per_step; /* both CFG forwards */
 } vg_plan;
 vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
