@@ -285,19 +285,4 @@ static inline int check_close_cpu(void **state)
         check_guards();                                                                            \
     } while (0)
 
-/* The activation functions in double, by their definition. */
-static inline double check_activation(vg_act act, double v)
-{
-    switch (act) {
-    case VG_ACT_SILU:
-        return v / (1.0 + exp(-v));
-    case VG_ACT_GELU_TANH:
-        return 0.5 * v * (1.0 + tanh(sqrt(2.0 / M_PI) * (v + 0.044715 * v * v * v)));
-    case VG_ACT_GELU_ERF:
-        return 0.5 * v * (1.0 + erf(v / sqrt(2.0)));
-    default:
-        return v;
-    }
-}
-
 #endif

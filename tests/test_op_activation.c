@@ -1,6 +1,20 @@
 /* test_op_activation.c: the three functions against double, over the whole range of floats for the exponential, and the product. */
 #include "check.h"
 
+static double exact(vg_act act, double v)
+{
+    switch (act) {
+    case VG_ACT_SILU:
+        return v / (1.0 + exp(-v));
+    case VG_ACT_GELU_TANH:
+        return 0.5 * v * (1.0 + tanh(sqrt(2.0 / M_PI) * (v + 0.044715 * v * v * v)));
+    case VG_ACT_GELU_ERF:
+        return 0.5 * v * (1.0 + erf(v / sqrt(2.0)));
+    default:
+        return v;
+    }
+}
+
 static void test_activation_matches_double(void **state)
 {
     const vg_dtype dtypes[] = {VG_F32, VG_BF16};
@@ -21,8 +35,8 @@ static void test_activation_matches_double(void **state)
                        roundings = dtype == VG_BF16 ? (mul ? 2.01 : 1.0) * 0x1p-8 : 0.0;
                 vg_activation_args args = {.x = x, .act = (vg_act)act, .mul = mul, .y = y};
                 for (int64_t i = 0; i < sizes[s]; i++)
-                    reference[i] = check_activation((vg_act)act, check_get(x, i)) *
-                                   (mul ? check_get(mul, i) : 1.0);
+                    reference[i] =
+                        exact((vg_act)act, check_get(x, i)) * (mul ? check_get(mul, i) : 1.0);
                 CHECK_RUN(activation, &args, y);
                 /* GELU's 1 + tanh and 1 + erf cancel for negative x: absolute error |x| * 2^-23 there, times |mul| <= 2. */
                 CHECK_CLOSE("activation", y, reference,
@@ -51,8 +65,7 @@ static void test_activation_silu_over_all_magnitudes(void **state)
             ((float *)x->data)[i] = vg_f32_from_bits((uint32_t)(from + 97 * i));
         CHECK_OK(vg_activation(check_cpu()->four, &args, &err), err);
         for (int64_t i = 0; i < N; i++) {
-            double v = check_get(x, i), got = check_get(y, i),
-                   wanted = check_activation(VG_ACT_SILU, v);
+            double v = check_get(x, i), got = check_get(y, i), wanted = exact(VG_ACT_SILU, v);
             if (isnan(v)) {
                 assert_true(isnan(got));
             } else if (v < -88.0) {
