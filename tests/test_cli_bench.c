@@ -5,20 +5,6 @@
 
 #define SMALL "--device", "cpu", "--height", "48", "--width", "64", "--num-frames", "5"
 
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
-
 static cJSON *json_of(const char *path)
 {
     char *text = cli_read(path);
@@ -217,5 +203,5 @@ int main(void)
         cmocka_unit_test(test_cli_bench_every_operation_has_a_row),
         cmocka_unit_test(test_cli_bench_mistakes_are_one_line),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }
