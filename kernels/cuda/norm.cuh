@@ -30,7 +30,7 @@ static __device__ __forceinline__ void vg_load_shared(const float4 *shared, int 
 
 /* vg_norm_rows    ADD: sum = round(x + add * gate) first, stored and normalised. KIND: of the codes.
  * Bytes    rows*dim*(2 [+ 2 + 2 with ADD] + 2 for y + 1 for codes), each once   -> memory-bound
- * Launch   a warp per row in a loop over rows, 16 warps a block, a block an SM (128 registers): up to 160 KB of loads in flight an SM
+ * Launch   a warp per row in a loop over rows, 12 warps a block, a block an SM (168 registers): up to 120 KB of loads in flight an SM
  * Numerics FP32; mean first, then squared differences, both from registers, in a fixed order (repeatable); sum as vg_gate_residual
  *          rounds it; y rounded once; codes from the rounded y */
 template <int P, bool ADD, int KIND>
@@ -40,7 +40,7 @@ static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
 {
     extern __shared__ float4 shared[];
     float4 *const factor = shared, *const offset = factor + P * 64, *const gate = offset + P * 64;
-    constexpr int AHEAD = P % 5 ? 4 : 5; // packs of `add` in flight: their registers are needed again at once
+    constexpr int AHEAD = 4; // packs of `add` in flight: their registers are needed again at once
     const int lane = threadIdx.x % 32;
     const float reciprocal = KIND == VG_QUANT_TENSOR_STATIC ? __fdiv_rn(1.0f, *codes.scales) : 0.0f;
 

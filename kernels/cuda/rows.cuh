@@ -8,7 +8,7 @@
 
 #include "kernels/cuda/codes.cuh"
 
-#define ROW_WARPS 16 // one block of 512 threads an SM, 128 registers a thread
+#define ROW_WARPS 12 // one block of 384 threads an SM: 168 registers a thread
 
 // Read once: such data should not displace the vectors that every row needs from L1.
 static __device__ __forceinline__ uint4 vg_load_once(const __nv_bfloat16 *from)
