@@ -19,7 +19,12 @@ typedef struct vg_device_info {
     int capability;        /* 90 for sm_90; 0 on the CPU */
     size_t memory_total;   /* bytes */
     size_t memory_free;    /* bytes, now */
+    char driver[64];       /* its release where it tells, and the newest CUDA it serves: "580.82.07, CUDA 13.0"; "" on the CPU */
+    char runtime[32];      /* CUDA runtime of this build, "13.0"; "" on the CPU */
+    char library[64];      /* of the matrix products: "cuBLASLt 13.1.0", "OpenBLAS 0.3.21"; "" while it has not been opened */
 } vg_device_info;
+
+typedef struct vg_profile vg_profile; /* kernels/profile.h */
 
 typedef struct vg_backend_ops {
     vg_device_kind kind;
@@ -34,6 +39,15 @@ typedef struct vg_backend_ops {
     vg_status (*copy)(vg_backend *be, void *to, const void *from, size_t bytes, vg_err *err);
     vg_status (*zero)(vg_backend *be, void *to, size_t bytes, vg_err *err);
     vg_status (*sync)(vg_backend *be, vg_err *err);
+    /* Points in the backend's order of work, for profiles and benchmarks: made once, set any number of times without waiting, read after
+     * vg_backend_sync: seconds from one to the other. */
+    vg_status (*mark_new)(vg_backend *be, void **mark, vg_err *err);
+    void (*mark_free)(vg_backend *be, void *mark); /* NULL is a no-op */
+    vg_status (*mark_set)(vg_backend *be, void *mark, vg_err *err);
+    vg_status (*mark_between)(vg_backend *be, void *from, void *to, double *seconds, vg_err *err);
+    /* What the library alone does for a linear layer, for benchmarks beside vg_linear: x w^T with its scales, without bias, activation or
+     * conversions. NULL, or VG_E_UNSUPPORTED, where the library has no such product. */
+    vg_status (*library_product)(vg_backend *be, const vg_linear_args *args, vg_err *err);
     /* Operations: NULL = unsupported here. */
 #define VG_OP(name, help) vg_status (*name)(vg_backend * be, const vg_##name##_args *args, vg_err *err);
 #include "kernels/ops.def"
@@ -50,6 +64,7 @@ struct vg_backend {
     char *gemm_cache;                /* folder for the choices of matrix product algorithms, owned; NULL = none is timed, see
                                         vg_backend_keep_choices */
     bool fp8_exact;                  /* FP8 products move partial sums to FP32 at intervals, see vg_linear_args */
+    vg_profile *profile;             /* told of every operation, or NULL */
     const void *cancel;              /* const atomic_int * (no C++ type), or NULL: once it is not 0, operations fail with VG_E_CANCELLED */
 };
 
