@@ -60,6 +60,10 @@ struct vg_backend {
     int64_t calls[VG_OP_COUNT];      /* successful calls per op, for the report */
     size_t bytes_now, bytes_peak;    /* allocated through vg_backend_alloc */
     int64_t fail_after;              /* see vg_backend_fail_after; negative = never */
+    /* Settings, made before the first operation; backends that have no use for one ignore it. */
+    char *gemm_cache;                /* folder for the choices of matrix product algorithms, owned; NULL = none is timed, see
+                                        vg_backend_keep_choices */
+    bool fp8_exact;                  /* FP8 products move partial sums to FP32 at intervals, see vg_linear_args */
     vg_profile *profile;             /* told of every operation, or NULL */
     const void *cancel;              /* const atomic_int * (no C++ type), or NULL: once it is not 0, operations fail with VG_E_CANCELLED */
 };
@@ -68,6 +72,10 @@ struct vg_backend {
  * Errors: VG_E_UNSUPPORTED when the build lacks the backend, VG_E_DEVICE without a usable driver or GPU. */
 vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err);
 void vg_backend_close(vg_backend *be);
+
+/* Let the backend time the algorithms of large matrix products on first use, and keep its choices in a file in this folder (made if
+ * absent), by device and library version. Results repeat bit for bit as long as the file stays; without a folder they always do. */
+vg_status vg_backend_keep_choices(vg_backend *be, const char *folder, vg_err *err);
 
 bool vg_backend_cancelled(const vg_backend *be);
 bool vg_backend_supports(const vg_backend *be, vg_op op);
