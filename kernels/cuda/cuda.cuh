@@ -18,9 +18,10 @@ struct vg_cuda_backend {
     int capability; // 90 for sm_90
     int sm_count;
     char name[128];
-    cudaStream_t stream;
+    cudaStream_t stream;      // VG_QUEUE_COMPUTE
+    cudaStream_t copy_stream; // VG_QUEUE_COPY
     vg_cuda_blas *blas;
-    void *scratch; // of one operation at a time, grown on demand, kept until close
+    void *scratch; // of one operation at a time, grown on demand, kept until the stage ends
     size_t scratch_bytes;
     int64_t plain_products; // products that went the slow way through F32 copies, see linear.cu
 };
@@ -58,7 +59,7 @@ static inline vg_status vg_cuda_enter(vg_backend *be, vg_err *err)
 void vg_cuda_blas_close(vg_cuda_blas *blas);
 
 // Device memory for temporaries of the operation that asks, 256-byte aligned. The next operation on the stream may overwrite
-// it, so an operation asks once. Growing waits for the device. Errors: VG_E_NOMEM.
+// it, so an operation asks once. Counted in bytes_now, and part of a stage's plan. Errors: VG_E_NOMEM.
 vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err);
 
 // ---- scalars: the conversions of kernels/numeric.h by hardware ------------------------------------------------------
