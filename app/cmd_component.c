@@ -85,7 +85,8 @@ static int run(vg_args *args)
                 vg_model_find(vg_settings_get(&args->settings, VG_OPT_model),
                               (const char *const *)presets.items, presets.count, &dir, &err),
                 done);
-    VG_TRY_GOTO(status, vg_model_open(dir, &model, &err), done);
+    VG_TRY_GOTO(status, vg_model_open(dir, vg_settings_load_format(&args->settings), &model, &err),
+                done);
     status = run_part(args, model, &err);
 done:
     vg_model_close(model);

@@ -23,7 +23,7 @@ static vg_status make(const vg_settings *settings, planned *plans, int *count, c
                 vg_model_find(vg_settings_get(settings, VG_OPT_model),
                               (const char *const *)presets.items, presets.count, dir, err),
                 done);
-    VG_TRY_GOTO(status, vg_model_open(*dir, &model, err), done);
+    VG_TRY_GOTO(status, vg_model_open(*dir, vg_settings_load_format(settings), &model, err), done);
     *count = vg_settings_schemes(settings, schemes);
     for (int i = 0; i < *count; i++) {
         vg_settings_params(settings, schemes[i], &params);

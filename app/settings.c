@@ -510,6 +510,11 @@ done:
     return status;
 }
 
+vg_load_format vg_settings_load_format(const vg_settings *s)
+{
+    return !strcmp(vg_settings_get(s, VG_OPT_load_format), "dummy") ? VG_LOAD_DUMMY : VG_LOAD_FILES;
+}
+
 void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_params *p)
 {
     const char *text;

@@ -71,6 +71,7 @@ cJSON *vg_settings_to_json(const vg_settings *s);
  * the value alone. A wrong type or value is VG_E_FORMAT naming `name` (the file), the key and what would be right; s is then unchanged. */
 vg_status vg_settings_from_json(vg_settings *s, const cJSON *object, const char *name, vg_lines *warnings, vg_err *err);
 
+vg_load_format vg_settings_load_format(const vg_settings *s);
 /* Fill the engine's parameters for one scheme. Strings are borrowed from s. */
 void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_params *params);
 /* The values that vg_model_defaults found, back into settings (sizes, steps, guidance, ..., all set). */

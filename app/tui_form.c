@@ -111,7 +111,8 @@ static void open_model(vg_tui_form *form)
     vg_paths_presets(&dirs);
     if (vg_model_find(name, (const char *const *)dirs.items, dirs.count, &dir, &form->model_err) ==
         VG_OK)
-        (void)vg_model_open(dir, &form->model, &form->model_err);
+        (void)vg_model_open(dir, vg_settings_load_format(&form->settings), &form->model,
+                            &form->model_err);
     free(dir);
     vg_lines_free(&dirs);
 }

@@ -117,7 +117,8 @@ static vg_status open_engine(vg_worker *w, vg_err *err)
     VG_TRY(vg_engine_open(kind, 0, threads > 0 ? threads : 0, &w->engine, err));
     VG_TRY(vg_backend_info(vg_engine_backend(w->engine), &info, err));
     tell_started(w, &info);
-    VG_TRY(vg_model_open(w->job.model_dir, &w->model, err));
+    VG_TRY(
+        vg_model_open(w->job.model_dir, vg_settings_load_format(&w->job.resolved), &w->model, err));
     VG_TRY(vg_model_identity(w->model, identity, err));
     if (w->job.identity && strcmp(identity, w->job.identity))
         return VG_FAIL(

@@ -12,9 +12,10 @@ typedef struct vg_weights vg_weights;
 /* Open DIR/COMPONENT: <stem>.safetensors.index.json with its shards, or the single <stem>.safetensors, for stem
  * "diffusion_pytorch_model" or "model". Every tensor of the index must be in the shard it names (tensors of a shard that the
  * index does not name are left out); shard names are plain file names, though the files may be symbolic links, as in the hub
- * cache. Errors: VG_E_MISSING (which files), VG_E_FORMAT. */
+ * cache. "dummy:DIR" opens generated weights instead (engine/dummy.h): no names are known beforehand. Errors: VG_E_MISSING (which files), VG_E_FORMAT. */
 vg_status vg_weights_open(const char *component_dir, vg_weights **weights, vg_err *err);
 void vg_weights_close(vg_weights *weights);
+bool vg_weights_dummy(const vg_weights *weights); /* generated: the module makes what is asked for */
 int vg_weights_count(const vg_weights *weights);
 const char *vg_weights_name(const vg_weights *weights, int index); /* sorted */
 const vg_tensor *vg_weights_tensor(const vg_weights *weights, int index);
@@ -53,7 +54,7 @@ int vg_checkpoint_diffusers_version(const vg_checkpoint *checkpoint);
  * 2 more", malloc'd; NULL when complete. Looks at names only. */
 vg_status vg_checkpoint_missing(const vg_checkpoint *checkpoint, char **missing, vg_err *err);
 
-/* Resolve what a person typed into a directory: an existing path; "demo" (= demo/wan-t2v) or "demo/<name>" in the presets folders
+/* Resolve what a person typed into a directory: an existing path; "demo" (= demo/wan-t2v), "demo/<name>" or "arch/<name>" in the presets folders
  * given; or a hub id "org/name" or "org/name@revision" in the hub cache: $HF_HUB_CACHE, else $HF_HOME/hub, else
  * $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub (refs/main, else the newest snapshot). A path counts when it
  * holds model_index.json or starts with '/', './', '../' or '~/'. *dir is malloc'd. VG_E_MISSING lists what was looked at. */

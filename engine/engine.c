@@ -1,4 +1,5 @@
 /* engine.c: engines, models, events, and dispatch to the model's family. */
+#include "engine/dummy.h"
 #include "engine/model.h"
 
 #include <inttypes.h>
@@ -17,8 +18,8 @@ const char *vg_compute_name(vg_compute compute)
 
 const char *vg_stage_name(vg_stage stage)
 {
-    static const char *const names[VG_STAGE_COUNT] = {"load", "text", "calibrate", "denoise",
-                                                      "decode"};
+    static const char *const names[VG_STAGE_COUNT] = {"load",      "text",    "encode",
+                                                      "calibrate", "denoise", "decode"};
     return (unsigned)stage < VG_STAGE_COUNT ? names[stage] : "?";
 }
 
@@ -86,12 +87,13 @@ static vg_status find_family(const vg_checkpoint *checkpoint, const vg_family **
     return VG_OK;
 }
 
-vg_status vg_model_open(const char *dir, vg_model **model, vg_err *err)
+vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err)
 {
     vg_status status;
     vg_model *m = calloc(1, sizeof *m);
     if (!m)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the model");
+    m->dummy = format == VG_LOAD_DUMMY;
     VG_TRY_GOTO(status, vg_checkpoint_open(dir, &m->checkpoint, err), fail);
     VG_TRY_GOTO(status, find_family(m->checkpoint, &m->family, err), fail);
     VG_TRY_GOTO(status, vg_own_read(m->checkpoint, &m->own, err), fail);
@@ -116,6 +118,11 @@ void vg_model_close(vg_model *model)
 const vg_family *vg_model_family(const vg_model *model)
 {
     return model->family;
+}
+
+bool vg_model_dummy(const vg_model *model)
+{
+    return model->dummy;
 }
 
 const char *vg_model_family_name(const vg_model *model)
@@ -150,6 +157,14 @@ vg_status vg_model_component_dir(const vg_model *model, const char *component, c
     return *dir ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
 }
 
+vg_status vg_model_weights_dir(const vg_model *model, const char *component, char **dir,
+                               vg_err *err)
+{
+    *dir = vg_strf("%s%s/%s", model->dummy ? VG_DUMMY_PREFIX : "",
+                   vg_checkpoint_dir(model->checkpoint), component);
+    return *dir ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
+}
+
 vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err)
 {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a 64 over the components' identities and names */
@@ -158,7 +173,7 @@ vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *er
         vg_weights *weights;
         if (!vg_checkpoint_component(model->checkpoint, *c))
             continue;
-        VG_TRY(vg_model_component_dir(model, *c, &dir, err));
+        VG_TRY(vg_model_weights_dir(model, *c, &dir, err));
         vg_status status = vg_weights_open(dir, &weights, err);
         free(dir);
         VG_TRY(status);
@@ -288,6 +303,16 @@ vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params
 {
     return uncancel(engine,
                     model->family->encode(cancellable(engine, cb), model, params, cb, out, err));
+}
+
+vg_status vg_encode_image(vg_engine *engine, vg_model *model, const vg_generate_params *params,
+                          const vg_frames *image, const vg_callbacks *cb, vg_latents *out,
+                          vg_err *err)
+{
+    if (!model->family->encode_image)
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s takes no image", model->family->title);
+    return uncancel(engine, model->family->encode_image(cancellable(engine, cb), model, params,
+                                                        image, cb, out, err));
 }
 
 vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params,

@@ -1,7 +1,7 @@
 /* engine.h: libvgen. Open an engine (a backend), open a model (a checkpoint folder), then encode, denoise, decode.
  *
  *   vg_engine_open(VG_DEVICE_CPU, 0, 0, &engine, &err);
- *   vg_model_open(dir, &model, &err);
+ *   vg_model_open(dir, VG_LOAD_FILES, &model, &err);
  *   vg_generate_params_init(&p); p.prompt = "..."; vg_model_defaults(model, &p, &err);
  *   vg_encode(engine, model, &p, &cb, &text, &err);
  *   vg_denoise(engine, model, &p, &text, NULL, &cb, &latents, &err);
@@ -29,10 +29,15 @@ vg_status vg_engine_open(vg_device_kind device, int ordinal, int threads, vg_eng
 void vg_engine_close(vg_engine *engine);
 vg_backend *vg_engine_backend(vg_engine *engine);
 
+/* Where weights come from: the checkpoint's files, or deterministic random numbers in the shapes of its configs (engine/dummy.h), for
+ * measuring speed and memory without files. */
+typedef enum vg_load_format { VG_LOAD_FILES, VG_LOAD_DUMMY, VG_LOAD_FORMAT_COUNT } vg_load_format;
+
 /* Open and check a diffusers folder; two families claiming it, or none, is an error naming them. */
-vg_status vg_model_open(const char *dir, vg_model **model, vg_err *err);
+vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err);
 void vg_model_close(vg_model *model);
 const vg_family *vg_model_family(const vg_model *model);
+bool vg_model_dummy(const vg_model *model);
 const char *vg_model_family_name(const vg_model *model);  /* "wan" */
 const char *vg_model_family_title(const vg_model *model);
 const char *vg_model_modes(const vg_model *model);        /* "t2v" */
@@ -65,6 +70,8 @@ typedef struct vg_generate_params {
     int max_steps_run;           /* stop after this many steps (state is saved), VG_UNSET_INT = all */
     const float *init_latents;   /* [C,T,h,w] host, instead of noise from the seed; NULL = seed */
     const int64_t *init_latents_shape; /* 4 numbers, checked */
+    const float *condition;      /* [C,T,h,w] host, vg_encode_image's; models that take an image need it */
+    const int64_t *condition_shape;    /* 4 numbers, checked */
 } vg_generate_params;
 
 void vg_generate_params_init(vg_generate_params *params);
@@ -73,8 +80,8 @@ void vg_generate_params_init(vg_generate_params *params);
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err);
 
 /* ---- progress ---- */
-typedef enum vg_stage { VG_STAGE_LOAD, VG_STAGE_TEXT, VG_STAGE_CALIBRATE, VG_STAGE_DENOISE, VG_STAGE_DECODE, VG_STAGE_COUNT } vg_stage;
-const char *vg_stage_name(vg_stage stage); /* "load", "text", "calibrate", "denoise", "decode" */
+typedef enum vg_stage { VG_STAGE_LOAD, VG_STAGE_TEXT, VG_STAGE_ENCODE, VG_STAGE_CALIBRATE, VG_STAGE_DENOISE, VG_STAGE_DECODE, VG_STAGE_COUNT } vg_stage;
+const char *vg_stage_name(vg_stage stage); /* "load", "text", "encode", "calibrate", "denoise", "decode" */
 
 typedef enum vg_event_kind { VG_EVENT_STAGE_BEGIN, VG_EVENT_STAGE_END, VG_EVENT_STEP, VG_EVENT_PROGRESS, VG_EVENT_PREVIEW, VG_EVENT_NOTE } vg_event_kind;
 
@@ -135,6 +142,9 @@ typedef struct vg_frames {
 void vg_frames_deinit(vg_frames *f);
 
 vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_callbacks *cb, vg_conditioning *out, vg_err *err);
+/* The image that a clip begins with, of the clip's size, to what params->condition wants. VG_E_UNSUPPORTED: the model takes none. */
+vg_status vg_encode_image(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_frames *image,
+                          const vg_callbacks *cb, vg_latents *out, vg_err *err);
 /* resume: NULL starts from noise. VG_E_CANCELLED leaves *out with the state so far when at least one step is done. */
 vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text,
                      const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err);

@@ -32,6 +32,9 @@ struct vg_family {
     vg_status (*defaults)(const vg_model *model, vg_generate_params *params, vg_err *err);
     vg_status (*plan)(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
     vg_status (*encode)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_callbacks *cb, vg_conditioning *out, vg_err *err);
+    /* NULL: this family takes no image. The result is what vg_generate_params.condition wants. */
+    vg_status (*encode_image)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_frames *image,
+                              const vg_callbacks *cb, vg_latents *out, vg_err *err);
     vg_status (*denoise)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text,
                          const vg_denoise_state *resume, const vg_callbacks *cb, vg_latents *out, vg_err *err);
     vg_status (*decode)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_latents *latents,

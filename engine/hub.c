@@ -277,17 +277,19 @@ static char *find_path(const char *model)
     return absolute;
 }
 
-static char *find_demo(const char *model, const char *const *presets_dirs, int presets_count,
-                       lines *tried)
+/* "demo", "demo/<name>" (with weights) and "arch/<name>" (configs alone, for generated weights) in the presets folders. */
+static char *find_bundled(const char *model, const char *const *presets_dirs, int presets_count,
+                          lines *tried)
 {
-    const char *name = strncmp(model, "demo/", 5) == 0 ? model + 5
-                       : strcmp(model, "demo") == 0    ? DEMO_DEFAULT
-                                                       : NULL;
+    if (strcmp(model, "demo") == 0)
+        model = "demo/" DEMO_DEFAULT;
+    const char *name = strchr(model, '/');
 
-    if (!name || !name[0] || name[0] == '.' || strchr(name, '/'))
+    if ((strncmp(model, "demo/", 5) != 0 && strncmp(model, "arch/", 5) != 0) || !name[1] ||
+        name[1] == '.' || strchr(name + 1, '/'))
         return NULL;
     for (int i = 0; i < presets_count; i++) {
-        char *dir = vg_strf("%s/demo/%s", presets_dirs[i], name);
+        char *dir = vg_strf("%s/%s", presets_dirs[i], model);
         if (dir && has_index(dir)) {
             char *absolute = realpath(dir, NULL);
             free(dir);
@@ -331,7 +333,7 @@ vg_status vg_model_find(const char *model, const char *const *presets_dirs, int 
         return VG_FAIL(err, VG_E_ARG, "no model is named");
     char *found = find_path(model);
     if (!found && !explicit_path(model)) {
-        found = find_demo(model, presets_dirs, presets_count, &tried);
+        found = find_bundled(model, presets_dirs, presets_count, &tried);
         if (!found)
             found = find_hub(model, &tried);
     }
@@ -437,6 +439,10 @@ static vg_status add_entry(entry_list *list, char *id, char *dir, vg_err *err)
             e.missing = strdup(why.message);
         else
             describe(&e, checkpoint);
+        if (e.missing && strncmp(id, "arch/", 5) == 0) {
+            free(e.missing);
+            e.missing = strdup("its weights: configs only, for --load-format dummy");
+        }
         vg_checkpoint_close(checkpoint);
     }
     if (!grown || !id || !dir || !e.family || !e.modes || !e.precision) {
@@ -456,17 +462,19 @@ static bool listed(const entry_list *list, const char *id)
     return false;
 }
 
-static vg_status list_demos(entry_list *list, const char *presets_dir, vg_err *err)
+/* kind: "demo" or "arch". */
+static vg_status list_bundled(entry_list *list, const char *presets_dir, const char *kind,
+                              vg_err *err)
 {
     lines names = {0};
-    char *demos = vg_path_join(presets_dir, "demo");
+    char *demos = vg_path_join(presets_dir, kind);
     vg_status status = VG_OK;
 
     if (!demos || !list_dir(demos, &names))
-        status = VG_FAIL(err, VG_E_NOMEM, "out of memory listing the demos");
+        status = VG_FAIL(err, VG_E_NOMEM, "out of memory listing the bundled models");
     for (size_t i = 0; status == VG_OK && i < names.count; i++) {
         char *dir = vg_path_join(demos, names.text[i]);
-        char *id = vg_strf("demo/%s", names.text[i]);
+        char *id = vg_strf("%s/%s", kind, names.text[i]);
         if (dir && id && has_index(dir) && !listed(list, id)) {
             status = add_entry(list, id, realpath(dir, NULL), err);
             id = NULL;
@@ -536,8 +544,11 @@ vg_status vg_model_list(const char *const *presets_dirs, int presets_count,
     entry_list list = {0};
     vg_status status = VG_OK;
 
-    for (int i = 0; status == VG_OK && i < presets_count; i++)
-        status = list_demos(&list, presets_dirs[i], err);
+    for (int i = 0; status == VG_OK && i < presets_count; i++) {
+        status = list_bundled(&list, presets_dirs[i], "demo", err);
+        if (status == VG_OK)
+            status = list_bundled(&list, presets_dirs[i], "arch", err);
+    }
     if (status == VG_OK)
         status = list_hub(&list, err);
     if (status != VG_OK) {

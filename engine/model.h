@@ -16,6 +16,7 @@ struct vg_model {
     vg_checkpoint *checkpoint;
     const vg_family *family;
     vg_own own; /* vgen.json */
+    bool dummy; /* weights are generated, not read */
     void *config; /* the family's */
 };
 
@@ -40,4 +41,6 @@ static inline vg_dtype vg_compute_dtype(vg_compute compute)
 
 /* DIR of a component of the model, malloc'd. */
 vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir, vg_err *err);
+/* What vg_weights_open takes for a component: its folder, or "dummy:" and its folder. malloc'd. */
+vg_status vg_model_weights_dir(const vg_model *model, const char *component, char **dir, vg_err *err);
 #endif

@@ -2,6 +2,7 @@
 #include "engine/module.h"
 
 #include "engine/calibrate.h"
+#include "engine/dummy.h"
 #include "engine/model.h"
 #include "engine/quant.h"
 
@@ -44,7 +45,7 @@ static bool ends_with(const char *s, const char *suffix)
 void vg_precision_census_take(const vg_weights *weights, vg_precision_census *census)
 {
     int64_t largest = -1;
-    *census = (vg_precision_census){.high = VG_F32};
+    *census = (vg_precision_census){.high = vg_weights_dummy(weights) ? VG_BF16 : VG_F32};
     for (int i = 0; i < vg_weights_count(weights); i++) {
         const char *name = vg_weights_name(weights, i);
         const vg_tensor *t = vg_weights_tensor(weights, i);
@@ -182,6 +183,9 @@ vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *
     const vg_tensor *w = find_part(weights, layer, "weight", name);
     *choice = (vg_layer_choice){
         .stored = VG_PRECISION_HIGH, .used = VG_PRECISION_HIGH, .act = VG_QUANT_NONE};
+    vg_tensor generated = {.dtype = VG_BF16, .ndim = 2, .shape = {n, k}};
+    if (!w && vg_weights_dummy(weights))
+        w = &generated; /* never read here */
     if (!w)
         return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s.weight is missing", component, layer);
     if (w->ndim != 2 || w->shape[0] != n || w->shape[1] != k)
@@ -301,10 +305,57 @@ size_t vg_module_bytes(const vg_module *m)
     return m->bytes;
 }
 
+/* A tensor on the host: a view into the mapped file, or generated into memory of its own. */
+typedef struct source {
+    vg_tensor t;
+    void *owned; /* NULL: a view */
+} source;
+
+static void source_free(source *s)
+{
+    free(s->owned);
+}
+
+typedef struct generation {
+    vg_dummy_tensor tensor;
+    uint16_t *to;
+} generation;
+
+#define GENERATION_GRAIN ((int64_t)1 << 16)
+
+static void generate_range(void *ctx, int64_t begin, int64_t end, int worker)
+{
+    const generation *g = ctx;
+    (void)worker;
+    vg_dummy_fill(&g->tensor, begin, end - begin, g->to + begin);
+}
+
+static vg_status generate(vg_module *m, const char *name, int ndim, const int64_t *shape, source *s,
+                          vg_err *err)
+{
+    generation g;
+    size_t bytes;
+    vg_threads *pool;
+    VG_TRY(vg_shape_bytes(shape, ndim, VG_BF16, &bytes, err));
+    VG_TRY(vg_engine_pool(m->engine, &pool, err));
+    s->owned = malloc(bytes ? bytes : 1);
+    if (!s->owned)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %s of %s", name, m->component);
+    s->t = vg_tensor_of(s->owned, VG_BF16, ndim, shape);
+    g.to = s->owned;
+    vg_dummy_describe(m->component, name, ndim, shape, &g.tensor);
+    vg_parallel_for(pool, vg_tensor_numel(&s->t), GENERATION_GRAIN, generate_range, &g);
+    return VG_OK;
+}
+
+/* The tensor `name`, which must have this shape. The caller frees the source. */
 static vg_status find_checked(vg_module *m, const char *name, int ndim, const int64_t *shape,
-                              const vg_tensor **t, vg_err *err)
+                              source *s, vg_err *err)
 {
     char text[96], want[96];
+    *s = (source){0};
+    if (vg_weights_dummy(m->weights))
+        return generate(m, name, ndim, shape, s, err);
     const vg_tensor *found = vg_weights_find(m->weights, name);
     if (!found)
         return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s is missing", m->component, name);
@@ -320,7 +371,7 @@ static vg_status find_checked(vg_module *m, const char *name, int ndim, const in
     if (!is_high(found->dtype))
         return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; only F32, BF16 and F16 are known here",
                        m->component, name, vg_dtype_name(found->dtype));
-    *t = found;
+    s->t = *found;
     mark_used(m, name);
     return VG_OK;
 }
@@ -358,24 +409,35 @@ static vg_status place(vg_module *m, const vg_tensor *src, vg_dtype dtype, bool 
     return VG_OK;
 }
 
+/* Generated memory goes away with its source: no views into it, and uploads must be over. */
+static vg_status place_source(vg_module *m, const source *s, vg_dtype dtype, vg_tensor *t,
+                              vg_err *err)
+{
+    VG_TRY(place(m, &s->t, dtype, !s->owned, t, err));
+    return s->owned ? vg_backend_sync(m->be, err) : VG_OK;
+}
+
 vg_status vg_module_tensor(vg_module *m, const char *name, vg_dtype dtype, int ndim,
                            const int64_t *shape, vg_tensor *t, vg_err *err)
 {
-    const vg_tensor *src;
-    VG_TRY(find_checked(m, name, ndim, shape, &src, err));
-    return place(m, src, dtype, true, t, err);
+    source s;
+    VG_TRY(find_checked(m, name, ndim, shape, &s, err));
+    vg_status status = place_source(m, &s, dtype, t, err);
+    source_free(&s);
+    return status;
 }
 
 vg_status vg_module_host_f32(vg_module *m, const char *name, int ndim, const int64_t *shape,
                              float **values, vg_err *err)
 {
-    const vg_tensor *src;
-    VG_TRY(find_checked(m, name, ndim, shape, &src, err));
-    int64_t count = vg_tensor_numel(src);
+    source s;
+    VG_TRY(find_checked(m, name, ndim, shape, &s, err));
+    int64_t count = vg_tensor_numel(&s.t);
     float *v = malloc((size_t)(count > 0 ? count : 1) * sizeof *v);
-    if (!v)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %s of %s", name, m->component);
-    vg_status status = vg_host_to_f32(src, 0, count, v, err);
+    vg_status status =
+        v ? vg_host_to_f32(&s.t, 0, count, v, err)
+          : VG_FAIL(err, VG_E_NOMEM, "out of memory for %s of %s", name, m->component);
+    source_free(&s);
     if (status != VG_OK) {
         free(v);
         return status;
@@ -387,16 +449,18 @@ vg_status vg_module_host_f32(vg_module *m, const char *name, int ndim, const int
 vg_status vg_module_conv(vg_module *m, const char *name, vg_dtype dtype, int ndim,
                          const int64_t *shape, vg_tensor *t, vg_err *err)
 {
-    const vg_tensor *src;
-    VG_TRY(find_checked(m, name, ndim, shape, &src, err));
+    source s;
+    VG_TRY(find_checked(m, name, ndim, shape, &s, err));
     int64_t o = shape[0], c = shape[1], taps = 1;
     for (int i = 2; i < ndim; i++)
         taps *= shape[i];
-    size_t size = vg_dtype_size(src->dtype);
+    size_t size = vg_dtype_size(s.t.dtype);
     uint8_t *ordered = malloc((size_t)(o * c * taps) * size);
-    if (!ordered)
+    if (!ordered) {
+        source_free(&s);
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %s of %s", name, m->component);
-    const uint8_t *from = src->data;
+    }
+    const uint8_t *from = s.t.data;
     for (int64_t i = 0; i < o; i++)
         for (int64_t j = 0; j < c; j++)
             for (int64_t k = 0; k < taps; k++)
@@ -404,7 +468,8 @@ vg_status vg_module_conv(vg_module *m, const char *name, vg_dtype dtype, int ndi
                        from + (size_t)((i * c + j) * taps + k) * size, size);
     int64_t kt = ndim == 5 ? shape[2] : 1;
     vg_tensor host =
-        vg_tensor_make(ordered, src->dtype, 5, o, kt, shape[ndim - 2], shape[ndim - 1], c);
+        vg_tensor_make(ordered, s.t.dtype, 5, o, kt, shape[ndim - 2], shape[ndim - 1], c);
+    source_free(&s);
     vg_status status = place(m, &host, dtype, false, t, err);
     if (status == VG_OK)
         status = vg_backend_sync(m->be, err); /* `ordered` goes away */
@@ -511,6 +576,25 @@ done:
     return status;
 }
 
+/* The weight, and what belongs to its precision. Its shape and dtype were checked when the precision was chosen. */
+static vg_status load_matrix(vg_module *m, const vg_layer_choice *choice, vg_dtype dtype,
+                             vg_linear_layer *l, vg_err *err)
+{
+    char name[NAME_MAX_BYTES];
+    source s = {0};
+    const vg_tensor *w = find_part(m->weights, l->name, "weight", name);
+    mark_used(m, name);
+    if (w)
+        s.t = *w;
+    else
+        VG_TRY(generate(m, name, 2, (const int64_t[]){l->n, l->k}, &s, err));
+    vg_status status = choice->used != VG_PRECISION_HIGH || choice->dequantised
+                           ? load_fp8(m, &s.t, choice, l, err)
+                           : place_source(m, &s, dtype, &l->w, err);
+    source_free(&s);
+    return status;
+}
+
 vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k, bool bias,
                            bool quantisable, vg_dtype dtype, vg_linear_layer *linear, vg_err *err)
 {
@@ -520,12 +604,7 @@ vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k
     VG_TRY(vg_layer_choose(m->weights, &m->census, m->component, layer, n, k, quantisable,
                            &m->options, &choice, err));
     VG_TRY(keep_name(m, layer, &l.name, err));
-    const vg_tensor *w = find_part(m->weights, layer, "weight", name);
-    mark_used(m, name);
-    if (choice.used != VG_PRECISION_HIGH || choice.dequantised)
-        VG_TRY(load_fp8(m, w, &choice, &l, err));
-    else
-        VG_TRY(place(m, w, dtype, true, &l.w, err));
+    VG_TRY(load_matrix(m, &choice, dtype, &l, err));
     if (bias) {
         snprintf(name, sizeof name, "%s.bias", layer);
         VG_TRY(vg_module_tensor(m, name, dtype, 1, &n, &l.bias, err));

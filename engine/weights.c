@@ -1,6 +1,8 @@
 /* weights.c: the safetensors files of one component as one sorted table. Tensors stay views into the maps. */
 #include "engine/checkpoint.h"
 
+#include "engine/dummy.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +16,7 @@ struct vg_weights {
     int files_count;
     row *rows; /* sorted by name */
     int count;
+    char *dummy; /* folder of a component whose weights are generated; NULL: files */
 };
 
 static const char *const stems[] = {"diffusion_pytorch_model", "model"};
@@ -76,8 +79,8 @@ static vg_status source_find(const char *dir, source *s, vg_err *err)
     }
     return VG_FAIL(
         err, VG_E_MISSING,
-        "%s: no weights: neither %s.safetensors[.index.json] nor %s.safetensors[.index.json]", dir,
-        stems[0], stems[1]);
+        "%s: no weights: neither %s.safetensors[.index.json] nor %s.safetensors[.index.json] (generated ones: --load-format dummy)",
+        dir, stems[0], stems[1]);
 }
 
 /* Shard names come from a file: only plain names of this folder. */
@@ -278,9 +281,30 @@ static vg_status open_sharded(vg_weights *w, const char *dir, const char *index,
     return status;
 }
 
+static vg_status open_dummy(const char *dir, vg_weights **weights, vg_err *err)
+{
+    vg_weights *w = calloc(1, sizeof *w);
+
+    if (!w || !(w->dummy = strdup(dir))) {
+        free(w);
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
+    }
+    *weights = w;
+    return VG_OK;
+}
+
+bool vg_weights_dummy(const vg_weights *weights)
+{
+    return weights->dummy != NULL;
+}
+
 vg_status vg_weights_open(const char *component_dir, vg_weights **weights, vg_err *err)
 {
+    size_t prefix = sizeof VG_DUMMY_PREFIX - 1;
     source s;
+
+    if (strncmp(component_dir, VG_DUMMY_PREFIX, prefix) == 0)
+        return open_dummy(component_dir + prefix, weights, err);
 
     if (!vg_file_is_dir(component_dir))
         return VG_FAIL(err, VG_E_MISSING, "%s: no such folder", component_dir);
@@ -310,6 +334,7 @@ void vg_weights_close(vg_weights *weights)
         vg_safetensors_close(weights->files[i]);
     free(weights->files);
     free(weights->rows);
+    free(weights->dummy);
     free(weights);
 }
 
@@ -395,10 +420,26 @@ static uint64_t fnv1a_number(uint64_t hash, uint64_t value)
     return fnv1a(hash, bytes, sizeof bytes);
 }
 
+/* Generated weights follow from the config and from how they are generated. */
+static uint64_t dummy_identity(const char *dir, uint64_t hash)
+{
+    char *path = vg_path_join(dir, "config.json"), *text = NULL;
+    size_t size = 0;
+
+    hash = fnv1a(hash, VG_DUMMY_PREFIX "1", sizeof VG_DUMMY_PREFIX);
+    if (path && vg_file_read(path, (size_t)1 << 20, &text, &size, NULL) == VG_OK)
+        hash = fnv1a(hash, text, size);
+    free(text);
+    free(path);
+    return hash;
+}
+
 uint64_t vg_weights_identity(const vg_weights *weights)
 {
     uint64_t hash = UINT64_C(14695981039346656037);
 
+    if (weights->dummy)
+        return dummy_identity(weights->dummy, hash);
     for (int i = 0; i < weights->files_count; i++)
         hash = fnv1a_number(hash, vg_safetensors_file_bytes(weights->files[i]));
     for (int i = 0; i < weights->count; i++) {

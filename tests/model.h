@@ -19,7 +19,7 @@ static inline vg_model *open_model(const char *dir)
 {
     vg_err err;
     vg_model *model;
-    CHECK_OK(vg_model_open(dir, &model, &err), err);
+    CHECK_OK(vg_model_open(dir, VG_LOAD_FILES, &model, &err), err);
     return model;
 }
 

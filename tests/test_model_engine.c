@@ -85,7 +85,7 @@ static void test_model_engine_own_file(void **state)
     link_model(state, GOLDEN "tiny-b", NULL);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         scratch_write(state, "vgen.json", wrong[i].text, strlen(wrong[i].text));
-        CHECK_FAILS(vg_model_open(*state, &model, &err), VG_E_FORMAT, err);
+        CHECK_FAILS(vg_model_open(*state, VG_LOAD_FILES, &model, &err), VG_E_FORMAT, err);
         if (!strstr(err.message, wrong[i].says) || !strstr(err.message, "vgen.json"))
             fail_msg("%s: %s", wrong[i].text, err.message);
     }
@@ -159,7 +159,7 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         snprintf(name, sizeof name, "%s/config.json", cases[i].component);
         CHECK_OK(vg_json_save(scratch_path(state, name), json, &err), err);
         cJSON_Delete(json);
-        vg_status status = vg_model_open(*state, &model, &err);
+        vg_status status = vg_model_open(*state, VG_LOAD_FILES, &model, &err);
         if (status != cases[i].wanted || !strstr(err.message, cases[i].key))
             fail_msg("%s %s = %s: %s (%s)", cases[i].component, cases[i].key, cases[i].value,
                      vg_status_name(status), err.message);

@@ -11,14 +11,24 @@
 
 const char *const wan_expert_names[WAN_EXPERTS_MAX] = {"transformer", "transformer_2"};
 
-bool wan_probe(const vg_checkpoint *checkpoint)
+static bool is_wan(const vg_checkpoint *checkpoint, const char *class_name)
 {
     const char *pipeline = vg_checkpoint_class(checkpoint);
     const char *transformer = vg_checkpoint_component(checkpoint, "transformer");
     const char *vae = vg_checkpoint_component(checkpoint, "vae");
-    return pipeline && strcmp(pipeline, "WanPipeline") == 0 && transformer &&
+    return pipeline && strcmp(pipeline, class_name) == 0 && transformer &&
            strcmp(transformer, "WanTransformer3DModel") == 0 &&
            (!vae || strcmp(vae, "AutoencoderKLWan") == 0);
+}
+
+bool wan_probe(const vg_checkpoint *checkpoint)
+{
+    return is_wan(checkpoint, "WanPipeline");
+}
+
+bool wan_probe_i2v(const vg_checkpoint *checkpoint)
+{
+    return is_wan(checkpoint, "WanImageToVideoPipeline");
 }
 
 static bool set(const cJSON *json, const char *key)
@@ -340,12 +350,14 @@ static vg_status check_together(const wan_config *c, vg_err *err)
 {
     for (int i = 0; i < c->experts; i++) {
         const wan_dit_config *d = &c->dit[i];
-        if (c->has_vae && (d->in_channels != c->vae.z_dim || d->out_channels != c->vae.z_dim))
+        int64_t z = c->vae.z_dim, in = c->image ? 2 * z + c->vae.temporal : z;
+        if (c->has_vae && (d->in_channels != in || d->out_channels != z))
             return VG_FAIL(
                 err, VG_E_UNSUPPORTED,
-                "%s/config.json: in_channels %lld, out_channels %lld; text to video wants both equal to the VAE's z_dim %lld",
+                "%s/config.json: in_channels %lld, out_channels %lld; %s wants %lld and %lld with the VAE's z_dim %lld",
                 wan_expert_names[i], (long long)d->in_channels, (long long)d->out_channels,
-                (long long)c->vae.z_dim);
+                c->image ? "image to video" : "text to video", (long long)in, (long long)z,
+                (long long)z);
         if (c->has_text && d->text_dim != c->text.d_model)
             return VG_FAIL(
                 err, VG_E_FORMAT,
@@ -367,6 +379,7 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_own *own, vo
     if (!c)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the configuration");
     c->boundary_ratio = -1;
+    c->image = wan_probe_i2v(checkpoint);
     c->experts = vg_checkpoint_component(checkpoint, "transformer_2") ? 2 : 1;
     VG_TRY_GOTO(status,
                 must_be_false(index, "model_index.json", "expand_timesteps", "Wan2.2 TI2V-5B", err),

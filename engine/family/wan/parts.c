@@ -194,7 +194,7 @@ static vg_status encode_rows(vg_engine *engine, vg_model *model, const vg_compon
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld tokens", (long long)length);
         goto done;
     }
-    VG_TRY_GOTO(status, vg_model_component_dir(model, "text_encoder", &dir, err), done);
+    VG_TRY_GOTO(status, vg_model_weights_dir(model, "text_encoder", &dir, err), done);
     VG_TRY_GOTO(
         status,
         vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(params->compute), &encoder, err),
@@ -325,7 +325,7 @@ static vg_status forward_rows(vg_engine *engine, vg_model *model, const vg_compo
     vg_status status;
     int64_t plane = i->x_shape[2] * i->x_shape[3] * i->x_shape[4],
             text = i->text_shape[1] * i->text_shape[2];
-    VG_TRY_GOTO(status, vg_model_component_dir(model, name, &dir, err), done);
+    VG_TRY_GOTO(status, vg_model_weights_dir(model, name, &dir, err), done);
     VG_TRY_GOTO(status, wan_dit_open(engine, dir, name, c, &options, &dit, err), done);
     VG_TRY_GOTO(status, vg_arena_new(engine->be, (size_t)1 << 20, &arena, err), done);
     for (int64_t b = 0; b < i->x_shape[0]; b++) {
@@ -398,7 +398,7 @@ static vg_status open_vae(vg_engine *engine, vg_model *model, const vg_component
     char *dir;
     if (!c->has_vae)
         return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no VAE (vae/config.json)");
-    VG_TRY(vg_model_component_dir(model, "vae", &dir, err));
+    VG_TRY(vg_model_weights_dir(model, "vae", &dir, err));
     vg_status status =
         wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(params->vae_compute), half, vae, err);
     free(dir);

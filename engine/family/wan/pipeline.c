@@ -4,6 +4,7 @@
 #include "engine/family/wan/vae.h"
 
 #include "engine/calibrate.h"
+#include "engine/dummy.h"
 #include "engine/prompt.h"
 #include "engine/rng.h"
 #include "engine/tokenizer.h"
@@ -107,13 +108,29 @@ vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err
                            (long long)latent[0], (long long)latent[1], (long long)latent[2],
                            (long long)latent[3]);
     if (p->init_latents)
-        return check_finite(p->init_latents, latent, "the initial latents", err);
+        VG_TRY(check_finite(p->init_latents, latent, "the initial latents", err));
     return VG_OK;
+}
+
+/* The image's part of the transformer's input: there when the model wants it, of the right shape. */
+static vg_status check_condition(const wan_config *c, const vg_generate_params *p,
+                                 const int64_t latent[4], vg_err *err)
+{
+    const int64_t wanted[4] = {wan_condition_channels(c), latent[1], latent[2], latent[3]};
+    if (!c->image)
+        return p->condition ? VG_FAIL(err, VG_E_ARG, "this model takes no image") : VG_OK;
+    if (!p->condition || !p->condition_shape)
+        return VG_FAIL(err, VG_E_ARG, "this model makes a video from an image, and none was given");
+    if (memcmp(p->condition_shape, wanted, sizeof wanted) != 0)
+        return VG_FAIL(
+            err, VG_E_SHAPE, "the image's latents must be [%lld, %lld, %lld, %lld] for this size",
+            (long long)wanted[0], (long long)wanted[1], (long long)wanted[2], (long long)wanted[3]);
+    return check_finite(p->condition, wanted, "the image's latents", err);
 }
 
 void wan_latent_shape(const wan_config *c, const vg_generate_params *p, int64_t shape[4])
 {
-    shape[0] = c->dit[0].in_channels;
+    shape[0] = c->dit[0].out_channels;
     shape[1] = (p->num_frames - 1) / c->vae.temporal + 1;
     shape[2] = p->height / c->vae.spatial;
     shape[3] = p->width / c->vae.spatial;
@@ -121,9 +138,10 @@ void wan_latent_shape(const wan_config *c, const vg_generate_params *p, int64_t 
 
 /* ---- text ---- */
 
-static vg_status encode_one(vg_umt5 *encoder, const vg_tokenizer *tokenizer, const char *prompt,
-                            const vg_generate_params *p, int64_t dim, const atomic_int *cancel,
-                            float **rows, int *tokens, vg_err *err)
+/* tokenizer: NULL makes tokens up, as generated weights do not care which they are. */
+static vg_status encode_one(vg_umt5 *encoder, const vg_tokenizer *tokenizer, int64_t vocab,
+                            const char *prompt, const vg_generate_params *p, int64_t dim,
+                            const atomic_int *cancel, float **rows, int *tokens, vg_err *err)
 {
     vg_status status;
     char *clean = NULL;
@@ -135,8 +153,12 @@ static vg_status encode_one(vg_umt5 *encoder, const vg_tokenizer *tokenizer, con
         goto done;
     }
     VG_TRY_GOTO(status, vg_prompt_clean(prompt ? prompt : "", &clean, err), done);
-    VG_TRY_GOTO(status, vg_tokenizer_encode(tokenizer, clean, p->max_text_tokens, ids, tokens, err),
-                done);
+    if (tokenizer)
+        VG_TRY_GOTO(status,
+                    vg_tokenizer_encode(tokenizer, clean, p->max_text_tokens, ids, tokens, err),
+                    done);
+    else
+        *tokens = vg_dummy_tokens(clean, vocab, p->max_text_tokens, ids);
     VG_TRY_GOTO(status, vg_umt5_run(encoder, ids, NULL, *tokens, cancel, *rows, err), done);
 done:
     free(clean);
@@ -160,8 +182,9 @@ vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_param
                        "this checkpoint has no text encoder (text_encoder/config.json)");
     vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, "text_encoder", 0);
     VG_TRY_GOTO(status, vg_model_component_dir(model, "tokenizer", &tokenizer_dir, err), done);
-    VG_TRY_GOTO(status, vg_tokenizer_open(tokenizer_dir, &tokenizer, err), done);
-    VG_TRY_GOTO(status, vg_model_component_dir(model, "text_encoder", &dir, err), done);
+    if (!model->dummy)
+        VG_TRY_GOTO(status, vg_tokenizer_open(tokenizer_dir, &tokenizer, err), done);
+    VG_TRY_GOTO(status, vg_model_weights_dir(model, "text_encoder", &dir, err), done);
     VG_TRY_GOTO(status,
                 vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(p->compute), &encoder, err),
                 done);
@@ -169,13 +192,13 @@ vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_param
     vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, "text_encoder", loaded - begin);
     vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_TEXT, "", 0);
     VG_TRY_GOTO(status,
-                encode_one(encoder, tokenizer, p->prompt, p, text.dim, cancel, &text.cond,
-                           &text.cond_tokens, err),
+                encode_one(encoder, tokenizer, c->text.vocab, p->prompt, p, text.dim, cancel,
+                           &text.cond, &text.cond_tokens, err),
                 done);
     if (p->guidance_scale > 1)
         VG_TRY_GOTO(status,
-                    encode_one(encoder, tokenizer, p->negative_prompt, p, text.dim, cancel,
-                               &text.uncond, &text.uncond_tokens, err),
+                    encode_one(encoder, tokenizer, c->text.vocab, p->negative_prompt, p, text.dim,
+                               cancel, &text.uncond, &text.uncond_tokens, err),
                     done);
     vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_TEXT, "", vg_now() - loaded);
     *out = text;
@@ -288,7 +311,7 @@ static bool prepare_preview(vg_engine *engine, vg_model *model, int frame)
     if (!c->has_vae || CHART_SIZE % c->vae.spatial != 0)
         return false;
     c->preview_known = false;
-    if (vg_model_component_dir(model, "vae", &dir, NULL) == VG_OK &&
+    if (vg_model_weights_dir(model, "vae", &dir, NULL) == VG_OK &&
         wan_vae_open(engine, dir, &c->vae, VG_F32, WAN_VAE_ENCODER, &vae, NULL) == VG_OK)
         c->preview_known = fit_chart(vae, c, frame, NULL) == VG_OK;
     c->preview_frame = frame;
@@ -369,7 +392,7 @@ static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
     VG_TRY(finish_expert(r, err));
     double begin = vg_now();
     vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, name, 0);
-    VG_TRY(vg_model_component_dir(r->model, name, &dir, err));
+    VG_TRY(vg_model_weights_dir(r->model, name, &dir, err));
     vg_status status =
         wan_dit_open(r->engine, dir, name, &r->config->dit[expert], &options, &r->dit, err);
     free(dir);
@@ -446,7 +469,8 @@ static vg_status predict(denoise_run *r, double timestep, vg_err *err)
     const atomic_int *cancel = r->cb ? r->cb->cancel : NULL;
     const vg_tensor *in = &r->x;
     if (r->x_in.data) {
-        VG_TRY(vg_cast(r->be, &(vg_cast_args){.x = &r->x, .y = &r->x_in}, err));
+        vg_tensor noise = vg_tensor_rows(&r->x_in, 0, r->shape[0]); /* the image's channels stay */
+        VG_TRY(vg_cast(r->be, &(vg_cast_args){.x = &r->x, .y = &noise}, err));
         in = &r->x_in;
     }
     r->forwards_done = 0;
@@ -517,8 +541,9 @@ static vg_status allocate_run(denoise_run *r, vg_err *err)
     VG_TRY(vg_arena_tensor(r->arena, compute, 4, r->shape, &r->cond, err));
     if (r->guided)
         VG_TRY(vg_arena_tensor(r->arena, compute, 4, r->shape, &r->uncond, err));
-    if (compute != VG_F32)
-        VG_TRY(vg_arena_tensor(r->arena, compute, 4, r->shape, &r->x_in, err));
+    int64_t in[4] = {r->config->dit[0].in_channels, r->shape[1], r->shape[2], r->shape[3]};
+    if (compute != VG_F32 || r->config->image)
+        VG_TRY(vg_arena_tensor(r->arena, compute, 4, in, &r->x_in, err));
     if (compute != VG_F32 && r->preview)
         VG_TRY(vg_arena_tensor(r->arena, VG_F32, 4, r->shape, &r->f32, err));
     r->latents = malloc(count * sizeof *r->latents);
@@ -526,6 +551,19 @@ static vg_status allocate_run(denoise_run *r, vg_err *err)
     r->picture = malloc((size_t)(r->shape[2] * r->shape[3]) * 3);
     if (!r->latents || !r->velocity || !r->picture)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for latents of %zu values", count);
+    return VG_OK;
+}
+
+/* The image's channels of x_in, once: no step changes them. */
+static vg_status upload_condition(denoise_run *r, vg_err *err)
+{
+    int64_t channels = wan_condition_channels(r->config);
+    size_t mark = vg_arena_mark(r->arena);
+    vg_tensor raw, to = vg_tensor_rows(&r->x_in, r->shape[0], channels);
+    VG_TRY(vg_arena_tensor(r->arena, VG_F32, 4, to.shape, &raw, err));
+    VG_TRY(vg_backend_upload(r->be, &raw, r->p->condition, err));
+    VG_TRY(vg_cast(r->be, &(vg_cast_args){.x = &raw, .y = &to}, err));
+    vg_arena_reset(r->arena, mark);
     return VG_OK;
 }
 
@@ -553,6 +591,8 @@ static vg_status start_run(denoise_run *r, const vg_denoise_state *resume, vg_er
         vg_rng_torch_normal(p->seed, r->latents, count);
     }
     VG_TRY(vg_backend_upload(r->be, &r->x, r->latents, err));
+    if (r->config->image)
+        VG_TRY(upload_condition(r, err));
     return vg_backend_sync(r->be, err);
 }
 
@@ -668,6 +708,7 @@ static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_
     r->be->bytes_peak = r->be->bytes_now; /* the peak of this stage */
     wan_latent_shape(r->config, r->p, r->shape);
     VG_TRY(check_text(r, err));
+    VG_TRY(check_condition(r->config, r->p, r->shape, err));
     if (r->p->scheme == VG_SCHEME_FP8 && r->p->fp8_act == VG_FP8_ACT_STATIC && r->p->input_scales)
         VG_TRY(vg_model_identity(r->model, r->identity, err));
     r->preview = !r->calibration && r->cb && r->cb->event &&
@@ -770,7 +811,7 @@ vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_param
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %d frames of %dx%d", frames.count,
                        frames.width, frames.height);
     vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, "vae", 0);
-    VG_TRY_GOTO(status, vg_model_component_dir(model, "vae", &dir, err), done);
+    VG_TRY_GOTO(status, vg_model_weights_dir(model, "vae", &dir, err), done);
     VG_TRY_GOTO(status,
                 wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(p->vae_compute),
                              WAN_VAE_DECODER, &vae, err),

@@ -22,7 +22,7 @@ static vg_status expert_report(const vg_model *model, const vg_generate_params *
         .compute = vg_compute_dtype(p->compute), .scheme = (int)p->scheme, .fp8_act = p->fp8_act};
     vg_weights *weights;
     char *dir;
-    VG_TRY(vg_model_component_dir(model, wan_expert_names[expert], &dir, err));
+    VG_TRY(vg_model_weights_dir(model, wan_expert_names[expert], &dir, err));
     vg_status status = vg_weights_open(dir, &weights, err);
     free(dir);
     VG_TRY(status);
@@ -50,7 +50,7 @@ vg_status wan_needs_input_scales(const vg_model *model, bool *needed, vg_err *er
         vg_precision_census census;
         vg_weights *weights;
         char *dir;
-        VG_TRY(vg_model_component_dir(model, wan_expert_names[e], &dir, err));
+        VG_TRY(vg_model_weights_dir(model, wan_expert_names[e], &dir, err));
         vg_status status = vg_weights_open(dir, &weights, err);
         free(dir);
         VG_TRY(status);
@@ -83,6 +83,8 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, vg_plan *
         s->activations +=
             latent_values *
             (4 * 4 + 4 * vg_dtype_size(compute)); /* latents, scheduler history, model outputs */
+        s->activations += (size_t)wan_condition_channels(c) * latent_values / (size_t)latent[0] *
+                          (4 + vg_dtype_size(compute));
     }
     if (c->has_vae) {
         vg_plan_stage *s = add_stage(plan, "decode");

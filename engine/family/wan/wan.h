@@ -36,6 +36,7 @@ typedef struct wan_vae_config {
 
 typedef struct wan_config {
     int experts; /* 1 or 2 */
+    bool image; /* the transformer also takes a mask and an image's latents, see condition.c */
     bool has_text, has_vae; /* a transformer-only export can be run part by part */
     wan_dit_config dit[WAN_EXPERTS_MAX];
     wan_vae_config vae;
@@ -51,7 +52,8 @@ typedef struct wan_config {
 extern const char *const wan_expert_names[WAN_EXPERTS_MAX]; /* "transformer", "transformer_2" */
 
 /* config.c */
-bool wan_probe(const vg_checkpoint *checkpoint);
+bool wan_probe(const vg_checkpoint *checkpoint);     /* text to video */
+bool wan_probe_i2v(const vg_checkpoint *checkpoint); /* image to video */
 vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_own *own, void **config, vg_err *err);
 void wan_config_free(void *config);
 vg_status wan_inspect(const vg_checkpoint *checkpoint, char **missing, char *precision, size_t precision_size, vg_err *err);
@@ -71,6 +73,14 @@ vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_param
 vg_status wan_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text, int steps,
                         const vg_callbacks *cb, vg_calibration *calibration, vg_err *err);
 void wan_latent_shape(const wan_config *config, const vg_generate_params *params, int64_t shape[4]);
+
+/* condition.c. out: [temporal + z, T, h, w], the mask's channels first. */
+vg_status wan_encode_image(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_frames *image,
+                           const vg_callbacks *cb, vg_latents *out, vg_err *err);
+static inline int64_t wan_condition_channels(const wan_config *config)
+{
+    return config->image ? config->dit[0].in_channels - config->dit[0].out_channels : 0;
+}
 
 /* plan.c */
 vg_status wan_plan(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
