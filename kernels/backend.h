@@ -16,6 +16,7 @@ const char *vg_device_kind_name(vg_device_kind kind); /* "cpu", "cuda" */
 
 typedef struct vg_device_info {
     char name[128];        /* e.g. "NVIDIA H100 80GB HBM3" or "CPU, 2 threads" */
+    char pci_bus_id[32];   /* "0000:17:00.0", for vg_gpu_gauge_open; "" on the CPU */
     int capability;        /* 90 for sm_90; 0 on the CPU */
     size_t memory_total;   /* bytes */
     size_t memory_free;    /* bytes, now */

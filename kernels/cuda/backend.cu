@@ -17,6 +17,7 @@ static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
     VG_CUDA_TRY(cudaMemGetInfo(&free_bytes, &total), err);
     memset(info, 0, sizeof *info);
     memcpy(info->name, vg_cuda(be)->name, sizeof info->name);
+    VG_CUDA_TRY(cudaDeviceGetPCIBusId(info->pci_bus_id, sizeof info->pci_bus_id, vg_cuda(be)->device), err);
     info->capability = vg_cuda(be)->capability;
     info->memory_total = total;
     info->memory_free = free_bytes;
