@@ -363,7 +363,7 @@ vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, 
     VG_TRY(model->family->plan(model, params, &p, err));
     size_t most = 0;
     for (int i = 0; i < p.count; i++) {
-        size_t total = p.stages[i].weights + p.stages[i].activations + p.stages[i].workspace;
+        size_t total = vg_plan_total(&p.stages[i]);
         if (total > most) {
             most = total;
             p.peak = i;

@@ -14,6 +14,7 @@ typedef struct vg_module_options {
     vg_fp8_act fp8_act;       /* FP8 made at load */
     const char *input_scales; /* calibration file for static scales, or NULL */
     const char *identity;     /* of the model; the calibration file must carry the same */
+    int streamed;             /* transformer blocks that are kept on the host and come when they are run (engine/stream.h) */
 } vg_module_options;
 
 /* What the tensors of a component say about precision, found in one pass over the names. */

@@ -146,6 +146,11 @@ static vg_status fetch(vg_stream *s, int block, int first, vg_err *err)
 
 vg_status vg_stream_bind(vg_stream *s, int block, void **memory, vg_err *err)
 {
+    for (int i = 0; i < VG_STREAM_SLOTS; i++) /* a run that ended half way has released nothing */
+        if (s->slots[i].bound && s->slots[i].block != block) {
+            VG_TRY(s->be->ops->fence_set(s->be, VG_QUEUE_COMPUTE, s->slots[i].left, err));
+            s->slots[i].bound = false;
+        }
     for (int i = 0; i < VG_STREAM_SLOTS && i < s->count; i++)
         VG_TRY(fetch(s, (block + i) % s->count, block, err));
     slot *t = holder(s, block);

@@ -92,6 +92,19 @@ vg_status vg_backend_count_allocation(vg_backend *be, size_t bytes, vg_err *err)
     return VG_FAIL(err, VG_E_NOMEM, "out of memory (injected): wanted %zu bytes, 0 free", bytes);
 }
 
+static void count_bytes(vg_backend *be, size_t bytes)
+{
+    be->bytes_now += bytes;
+    if (be->bytes_now > be->bytes_peak)
+        be->bytes_peak = be->bytes_now;
+}
+
+void vg_backend_keep(vg_backend *be, size_t bytes)
+{
+    be->kept += bytes;
+    count_bytes(be, bytes);
+}
+
 /* ---- regions ---- */
 
 #define REGION_MIN ((size_t)64 << 20) /* a plan that is wrong in one place is wrong in others: grow by more than asked for */
@@ -126,9 +139,9 @@ void vg_backend_unreserve(vg_backend *be)
 {
     void *memory;
 
+    be->ops->trim(be);
     if (!be->pool)
         return;
-    be->ops->trim(be);
     while ((memory = vg_pool_remove_idle(be->pool)))
         be->ops->release(be, memory);
 }
@@ -170,9 +183,7 @@ vg_status vg_backend_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *
 
     VG_TRY(vg_backend_count_allocation(be, bytes, err));
     VG_TRY(take(be, bytes, &got, err));
-    be->bytes_now += bytes;
-    if (be->bytes_now > be->bytes_peak)
-        be->bytes_peak = be->bytes_now;
+    count_bytes(be, bytes);
     *memory = got;
     return VG_OK;
 }

@@ -66,6 +66,8 @@ struct vg_backend {
     int64_t calls[VG_OP_COUNT];      /* successful calls per op, for the report */
     size_t bytes_now, bytes_peak;    /* allocated through vg_backend_alloc */
     vg_pool *pool;                   /* of the present stage, see vg_backend_reserve; NULL: every allocation is the device's own */
+    size_t kept;                     /* part of bytes_now that stays until close: workspace of libraries */
+    size_t scratch;                  /* dry backends: the most that one operation would take on a GPU for itself */
     size_t limit;                    /* most bytes that regions may have together; 0 = what the device gives */
     size_t grown;                    /* bytes of regions that a stage took beyond what was reserved, of all stages: 0 if plans were right */
     bool separate;                   /* CPU only: behave like a device with memory of its own (weights are copied, limits count) */
@@ -105,6 +107,9 @@ vg_status vg_backend_copy(vg_backend *be, vg_tensor *to, const vg_tensor *from, 
 vg_status vg_backend_zero(vg_backend *be, vg_tensor *to, vg_err *err);
 vg_status vg_backend_sync(vg_backend *be, vg_err *err);
 
+#define VG_CUDA_LIBRARY_BYTES ((size_t)32 << 20) /* cuBLASLt's workspace: what its documentation advises for Hopper */
+/* For backends: count memory that is not released before close. */
+void vg_backend_keep(vg_backend *be, size_t bytes);
 /* For backends: count one allocation of `bytes`; VG_E_NOMEM when it is the one that shall fail. */
 vg_status vg_backend_count_allocation(vg_backend *be, size_t bytes, vg_err *err);
 

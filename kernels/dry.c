@@ -1,5 +1,6 @@
 /* dry.c: a backend without memory and arithmetic. Allocations are addresses of a range that nothing stands behind; operations check their
- * operands (ops_check.c) and return. The engine's own code, run on it, says exactly what it will allocate: vg_plan is made this way. */
+ * operands (ops_check.c), note what the CUDA backend would take as scratch memory for them, and return. The engine's own code, run on it,
+ * says exactly what it will allocate: vg_plan is made this way. */
 #include "kernels/backend.h"
 
 #include <stdio.h>
@@ -106,10 +107,42 @@ static void dry_trim(vg_backend *be)
     (void)be;
 }
 
+/* ---- scratch of the CUDA backend ---- */
+
+static int64_t groups_of(int64_t n)
+{
+    return (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+}
+
+/* Scales brought into the library's form (kernels/cuda/linear.cu). Shapes that the library refuses take more: they are not planned. */
+static size_t scratch_linear(const vg_linear_args *a)
+{
+    int64_t m = a->x->shape[0], k = a->x->shape[1], n = a->w->shape[0];
+    int64_t groups = groups_of(k), padded = (groups + 3) / 4 * 4 * groups_of(n);
+    bool scalar = a->x_scale && a->x_scale->ndim == 1 && a->w_scale && a->w_scale->ndim == 1 &&
+                  a->w_scale->shape[0] == 1;
+
+    if (a->x->dtype != VG_E4M3 || scalar)
+        return 0;
+    return (size_t)(groups * m + (padded > groups * n ? padded : groups * n)) * 4 + 512;
+}
+
+/* The others take none, or some hundred bytes. */
+static size_t scratch_other(const void *args)
+{
+    (void)args;
+    return 256;
+}
+
+#define SCRATCH_OF(args) _Generic((args), const vg_linear_args *: scratch_linear, default: scratch_other)(args)
+
 #define VG_OP(name, help)                                                                          \
     static vg_status dry_op_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err)      \
     {                                                                                              \
-        (void)be, (void)args, (void)err;                                                           \
+        size_t bytes = SCRATCH_OF(args);                                                           \
+        (void)err;                                                                                 \
+        if (bytes > be->scratch)                                                                   \
+            be->scratch = bytes;                                                                   \
         return VG_OK;                                                                              \
     }
 #include "kernels/ops.def"

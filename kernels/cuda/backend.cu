@@ -205,29 +205,45 @@ static vg_status cuda_fence_wait(vg_backend *be, vg_fence *fence, vg_err *err)
 
 // ---- scratch --------------------------------------------------------------------------------------------------------
 
+static void drop_scratch(vg_backend *be, int which)
+{
+    auto *s = &vg_cuda(be)->scratch[which];
+
+    vg_backend_release(be, s->memory, s->bytes);
+    s->memory = nullptr;
+    s->bytes = 0;
+}
+
 static void cuda_trim(vg_backend *be)
 {
-    vg_cuda_backend *cuda = vg_cuda(be);
-
-    vg_backend_release(be, cuda->scratch, cuda->scratch_bytes);
-    cuda->scratch = nullptr;
-    cuda->scratch_bytes = 0;
+    drop_scratch(be, 0);
+    drop_scratch(be, 1);
 }
 
 // The old piece may still be in use by operations before this one; whoever gets it from the pool next comes behind them on the stream.
+static vg_status scratch(vg_backend *be, int which, size_t bytes, void **memory, vg_err *err)
+{
+    auto *s = &vg_cuda(be)->scratch[which];
+    void *grown = nullptr;
+
+    if (bytes > s->bytes) {
+        drop_scratch(be, which);
+        VG_TRY(vg_backend_alloc(be, bytes, &grown, err));
+        s->memory = grown;
+        s->bytes = bytes;
+    }
+    *memory = s->memory;
+    return VG_OK;
+}
+
 vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err)
 {
-    vg_cuda_backend *cuda = vg_cuda(be);
+    return scratch(be, 0, bytes, memory, err);
+}
 
-    if (bytes > cuda->scratch_bytes) {
-        void *grown = nullptr;
-        cuda_trim(be);
-        VG_TRY(vg_backend_alloc(be, bytes, &grown, err));
-        cuda->scratch = grown;
-        cuda->scratch_bytes = bytes;
-    }
-    *memory = cuda->scratch;
-    return VG_OK;
+vg_status vg_cuda_outer_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    return scratch(be, 1, bytes, memory, err);
 }
 
 static void cuda_close(vg_backend *be)

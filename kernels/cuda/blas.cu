@@ -13,7 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#define WORKSPACE_BYTES ((size_t)32 << 20) // what the library's documentation advises for Hopper
+#define WORKSPACE_BYTES VG_CUDA_LIBRARY_BYTES
 #define PLANS           256
 
 #define BLAS_FUNCTIONS(X)                                                                          \
@@ -98,7 +98,9 @@ static vg_status load(vg_backend *be, vg_cuda_blas *blas, vg_err *err)
 #undef BLAS_LOAD
     BLAS_TRY(blas, blas->Create(&blas->handle), err);
     VG_TRY(vg_backend_count_allocation(be, WORKSPACE_BYTES, err));
-    return be->ops->alloc(be, WORKSPACE_BYTES, &blas->workspace, err);
+    VG_TRY(be->ops->alloc(be, WORKSPACE_BYTES, &blas->workspace, err));
+    vg_backend_keep(be, WORKSPACE_BYTES);
+    return VG_OK;
 }
 
 static vg_status open_blas(vg_backend *be, vg_cuda_blas **blas, vg_err *err)

@@ -21,8 +21,10 @@ struct vg_cuda_backend {
     cudaStream_t stream;      // VG_QUEUE_COMPUTE
     cudaStream_t copy_stream; // VG_QUEUE_COPY
     vg_cuda_blas *blas;
-    void *scratch; // of one operation at a time, grown on demand, kept until the stage ends
-    size_t scratch_bytes;
+    struct {
+        void *memory;
+        size_t bytes;
+    } scratch[2]; // of one operation at a time, and of one made of others; grown on demand, kept until the stage ends
     int64_t plain_products; // products that went the slow way through F32 copies, see linear.cu
 };
 
@@ -61,6 +63,9 @@ void vg_cuda_blas_close(vg_cuda_blas *blas);
 // Device memory for temporaries of the operation that asks, 256-byte aligned. The next operation on the stream may overwrite
 // it, so an operation asks once. Counted in bytes_now, and part of a stage's plan. Errors: VG_E_NOMEM.
 vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err);
+
+// The same, apart from it: for an operation that is made of others, which have their own temporaries.
+vg_status vg_cuda_outer_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err);
 
 // ---- scalars: the conversions of kernels/numeric.h by hardware ------------------------------------------------------
 

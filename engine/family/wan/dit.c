@@ -2,6 +2,7 @@
  * rounds its result once to the act dtype, as the operation table says. */
 #include "engine/family/wan/dit.h"
 
+#include "engine/stream.h"
 #include "kernels/numeric.h"
 
 #include <math.h>
@@ -78,6 +79,8 @@ typedef struct dit_block {
         vg_tensor k, v; /* [tokens, heads, head_dim] */
     } text[WAN_TEXTS];
     float amax[BLOCK_LINEARS];
+    int streamed; /* number among the streamed blocks; -1: resident */
+    char *at;     /* streamed: where its tensors point into */
 } dit_block;
 
 struct wan_dit {
@@ -85,6 +88,8 @@ struct wan_dit {
     vg_dtype compute;
     vg_backend *be;
     vg_module *module;
+    vg_stream *stream; /* NULL: all blocks are resident */
+    size_t block_bytes; /* room of a streamed block */
     vg_linear_layer patch, global[GLOBAL_LINEARS];
     vg_tensor table; /* [2, dim] F32 */
     dit_block *blocks;
@@ -154,6 +159,69 @@ static vg_status load_globals(wan_dit *d, vg_err *err)
     return VG_OK;
 }
 
+/* Bytes of the largest block as it will be laid out. Nothing is read but headers. */
+static vg_status measure_blocks(wan_dit *d, const char *dir, const char *component,
+                                const vg_module_options *options, size_t *bytes, vg_err *err)
+{
+    vg_engine engine = {.threads = 1};
+    dit_block *b = &d->blocks[0];
+    wan_dit dry = *d;
+    vg_status status;
+    dry.module = NULL;
+    *bytes = 0;
+    VG_TRY(vg_dry_backend_open(VG_DEVICE_CUDA, &engine.be, err));
+    VG_TRY_GOTO(status, vg_module_open(&engine, dir, component, options, &dry.module, err), done);
+    for (int64_t i = 0; i < d->config.layers; i++) {
+        vg_module_into(dry.module, b, SIZE_MAX / 2); /* any address: nothing is written */
+        VG_TRY_GOTO(status, load_block(&dry, i, err), done);
+        if (vg_module_into_used(dry.module) > *bytes)
+            *bytes = vg_module_into_used(dry.module);
+    }
+done:
+    vg_module_close(dry.module);
+    vg_backend_close(engine.be);
+    return status;
+}
+
+/* Streamed blocks lie evenly between resident ones, so that copies have the longest time. */
+static void choose_streamed(wan_dit *d, int streamed)
+{
+    int64_t layers = d->config.layers;
+    for (int64_t i = 0; i < layers; i++) {
+        int64_t before = i * streamed / layers;
+        d->blocks[i].streamed = (i + 1) * streamed / layers > before ? (int)before : -1;
+    }
+}
+
+static vg_status open_stream(wan_dit *d, const char *dir, const char *component,
+                             const vg_module_options *options, vg_err *err)
+{
+    int streamed = options->streamed;
+    if (streamed < 0 || streamed > d->config.layers)
+        return VG_FAIL(err, VG_E_ARG, "%d of %lld blocks cannot be streamed", streamed,
+                       (long long)d->config.layers);
+    if (streamed > 0) {
+        VG_TRY(measure_blocks(d, dir, component, options, &d->block_bytes, err));
+        VG_TRY(vg_stream_new(d->be, streamed, d->block_bytes, &d->stream, err));
+    }
+    choose_streamed(d, streamed);
+    return VG_OK;
+}
+
+static vg_status load_streamed(wan_dit *d, int64_t i, vg_err *err)
+{
+    dit_block *b = &d->blocks[i];
+    void *memory;
+    VG_TRY(vg_stream_place(d->stream, b->streamed, &memory, err));
+    b->at = memory;
+    vg_module_into(d->module, memory, d->block_bytes);
+    VG_TRY(load_block(d, i, err));
+    VG_TRY(vg_module_settle(d->module, err));
+    VG_TRY(vg_stream_keep(d->stream, b->streamed, vg_module_into_used(d->module), err));
+    vg_module_into(d->module, NULL, 0);
+    return VG_OK;
+}
+
 vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component,
                        const wan_dit_config *config, const vg_module_options *options,
                        wan_dit **dit, vg_err *err)
@@ -173,8 +241,11 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, load_globals(d, err), fail);
+    VG_TRY_GOTO(status, open_stream(d, dir, component, options, err), fail);
     for (int64_t i = 0; i < config->layers; i++)
-        VG_TRY_GOTO(status, load_block(d, i, err), fail);
+        VG_TRY_GOTO(status,
+                    d->blocks[i].streamed < 0 ? load_block(d, i, err) : load_streamed(d, i, err),
+                    fail);
     VG_TRY_GOTO(status, vg_module_loaded(d->module, err), fail);
     *dit = d;
     return VG_OK;
@@ -193,8 +264,63 @@ void wan_dit_close(wan_dit *d)
     for (int i = 0; i < WAN_TEXTS; i++)
         vg_arena_free(d->text[i]);
     vg_module_close(d->module);
+    vg_stream_free(d->stream);
     free(d->blocks);
     free(d);
+}
+
+/* ---- streamed blocks ---- */
+
+static void move_tensor(vg_tensor *t, const char *from, size_t bytes, char *to)
+{
+    const char *at = t->data;
+    if (at && at >= from && at < from + bytes)
+        t->data = to + (at - from);
+}
+
+/* Every tensor of a block that load_block fills. */
+static void move_block(dit_block *b, size_t bytes, char *to)
+{
+    vg_tensor *const others[] = {&b->norm_q1, &b->norm_k1, &b->norm_q2, &b->norm_k2,
+                                 &b->norm2_w, &b->norm2_b, &b->table};
+    for (int j = 0; j < BLOCK_LINEARS; j++) {
+        vg_linear_layer *l = &b->linear[j];
+        move_tensor(&l->w, b->at, bytes, to);
+        move_tensor(&l->w_scale, b->at, bytes, to);
+        move_tensor(&l->x_scale, b->at, bytes, to);
+        move_tensor(&l->bias, b->at, bytes, to);
+    }
+    for (size_t j = 0; j < sizeof others / sizeof others[0]; j++)
+        move_tensor(others[j], b->at, bytes, to);
+    b->at = to;
+}
+
+/* Before a block is run: its tensors point to where it lies now, until release_block. */
+static vg_status bind_block(wan_dit *d, int64_t i, vg_err *err)
+{
+    dit_block *b = &d->blocks[i];
+    void *memory;
+    if (b->streamed < 0)
+        return VG_OK;
+    VG_TRY(vg_stream_bind(d->stream, b->streamed, &memory, err));
+    move_block(b, d->block_bytes, memory);
+    return VG_OK;
+}
+
+static vg_status release_block(wan_dit *d, int64_t i, vg_err *err)
+{
+    int streamed = d->blocks[i].streamed;
+    return streamed < 0 ? VG_OK : vg_stream_release(d->stream, streamed, err);
+}
+
+size_t wan_dit_weight_bytes(const wan_dit *d)
+{
+    return vg_module_bytes(d->module);
+}
+
+size_t wan_dit_host_bytes(const wan_dit *d)
+{
+    return d->stream ? vg_stream_host_bytes(d->stream) : 0;
 }
 
 int wan_dit_dequantised(const wan_dit *d)
@@ -257,10 +383,12 @@ static vg_status text_rows(wan_dit *d, int slot, const float *rows, int64_t toke
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled while preparing the prompt");
         VG_TRY(matrix(d->text[slot], d->compute, tokens, c->dim, &k, err));
         VG_TRY(matrix(d->text[slot], d->compute, tokens, c->dim, &v, err));
+        VG_TRY(bind_block(d, i, err));
         VG_TRY(vg_linear_run(
             d->work, (const vg_linear_layer *const[]){&b->linear[ATTN2_K], &b->linear[ATTN2_V]}, 2,
             &context, VG_ACT_NONE, (vg_tensor *const[]){&k, &v}, err));
         VG_TRY(norm_heads(d, &b->norm_k2, NULL, NULL, &k, err));
+        VG_TRY(release_block(d, i, err));
         b->text[slot].k = heads_of(d, &k);
         b->text[slot].v = heads_of(d, &v);
     }
@@ -362,7 +490,8 @@ static vg_status prepare_rope(wan_dit *d, const int64_t grid[3], vg_err *err)
     if (!host)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the rotary tables of %lld tokens",
                        (long long)tokens);
-    fill_rope(c, grid, host, host + tokens * pairs);
+    if (!d->be->ops->dry)
+        fill_rope(c, grid, host, host + tokens * pairs);
     vg_arena_reset(d->rope, 0);
     d->rope_cos.data = NULL;
     vg_tensor cos_table, sin_table;
@@ -535,10 +664,12 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int sl
         const dit_block *b = &d->blocks[i];
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
+        VG_TRY(bind_block(d, i, err));
         VG_TRY(add_f32(d, &b->table, &d->proj, &r.mod, err));
         VG_TRY(self_attention(d, b, &r, err));
         VG_TRY(cross_attention(d, b, &r, err));
         VG_TRY(feed_forward(d, b, &r, err));
+        VG_TRY(release_block(d, i, err));
         if (progress)
             progress(user, (int)i + 1, (int)c->layers);
     }
@@ -696,22 +827,6 @@ void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t si
 int64_t wan_dit_tokens(const wan_dit_config *c, const int64_t latent[4])
 {
     return (latent[1] / c->patch[0]) * (latent[2] / c->patch[1]) * (latent[3] / c->patch[2]);
-}
-
-size_t wan_dit_activation_bytes(const wan_dit_config *c, vg_dtype compute, vg_scheme scheme,
-                                const int64_t latent[4], int64_t tokens, int texts)
-{
-    size_t n = (size_t)wan_dit_tokens(c, latent), size = vg_dtype_size(compute),
-           dim = (size_t)c->dim, ffn = (size_t)c->ffn_dim;
-    size_t rows = n * (5 * dim + ffn) * size;  /* h, a, q, k, v, g */
-    size_t rope = n * (size_t)c->head_dim * 4; /* cos and sin */
-    size_t text = (size_t)texts * (size_t)c->layers * 2 * (size_t)tokens * dim * size;
-    size_t wide = (size_t)(ffn > dim ? ffn : dim);
-    size_t quantised =
-        scheme == VG_SCHEME_BF16
-            ? 0
-            : n * wide + (scheme == VG_SCHEME_FP8_BLOCK ? n * ((wide + 127) / 128) * 4 : 4);
-    return rows + rope + text + quantised + MODULATIONS * dim * 4;
 }
 
 double wan_dit_flop(const wan_dit_config *c, int64_t video_tokens, int64_t text_tokens)
