@@ -22,7 +22,8 @@ typedef struct vg_variant_view {
     double stage_s[VG_STAGE_COUNT]; /* seconds spent, finished stages, all runs */
     double wall_s;      /* over all runs */
     double denoise_s;   /* sum of the steps */
-    uint64_t peak_bytes; /* backend memory */
+    uint64_t peak_bytes;    /* backend memory */
+    uint64_t planned_bytes; /* what the plan said; 0 unknown */
     uint64_t weight_bytes;
     char peak_stage[24];
     char precision[96];

@@ -28,6 +28,8 @@ typedef struct vg_worker {
     vg_stage stage;
     size_t peak_bytes;
     vg_stage peak_stage;
+    size_t planned_bytes; /* of the largest stage; 0: not on a device */
+    char planned_stage[32];
     int64_t last_progress_ms;
     double calibrate_s;
     /* the memory thread */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "app/frames.h"
 #include "app/paths.h"
+#include "engine/budget.h"
 
 #define CALIBRATION_STEPS 4
 
@@ -151,6 +152,10 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
                             w->peak_bytes ? (double)w->peak_bytes : (double)v->peak_bytes);
     cJSON_AddStringToObject(root, "peak_stage",
                             w->peak_bytes ? vg_stage_name(w->peak_stage) : v->peak_stage);
+    if (w->planned_bytes) {
+        cJSON_AddNumberToObject(root, "planned_bytes", (double)w->planned_bytes);
+        cJSON_AddStringToObject(root, "planned_stage", w->planned_stage);
+    }
     cJSON *precision = cJSON_AddObjectToObject(root, "precision");
     cJSON_AddNumberToObject(precision, "fp8_tensor", report->fp8_tensor);
     cJSON_AddNumberToObject(precision, "fp8_block", report->fp8_block);
@@ -167,6 +172,23 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     cJSON_Delete(root);
     free(path);
     return status;
+}
+
+/* What the plan says, to be held against the measured peak. On a backend that reads host memory most weights are never allocated. */
+static void plan_memory(vg_worker *w, const vg_generate_params *params)
+{
+    vg_generate_params p = *params;
+    vg_backend *be = vg_engine_backend(w->engine);
+    vg_plan plan;
+    w->planned_bytes = 0;
+    if (vg_budget_limit(w->engine, &p, &p.memory_limit, NULL) != VG_OK ||
+        vg_backend_reads_host(be))
+        return;
+    p.device = be->ops->kind;
+    if (vg_plan_make(w->model, &p, &plan, NULL) != VG_OK)
+        return;
+    w->planned_bytes = vg_plan_total(&plan.stages[plan.peak]);
+    snprintf(w->planned_stage, sizeof w->planned_stage, "%s", plan.stages[plan.peak].name);
 }
 
 /* ---- the variant ---- */
@@ -186,6 +208,10 @@ static void tell_end(vg_worker *w, const vg_precision_report *report)
     if (w->peak_bytes) { /* nothing ran when only a small file was lost */
         cJSON_AddNumberToObject(o, "peak_bytes", (double)w->peak_bytes);
         cJSON_AddStringToObject(o, "peak_stage", vg_stage_name(w->peak_stage));
+    }
+    if (w->planned_bytes) {
+        cJSON_AddNumberToObject(o, "planned_bytes", (double)w->planned_bytes);
+        cJSON_AddStringToObject(o, "planned_stage", w->planned_stage);
     }
     cJSON_AddNumberToObject(o, "weight_bytes", (double)report->weight_bytes);
     vg_worker_tell_variant(w, "variant", o);
@@ -289,6 +315,7 @@ static vg_status run(vg_worker *w, vg_err *err)
         unlink(file);
     if (denoised && !finished)
         tell_begin(w, params.steps);
+    plan_memory(w, &params);
     if (!denoised)
         VG_TRY_GOTO(status, need_latents(w, &params, path, &latents, err), done);
     if (latents.steps_done < latents.steps) {

@@ -129,6 +129,24 @@ static vg_status refuse(const vg_model *model, const vg_generate_params *p,
                    p->memory_limit ? "are allowed by --vram-limit" : "are free", limit, advice);
 }
 
+/* A failure in the middle of things, with the stage and the same advice. */
+static void explain(vg_engine *engine, const vg_model *model, const vg_generate_params *params,
+                    const char *stage, vg_err *err)
+{
+    vg_generate_params p = *params;
+    char advice[224], message[VG_ERR_MESSAGE_MAX];
+    size_t limit = 0;
+    if (!err)
+        return;
+    vg_err_prefix(err, "stage %s", stage);
+    p.device = engine->be->ops->kind;
+    if (vg_budget_limit(engine, params, &limit, NULL) != VG_OK || !limit)
+        return;
+    advice_text(model, &p, limit, advice, sizeof advice);
+    snprintf(message, sizeof message, "%s", err->message);
+    (void)VG_FAIL(err, VG_E_NOMEM, "%.300s; %s", message, advice);
+}
+
 /* ---- stages ---- */
 
 static bool is_named(const char *const *names, const char *name)
@@ -145,6 +163,7 @@ vg_status vg_budget_begin(vg_engine *engine, const vg_model *model,
 {
     vg_generate_params p = *params;
     size_t limit, most = 0;
+    const char *largest = stages[0];
     vg_backend *be = engine->be;
     VG_TRY(vg_budget_limit(engine, params, &limit, err));
     p.device = be->ops->kind;
@@ -157,28 +176,23 @@ vg_status vg_budget_begin(vg_engine *engine, const vg_model *model,
             continue;
         if (limit && total > limit)
             return refuse(model, &p, &plan->stages[i], limit, err);
-        most = total > most ? total : most;
+        if (total > most) {
+            most = total;
+            largest = plan->stages[i].name;
+        }
     }
     size_t kept = be->ops->kind == VG_DEVICE_CUDA ? VG_CUDA_LIBRARY_BYTES : 0; /* not of the region */
-    return vg_backend_reserve(be, most > kept ? most - kept : most, err);
+    vg_status status = vg_backend_reserve(be, most > kept ? most - kept : most, err);
+    if (status == VG_E_NOMEM)
+        explain(engine, model, params, largest, err);
+    return status;
 }
 
 vg_status vg_budget_end(vg_engine *engine, const vg_model *model, const vg_generate_params *params,
                         const char *stage, vg_status status, vg_err *err)
 {
-    vg_generate_params p = *params;
-    char advice[224];
-    size_t limit = 0;
     vg_backend_unreserve(engine->be);
-    if (status != VG_E_NOMEM || !err || strncmp(err->message, "stage ", 6) == 0)
-        return status;
-    vg_err_prefix(err, "stage %s", stage);
-    p.device = engine->be->ops->kind;
-    if (vg_budget_limit(engine, params, &limit, NULL) == VG_OK && limit) {
-        advice_text(model, &p, limit, advice, sizeof advice);
-        char message[VG_ERR_MESSAGE_MAX];
-        snprintf(message, sizeof message, "%s", err->message);
-        (void)VG_FAIL(err, VG_E_NOMEM, "%.300s; %s", message, advice);
-    }
+    if (status == VG_E_NOMEM && (!err || strncmp(err->message, "stage ", 6) != 0))
+        explain(engine, model, params, stage, err);
     return status;
 }

@@ -67,7 +67,7 @@ struct vg_backend {
     size_t bytes_now, bytes_peak;    /* allocated through vg_backend_alloc */
     vg_pool *pool;                   /* of the present stage, see vg_backend_reserve; NULL: every allocation is the device's own */
     size_t kept;                     /* part of bytes_now that stays until close: workspace of libraries */
-    size_t scratch;                  /* dry backends: the most that one operation would take on a GPU for itself */
+    size_t reached;                  /* dry backends: how large a stage's region has to be, holes between pieces counted */
     size_t limit;                    /* most bytes that regions may have together; 0 = what the device gives */
     size_t grown;                    /* bytes of regions that a stage took beyond what was reserved, of all stages: 0 if plans were right */
     bool separate;                   /* CPU only: behave like a device with memory of its own (weights are copied, limits count) */

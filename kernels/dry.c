@@ -1,16 +1,22 @@
-/* dry.c: a backend without memory and arithmetic. Allocations are addresses of a range that nothing stands behind; operations check their
- * operands (ops_check.c), note what the CUDA backend would take as scratch memory for them, and return. The engine's own code, run on it,
- * says exactly what it will allocate: vg_plan is made this way. */
+/* dry.c: a backend without memory and arithmetic. Allocations are places in a pool over addresses that nothing stands behind; operations
+ * check their operands (ops_check.c), take what the CUDA backend would take as scratch memory for them, and return. The engine's own code,
+ * run on it, says what it will allocate: vg_plan is made this way. First fit in a region that ends at the highest address reached decides
+ * as it did in one without end, so a stage's region of that size is enough, whatever holes there are. */
 #include "kernels/backend.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define REGION_BEGIN ((uintptr_t)1 << 20)
+#define REGION_BYTES ((size_t)1 << 46)
+
 typedef struct dry_backend {
     vg_backend base;
     vg_backend_ops ops;
-    uintptr_t next;
+    vg_pool *places; /* one region without end */
+    void *scratch;   /* as the CUDA backend keeps it */
+    size_t scratch_bytes;
 } dry_backend;
 
 static dry_backend *dry(vg_backend *be)
@@ -20,6 +26,7 @@ static dry_backend *dry(vg_backend *be)
 
 static void dry_close(vg_backend *be)
 {
+    vg_pool_free(dry(be)->places);
     free(be);
 }
 
@@ -31,21 +38,26 @@ static vg_status dry_info(vg_backend *be, vg_device_info *info, vg_err *err)
     return VG_OK;
 }
 
-/* Each address is given out once: 47 bits of them last for any plan. */
 static vg_status dry_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *err)
 {
-    size_t size = bytes ? (bytes + 255) / 256 * 256 : 256;
-
-    if (bytes > UINTPTR_MAX / 4 || dry(be)->next > UINTPTR_MAX / 2 - size)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes", bytes);
-    *memory = (void *)dry(be)->next;
-    dry(be)->next += size;
+    VG_TRY(vg_pool_take(dry(be)->places, bytes, memory, err));
+    size_t end = (uintptr_t)*memory - REGION_BEGIN + bytes;
+    end = (end + VG_POOL_ALIGNMENT - 1) / VG_POOL_ALIGNMENT * VG_POOL_ALIGNMENT;
+    if (end > be->reached)
+        be->reached = end;
     return VG_OK;
 }
 
 static void dry_release(vg_backend *be, void *memory)
 {
-    (void)be, (void)memory;
+    (void)vg_pool_give(dry(be)->places, memory);
+}
+
+static vg_status dry_pin(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    (void)bytes, (void)err;
+    *memory = be; /* any address */
+    return VG_OK;
 }
 
 static void dry_unpin(vg_backend *be, void *memory, size_t bytes)
@@ -104,7 +116,19 @@ static vg_status dry_fence_wait(vg_backend *be, vg_fence *fence, vg_err *err)
 
 static void dry_trim(vg_backend *be)
 {
-    (void)be;
+    vg_backend_release(be, dry(be)->scratch, dry(be)->scratch_bytes);
+    dry(be)->scratch = NULL;
+    dry(be)->scratch_bytes = 0;
+}
+
+static vg_status take_scratch(vg_backend *be, size_t bytes, vg_err *err)
+{
+    if (be->ops->kind != VG_DEVICE_CUDA || bytes <= dry(be)->scratch_bytes)
+        return VG_OK;
+    dry_trim(be);
+    VG_TRY(vg_backend_alloc(be, bytes, &dry(be)->scratch, err));
+    dry(be)->scratch_bytes = bytes;
+    return VG_OK;
 }
 
 /* ---- scratch of the CUDA backend ---- */
@@ -127,23 +151,25 @@ static size_t scratch_linear(const vg_linear_args *a)
     return (size_t)(groups * m + (padded > groups * n ? padded : groups * n)) * 4 + 512;
 }
 
-/* The others take none, or some hundred bytes. */
-static size_t scratch_other(const void *args)
+static size_t scratch_quantize(const vg_quantize_args *a)
 {
-    (void)args;
-    return 256;
+    return a->kind == VG_QUANT_TENSOR_DYNAMIC ? 256 : 0;
 }
 
-#define SCRATCH_OF(args) _Generic((args), const vg_linear_args *: scratch_linear, default: scratch_other)(args)
+static size_t scratch_none(const void *args)
+{
+    (void)args;
+    return 0;
+}
+
+#define SCRATCH_OF(args)                                                                           \
+    _Generic((args), const vg_linear_args *: scratch_linear, const vg_quantize_args *: scratch_quantize, \
+             default: scratch_none)(args)
 
 #define VG_OP(name, help)                                                                          \
     static vg_status dry_op_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err)      \
     {                                                                                              \
-        size_t bytes = SCRATCH_OF(args);                                                           \
-        (void)err;                                                                                 \
-        if (bytes > be->scratch)                                                                   \
-            be->scratch = bytes;                                                                   \
-        return VG_OK;                                                                              \
+        return take_scratch(be, SCRATCH_OF(args), err);                                            \
     }
 #include "kernels/ops.def"
 #undef VG_OP
@@ -154,7 +180,14 @@ vg_status vg_dry_backend_open(vg_device_kind kind, vg_backend **be, vg_err *err)
 
     if (!d)
         return VG_FAIL(err, VG_E_NOMEM, "no memory for a plan");
-    d->next = 4096;
+    vg_status status = vg_pool_new(&d->places, err);
+    if (status == VG_OK)
+        status = vg_pool_add(d->places, (void *)REGION_BEGIN, REGION_BYTES, err);
+    if (status != VG_OK) {
+        vg_pool_free(d->places);
+        free(d);
+        return status;
+    }
     d->ops = (vg_backend_ops){
         .kind = kind,
         .host_memory = kind == VG_DEVICE_CPU,
@@ -168,7 +201,7 @@ vg_status vg_dry_backend_open(vg_device_kind kind, vg_backend **be, vg_err *err)
         .copy = dry_transfer,
         .zero = dry_zero,
         .sync = dry_sync,
-        .pin = dry_alloc,
+        .pin = dry_pin,
         .unpin = dry_unpin,
         .stream_in = dry_transfer,
         .stream_out = dry_transfer,

@@ -364,6 +364,7 @@ typedef struct denoise_run {
 static void release_expert(denoise_run *r)
 {
     wan_dit_close(r->dit);
+    r->be->ops->trim(r->be); /* the next expert finds the memory as this one did, and as it was planned */
     r->dit = NULL;
     r->expert = -1;
 }
@@ -812,7 +813,7 @@ vg_status wan_rehearse(vg_engine *engine, const vg_model *model, const vg_genera
     VG_TRY_GOTO(status, start_run(&r, NULL, err), done);
     size_t before = be->bytes_now;
     VG_TRY_GOTO(status, open_expert(&r, expert, err), done);
-    size_t loading = be->bytes_peak, weights = be->bytes_now - before;
+    size_t weights = be->bytes_now - before;
     be->bytes_peak = be->bytes_now;
     VG_TRY_GOTO(status, prepare_expert(&r, err), done);
     VG_TRY_GOTO(status, predict(&r, 500.0, err), done);
@@ -820,7 +821,7 @@ vg_status wan_rehearse(vg_engine *engine, const vg_model *model, const vg_genera
         VG_TRY_GOTO(status, vg_scheduler_step(r.scheduler, &r.cond, &r.x, err), done);
     *s = (vg_plan_stage){.weights = weights,
                          .activations = be->bytes_peak - weights,
-                         .workspace = loading > be->bytes_peak ? loading - be->bytes_peak : 0,
+                         .workspace = be->reached - be->bytes_peak, /* staging, holes */
                          .blocks = (int)r.config->dit[expert].layers,
                          .streamed = streamed,
                          .host = wan_dit_host_bytes(r.dit)};

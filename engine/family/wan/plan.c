@@ -83,14 +83,14 @@ static vg_status plan_streamed(const vg_model *model, const vg_generate_params *
     vg_status status;
     VG_TRY(vg_dry_backend_open(kind_of(p), &engine.be, err));
     status = wan_rehearse(&engine, model, p, expert, streamed, s, err);
-    if (p->device == VG_DEVICE_CUDA)
-        s->workspace += library_bytes(p) + engine.be->scratch;
+    if (status == VG_OK)
+        s->workspace += library_bytes(p);
     vg_backend_close(engine.be);
     return status;
 }
 
 /* As few streamed blocks as the limit allows. Every one but the slots' own saves a block's bytes, so the number is computed from two
- * plans; a third confirms it, and more follow if blocks differ in size. */
+ * plans; two more confirm it, and others follow if blocks differ in size. */
 static vg_status plan_expert(const vg_model *model, const vg_generate_params *p, int expert,
                              vg_plan_stage *s, vg_err *err)
 {
@@ -99,7 +99,7 @@ static vg_status plan_expert(const vg_model *model, const vg_generate_params *p,
     VG_TRY(plan_streamed(model, p, expert, 0, &all, err));
     int blocks = all.blocks, first = VG_STREAM_SLOTS + 1, streamed = first;
     *s = all;
-    if (!limit || vg_plan_total(&all) <= limit || blocks <= first)
+    if (!limit || vg_plan_total(&all) <= limit || blocks < first)
         return VG_OK;
     VG_TRY(plan_streamed(model, p, expert, first, &some, err));
     size_t over = vg_plan_total(&all) - limit,
@@ -111,8 +111,15 @@ static vg_status plan_expert(const vg_model *model, const vg_generate_params *p,
     for (;; streamed++) {
         VG_TRY(plan_streamed(model, p, expert, streamed, s, err));
         if (vg_plan_total(s) <= limit || streamed == blocks)
-            return VG_OK;
+            break;
     }
+    while (vg_plan_total(s) <= limit && streamed > first) {
+        VG_TRY(plan_streamed(model, p, expert, --streamed, &some, err));
+        if (vg_plan_total(&some) > limit)
+            break;
+        *s = some;
+    }
+    return VG_OK;
 }
 
 static vg_status plan_calibration(const vg_model *model, const vg_generate_params *p, vg_plan *plan,
