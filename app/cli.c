@@ -31,7 +31,8 @@ static int fail(const vg_args *args, const char *message, int status)
     fprintf(stderr, "vgen %s: ", args->command->name);
     vg_cli_print(stderr, message);
     fputc('\n', stderr);
-    if (vg_args_has(args, "json"))
+    const char *json = vg_args_get(args, "json");
+    if (json && !*json) /* a switch; where it names a file, stdout is for people */
         vg_cli_print_json(stdout, vg_cli_error_json(message, status), false);
     return status;
 }
@@ -202,7 +203,7 @@ int vg_cli_main(int argc, char **argv)
         for (int i = 2; i < argc; i++) {
             for (int k = 0; !strcmp(argv[i], "--json") && command->specs && command->specs[k].name;
                  k++) {
-                if (!strcmp(command->specs[k].name, "json"))
+                if (!strcmp(command->specs[k].name, "json") && !command->specs[k].value)
                     args.values[k] = "";
             }
         }

@@ -16,6 +16,26 @@ static void print_settings(const vg_job *job)
     }
 }
 
+static void print_variants(const vg_job *job, const vg_job_view *view)
+{
+    const char *names[VG_SCHEME_COUNT];
+    const vg_gauge_figures *gauges[VG_SCHEME_COUNT];
+    int measured = 0;
+    for (int i = 0; i < job->variants_count; i++) {
+        if (view->variants[i].precision[0])
+            printf("layers   %s: %s\n", vg_scheme_name(job->schemes[i]),
+                   view->variants[i].precision);
+    }
+    for (int i = 0; i < job->variants_count; i++) {
+        if (!vg_gauges_any(&view->variants[i].gauges))
+            continue;
+        names[measured] = vg_scheme_name(job->schemes[i]);
+        gauges[measured++] = &view->variants[i].gauges;
+    }
+    if (measured)
+        vg_gauges_print(stdout, names, gauges, measured);
+}
+
 static int run(vg_args *args)
 {
     vg_job job;
@@ -35,11 +55,7 @@ static int run(vg_args *args)
                job.code_version ? job.code_version : "?", view.device);
         vg_cli_print(stdout, job.model_dir);
         printf("\n");
-        for (int i = 0; i < job.variants_count; i++) {
-            if (view.variants[i].precision[0])
-                printf("layers   %s: %s\n", vg_scheme_name(job.schemes[i]),
-                       view.variants[i].precision);
-        }
+        print_variants(&job, &view);
         printf("settings\n");
         print_settings(&job);
     }

@@ -108,15 +108,14 @@ static void tell_started(vg_worker *w, const vg_device_info *info)
     free(device);
 }
 
-static vg_status open_engine(vg_worker *w, vg_err *err)
+static vg_status open_engine(vg_worker *w, vg_device_info *info, vg_err *err)
 {
-    vg_device_info info = {0};
     char identity[17] = "";
     vg_device_kind kind = !strcmp(w->job.device, "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
     int threads = vg_settings_int(&w->job.resolved, VG_OPT_threads);
     VG_TRY(vg_engine_open(kind, 0, threads > 0 ? threads : 0, &w->engine, err));
-    VG_TRY(vg_backend_info(vg_engine_backend(w->engine), &info, err));
-    tell_started(w, &info);
+    VG_TRY(vg_backend_info(vg_engine_backend(w->engine), info, err));
+    tell_started(w, info);
     VG_TRY(
         vg_model_open(w->job.model_dir, vg_settings_load_format(&w->job.resolved), &w->model, err));
     VG_TRY(vg_model_identity(w->model, identity, err));
@@ -158,16 +157,16 @@ static vg_status run_variants(vg_worker *w, vg_err *err)
 static vg_status run(vg_worker *w, vg_err *err)
 {
     int slot = -1;
-    pthread_t memory;
+    pthread_t watch;
+    vg_device_info info = {0};
     vg_status status;
     VG_TRY(wait_for_slot(w, &slot, err));
-    VG_TRY_GOTO(status, open_engine(w, err), done);
+    VG_TRY_GOTO(status, open_engine(w, &info, err), done);
     VG_TRY_GOTO(status, read_init_latents(w, err), done);
-    bool watching = pthread_create(&memory, NULL, vg_worker_memory_thread, w) == 0;
+    bool watching = vg_worker_watch_begin(w, &watch, &info);
     status = run_variants(w, err);
-    atomic_store(&w->memory_stop, 1);
     if (watching)
-        pthread_join(memory, NULL);
+        vg_worker_watch_end(w, watch);
 done:
     vg_conditioning_deinit(&w->text);
     free(w->init_latents);

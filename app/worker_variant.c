@@ -123,6 +123,12 @@ static void tell_precision(vg_worker *w, const vg_generate_params *params,
     vg_worker_tell_variant(w, "precision", o);
 }
 
+/* May the plan be held against the measured peak? A backend that reads host memory never allocates most weights. */
+static bool may_compare(const vg_worker *w)
+{
+    return w->planned_bytes && !vg_backend_reads_host(vg_engine_backend(w->engine));
+}
+
 static vg_status write_variant_file(vg_worker *w, const vg_precision_report *report,
                                     const int64_t calls_before[VG_OP_COUNT], vg_err *err)
 {
@@ -152,10 +158,12 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
                             w->peak_bytes ? (double)w->peak_bytes : (double)v->peak_bytes);
     cJSON_AddStringToObject(root, "peak_stage",
                             w->peak_bytes ? vg_stage_name(w->peak_stage) : v->peak_stage);
-    if (w->planned_bytes) {
+    if (may_compare(w)) {
         cJSON_AddNumberToObject(root, "planned_bytes", (double)w->planned_bytes);
         cJSON_AddStringToObject(root, "planned_stage", w->planned_stage);
     }
+    cJSON *gpu = vg_gauges_json(&v->gauges);
+    cJSON_AddItemToObject(root, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *precision = cJSON_AddObjectToObject(root, "precision");
     cJSON_AddNumberToObject(precision, "fp8_tensor", report->fp8_tensor);
     cJSON_AddNumberToObject(precision, "fp8_block", report->fp8_block);
@@ -174,18 +182,17 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     return status;
 }
 
-/* What the plan says, to be held against the measured peak. On a backend that reads host memory most weights are never allocated. */
+/* What the plan says of the stage that will set the peak. */
 static void plan_memory(vg_worker *w, const vg_generate_params *params)
 {
     vg_generate_params p = *params;
     vg_backend *be = vg_engine_backend(w->engine);
     vg_plan plan;
     w->planned_bytes = 0;
-    if (vg_budget_limit(w->engine, &p, &p.memory_limit, NULL) != VG_OK ||
-        vg_backend_reads_host(be))
+    if (vg_budget_limit(w->engine, &p, &p.memory_limit, NULL) != VG_OK)
         return;
     p.device = be->ops->kind;
-    if (vg_plan_make(w->model, &p, &plan, NULL) != VG_OK)
+    if (vg_plan_make(w->model, &p, &plan, NULL) != VG_OK || plan.count == 0)
         return;
     w->planned_bytes = vg_plan_total(&plan.stages[plan.peak]);
     snprintf(w->planned_stage, sizeof w->planned_stage, "%s", plan.stages[plan.peak].name);
@@ -198,6 +205,8 @@ static void tell_begin(vg_worker *w, int step)
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "what", "begin");
     cJSON_AddNumberToObject(o, "step", step);
+    if (w->planned_bytes)
+        cJSON_AddNumberToObject(o, "planned_bytes", (double)w->planned_bytes);
     vg_worker_tell_variant(w, "variant", o);
 }
 
@@ -209,7 +218,7 @@ static void tell_end(vg_worker *w, const vg_precision_report *report)
         cJSON_AddNumberToObject(o, "peak_bytes", (double)w->peak_bytes);
         cJSON_AddStringToObject(o, "peak_stage", vg_stage_name(w->peak_stage));
     }
-    if (w->planned_bytes) {
+    if (may_compare(w)) {
         cJSON_AddNumberToObject(o, "planned_bytes", (double)w->planned_bytes);
         cJSON_AddStringToObject(o, "planned_stage", w->planned_stage);
     }
@@ -313,9 +322,9 @@ static vg_status run(vg_worker *w, vg_err *err)
     finished = finished && denoised;
     if (!finished)
         unlink(file);
+    plan_memory(w, &params);
     if (denoised && !finished)
         tell_begin(w, params.steps);
-    plan_memory(w, &params);
     if (!denoised)
         VG_TRY_GOTO(status, need_latents(w, &params, path, &latents, err), done);
     if (latents.steps_done < latents.steps) {

@@ -20,12 +20,16 @@ typedef struct vg_device_info {
     int capability;        /* 90 for sm_90; 0 on the CPU */
     size_t memory_total;   /* bytes */
     size_t memory_free;    /* bytes, now */
+    char driver[32];       /* newest CUDA version that the driver serves, "13.0"; "" on the CPU */
+    char runtime[32];      /* CUDA runtime of this build; "" on the CPU */
+    char library[64];      /* of the matrix products: "cuBLASLt 13.1.0", "OpenBLAS 0.3.21"; "" while it has not been opened */
 } vg_device_info;
 
 /* Where work waits its turn. Operations, upload, download, copy and zero go to COMPUTE, stream_in and stream_out to COPY; the two run side
  * by side on a GPU, and a fence orders one behind the other. On the CPU every call has finished when it returns, so fences do nothing. */
 typedef enum vg_queue { VG_QUEUE_COMPUTE, VG_QUEUE_COPY } vg_queue;
 typedef struct vg_fence vg_fence; /* a point of a queue; only its backend looks inside */
+typedef struct vg_profile vg_profile; /* kernels/profile.h */
 
 typedef struct vg_backend_ops {
     vg_device_kind kind;
@@ -54,6 +58,15 @@ typedef struct vg_backend_ops {
     vg_status (*fence_wait)(vg_backend *be, vg_fence *fence, vg_err *err);                   /* the caller waits; unset: at once */
     /* Give memory back that is kept for the next operation only. */
     void (*trim)(vg_backend *be);
+    /* Points in the backend's order of work, for profiles and benchmarks: made once, set any number of times without waiting, read after
+     * vg_backend_sync: seconds from one to the other. */
+    vg_status (*mark_new)(vg_backend *be, void **mark, vg_err *err);
+    void (*mark_free)(vg_backend *be, void *mark); /* NULL is a no-op */
+    vg_status (*mark_set)(vg_backend *be, void *mark, vg_err *err);
+    vg_status (*mark_between)(vg_backend *be, void *from, void *to, double *seconds, vg_err *err);
+    /* What the library alone does for a linear layer, for benchmarks beside vg_linear: x w^T with its scales, without bias, activation or
+     * conversions. NULL, or VG_E_UNSUPPORTED, where the library has no such product. */
+    vg_status (*library_product)(vg_backend *be, const vg_linear_args *args, vg_err *err);
     /* Operations: NULL = unsupported here. */
 #define VG_OP(name, help) vg_status (*name)(vg_backend * be, const vg_##name##_args *args, vg_err *err);
 #include "kernels/ops.def"
@@ -72,6 +85,7 @@ struct vg_backend {
     size_t grown;                    /* bytes of regions that a stage took beyond what was reserved, of all stages: 0 if plans were right */
     bool separate;                   /* CPU only: behave like a device with memory of its own (weights are copied, limits count) */
     int64_t fail_after;              /* see vg_backend_fail_after; negative = never */
+    vg_profile *profile;             /* told of every operation, or NULL */
     const void *cancel;              /* const atomic_int * (no C++ type), or NULL: once it is not 0, operations fail with VG_E_CANCELLED */
 };
 

@@ -9,9 +9,15 @@
 #include <cstdlib>
 #include <cstring>
 
+static void version_text(char *text, size_t size, int version) // 13010 is 13.1
+{
+    snprintf(text, size, "%d.%d", version / 1000, version % 1000 / 10);
+}
+
 static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
 {
     size_t free_bytes = 0, total = 0;
+    int driver = 0, runtime = 0;
 
     VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_TRY(cudaMemGetInfo(&free_bytes, &total), err);
@@ -21,6 +27,11 @@ static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
     info->capability = vg_cuda(be)->capability;
     info->memory_total = total;
     info->memory_free = free_bytes;
+    VG_CUDA_TRY(cudaDriverGetVersion(&driver), err);
+    VG_CUDA_TRY(cudaRuntimeGetVersion(&runtime), err);
+    version_text(info->driver, sizeof info->driver, driver);
+    version_text(info->runtime, sizeof info->runtime, runtime);
+    vg_cuda_blas_version(vg_cuda(be)->blas, info->library, sizeof info->library);
     return VG_OK;
 }
 
@@ -69,6 +80,40 @@ static vg_status cuda_download(vg_backend *be, void *to_host, const void *from, 
     VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_TRY(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, vg_cuda(be)->stream), err);
     return cuda_sync(be, err);
+}
+
+// A mark is an event on the stream.
+static vg_status cuda_mark_new(vg_backend *be, void **mark, vg_err *err)
+{
+    cudaEvent_t event;
+
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaEventCreate(&event), err);
+    *mark = event;
+    return VG_OK;
+}
+
+static void cuda_mark_free(vg_backend *be, void *mark)
+{
+    if (mark && vg_cuda_enter(be, nullptr) == VG_OK)
+        (void)cudaEventDestroy(static_cast<cudaEvent_t>(mark));
+}
+
+static vg_status cuda_mark_set(vg_backend *be, void *mark, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaEventRecord(static_cast<cudaEvent_t>(mark), vg_cuda(be)->stream), err);
+    return VG_OK;
+}
+
+static vg_status cuda_mark_between(vg_backend *be, void *from, void *to, double *seconds, vg_err *err)
+{
+    float ms = 0.0f;
+
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)), err);
+    *seconds = 1e-3 * static_cast<double>(ms);
+    return VG_OK;
 }
 
 static vg_status cuda_copy(vg_backend *be, void *to, const void *from, size_t bytes, vg_err *err)
@@ -287,6 +332,11 @@ static const vg_backend_ops *cuda_ops()
         t.fence_follow = cuda_fence_follow;
         t.fence_wait = cuda_fence_wait;
         t.trim = cuda_trim;
+        t.mark_new = cuda_mark_new;
+        t.mark_free = cuda_mark_free;
+        t.mark_set = cuda_mark_set;
+        t.mark_between = cuda_mark_between;
+        t.library_product = vg_cuda_library_product;
 #define VG_OP(name, help) t.name = vg_cuda_##name;
 #include "kernels/ops.def"
 #undef VG_OP

@@ -17,7 +17,7 @@
 #define PLANS           256
 
 #define BLAS_FUNCTIONS(X)                                                                          \
-    X(Create) X(Destroy) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulDescCreate) X(MatmulDescDestroy) \
+    X(Create) X(Destroy) X(GetVersion) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulDescCreate) X(MatmulDescDestroy) \
     X(MatmulDescSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)                 \
     X(MatmulPreferenceSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)
 
@@ -73,6 +73,15 @@ void vg_cuda_blas_close(vg_cuda_blas *blas)
     if (blas->library)
         dlclose(blas->library);
     free(blas);
+}
+
+void vg_cuda_blas_version(const vg_cuda_blas *blas, char *text, size_t size)
+{
+    int version = blas ? (int)blas->GetVersion() : 0; // 130100 is 13.1.0
+
+    *text = '\0';
+    if (version)
+        snprintf(text, size, "cuBLASLt %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
 }
 
 #define BLAS_TRY(blas, call, err)                                                                  \
