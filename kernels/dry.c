@@ -71,10 +71,14 @@ static vg_status dry_transfer(vg_backend *be, void *to, const void *from, size_t
     return VG_OK;
 }
 
+#define DOWNLOAD_MAX ((size_t)1 << 20)
+
+/* Small results, which decide something, are 0; pictures and latents, which nobody looks at, stay as they are. */
 static vg_status dry_download(vg_backend *be, void *to, const void *from, size_t bytes, vg_err *err)
 {
     (void)be, (void)from, (void)err;
-    memset(to, 0, bytes);
+    if (bytes <= DOWNLOAD_MAX)
+        memset(to, 0, bytes);
     return VG_OK;
 }
 

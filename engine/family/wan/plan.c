@@ -145,17 +145,59 @@ static vg_status plan_calibration(const vg_model *model, const vg_generate_param
     return VG_OK;
 }
 
-static void plan_vae(const wan_config *c, const vg_generate_params *p, const int64_t latent[4],
-                     bool encoder, vg_plan_stage *s)
+#define REHEARSED_FRAMES 9 /* of the encoder: chunks of one, four and four frames; all later ones are like the last */
+
+/* Run one half of the VAE over the clip, or over one tile of it, on host memory that is never looked at. */
+static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool encoder, vg_err *err)
 {
-    bool tiled = p->vae_tiling && (p->height > WAN_TILE || p->width > WAN_TILE);
-    int64_t unit = encoder ? 1 : c->vae.spatial;
-    int64_t h = tiled && p->height > WAN_TILE ? WAN_TILE / unit : p->height / unit;
-    int64_t w = tiled && p->width > WAN_TILE ? WAN_TILE / unit : p->width / unit;
-    wan_vae_net_plan(&c->vae, vg_compute_dtype(p->vae_compute), encoder, encoder ? 4 : 1, h, w,
-                     &s->weights, &s->activations);
-    s->activations += (size_t)(latent[0] * latent[1] * latent[2] * latent[3]) * 3 * 4;
-    s->workspace = library_bytes(p);
+    const wan_vae_config *c = &vae->config;
+    int64_t height = latent[2] * c->spatial, width = latent[3] * c->spatial;
+    int64_t shown = encoder ? (frames < REHEARSED_FRAMES ? frames : REHEARSED_FRAMES) : frames;
+    const int64_t shape[4] = {3, shown, height, width};
+    float *latents = calloc((size_t)(2 * latent[0] * latent[1] * latent[2] * latent[3]),
+                            sizeof *latents);
+    void *pixels = calloc((size_t)(3 * shown * height * width), encoder ? sizeof(float) : 1);
+    vg_status status = VG_OK;
+    if (!latents || !pixels)
+        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for planning %d frames", frames);
+    else if (encoder)
+        status = wan_vae_encode(vae, pixels, shape, false, NULL, latents, err);
+    else
+        status = wan_vae_decode(vae, latents, latent, true, false, NULL, pixels, NULL, err);
+    free(pixels);
+    free(latents);
+    return status;
+}
+
+static vg_status plan_vae(const vg_model *model, const vg_generate_params *p, const int64_t shape[4],
+                          bool encoder, vg_plan_stage *s, vg_err *err)
+{
+    const wan_config *c = wan_config_of(model);
+    int64_t tile = WAN_TILE / c->vae.spatial, latent[4] = {shape[0], shape[1], shape[2], shape[3]};
+    vg_engine engine = {.threads = 1};
+    wan_vae *vae = NULL;
+    vg_status status;
+    char *dir;
+    for (int i = 2; i < 4; i++)
+        if (p->vae_tiling && latent[i] > tile)
+            latent[i] = tile;
+    VG_TRY(vg_model_weights_dir(model, "vae", &dir, err));
+    VG_TRY_GOTO(status, vg_dry_backend_open(kind_of(p), &engine.be, err), done);
+    VG_TRY_GOTO(status,
+                wan_vae_open(&engine, dir, &c->vae, vg_compute_dtype(p->vae_compute),
+                             encoder ? WAN_VAE_ENCODER : WAN_VAE_DECODER, &vae, err),
+                done);
+    size_t weights = engine.be->bytes_now;
+    engine.be->bytes_peak = weights;
+    VG_TRY_GOTO(status, run_vae(vae, latent, p->num_frames, encoder, err), done);
+    s->weights = engine.be->ops->host_memory ? vg_module_bytes(vae->module) : weights;
+    s->activations = engine.be->bytes_peak - weights;
+    s->workspace = engine.be->reached - engine.be->bytes_peak + library_bytes(p);
+done:
+    wan_vae_close(vae);
+    vg_backend_close(engine.be);
+    free(dir);
+    return status;
 }
 
 vg_status wan_plan(const vg_model *model, const vg_generate_params *p, vg_plan *plan, vg_err *err)
@@ -171,7 +213,7 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, vg_plan *
         s->workspace = library_bytes(p);
     }
     if (c->has_vae && c->image)
-        plan_vae(c, p, latent, true, add_stage(plan, "encode"));
+        VG_TRY(plan_vae(model, p, latent, true, add_stage(plan, "encode"), err));
     VG_TRY(plan_calibration(model, p, plan, err));
     for (int e = 0; e < c->experts; e++) {
         vg_plan_stage *s = add_stage(plan, wan_expert_names[e]), expert;
@@ -180,7 +222,7 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, vg_plan *
         *s = expert;
     }
     if (c->has_vae)
-        plan_vae(c, p, latent, false, add_stage(plan, "decode"));
+        VG_TRY(plan_vae(model, p, latent, false, add_stage(plan, "decode"), err));
     plan->tokens = wan_dit_tokens(&c->dit[0], latent);
     memcpy(plan->latent, latent, sizeof plan->latent);
     plan->text_dim = c->dit[0].text_dim;
