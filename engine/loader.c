@@ -6,13 +6,17 @@
  * checkpoint sends over the bus; making FP8 needs the whole tensor first and is the device's. */
 #include "engine/loader.h"
 
+#include "engine/fileio.h"
+
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_BYTES ((size_t)4 << 20)
-#define THREADS_MAX 16
+#define PIECE_BYTES  ((size_t)4 << 20)
+#define BUFFER_BYTES (PIECE_BYTES + 2 * VG_SOURCE_PAGE)
+#define THREADS_MAX  16
 
 typedef struct request {
     vg_source source;
@@ -32,6 +36,8 @@ typedef struct reader {
 struct vg_loader {
     vg_backend *be;
     int threads, running;
+    vg_loader_reading reading;
+    atomic_bool direct; /* files that are not in the page cache are read past it */
     reader readers[THREADS_MAX];
     char *pinned;
     vg_fence *order;
@@ -49,6 +55,22 @@ static int64_t piece_values(vg_dtype dtype)
     return (int64_t)(PIECE_BYTES / vg_dtype_size(dtype));
 }
 
+/* The piece's values to host memory: into the buffer, *data says where. */
+static vg_status read_piece(vg_loader *l, const request *q, int64_t begin, int64_t count,
+                            char *buffer, void **data, vg_err *err)
+{
+    *data = buffer;
+    if (q->source.fd >= 0 && q->dtype == q->source.t.dtype && atomic_load(&l->direct) &&
+        !vg_source_cached(&q->source, begin, count)) {
+        vg_status status = vg_source_read_direct(&q->source, begin, count, buffer, data, err);
+        if (status != VG_E_UNSUPPORTED)
+            return status;
+        atomic_store(&l->direct, false);
+        *data = buffer;
+    }
+    return vg_source_read(&q->source, q->dtype, begin, count, buffer, err);
+}
+
 /* Read one piece and start its copy. Several threads are in here at a time. */
 static vg_status bring(reader *r, int buffer, const request *q, int64_t begin, int64_t count,
                        vg_err *err)
@@ -59,9 +81,9 @@ static vg_status bring(reader *r, int buffer, const request *q, int64_t begin, i
     if (vg_backend_cancelled(be))
         return VG_FAIL(err, VG_E_CANCELLED, "cancelled while loading");
     VG_TRY(ops->fence_wait(be, r->fences[buffer], err));
-    VG_TRY(vg_source_read(&q->source, q->dtype, begin, count, r->buffers[buffer], err));
-    VG_TRY(ops->stream_in(be, q->to + (size_t)begin * size, r->buffers[buffer],
-                          (size_t)count * size, err));
+    void *data;
+    VG_TRY(read_piece(r->loader, q, begin, count, r->buffers[buffer], &data, err));
+    VG_TRY(ops->stream_in(be, q->to + (size_t)begin * size, data, (size_t)count * size, err));
     return ops->fence_set(be, VG_QUEUE_COPY, r->fences[buffer], err);
 }
 
@@ -122,14 +144,14 @@ static vg_status start(vg_loader *l, vg_err *err)
 {
     const vg_backend_ops *ops = l->be->ops;
     void *pinned;
-    VG_TRY(ops->pin(l->be, (size_t)l->threads * 2 * PIECE_BYTES, &pinned, err));
+    VG_TRY(ops->pin(l->be, (size_t)l->threads * 2 * BUFFER_BYTES, &pinned, err));
     l->pinned = pinned;
     VG_TRY(ops->fence_new(l->be, &l->order, err));
     for (int i = 0; i < l->threads; i++) {
         reader *r = &l->readers[i];
         r->loader = l;
         for (int j = 0; j < 2; j++) {
-            r->buffers[j] = l->pinned + (size_t)(2 * i + j) * PIECE_BYTES;
+            r->buffers[j] = l->pinned + (size_t)(2 * i + j) * BUFFER_BYTES;
             VG_TRY(ops->fence_new(l->be, &r->fences[j], err));
         }
         if (pthread_create(&r->thread, NULL, reader_main, r) != 0)
@@ -178,7 +200,7 @@ void vg_loader_free(vg_loader *l)
     if (l->order)
         ops->fence_free(l->be, l->order);
     if (l->pinned)
-        ops->unpin(l->be, l->pinned, (size_t)l->threads * 2 * PIECE_BYTES);
+        ops->unpin(l->be, l->pinned, (size_t)l->threads * 2 * BUFFER_BYTES);
     for (size_t i = 0; i < l->count; i++)
         free(l->requests[i].owned);
     free(l->requests);
@@ -186,6 +208,19 @@ void vg_loader_free(vg_loader *l)
     pthread_cond_destroy(&l->work);
     pthread_mutex_destroy(&l->lock);
     free(l);
+}
+
+void vg_loader_set_reading(vg_loader *l, vg_loader_reading reading)
+{
+    l->reading = reading;
+    atomic_store(&l->direct, reading == VG_READ_DIRECT);
+}
+
+void vg_loader_expect(vg_loader *l, size_t bytes)
+{
+    size_t available = vg_memory_available();
+    if (l->reading == VG_READ_AUTO)
+        atomic_store(&l->direct, available > 0 && bytes > available / 2);
 }
 
 /* `queue` waits for all that the other one has now. */

@@ -13,6 +13,13 @@ typedef struct vg_loader vg_loader;
 vg_status vg_loader_new(vg_backend *be, int threads, vg_loader **loader, vg_err *err);
 void vg_loader_free(vg_loader *loader);
 
+/* How files are read that are not in the page cache. AUTO: directly (O_DIRECT) only when reading them would push most of what the machine
+ * could cache out of it; else through the cache, for the next variant or job to find. */
+typedef enum vg_loader_reading { VG_READ_AUTO, VG_READ_CACHED, VG_READ_DIRECT } vg_loader_reading;
+void vg_loader_set_reading(vg_loader *loader, vg_loader_reading reading);
+/* Bytes of files that will be asked for until the next call, for AUTO. */
+void vg_loader_expect(vg_loader *loader, size_t bytes);
+
 /* What is asked for from here on may overwrite memory that operations before still use. */
 vg_status vg_loader_begin(vg_loader *loader, vg_err *err);
 /* The source's values, in `dtype` (vg_source_read), to `to` on the device; begins soon. The source's file or memory stays valid until

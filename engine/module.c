@@ -281,6 +281,7 @@ vg_status vg_module_open(vg_engine *engine, const char *dir, const char *compone
     VG_TRY_GOTO(status, open_scales(m, err), fail);
     if (!vg_backend_reads_host(m->be) && !m->be->ops->dry) {
         VG_TRY_GOTO(status, vg_engine_loader(engine, &m->loader, err), fail);
+        vg_loader_expect(m->loader, vg_weights_file_bytes(m->weights));
         VG_TRY_GOTO(status, vg_loader_begin(m->loader, err), fail);
     }
     *module = m;

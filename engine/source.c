@@ -5,7 +5,10 @@
 #include "kernels/numeric.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PART 16384 /* values converted at a time: the buffers lie on the stack */
@@ -82,4 +85,57 @@ vg_status vg_source_read(const vg_source *s, vg_dtype dtype, int64_t begin, int6
             ((uint16_t *)to)[at + i] = vg_f32_to_bf16(values[i]);
     }
     return VG_OK;
+}
+
+#define PAGES 2048 /* looked at in one call */
+
+bool vg_source_cached(const vg_source *s, int64_t begin, int64_t count)
+{
+    unsigned char in[PAGES];
+    size_t size = vg_dtype_size(s->t.dtype), seen = 0, resident = 0;
+    if (s->fd < 0)
+        return true;
+    uintptr_t at = (uintptr_t)s->t.data + (uintptr_t)begin * size,
+              end = at + (uintptr_t)count * size;
+    for (at -= at % VG_SOURCE_PAGE; at < end; at += PAGES * VG_SOURCE_PAGE) {
+        size_t bytes = end - at < PAGES * VG_SOURCE_PAGE ? end - at : PAGES * VG_SOURCE_PAGE;
+        size_t pages = (bytes + VG_SOURCE_PAGE - 1) / VG_SOURCE_PAGE;
+        if (mincore((void *)at, bytes, in) != 0)
+            return true;
+        for (size_t i = 0; i < pages; i++)
+            resident += in[i] & 1;
+        seen += pages;
+    }
+    return 2 * resident >= seen;
+}
+
+vg_status vg_source_read_direct(const vg_source *s, int64_t begin, int64_t count, void *buffer,
+                                void **data, vg_err *err)
+{
+    size_t size = vg_dtype_size(s->t.dtype), bytes = (size_t)count * size, done = 0;
+    uint64_t at = s->offset + (uint64_t)begin * size, from = at - at % VG_SOURCE_PAGE;
+    size_t wanted = (size_t)(at - from) + bytes,
+           whole = (wanted + VG_SOURCE_PAGE - 1) / VG_SOURCE_PAGE * VG_SOURCE_PAGE;
+    char path[40];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", s->fd); /* the same file, opened anew */
+    int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    if (fd < 0)
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "no direct reading here: %s", strerror(errno));
+    vg_status status = VG_OK;
+    while (done < wanted && status == VG_OK) {
+        ssize_t n = pread(fd, (char *)buffer + done, whole - done, (off_t)(from + done));
+        if (n > 0 && (done + (size_t)n >= wanted || (size_t)n % VG_SOURCE_PAGE == 0))
+            done += (size_t)n;
+        else if (n < 0 && errno == EINTR)
+            continue;
+        else if (n < 0)
+            status = VG_FAIL(err, errno == EINVAL ? VG_E_UNSUPPORTED : VG_E_IO,
+                             "cannot read a weight file: %s", strerror(errno));
+        else
+            status =
+                VG_FAIL(err, VG_E_IO, "a weight file has become shorter while it was read");
+    }
+    close(fd);
+    *data = (char *)buffer + (at - from);
+    return status;
 }

@@ -23,4 +23,11 @@ vg_source vg_source_memory(const vg_tensor *t);
 /* Values [begin, begin + count) in `dtype` to host memory: its own dtype byte for byte, or F32 or BF16 from any that vg_host_to_f32
  * knows, rounded to nearest even. Errors: VG_E_IO (truncated file), VG_E_DTYPE. */
 vg_status vg_source_read(const vg_source *source, vg_dtype dtype, int64_t begin, int64_t count, void *to, vg_err *err);
+
+/* Are most of these bytes of the file in memory already? True when nobody can tell. */
+bool vg_source_cached(const vg_source *source, int64_t begin, int64_t count);
+#define VG_SOURCE_PAGE ((size_t)4096)
+/* The same values past the page cache, in the source's own dtype: `buffer`, at a multiple of VG_SOURCE_PAGE, has room for two pages more
+ * than the values; *data: where in it they begin. VG_E_UNSUPPORTED when the file system cannot do it. */
+vg_status vg_source_read_direct(const vg_source *source, int64_t begin, int64_t count, void *buffer, void **data, vg_err *err);
 #endif

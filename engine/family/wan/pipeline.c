@@ -6,6 +6,7 @@
 #include "engine/budget.h"
 #include "engine/calibrate.h"
 #include "engine/dummy.h"
+#include "engine/prefetch.h"
 #include "engine/prompt.h"
 #include "engine/rng.h"
 #include "engine/tokenizer.h"
@@ -351,6 +352,7 @@ typedef struct denoise_run {
     int expert;                    /* what dit holds, -1 = nothing */
     int streamed[WAN_EXPERTS_MAX]; /* blocks of each expert that stay on the host */
     int failed;                    /* the expert last loaded */
+    vg_prefetch *prefetch;         /* of the next expert's files */
     size_t grown;                  /* be->grown at the beginning */
     bool guided, preview;
     int64_t shape[4];
@@ -428,11 +430,37 @@ static vg_status prepare_expert(denoise_run *r, vg_err *err)
     return VG_OK;
 }
 
+static int expert_of(const denoise_run *r, double timestep)
+{
+    return r->config->experts == 2 && timestep < r->p->boundary_ratio * 1000.0 ? 1 : 0;
+}
+
+/* While this expert runs, the files of the one that follows it come into memory. */
+static void prefetch_next(denoise_run *r)
+{
+    char *dir;
+    int next = r->expert;
+    for (int i = vg_scheduler_at(r->scheduler); i < vg_scheduler_steps(r->scheduler); i++)
+        if (expert_of(r, vg_scheduler_timestep(r->scheduler, i)) != r->expert)
+            next = 1 - r->expert;
+    if (next == r->expert || vg_model_weights_dir(r->model, wan_expert_names[next], &dir, NULL) != VG_OK)
+        return;
+    r->prefetch = vg_prefetch_start(dir);
+    free(dir);
+}
+
+static void stop_prefetch(denoise_run *r)
+{
+    vg_prefetch_stop(r->prefetch);
+    r->prefetch = NULL;
+}
+
 static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
 {
     const char *name = wan_expert_names[expert];
     if (r->expert == expert)
         return VG_OK;
+    stop_prefetch(r);
     VG_TRY(finish_expert(r, err));
     double begin = vg_now();
     vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, name, 0);
@@ -452,6 +480,7 @@ static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
             "%s: %d tensors of the checkpoint are not used, the first is %s: does config.json fit the weights?",
             name, unused_count, unused);
     vg_emit_stage(r->cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, name, vg_now() - begin);
+    prefetch_next(r);
     return VG_OK;
 }
 
@@ -489,11 +518,6 @@ static vg_status emit_preview(denoise_run *r, const vg_tensor *v, double sigma, 
                                .preview_width = (int)r->shape[3],
                                .preview_height = (int)r->shape[2]});
     return VG_OK;
-}
-
-static int expert_of(const denoise_run *r, double timestep)
-{
-    return r->config->experts == 2 && timestep < r->p->boundary_ratio * 1000.0 ? 1 : 0;
 }
 
 /* Model output at `timestep`, guided, into r->cond. Condition first, then without, as two calls. */
@@ -733,6 +757,7 @@ static vg_status calibrate_loop(denoise_run *r, vg_err *err)
 
 static void release_run(denoise_run *r)
 {
+    stop_prefetch(r);
     release_expert(r);
     vg_scheduler_free(r->scheduler);
     vg_arena_free(r->arena);

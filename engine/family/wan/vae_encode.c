@@ -21,7 +21,7 @@ static vg_status gather(encode_job *job, int64_t first, int64_t count, int64_t y
 {
     wan_vae *v = job->vae;
     const int64_t *s = job->shape;
-    for (int64_t f = 0; f < count; f++)
+    for (int64_t f = 0; f < count && !v->be->ops->dry; f++)
         for (int64_t r = 0; r < height; r++)
             for (int64_t c = 0; c < width; c++)
                 for (int64_t k = 0; k < 3; k++)
