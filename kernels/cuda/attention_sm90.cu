@@ -6,10 +6,14 @@
 //   producer  (warpgroup 0, one thread): copies Q once per tile and K, V tiles into a ring of STAGES slots with the copy engine.
 //   consumers (warpgroups 1 and 2): 64 query rows each. Per key tile j: issue S_j = Q K_j^T, then O += P_(j-1) V_(j-1), and
 //             compute the softmax of S_j on the ordinary cores while the second product runs.
-// Ping-pong: named barriers PING, PONG let the two consumers issue products in turns, so one's softmax overlaps the other's products.
-// Hand-over by mbarriers: *_full (copy done), *_empty (all 8 consumer warps have read). Slot and phase follow from a running count.
+// Clusters: two blocks take neighbouring query tiles of a head. Each copies 64 of the 128 channels of every K and V tile into both, which
+// halves what the L2 cache has to deliver: the kernel runs at the power limit, and that is where it saves most. (Head size 64 or a list
+// of key tiles: clusters of one.) The last pair of a head may have only one real tile; the other block computes on zeros and stores nothing.
+// Hand-over by mbarriers: *_full (copies done), *_empty (all 8 consumer warps of all blocks of the cluster have read). Slot and phase follow
+// from a running count.
 // Key tiles go from the last to the first, so only the first one computed can be partial and the loop has no masks.
 #include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/codes.cuh"
 #include "kernels/cuda/hopper.cuh"
 
 #include <cstring>
@@ -27,8 +31,9 @@ template <> struct shape<64> {
 };
 
 struct launch_args {
-    __nv_bfloat16 *y;
-    vg_key_tiles list;
+    __nv_bfloat16 *y; // or null
+    vg_codes codes;
+    vg_key_tiles list; // tiles null: all of them
     int nq, nk, heads, q_tiles, key_tiles;
     float scale_log2; // scale * log2(e)
 };
@@ -36,7 +41,6 @@ struct launch_args {
 #if VG_DEVICE_SM90A
 
 enum { CONSUMER_WARPS = 8 };
-enum { PING = 1, PONG = 2 }; // named barriers; 0 is __syncthreads
 
 // Tiles are [D/64][rows][64] with the 128-byte swizzle.
 template <int D, int KEYS> struct storage {
@@ -44,6 +48,43 @@ template <int D, int KEYS> struct storage {
     __nv_bfloat16 k[STAGES][KEYS * D];
     __nv_bfloat16 v[STAGES][KEYS * D];
     uint64_t q_full, q_empty, k_full[STAGES], k_empty[STAGES], v_full[STAGES], v_empty[STAGES];
+};
+
+__device__ __forceinline__ int tile_count(const launch_args &a, int row)
+{
+    return a.list.tiles ? a.list.counts[row] : a.key_tiles;
+}
+
+__device__ __forceinline__ int tile_at(const launch_args &a, int row, int i)
+{
+    return a.list.tiles ? a.list.tiles[(int64_t)row * a.list.stride + i] : i;
+}
+
+// What a block of a cluster works on, one after the other: `row` counts (head, query tile) as lists of key tiles do.
+template <int CLUSTER> struct schedule {
+    int groups, all, step, at, rank; // groups of CLUSTER query tiles per head
+
+    __device__ __forceinline__ explicit schedule(const launch_args &a)
+        : groups((a.q_tiles + CLUSTER - 1) / CLUSTER), all(a.heads * groups), step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
+          rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0)
+    {
+    }
+    __device__ __forceinline__ bool more() const
+    {
+        return at < all;
+    }
+    __device__ __forceinline__ void advance()
+    {
+        at += step;
+    }
+    __device__ __forceinline__ int head() const
+    {
+        return at / groups;
+    }
+    __device__ __forceinline__ int q_tile() const
+    {
+        return at % groups * CLUSTER + rank;
+    }
 };
 
 // Position in a ring of STAGES slots.
@@ -60,32 +101,40 @@ struct ring {
     }
 };
 
-template <int D, int KEYS>
-__device__ __forceinline__ void produce(storage<D, KEYS> &s, const CUtensorMap *q_map, const CUtensorMap *k_map, const CUtensorMap *v_map,
-                                        const launch_args &a)
+template <int D, int CLUSTER>
+__device__ __forceinline__ void produce(storage<D, shape<D>::KEYS> &s, const CUtensorMap *q_map, const CUtensorMap *k_map,
+                                        const CUtensorMap *v_map, const launch_args &a)
 {
+    constexpr int KEYS = shape<D>::KEYS;
     constexpr uint32_t q_bytes = Q_ROWS * D * 2, tile_bytes = KEYS * D * 2;
     ring k, v;
     uint32_t q_phase = 1; // a fresh barrier counts as free
+    schedule<CLUSTER> work(a);
 
+    // The own barrier counts the bytes from all blocks of the cluster; they may arrive before it is told to expect them.
     auto load = [&](ring &r, __nv_bfloat16 *to, uint64_t *full, uint64_t *empty, const CUtensorMap *map, int tile, int head) {
         hopper::barrier_wait(&empty[r.slot], r.phase ^ 1);
         hopper::barrier_expect(&full[r.slot], tile_bytes);
-        hopper::tma_load_3d(to + r.slot * KEYS * D, map, &full[r.slot], 0, tile * KEYS, head * (D / 64));
+        if (CLUSTER > 1)
+            hopper::tma_multicast_3d(to + r.slot * KEYS * D + work.rank * KEYS * 64, map, &full[r.slot], 0, tile * KEYS,
+                                     head * (D / 64) + work.rank, (1 << CLUSTER) - 1);
+        else
+            hopper::tma_load_3d(to + r.slot * KEYS * D, map, &full[r.slot], 0, tile * KEYS, head * (D / 64));
         r.advance();
     };
 
-    for (int work = blockIdx.x; work < a.heads * a.q_tiles; work += gridDim.x, q_phase ^= 1) {
-        int head = work / a.q_tiles, q_tile = work % a.q_tiles, n = a.list.count(work, a.key_tiles);
+    for (; work.more(); work.advance(), q_phase ^= 1) {
+        int head = work.head(), row = head * a.q_tiles + work.q_tile(), n = tile_count(a, row);
         hopper::barrier_wait(&s.q_empty, q_phase);
         hopper::barrier_expect(&s.q_full, q_bytes);
-        hopper::tma_load_3d(s.q, q_map, &s.q_full, 0, q_tile * Q_ROWS, head * (D / 64));
-        load(k, s.k[0], s.k_full, s.k_empty, k_map, a.list.tile(work, n - 1), head);
+        hopper::tma_load_3d(s.q, q_map, &s.q_full, 0, work.q_tile() * Q_ROWS, head * (D / 64));
+        load(k, s.k[0], s.k_full, s.k_empty, k_map, tile_at(a, row, n - 1), head);
+#pragma unroll 1 // few registers
         for (int j = n - 2; j >= 0; j--) {
-            load(k, s.k[0], s.k_full, s.k_empty, k_map, a.list.tile(work, j), head);
-            load(v, s.v[0], s.v_full, s.v_empty, v_map, a.list.tile(work, j + 1), head);
+            load(k, s.k[0], s.k_full, s.k_empty, k_map, tile_at(a, row, j), head);
+            load(v, s.v[0], s.v_full, s.v_empty, v_map, tile_at(a, row, j + 1), head);
         }
-        load(v, s.v[0], s.v_full, s.v_empty, v_map, a.list.tile(work, 0), head);
+        load(v, s.v[0], s.v_full, s.v_empty, v_map, tile_at(a, row, 0), head);
     }
 }
 
@@ -103,20 +152,37 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high)
     return packed;
 }
 
+// Of 4 x 4 words among 4 lanes the transpose: x[i] becomes what lane i of the four had at the place of this lane.
+__device__ __forceinline__ void exchange(uint32_t (&x)[4], int lane)
+{
+#pragma unroll
+    for (int bit = 1; bit <= 2; bit *= 2)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (!(i & bit)) {
+                uint32_t got = __shfl_xor_sync(0xffffffffu, lane & bit ? x[i] : x[i | bit], bit);
+                x[i] = lane & bit ? got : x[i];
+                x[i | bit] = lane & bit ? x[i | bit] : got;
+            }
+}
+
 // One consumer's half of the work. Register i of S and O is row lane/4 + 8*(i/2%2) of the warp's 16, column i/4*8 + lane%4*2 + i%2.
-template <int D, int KEYS> struct consumer {
+template <int D, int CLUSTER> struct consumer {
+    static constexpr int KEYS = shape<D>::KEYS;
     storage<D, KEYS> &sh;
     const launch_args &a;
     int group, lane, warp; // consumer 0 or 1; warp 0..3 in it
+    uint32_t peer;         // sh in block lane % CLUSTER
     float s[KEYS / 2], o[D / 2], most[2], sum[2], factor[2]; // most: largest score times scale_log2
     uint32_t p[KEYS / 4];
     ring k, v;
 
+    // A slot of K or V, which this warp has read: every block that copies into it has to know.
     __device__ __forceinline__ void free_slot(uint64_t *empty)
     {
         __syncwarp();
-        if (lane == 0)
-            hopper::barrier_arrive(empty);
+        if (lane < CLUSTER)
+            hopper::barrier_arrive_in(peer + (uint32_t)(reinterpret_cast<char *>(empty) - reinterpret_cast<char *>(&sh)));
     }
 
     // S = Q K^T, issued and committed. Rows of 64 channels: a step of 16 channels is 32 bytes inside the swizzle, then the next half.
@@ -201,21 +267,61 @@ template <int D, int KEYS> struct consumer {
         }
     }
 
+    // The codes of 8 of every 32 columns of a finished row, `line` as below. Groups: a head of 128 is one.
+    __device__ __forceinline__ void encode(const uint32_t (&line)[D / 32][4], int row, int head)
+    {
+        const bool by_group = a.codes.kind == VG_QUANT_GROUP_DYNAMIC;
+        float v[D / 32][8], most = 0.0f, scale;
+
+#pragma unroll
+        for (int i = 0; i < D / 32; i++)
+#pragma unroll
+            for (int e = 0; e < 8; e++) {
+                v[i][e] = __uint_as_float(e % 2 ? line[i][e / 2] & 0xffff0000u : line[i][e / 2] << 16);
+                most = fmaxf(most, fabsf(v[i][e]));
+            }
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+        scale = by_group ? vg_group_scale(most) : 1.0f / *a.codes.scales;
+        if (row >= a.nq)
+            return;
+        if (by_group && lane % 4 == 0)
+            a.codes.scales[head * a.codes.rows + row] = scale;
+#pragma unroll
+        for (int i = 0; i < D / 32; i++) {
+            if (by_group)
+                vg_divide(v[i], scale);
+            else
+#pragma unroll
+                for (int e = 0; e < 8; e++)
+                    v[i][e] *= scale;
+            vg_store_codes(a.codes.q + row * a.codes.ld + head * D + i * 32 + lane % 4 * 8, v[i]);
+        }
+    }
+
+    // Four lanes share a row, two columns of every 8 each; they exchange words so that each has 8 columns of every 32.
     __device__ __forceinline__ void store(int head, int q_tile)
     {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             int row = q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r;
             float total = sum[r], inverse;
+            uint32_t line[D / 32][4];
             total += __shfl_xor_sync(0xffffffffu, total, 1);
             total += __shfl_xor_sync(0xffffffffu, total, 2);
             inverse = 1.0f / total;
-            if (row >= a.nq)
-                continue;
-            __nv_bfloat16 *to = a.y + ((int64_t)row * a.heads + head) * D + lane % 4 * 2;
 #pragma unroll
-            for (int i = 0; i < D / 8; i++)
-                *reinterpret_cast<uint32_t *>(to + i * 8) = pack_bf16(o[4 * i + 2 * r] * inverse, o[4 * i + 2 * r + 1] * inverse);
+            for (int i = 0; i < D / 32; i++) {
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    line[i][e] = pack_bf16(o[16 * i + 4 * e + 2 * r] * inverse, o[16 * i + 4 * e + 2 * r + 1] * inverse);
+                exchange(line[i], lane);
+                if (a.y && row < a.nq)
+                    *reinterpret_cast<uint4 *>(a.y + ((int64_t)row * a.heads + head) * D + i * 32 + lane % 4 * 8) =
+                        make_uint4(line[i][0], line[i][1], line[i][2], line[i][3]);
+            }
+            if (a.codes.kind != VG_QUANT_NONE)
+                encode(line, row, head);
         }
     }
 
@@ -223,10 +329,9 @@ template <int D, int KEYS> struct consumer {
     {
         uint32_t q_phase = 0;
 
-        if (group == 1)
-            hopper::named_arrive(PING, 256); // consumer 0 goes first
-        for (int work = blockIdx.x; work < a.heads * a.q_tiles; work += gridDim.x, q_phase ^= 1) {
-            int n = a.list.count(work, a.key_tiles);
+        peer = hopper::address_in(&sh, lane % CLUSTER);
+        for (schedule<CLUSTER> work(a); work.more(); work.advance(), q_phase ^= 1) {
+            int row = work.head() * a.q_tiles + work.q_tile(), n = tile_count(a, row);
 
             hopper::barrier_wait(&sh.q_full, q_phase);
             hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
@@ -235,17 +340,15 @@ template <int D, int KEYS> struct consumer {
             hopper::pin(s);
             free_slot(&sh.k_empty[k.slot]);
             k.advance();
-            mask(a.list.tile(work, n - 1));
+            mask(tile_at(a, row, n - 1));
             softmax<true>();
             convert();
 
             for (int j = n - 2; j >= 0; j--) {
                 hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
-                hopper::named_sync(group == 0 ? PING : PONG, 256);
                 issue_scores();
                 hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
                 issue_values(j != n - 2);
-                hopper::named_arrive(group == 0 ? PONG : PING, 256);
                 hopper::wgmma_wait<1>();
                 hopper::pin(s);
                 free_slot(&sh.k_empty[k.slot]);
@@ -258,14 +361,16 @@ template <int D, int KEYS> struct consumer {
                 convert();
                 rescale();
             }
-            free_slot(&sh.q_empty);
+            __syncwarp();
+            if (lane == 0)
+                hopper::barrier_arrive(&sh.q_empty);
             hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
             issue_values(n > 1);
             hopper::wgmma_wait<0>();
             hopper::pin(o);
             free_slot(&sh.v_empty[v.slot]);
             v.advance();
-            store(work / a.q_tiles, work % a.q_tiles);
+            store(work.head(), work.q_tile());
         }
     }
 };
@@ -280,15 +385,16 @@ template <int D, int KEYS> struct consumer {
  * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: 75600 x 75600, 40 x 128: 170 ms, 689 TFLOP/s (70 % of the datasheet's 989); 20280 x 20280,
  *          40 x 128: 11.6 ms, 727; 32760 x 32760, 12 x 128: 9.1 ms, 728; 75600 x 512, 40 x 128: 1.55 ms, 510
  * Not done cluster multicast of K and V; Q in registers; 8-bit operands */
-template <int D>
-__global__ void __launch_bounds__(THREADS, 1) attend(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,
+template <int D, int CLUSTER>
+__global__ void __launch_bounds__(THREADS, 1)
+    attend(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,
                                                      const __grid_constant__ CUtensorMap v_map, const __grid_constant__ launch_args a)
 {
 #if VG_DEVICE_SM90A
     constexpr int KEYS = shape<D>::KEYS;
     extern __shared__ char raw[];
     auto &s = *reinterpret_cast<storage<D, KEYS> *>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~(uintptr_t)1023);
-    int group = threadIdx.x / 128;
+    int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128, 0); // known to be the same in a warp: addresses stay in uniform registers
 
     if (threadIdx.x == 0) {
         hopper::tma_prefetch(&q_map);
@@ -298,22 +404,24 @@ __global__ void __launch_bounds__(THREADS, 1) attend(const __grid_constant__ CUt
         hopper::barrier_init(&s.q_empty, CONSUMER_WARPS);
         for (int i = 0; i < STAGES; i++) {
             hopper::barrier_init(&s.k_full[i], 1);
-            hopper::barrier_init(&s.k_empty[i], CONSUMER_WARPS);
+            hopper::barrier_init(&s.k_empty[i], CONSUMER_WARPS * CLUSTER);
             hopper::barrier_init(&s.v_full[i], 1);
-            hopper::barrier_init(&s.v_empty[i], CONSUMER_WARPS);
+            hopper::barrier_init(&s.v_empty[i], CONSUMER_WARPS * CLUSTER);
         }
         hopper::barrier_init_fence();
     }
-    __syncthreads();
+    hopper::cluster_sync();
     if (group == 0) {
         hopper::registers_drop<24>();
         if (threadIdx.x == 0)
-            produce<D, KEYS>(s, &q_map, &k_map, &v_map, a);
+            produce<D, CLUSTER>(s, &q_map, &k_map, &v_map, a);
+        __syncwarp();
     } else {
         hopper::registers_raise<240>();
-        consumer<D, KEYS> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
+        consumer<D, CLUSTER> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
         c.run();
     }
+    hopper::cluster_sync(); // nothing may arrive in a block that has ended
 #else
     (void)q_map, (void)k_map, (void)v_map, (void)a;
 #endif
@@ -339,12 +447,12 @@ encode_fn encoder()
     return found;
 }
 
-// [rows, heads * d] as boxes of [d/64][box_rows][64], swizzled.
-vg_status map_of(const vg_tensor *t, int box_rows, CUtensorMap *map, vg_err *err)
+// [rows, heads * d] as boxes of [halves][box_rows][64], swizzled.
+vg_status map_of(const vg_tensor *t, int box_rows, int halves, CUtensorMap *map, vg_err *err)
 {
     int64_t heads = t->shape[1], d = t->shape[2];
     cuuint64_t dims[3] = {64, (cuuint64_t)t->shape[0], (cuuint64_t)(heads * d / 64)}, strides[2] = {(cuuint64_t)(heads * d * 2), 128};
-    cuuint32_t box[3] = {64, (cuuint32_t)box_rows, (cuuint32_t)(d / 64)}, steps[3] = {1, 1, 1};
+    cuuint32_t box[3] = {64, (cuuint32_t)box_rows, (cuuint32_t)halves}, steps[3] = {1, 1, 1};
     CUresult result = encoder()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, t->data, dims, strides, box, steps,
                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
@@ -354,27 +462,41 @@ vg_status map_of(const vg_tensor *t, int box_rows, CUtensorMap *map, vg_err *err
     return VG_OK;
 }
 
-template <int D> vg_status launch(vg_backend *be, const vg_attention_args *a, vg_err *err)
+template <int D, int CLUSTER> vg_status launch(vg_backend *be, const vg_attention_args *a, const vg_key_tiles *list, vg_err *err)
 {
     constexpr int KEYS = shape<D>::KEYS;
     constexpr size_t shared = (size_t)(Q_ROWS + 2 * STAGES * KEYS) * D * 2 + 128 + 1024; // tiles, barriers, alignment
     CUtensorMap q, k, v;
     launch_args args = {};
-    int64_t work;
+    int64_t blocks, most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
+    cudaLaunchConfig_t config = {};
+    cudaLaunchAttribute cluster = {};
 
-    args.y = static_cast<__nv_bfloat16 *>(a->y->data);
+    args.y = a->y ? static_cast<__nv_bfloat16 *>(a->y->data) : nullptr;
+    args.codes = vg_cuda_codes(&a->quant);
+    if (list)
+        args.list = *list;
     args.nq = (int)a->q->shape[0];
     args.nk = (int)a->k->shape[0];
     args.heads = (int)a->q->shape[1];
     args.q_tiles = (args.nq + Q_ROWS - 1) / Q_ROWS;
     args.key_tiles = (args.nk + KEYS - 1) / KEYS;
     args.scale_log2 = a->scale * 1.44269504088896340736f;
-    work = (int64_t)args.heads * args.q_tiles;
-    VG_TRY(map_of(a->q, Q_ROWS, &q, err));
-    VG_TRY(map_of(a->k, KEYS, &k, err));
-    VG_TRY(map_of(a->v, KEYS, &v, err));
-    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
-    VG_CUDA_LAUNCH(be, err, attend<D>, (unsigned)(work < vg_cuda(be)->sm_count ? work : vg_cuda(be)->sm_count), THREADS, shared, q, k, v, args);
+    blocks = (int64_t)args.heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER;
+    VG_TRY(map_of(a->q, Q_ROWS, D / 64, &q, err));
+    VG_TRY(map_of(a->k, KEYS, D / 64 / CLUSTER, &k, err));
+    VG_TRY(map_of(a->v, KEYS, D / 64 / CLUSTER, &v, err));
+    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D, CLUSTER>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = CLUSTER;
+    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    config.gridDim = dim3((unsigned)(blocks < most ? blocks : most));
+    config.blockDim = dim3(THREADS);
+    config.dynamicSmemBytes = shared;
+    config.stream = vg_cuda(be)->stream;
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+    VG_CUDA_TRY(cudaLaunchKernelEx(&config, attend<D, CLUSTER>, q, k, v, args), err);
     return VG_OK;
 }
 
@@ -383,15 +505,25 @@ template <int D> vg_status launch(vg_backend *be, const vg_attention_args *a, vg
 bool vg_cuda_attention_sm90_fits(vg_backend *be, const vg_attention_args *a)
 {
     int64_t d = a->q->shape[2];
+    bool values = !a->y || (a->y->dtype == VG_BF16 && vg_cuda_packs(d, a->y->data));
+    bool codes = a->quant.kind == VG_QUANT_NONE ||
+                 (vg_cuda_packs(d, a->quant.q->data) && (d == VG_QUANT_GROUP || a->quant.kind == VG_QUANT_TENSOR_STATIC));
 
     return vg_cuda(be)->capability == 90 && (d == 64 || d == 128) && !a->bias && a->scale > 0.0f && a->q->dtype == VG_BF16 &&
-           a->k->dtype == VG_BF16 && a->v->dtype == VG_BF16 && a->y->dtype == VG_BF16 &&
-           vg_cuda_packs(d, a->q->data, a->k->data, a->v->data) && vg_cuda_packs(d, a->y->data) && a->q->shape[0] < 1 << 30 &&
-           a->k->shape[0] < 1 << 30 && a->q->shape[0] * a->q->shape[1] < (int64_t)1 << 31 && encoder();
+           a->k->dtype == VG_BF16 && a->v->dtype == VG_BF16 && values && codes && vg_cuda_packs(d, a->q->data, a->k->data, a->v->data) &&
+           a->q->shape[0] < 1 << 30 && a->k->shape[0] < 1 << 30 && a->q->shape[0] * a->q->shape[1] < (int64_t)1 << 31 && encoder();
 }
 
-vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, vg_err *err)
+vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, const vg_key_tiles *list, vg_err *err)
 {
     VG_TRY(vg_cuda_enter(be, err));
-    return a->q->shape[2] == 128 ? launch<128>(be, a, err) : launch<64>(be, a, err);
+    if (a->q->shape[2] == 64)
+        return launch<64, 1>(be, a, list, err);
+    return list || a->q->shape[0] <= Q_ROWS ? launch<128, 1>(be, a, list, err) : launch<128, 2>(be, a, list, err);
+}
+
+void vg_cuda_attention_tile(int64_t head_dim, int64_t *query_rows, int64_t *keys)
+{
+    *query_rows = Q_ROWS;
+    *keys = head_dim == 64 ? shape<64>::KEYS : shape<128>::KEYS;
 }
