@@ -5,10 +5,16 @@
 // the blocks share one head's K and V in the L2 cache.
 //   producer  (warpgroup 0, one thread): copies Q once per tile and K, V tiles into a ring of STAGES slots with the copy engine.
 //   consumers (warpgroups 1 and 2): 64 query rows each. Per key tile j: issue S_j = Q K_j^T, then O += P_(j-1) V_(j-1), and
-//             compute the softmax of S_j on the ordinary cores while the second product runs.
+//             compute the weights of S_j on the ordinary cores while the second product runs.
+// Turns: named barriers let the two consumers issue products one after the other, so one's weights overlap the other's products.
 // Clusters: two blocks take neighbouring query tiles of a head. Each copies 64 of the 128 channels of every K and V tile into both, which
 // halves what the L2 cache has to deliver: the kernel runs at the power limit, and that is where it saves most. (Head size 64 or a list
 // of key tiles: clusters of one.) The last pair of a head may have only one real tile; the other block computes on zeros and stores nothing.
+// Fixed reference (head size 128, no list): softmax does not change when all scores of a row are shifted, and neither BF16 weights nor
+// FP32 sums lose precision while they stay in range. So the first key tile's maximum serves for the whole row, without a search for a
+// larger one in every tile; a tile whose weights sum up to 2^16 moves the reference by a power of 2, exactly. Only a score 2^7 above the
+// reference (in log2 units) overflows its weight: such tiles are marked, and a second launch of the kernel that follows the maximum online
+// does them over. That launch reads one word when there are none.
 // Hand-over by mbarriers: *_full (copies done), *_empty (all 8 consumer warps of all blocks of the cluster have read). Slot and phase follow
 // from a running count.
 // Key tiles go from the last to the first, so only the first one computed can be partial and the loop has no masks.
@@ -16,11 +22,12 @@
 #include "kernels/cuda/codes.cuh"
 #include "kernels/cuda/hopper.cuh"
 
-#include <cstring>
+#include <atomic>
 
 namespace {
 
 constexpr int Q_ROWS = 128, STAGES = 2, THREADS = 384;
+constexpr float LARGE = 65536.0f; // sum of a tile's weights that moves the reference; leaves 2^111 for |v| and the number of keys
 
 template <int D> struct shape;
 template <> struct shape<128> {
@@ -30,17 +37,23 @@ template <> struct shape<64> {
     static constexpr int KEYS = 128;
 };
 
+// FIXED: the whole attention, by fixed references. ONLINE: the same, following the maximum. AGAIN: ONLINE for the marked query tiles.
+enum mode { FIXED, ONLINE, AGAIN };
+
 struct launch_args {
     __nv_bfloat16 *y; // or null
     vg_codes codes;
     vg_key_tiles list; // tiles null: all of them
+    // Query tiles to do over: marks[head * q_tiles + q_tile] has a byte for each warp; *any is `call` if there is one.
+    unsigned long long *marks;
+    unsigned *any, call;
     int nq, nk, heads, q_tiles, key_tiles;
     float scale_log2; // scale * log2(e)
 };
 
 #if VG_DEVICE_SM90A
 
-enum { CONSUMER_WARPS = 8 };
+enum { CONSUMER_WARPS = 8 }; // as many as bytes in a mark
 
 // Tiles are [D/64][rows][64] with the 128-byte swizzle.
 template <int D, int KEYS> struct storage {
@@ -60,14 +73,22 @@ __device__ __forceinline__ int tile_at(const launch_args &a, int row, int i)
     return a.list.tiles ? a.list.tiles[(int64_t)row * a.list.stride + i] : i;
 }
 
-// What a block of a cluster works on, one after the other: `row` counts (head, query tile) as lists of key tiles do.
-template <int CLUSTER> struct schedule {
+// What a block of a cluster works on, one after the other.
+template <int CLUSTER, mode MODE> struct schedule {
+    const launch_args &a;
     int groups, all, step, at, rank; // groups of CLUSTER query tiles per head
 
-    __device__ __forceinline__ explicit schedule(const launch_args &a)
-        : groups((a.q_tiles + CLUSTER - 1) / CLUSTER), all(a.heads * groups), step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
+    __device__ __forceinline__ explicit schedule(const launch_args &args)
+        : a(args), groups((a.q_tiles + CLUSTER - 1) / CLUSTER), all(a.heads * groups), step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
           rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0)
     {
+        skip();
+    }
+    __device__ __forceinline__ void skip()
+    {
+        if (MODE == AGAIN)
+            while (at < all && a.marks[at] == 0)
+                at += step;
     }
     __device__ __forceinline__ bool more() const
     {
@@ -76,6 +97,11 @@ template <int CLUSTER> struct schedule {
     __device__ __forceinline__ void advance()
     {
         at += step;
+        skip();
+    }
+    __device__ __forceinline__ int row() const // as marks and lists of key tiles count
+    {
+        return head() * a.q_tiles + q_tile();
     }
     __device__ __forceinline__ int head() const
     {
@@ -101,7 +127,7 @@ struct ring {
     }
 };
 
-template <int D, int CLUSTER>
+template <int D, int CLUSTER, mode MODE>
 __device__ __forceinline__ void produce(storage<D, shape<D>::KEYS> &s, const CUtensorMap *q_map, const CUtensorMap *k_map,
                                         const CUtensorMap *v_map, const launch_args &a)
 {
@@ -109,7 +135,7 @@ __device__ __forceinline__ void produce(storage<D, shape<D>::KEYS> &s, const CUt
     constexpr uint32_t q_bytes = Q_ROWS * D * 2, tile_bytes = KEYS * D * 2;
     ring k, v;
     uint32_t q_phase = 1; // a fresh barrier counts as free
-    schedule<CLUSTER> work(a);
+    schedule<CLUSTER, MODE> work(a);
 
     // The own barrier counts the bytes from all blocks of the cluster; they may arrive before it is told to expect them.
     auto load = [&](ring &r, __nv_bfloat16 *to, uint64_t *full, uint64_t *empty, const CUtensorMap *map, int tile, int head) {
@@ -124,7 +150,7 @@ __device__ __forceinline__ void produce(storage<D, shape<D>::KEYS> &s, const CUt
     };
 
     for (; work.more(); work.advance(), q_phase ^= 1) {
-        int head = work.head(), row = head * a.q_tiles + work.q_tile(), n = tile_count(a, row);
+        int head = work.head(), row = work.row(), n = tile_count(a, row);
         hopper::barrier_wait(&s.q_empty, q_phase);
         hopper::barrier_expect(&s.q_full, q_bytes);
         hopper::tma_load_3d(s.q, q_map, &s.q_full, 0, work.q_tile() * Q_ROWS, head * (D / 64));
@@ -167,13 +193,15 @@ __device__ __forceinline__ void exchange(uint32_t (&x)[4], int lane)
 }
 
 // One consumer's half of the work. Register i of S and O is row lane/4 + 8*(i/2%2) of the warp's 16, column i/4*8 + lane%4*2 + i%2.
-template <int D, int CLUSTER> struct consumer {
+template <int D, int CLUSTER, mode MODE> struct consumer {
     static constexpr int KEYS = shape<D>::KEYS;
     storage<D, KEYS> &sh;
     const launch_args &a;
     int group, lane, warp; // consumer 0 or 1; warp 0..3 in it
     uint32_t peer;         // sh in block lane % CLUSTER
-    float s[KEYS / 2], o[D / 2], most[2], sum[2], factor[2]; // most: largest score times scale_log2
+    float s[KEYS / 2], o[D / 2], sum[2];
+    float most[2], factor[2]; // most: the largest score times scale_log2, or the reference in its place
+    bool overflow;
     uint32_t p[KEYS / 4];
     ring k, v;
 
@@ -183,6 +211,16 @@ template <int D, int CLUSTER> struct consumer {
         __syncwarp();
         if (lane < CLUSTER)
             hopper::barrier_arrive_in(peer + (uint32_t)(reinterpret_cast<char *>(empty) - reinterpret_cast<char *>(&sh)));
+    }
+
+    __device__ __forceinline__ void take_turn()
+    {
+        hopper::named_sync(1 + group, 256); // barrier 0 is __syncthreads
+    }
+
+    __device__ __forceinline__ void give_turn()
+    {
+        hopper::named_arrive(2 - group, 256);
     }
 
     // S = Q K^T, issued and committed. Rows of 64 channels: a step of 16 channels is 32 bytes inside the swizzle, then the next half.
@@ -221,6 +259,52 @@ template <int D, int CLUSTER> struct consumer {
         for (int i = 0; i < KEYS / 2; i++)
             if (i / 4 * 8 + lane % 4 * 2 + i % 2 >= limit)
                 s[i] = -INFINITY;
+    }
+
+    // S becomes 2^(scale_log2 s - most); the reference is moved only if the tile's weights are large.
+    __device__ __forceinline__ void weigh()
+    {
+        float total[2] = {0.0f, 0.0f};
+
+#pragma unroll
+        for (int i = 0; i < KEYS / 2; i++) {
+            s[i] = exp2_fast(s[i] * a.scale_log2 - most[i / 2 % 2]);
+            total[i / 2 % 2] += s[i];
+        }
+        hopper::pin(s); // all of this comes before the wait for the second product
+        if (__any_sync(0xffffffffu, !(fmaxf(total[0], total[1]) < LARGE)))
+            move_reference(total);
+        sum[0] += total[0];
+        sum[1] += total[1];
+    }
+
+    // Rows whose weights have become large (total: of this tile and lane) go on in units 2^k times as large.
+    __device__ __forceinline__ void move_reference(float (&total)[2])
+    {
+        hopper::wgmma_wait<0>();
+        hopper::pin(o);
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float row = total[r], factor;
+            row += __shfl_xor_sync(0xffffffffu, row, 1);
+            row += __shfl_xor_sync(0xffffffffu, row, 2);
+            overflow |= !(row < INFINITY);
+            int k = row >= LARGE ? min((int)(__float_as_uint(row) >> 23) - 127, 120) : 0;
+            factor = __uint_as_float((uint32_t)(127 - k) << 23);
+            most[r] += (float)k;
+            sum[r] *= factor;
+            total[r] *= factor;
+#pragma unroll
+            for (int i = 0; i < KEYS / 8; i++) {
+                s[4 * i + 2 * r] *= factor;
+                s[4 * i + 2 * r + 1] *= factor;
+            }
+#pragma unroll
+            for (int i = 0; i < D / 8; i++) {
+                o[4 * i + 2 * r] *= factor;
+                o[4 * i + 2 * r + 1] *= factor;
+            }
+        }
     }
 
     // S becomes e^(scale (s - max)); `factor` is what the sums so far have to be multiplied with.
@@ -325,13 +409,27 @@ template <int D, int CLUSTER> struct consumer {
         }
     }
 
+    // A row whose weights have overflowed has a sum that is no number or infinite, and so has its result.
+    __device__ __forceinline__ void mark(int q_tile, int row)
+    {
+        bool again = __any_sync(0xffffffffu, overflow);
+
+        if (lane != 0 || q_tile >= a.q_tiles)
+            return;
+        reinterpret_cast<unsigned char *>(&a.marks[row])[group * 4 + warp] = again;
+        if (again)
+            *a.any = a.call;
+    }
+
     __device__ __forceinline__ void run()
     {
         uint32_t q_phase = 0;
 
         peer = hopper::address_in(&sh, lane % CLUSTER);
-        for (schedule<CLUSTER> work(a); work.more(); work.advance(), q_phase ^= 1) {
-            int row = work.head() * a.q_tiles + work.q_tile(), n = tile_count(a, row);
+        if (group == 1)
+            give_turn(); // consumer 0 goes first
+        for (schedule<CLUSTER, MODE> work(a); work.more(); work.advance(), q_phase ^= 1) {
+            int row = work.row(), n = tile_count(a, row);
 
             hopper::barrier_wait(&sh.q_full, q_phase);
             hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
@@ -342,24 +440,31 @@ template <int D, int CLUSTER> struct consumer {
             k.advance();
             mask(tile_at(a, row, n - 1));
             softmax<true>();
+            overflow = false;
             convert();
 
             for (int j = n - 2; j >= 0; j--) {
                 hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
+                take_turn();
                 issue_scores();
                 hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
                 issue_values(j != n - 2);
+                give_turn();
                 hopper::wgmma_wait<1>();
                 hopper::pin(s);
                 free_slot(&sh.k_empty[k.slot]);
                 k.advance();
-                softmax<false>();
+                if (MODE == FIXED)
+                    weigh();
+                else
+                    softmax<false>();
                 hopper::wgmma_wait<0>();
                 hopper::pin(o);
                 free_slot(&sh.v_empty[v.slot]);
                 v.advance();
                 convert();
-                rescale();
+                if (MODE != FIXED)
+                    rescale();
             }
             __syncwarp();
             if (lane == 0)
@@ -371,6 +476,8 @@ template <int D, int CLUSTER> struct consumer {
             free_slot(&sh.v_empty[v.slot]);
             v.advance();
             store(work.head(), work.q_tile());
+            if (MODE == FIXED)
+                mark(work.q_tile(), row);
         }
     }
 };
@@ -385,13 +492,15 @@ template <int D, int CLUSTER> struct consumer {
  * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: 75600 x 75600, 40 x 128: 170 ms, 689 TFLOP/s (70 % of the datasheet's 989); 20280 x 20280,
  *          40 x 128: 11.6 ms, 727; 32760 x 32760, 12 x 128: 9.1 ms, 728; 75600 x 512, 40 x 128: 1.55 ms, 510
  * Not done cluster multicast of K and V; Q in registers; 8-bit operands */
-template <int D, int CLUSTER>
+template <int D, int CLUSTER, mode MODE>
 __global__ void __launch_bounds__(THREADS, 1)
     attend(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,
                                                      const __grid_constant__ CUtensorMap v_map, const __grid_constant__ launch_args a)
 {
 #if VG_DEVICE_SM90A
     constexpr int KEYS = shape<D>::KEYS;
+    if (MODE == AGAIN && *a.any != a.call)
+        return;
     extern __shared__ char raw[];
     auto &s = *reinterpret_cast<storage<D, KEYS> *>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~(uintptr_t)1023);
     int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128, 0); // known to be the same in a warp: addresses stay in uniform registers
@@ -414,11 +523,11 @@ __global__ void __launch_bounds__(THREADS, 1)
     if (group == 0) {
         hopper::registers_drop<24>();
         if (threadIdx.x == 0)
-            produce<D, CLUSTER>(s, &q_map, &k_map, &v_map, a);
+            produce<D, CLUSTER, MODE>(s, &q_map, &k_map, &v_map, a);
         __syncwarp();
     } else {
         hopper::registers_raise<240>();
-        consumer<D, CLUSTER> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
+        consumer<D, CLUSTER, MODE> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
         c.run();
     }
     hopper::cluster_sync(); // nothing may arrive in a block that has ended
@@ -462,31 +571,34 @@ vg_status map_of(const vg_tensor *t, int box_rows, int halves, CUtensorMap *map,
     return VG_OK;
 }
 
-template <int D, int CLUSTER> vg_status launch(vg_backend *be, const vg_attention_args *a, const vg_key_tiles *list, vg_err *err)
+launch_args arguments(const vg_attention_args *a, int keys)
 {
-    constexpr int KEYS = shape<D>::KEYS;
-    constexpr size_t shared = (size_t)(Q_ROWS + 2 * STAGES * KEYS) * D * 2 + 128 + 1024; // tiles, barriers, alignment
-    CUtensorMap q, k, v;
     launch_args args = {};
-    int64_t blocks, most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
-    cudaLaunchConfig_t config = {};
-    cudaLaunchAttribute cluster = {};
 
     args.y = a->y ? static_cast<__nv_bfloat16 *>(a->y->data) : nullptr;
     args.codes = vg_cuda_codes(&a->quant);
-    if (list)
-        args.list = *list;
     args.nq = (int)a->q->shape[0];
     args.nk = (int)a->k->shape[0];
     args.heads = (int)a->q->shape[1];
     args.q_tiles = (args.nq + Q_ROWS - 1) / Q_ROWS;
-    args.key_tiles = (args.nk + KEYS - 1) / KEYS;
+    args.key_tiles = (args.nk + keys - 1) / keys;
     args.scale_log2 = a->scale * 1.44269504088896340736f;
-    blocks = (int64_t)args.heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER;
+    return args;
+}
+
+template <int D, int CLUSTER, mode MODE> vg_status launch(vg_backend *be, const vg_attention_args *a, const launch_args &args, vg_err *err)
+{
+    constexpr int KEYS = shape<D>::KEYS;
+    constexpr size_t shared = (size_t)(Q_ROWS + 2 * STAGES * KEYS) * D * 2 + 128 + 1024; // tiles, barriers, alignment
+    CUtensorMap q, k, v;
+    int64_t blocks = (int64_t)args.heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER, most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
+    cudaLaunchConfig_t config = {};
+    cudaLaunchAttribute cluster = {};
+
     VG_TRY(map_of(a->q, Q_ROWS, D / 64, &q, err));
     VG_TRY(map_of(a->k, KEYS, D / 64 / CLUSTER, &k, err));
     VG_TRY(map_of(a->v, KEYS, D / 64 / CLUSTER, &v, err));
-    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D, CLUSTER>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
+    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D, CLUSTER, MODE>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim.x = CLUSTER;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
@@ -496,8 +608,23 @@ template <int D, int CLUSTER> vg_status launch(vg_backend *be, const vg_attentio
     config.stream = vg_cuda(be)->stream;
     config.attrs = &cluster;
     config.numAttrs = 1;
-    VG_CUDA_TRY(cudaLaunchKernelEx(&config, attend<D, CLUSTER>, q, k, v, args), err);
+    VG_CUDA_TRY(cudaLaunchKernelEx(&config, attend<D, CLUSTER, MODE>, q, k, v, args), err);
     return VG_OK;
+}
+
+// What scratch memory holds from before does no harm: every mark is written, and `any` by chance equal to `call` only has the marks read.
+vg_status launch_fixed(vg_backend *be, const vg_attention_args *a, launch_args args, vg_err *err)
+{
+    static std::atomic<unsigned> calls;
+    size_t marks = (size_t)args.heads * (size_t)args.q_tiles;
+    unsigned long long *memory;
+
+    VG_TRY(vg_cuda_scratch(be, (marks + 1) * sizeof *memory, (void **)&memory, err));
+    args.marks = memory;
+    args.any = reinterpret_cast<unsigned *>(memory + marks);
+    args.call = ++calls;
+    VG_TRY((launch<128, 2, FIXED>(be, a, args, err)));
+    return launch<128, 1, AGAIN>(be, a, args, err);
 }
 
 } // namespace
@@ -516,10 +643,15 @@ bool vg_cuda_attention_sm90_fits(vg_backend *be, const vg_attention_args *a)
 
 vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, const vg_key_tiles *list, vg_err *err)
 {
+    bool narrow = a->q->shape[2] == 64;
+    launch_args args = arguments(a, narrow ? shape<64>::KEYS : shape<128>::KEYS);
+
     VG_TRY(vg_cuda_enter(be, err));
-    if (a->q->shape[2] == 64)
-        return launch<64, 1>(be, a, list, err);
-    return list || a->q->shape[0] <= Q_ROWS ? launch<128, 1>(be, a, list, err) : launch<128, 2>(be, a, list, err);
+    if (list)
+        args.list = *list;
+    if (narrow)
+        return launch<64, 1, ONLINE>(be, a, args, err);
+    return list || args.q_tiles == 1 ? launch<128, 1, ONLINE>(be, a, args, err) : launch_fixed(be, a, args, err);
 }
 
 void vg_cuda_attention_tile(int64_t head_dim, int64_t *query_rows, int64_t *keys)
