@@ -132,10 +132,15 @@ static void draw(attach *a)
         if (denoise && v->expert >= 0 &&
             *vg_settings_get(&view->job->resolved, VG_OPT_boundary_ratio))
             snprintf(part[parts++], sizeof part[0], "%s", v->expert ? "low noise" : "high noise");
-        if (view->memory_now)
-            snprintf(part[parts++], sizeof part[0], "%s %s",
-                     view->memory_is_device ? "VRAM" : "RSS",
-                     vg_text_bytes(view->memory_now, text, sizeof text));
+        vg_job_memory memory = vg_job_view_memory(view);
+        if (memory.now)
+            snprintf(part[parts++], sizeof part[0], "%s %s", memory.is_device ? "VRAM" : "RSS",
+                     vg_text_bytes(memory.now, text, sizeof text));
+        if (vg_gpu_has(&view->gpu, VG_GPU_utilization_percent))
+            snprintf(part[parts++], sizeof part[0], "GPU %.0f%%",
+                     view->gpu.value[VG_GPU_utilization_percent]);
+        if (vg_gpu_has(&view->gpu, VG_GPU_power_w))
+            snprintf(part[parts++], sizeof part[0], "%.0f W", view->gpu.value[VG_GPU_power_w]);
         int used = (int)strlen(left), width;
         /* Leave out from the right what does not fit beside a bar of at least 8. */
         for (;;) {

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "app/cmd_job.h"
 #include "app/presets.h"
 
 #define VG_COMMAND(name) extern const vg_command vg_command_##name;
@@ -31,7 +32,8 @@ static int fail(const vg_args *args, const char *message, int status)
     fprintf(stderr, "vgen %s: ", args->command->name);
     vg_cli_print(stderr, message);
     fputc('\n', stderr);
-    if (vg_args_has(args, "json"))
+    const char *json = vg_args_get(args, "json");
+    if (json && !*json) /* a switch; where it names a file, stdout is for people */
         vg_cli_print_json(stdout, vg_cli_error_json(message, status), false);
     return status;
 }
@@ -202,7 +204,7 @@ int vg_cli_main(int argc, char **argv)
         for (int i = 2; i < argc; i++) {
             for (int k = 0; !strcmp(argv[i], "--json") && command->specs && command->specs[k].name;
                  k++) {
-                if (!strcmp(command->specs[k].name, "json"))
+                if (!strcmp(command->specs[k].name, "json") && !command->specs[k].value)
                     args.values[k] = "";
             }
         }
@@ -211,7 +213,7 @@ int vg_cli_main(int argc, char **argv)
         vg_args_print_help(stdout, "vgen", command);
         status = VG_EXIT_OK;
     } else {
-        status = command->run(&args);
+        status = command->job ? vg_cmd_job_run(&args) : command->run(&args);
     }
     vg_args_deinit(&args);
     return flushed(status);

@@ -25,30 +25,39 @@ static vg_compute vae_compute(const vg_settings *s)
     return !strcmp(vg_settings_get(s, option), "bf16") ? VG_COMPUTE_BF16 : VG_COMPUTE_F32;
 }
 
-static vg_status run_part(vg_args *args, vg_model *model, vg_err *err)
+/* All that can be wrong with what was asked, before a file is read. */
+static vg_status check(vg_args *args, const vg_model *model, vg_component_params *params,
+                       vg_err *err)
+{
+    const vg_settings *s = &args->settings;
+    vg_scheme schemes[VG_SCHEME_COUNT] = {VG_SCHEME_BF16};
+    VG_TRY(vg_component_check(model, args->words[0], err));
+    if (vg_settings_schemes(s, schemes) > 1)
+        return VG_FAIL(err, VG_E_ARG, "--quantization: one scheme at a time here");
+    *params = (vg_component_params){
+        .scheme = schemes[0],
+        .scheme_given = vg_settings_is_set(s, VG_OPT_quantization),
+        .compute =
+            !strcmp(vg_settings_get(s, VG_OPT_compute), "f32") ? VG_COMPUTE_F32 : VG_COMPUTE_BF16,
+        .vae_compute = vae_compute(s),
+        .vae_tiling = vg_settings_bool(s, VG_OPT_vae_use_tiling),
+        .cancel = &cancelled,
+    };
+    return VG_OK;
+}
+
+static vg_status run_part(vg_args *args, vg_model *model, const vg_component_params *params,
+                          vg_err *err)
 {
     vg_engine *engine = NULL;
     vg_safetensors *in = NULL;
     vg_safetensors_entry *out = NULL;
     int out_count = 0;
     const char *device = vg_settings_get(&args->settings, VG_OPT_device);
-    vg_scheme schemes[VG_SCHEME_COUNT] = {VG_SCHEME_BF16};
-    vg_component_params params = {
-        .scheme_given = vg_settings_is_set(&args->settings, VG_OPT_quantization),
-        .compute = !strcmp(vg_settings_get(&args->settings, VG_OPT_compute), "f32")
-                       ? VG_COMPUTE_F32
-                       : VG_COMPUTE_BF16,
-        .vae_compute = vae_compute(&args->settings),
-        .vae_tiling = vg_settings_bool(&args->settings, VG_OPT_vae_use_tiling),
-        .cancel = &cancelled,
-    };
+    int threads = vg_settings_int(&args->settings, VG_OPT_threads);
     vg_status status;
-    if (vg_settings_schemes(&args->settings, schemes) > 1)
-        return VG_FAIL(err, VG_E_ARG, "--quantization: one scheme at a time here");
-    params.scheme = schemes[0];
     if (*device)
         VG_TRY(vg_device_check(device, err));
-    int threads = vg_settings_int(&args->settings, VG_OPT_threads);
     VG_TRY_GOTO(status, vg_safetensors_open(vg_args_get(args, "in"), &in, err), done);
     VG_TRY_GOTO(status,
                 vg_engine_open(!strcmp(*device ? device : vg_device_default(), "cuda")
@@ -57,7 +66,7 @@ static vg_status run_part(vg_args *args, vg_model *model, vg_err *err)
                                0, threads > 0 ? threads : 0, &engine, err),
                 done);
     VG_TRY_GOTO(status,
-                vg_component_run(engine, model, args->words[0], &params, in, &out, &out_count, err),
+                vg_component_run(engine, model, args->words[0], params, in, &out, &out_count, err),
                 done);
     status = vg_safetensors_write(vg_args_get(args, "out"), out, out_count, NULL, err);
 done:
@@ -71,6 +80,7 @@ static int run(vg_args *args)
 {
     vg_lines presets = {0};
     vg_model *model = NULL;
+    vg_component_params params;
     vg_err err = {0};
     char *dir = NULL;
     struct sigaction on = {.sa_handler = on_interrupt};
@@ -87,13 +97,18 @@ static int run(vg_args *args)
                 done);
     VG_TRY_GOTO(status, vg_model_open(dir, vg_settings_load_format(&args->settings), &model, &err),
                 done);
-    status = run_part(args, model, &err);
+    VG_TRY_GOTO(status, check(args, model, &params, &err), done);
+    status = run_part(args, model, &params, &err);
+    if (status == VG_E_ARG) /* what was asked is in order: it is what the file holds */
+        err.code = VG_E_FORMAT;
 done:
     vg_model_close(model);
     vg_lines_free(&presets);
     free(dir);
-    if (status == VG_E_CANCELLED)
+    if (status == VG_E_CANCELLED) {
+        fputs("vgen component: cancelled, nothing was written\n", stderr);
         return VG_EXIT_CANCELLED;
+    }
     return status == VG_OK ? VG_EXIT_OK : vg_cli_fail(args, &err);
 }
 

@@ -16,34 +16,44 @@ static void print_settings(const vg_job *job)
     }
 }
 
-static int run(vg_args *args)
+static void print_variants(const vg_job *job, const vg_job_view *view)
 {
-    vg_job job;
-    vg_job_view view;
-    char text[64];
-    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
-    if (status != VG_EXIT_OK)
-        return status;
-    if (vg_args_has(args, "json")) {
-        vg_cli_print_json(stdout, vg_job_view_json(&view), true);
-    } else {
-        vg_attach_print_result(&view, false);
-        printf("folder   ");
-        vg_cli_print(stdout, job.dir);
-        printf("\nmade     %s, vgen %s\ndevice   %s\nmodel    ",
-               vg_text_date(job.created, text, sizeof text),
-               job.code_version ? job.code_version : "?", view.device);
-        vg_cli_print(stdout, job.model_dir);
-        printf("\n");
-        for (int i = 0; i < job.variants_count; i++) {
-            if (view.variants[i].precision[0])
-                printf("layers   %s: %s\n", vg_scheme_name(job.schemes[i]),
-                       view.variants[i].precision);
-        }
-        printf("settings\n");
-        print_settings(&job);
+    const char *names[VG_SCHEME_COUNT];
+    const vg_gauge_figures *gauges[VG_SCHEME_COUNT];
+    int measured = 0;
+    for (int i = 0; i < job->variants_count; i++) {
+        if (view->variants[i].precision[0])
+            printf("layers   %s: %s\n", vg_scheme_name(job->schemes[i]),
+                   view->variants[i].precision);
     }
-    vg_cmd_job_close(&job, &view);
+    for (int i = 0; i < job->variants_count; i++) {
+        if (!vg_gauges_any(&view->variants[i].gauges))
+            continue;
+        names[measured] = vg_scheme_name(job->schemes[i]);
+        gauges[measured++] = &view->variants[i].gauges;
+    }
+    if (measured)
+        vg_gauges_print(stdout, names, gauges, measured);
+}
+
+static int show(vg_args *args, const vg_job *job, vg_job_view *view)
+{
+    char text[64];
+    if (vg_args_has(args, "json")) {
+        vg_cli_print_json(stdout, vg_job_view_json(view), true);
+    } else {
+        vg_attach_print_result(view, false);
+        printf("folder   ");
+        vg_cli_print(stdout, job->dir);
+        printf("\nmade     %s, vgen %s\ndevice   %s\nmodel    ",
+               vg_text_date(job->created, text, sizeof text),
+               job->code_version ? job->code_version : "?", view->device);
+        vg_cli_print(stdout, job->model_dir);
+        printf("\n");
+        print_variants(job, view);
+        printf("settings\n");
+        print_settings(job);
+    }
     return VG_EXIT_OK;
 }
 
@@ -57,7 +67,5 @@ const vg_command vg_command_show = {
     .text = "State, figures, clips and settings of one job. " VG_JOB_NAMES,
     .examples = "  vgen show last\n",
     .specs = specs,
-    .min_args = 1,
-    .max_args = 1,
-    .run = run,
+    VG_JOB_COMMAND(show),
 };

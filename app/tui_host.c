@@ -465,6 +465,12 @@ static const uint8_t *frame(void *self, const char *id, int variant, int index)
     return vg_tui_job_frame(job, variant, index, h->event_fd);
 }
 
+static const char *frames_broken(void *self, const char *id, int variant)
+{
+    vg_tui_job *job = find_job(self, id);
+    return job ? vg_tui_job_frames_broken(job, variant) : NULL;
+}
+
 /* ---- export ---- */
 
 static void *run_export(void *user)
@@ -598,6 +604,7 @@ vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui
         .remove = remove_job,
         .load_settings = load_settings,
         .frame = frame,
+        .frames_broken = frames_broken,
         .export_start = export_start,
         .export_poll = export_poll,
     };

@@ -16,13 +16,31 @@ _Static_assert((int)VG_UI_JOB_INTERRUPTED == (int)VG_JOB_INTERRUPTED &&
 
 /* ---- frames ---- */
 
+static vg_status read_frames(vg_tui_frames *f, vg_err *err)
+{
+    vg_frames_store *store = NULL;
+    vg_status status = vg_frames_store_open(f->dir, &store, err);
+    if (status == VG_OK)
+        status = vg_frames_store_load(store, &f->frames, err);
+    vg_frames_store_close(store);
+    /* The screens take width and height from the job; a file of another size is as good as broken. */
+    if (status == VG_OK && (f->frames.width != f->width || f->frames.height != f->height))
+        status = VG_FAIL(err, VG_E_FORMAT, "the frames are %dx%d, the job's are %dx%d",
+                         f->frames.height, f->frames.width, f->height, f->width);
+    return status;
+}
+
 static void *load_frames(void *user)
 {
     vg_tui_frames *f = user;
-    vg_frames_store *store = NULL;
-    bool good = vg_frames_store_open(f->dir, &store, NULL) == VG_OK &&
-                vg_frames_store_load(store, &f->frames, NULL) == VG_OK;
-    vg_frames_store_close(store);
+    vg_err err = {0};
+    bool good = read_frames(f, &err) == VG_OK;
+    /* The folder is known; the file's name is enough. */
+    size_t folder = strlen(f->dir);
+    const char *why = err.message;
+    if (!strncmp(why, f->dir, folder) && why[folder] == '/')
+        why += folder + 1;
+    vg_text_clean_to(f->broken, sizeof f->broken, why);
     atomic_store(&f->state, good ? 1 : -1);
     uint64_t one = 1;
     if (write(f->wake_fd, &one, sizeof one) != (ssize_t)sizeof one)
@@ -41,12 +59,23 @@ static void frames_free(vg_tui_frames *f)
     free(f);
 }
 
+static void drop_frames(vg_tui_variant *v)
+{
+    frames_free(v->frames);
+    v->frames = NULL;
+}
+
 void vg_tui_job_drop_frames(vg_tui_job *job)
 {
-    for (int i = 0; i < VG_SCHEME_COUNT; i++) {
-        frames_free(job->variants[i].frames);
-        job->variants[i].frames = NULL;
-    }
+    for (int i = 0; i < VG_SCHEME_COUNT; i++)
+        drop_frames(&job->variants[i]);
+}
+
+const char *vg_tui_job_frames_broken(const vg_tui_job *job, int variant)
+{
+    const vg_tui_frames *f =
+        variant >= 0 && variant < job->job.variants_count ? job->variants[variant].frames : NULL;
+    return f && atomic_load(&f->state) < 0 ? f->broken : NULL;
 }
 
 const uint8_t *vg_tui_job_frame(vg_tui_job *job, int variant, int index, int wake_fd)
@@ -59,15 +88,16 @@ const uint8_t *vg_tui_job_frame(vg_tui_job *job, int variant, int index, int wak
         v->frames = vg_xcalloc(1, sizeof *v->frames);
         v->frames->dir = vg_job_variant_path(&job->job, variant, NULL);
         v->frames->wake_fd = wake_fd;
+        v->frames->width = job->ui.width;
+        v->frames->height = job->ui.height;
         v->frames->started = pthread_create(&v->frames->thread, NULL, load_frames, v->frames) == 0;
-        if (!v->frames->started)
+        if (!v->frames->started) {
+            snprintf(v->frames->broken, sizeof v->frames->broken, "no thread to read them with");
             atomic_store(&v->frames->state, -1);
+        }
     }
     const vg_frames *f = &v->frames->frames;
     if (atomic_load(&v->frames->state) != 1 || index >= f->count)
-        return NULL;
-    /* The screens take width and height from the job; a file of another size is as good as broken. */
-    if (f->width != job->ui.width || f->height != job->ui.height)
         return NULL;
     return f->rgb + (size_t)index * (size_t)f->width * (size_t)f->height * 3;
 }
@@ -153,14 +183,63 @@ static void build_variant(vg_tui_job *job, int i)
     };
 }
 
+/* What the run screen shows of a GPU; memory has a gauge of its own. Returns how many there are. */
+static int build_gauges(vg_tui_job *job)
+{
+    /* low, high: the scale of the drawing, such that work near the limit shows; high NaN: the limit, or the peak. */
+    static const struct {
+        vg_gpu_metric metric, limit; /* limit VG_GPU_METRIC_COUNT: none */
+        double low, high;
+    } rows[VG_TUI_GAUGES] = {
+        {VG_GPU_utilization_percent, VG_GPU_METRIC_COUNT, 0, 100},
+        {VG_GPU_power_w, VG_GPU_power_limit_w, 60, NAN},
+        {VG_GPU_sm_clock_mhz, VG_GPU_sm_clock_max_mhz, 1000, NAN},
+        {VG_GPU_temperature_c, VG_GPU_METRIC_COUNT, 25, 95},
+        {VG_GPU_pcie_in_mb_s, VG_GPU_METRIC_COUNT, 0, NAN},
+        {VG_GPU_pcie_out_mb_s, VG_GPU_METRIC_COUNT, 0, NAN},
+    };
+    const vg_job_view *view = &job->view;
+    const vg_gauge_figures *all = &view->gauges;
+    int n = 0;
+    for (int i = 0; view->gauge_history && i < VG_TUI_GAUGES; i++) {
+        vg_gpu_metric m = rows[i].metric;
+        const vg_gpu_metric_info *info = vg_gpu_metric_describe(m);
+        bool live = view->state == VG_JOB_RUNNING && vg_gpu_has(&view->gpu, m);
+        double limit =
+            rows[i].limit < VG_GPU_METRIC_COUNT ? vg_gauges_peak(all, rows[i].limit) : NAN;
+        if (!all->metric[m].any)
+            continue;
+        job->gauges[n++] = (vg_ui_gauge){
+            .label = info->label,
+            .unit = info->unit,
+            .now = live ? view->gpu.value[m] : NAN,
+            .mean = vg_gauges_mean(all, m),
+            .peak = vg_gauges_peak(all, m),
+            .limit = limit,
+            .low = rows[i].low,
+            .high = isfinite(rows[i].high) ? rows[i].high : limit,
+            .history = view->gauge_history->samples[m],
+            .history_count = view->gauge_history->count,
+        };
+    }
+    return n;
+}
+
 static void build(vg_tui_job *job)
 {
     const vg_job_view *view = &job->view;
+    const vg_job_memory memory = vg_job_view_memory(view);
+    bool over = vg_job_state_is_final(view->state);
     free(job->comparison);
     job->comparison =
         view->comparison_ready ? vg_job_path(&job->job, VG_JOB_COMPARISON) : vg_xstrdup("");
-    for (int i = 0; i < job->job.variants_count; i++)
+    for (int i = 0; i < job->job.variants_count; i++) {
+        /* A worker that has ended may have made again what was broken. */
+        if (over && job->ui.id && !vg_job_state_is_final((vg_job_state)job->ui.state) &&
+            vg_tui_job_frames_broken(job, i))
+            drop_frames(&job->variants[i]);
         build_variant(job, i);
+    }
     job->ui = (vg_ui_job){
         .id = job->job.id,
         .dir = job->job.dir,
@@ -176,12 +255,16 @@ static void build(vg_tui_job *job)
         .height = vg_settings_int(&job->job.resolved, VG_OPT_height),
         .variants = job->ui_variants,
         .variants_count = job->job.variants_count,
-        .current = vg_job_state_is_final(view->state) ? -1 : view->current,
+        .current = over ? -1 : view->current,
         .device = view->device,
-        .memory_label = view->memory_is_device ? "VRAM" : "RSS",
-        .memory_now = vg_job_state_is_final(view->state) ? 0 : view->memory_now,
-        .memory_peak = view->memory_peak,
-        .memory_total = view->memory_total,
+        .memory_label = memory.is_device ? "VRAM" : "RSS",
+        .memory_now = over ? 0 : memory.now,
+        .memory_peak = memory.peak,
+        .memory_total = memory.total,
+        .memory_others = over ? 0 : memory.others,
+        .memory_planned = over ? 0 : memory.planned,
+        .gauges = job->gauges,
+        .gauges_count = build_gauges(job),
         .log = job->log.lines,
         .log_count = job->log.count,
         .comparison = job->comparison,

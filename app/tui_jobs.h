@@ -14,7 +14,9 @@ typedef struct vg_tui_frames {
     atomic_int state; /* 0 loading, 1 there, -1 broken */
     char *dir;
     int wake_fd;
+    int width, height; /* that the job has */
     vg_frames frames;
+    char broken[VG_ERR_MESSAGE_MAX]; /* why, once the state says so */
 } vg_tui_frames;
 
 typedef struct vg_tui_variant {
@@ -27,6 +29,8 @@ typedef struct vg_tui_variant {
     vg_tui_frames *frames;
 } vg_tui_variant;
 
+enum { VG_TUI_GAUGES = 6 };
+
 typedef struct vg_tui_job {
     vg_job job;
     vg_job_view view;
@@ -35,6 +39,7 @@ typedef struct vg_tui_job {
     char *prompt, *model, *comparison;
     char summary[160];
     vg_tui_log log;
+    vg_ui_gauge gauges[VG_TUI_GAUGES];
     int watch; /* inotify, -1 none */
     bool touched; /* inotify spoke, or it has never been read */
     bool seen;    /* during a scan */
@@ -49,5 +54,7 @@ void vg_tui_job_close(vg_tui_job *job);
 bool vg_tui_job_refresh(vg_tui_job *job);
 /* Begin to load when needed; NULL while loading or when broken. */
 const uint8_t *vg_tui_job_frame(vg_tui_job *job, int variant, int index, int wake_fd);
+/* Why they cannot be had, NULL while nothing is known to be wrong; borrowed until they are dropped. */
+const char *vg_tui_job_frames_broken(const vg_tui_job *job, int variant);
 void vg_tui_job_drop_frames(vg_tui_job *job);
 #endif

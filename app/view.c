@@ -45,6 +45,7 @@ void vg_job_view_deinit(vg_job_view *view)
         vg_report_metrics_deinit(&view->variants[i].metrics);
     }
     vg_event_reader_deinit(&view->reader);
+    free(view->gauge_history);
     *view = (vg_job_view){0};
 }
 
@@ -152,6 +153,7 @@ static void fold_variant(vg_job_view *view, int i, const cJSON *event)
         memset(v->stage_open, 0, sizeof v->stage_open);
         v->anchor_t = t;
         v->wall_base = v->wall_s;
+        v->planned_bytes = bytes_of(event, "planned_bytes", v->planned_bytes);
         v->step = count_of(event, "step", 0);
         if (v->step > v->step_s_capacity)
             v->step = v->step_s_capacity;
@@ -200,6 +202,25 @@ static void finish(vg_job_view *view, vg_last last, const cJSON *event)
     view->stopped = last == VG_LAST_STOPPED;
 }
 
+/* What the gauges read belongs to the variant that runs. Variants are compared by their denoise steps, so that is where means are taken;
+ * loading and decoding differ in length, not in kind. */
+static void fold_gpu(vg_job_view *view, const cJSON *event)
+{
+    vg_gpu_sample sample;
+    vg_gauges_read_event(event, &sample);
+    if (!sample.valid)
+        return;
+    view->gpu = sample;
+    vg_gauges_add(&view->gauges, &sample, true);
+    if (!view->gauge_history)
+        view->gauge_history = vg_xcalloc(1, sizeof *view->gauge_history);
+    vg_gauges_remember(view->gauge_history, &sample);
+    if (view->current < 0)
+        return;
+    vg_variant_view *v = &view->variants[view->current];
+    vg_gauges_add(&v->gauges, &sample, !strcmp(v->stage, vg_stage_name(VG_STAGE_DENOISE)));
+}
+
 static void fold_job(vg_job_view *view, const cJSON *event)
 {
     const char *type = vg_event_text(event, "type");
@@ -226,7 +247,9 @@ static void fold_job(vg_job_view *view, const cJSON *event)
         view->memory_now = bytes_of(event, "now", view->memory_now);
         view->memory_peak = bytes_of(event, "peak", view->memory_peak);
         view->memory_total = bytes_of(event, "total", view->memory_total);
-    } else if (!strcmp(type, "comparison"))
+    } else if (!strcmp(type, "gpu"))
+        fold_gpu(view, event);
+    else if (!strcmp(type, "comparison"))
         view->comparison_ready = true;
     else if (!strcmp(type, "done")) {
         finish(view, VG_LAST_DONE, event);
@@ -356,6 +379,33 @@ double vg_variant_wall_s(const vg_variant_view *v)
     return wall;
 }
 
+vg_job_memory vg_job_view_memory(const vg_job_view *view)
+{
+    vg_job_memory m = {.is_device = view->memory_is_device,
+                       .now = view->memory_now,
+                       .peak = view->memory_peak,
+                       .total = view->memory_total};
+    double ours_peak = vg_gauges_peak(&view->gauges, VG_GPU_memory_ours_bytes);
+    if (isfinite(ours_peak)) {
+        /* With the context and the libraries' workspaces; a peak between two readings is known to the backend alone. */
+        m.peak = (uint64_t)fmax(m.is_device ? (double)m.peak : 0, ours_peak);
+        if (vg_gpu_has(&view->gpu, VG_GPU_memory_ours_bytes))
+            m.now = (uint64_t)view->gpu.value[VG_GPU_memory_ours_bytes];
+        else if (!m.is_device)
+            m.now = 0; /* the process's own is not what is asked for */
+        m.is_device = true;
+    }
+    if (m.is_device && view->current >= 0)
+        m.planned = view->variants[view->current].planned_bytes;
+    if (m.is_device && vg_gpu_has(&view->gpu, VG_GPU_memory_total_bytes))
+        m.total = (uint64_t)view->gpu.value[VG_GPU_memory_total_bytes];
+    if (m.is_device && vg_gpu_has(&view->gpu, VG_GPU_memory_used_bytes)) {
+        uint64_t used = (uint64_t)view->gpu.value[VG_GPU_memory_used_bytes];
+        m.others = used > m.now ? used - m.now : 0;
+    }
+    return m;
+}
+
 double vg_variant_eta_s(const vg_job_view *view, int variant)
 {
     const vg_variant_view *v = &view->variants[variant];
@@ -462,6 +512,8 @@ static cJSON *variant_json(const vg_job_view *view, int i)
     cJSON_AddStringToObject(o, "peak_stage", v->peak_stage);
     add_number(o, "weight_bytes", (double)v->weight_bytes, v->weight_bytes > 0);
     cJSON_AddStringToObject(o, "precision", v->precision);
+    cJSON *gpu = vg_gauges_json(&v->gauges);
+    cJSON_AddItemToObject(o, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *metrics = v->metrics_ready ? vg_report_metrics_json(&v->metrics) : NULL;
     cJSON_AddItemToObject(o, "metrics", metrics ? metrics : cJSON_CreateNull());
     return o;

@@ -3,6 +3,7 @@
 #ifndef VG_APP_VIEW_H
 #define VG_APP_VIEW_H
 
+#include "app/gauges.h"
 #include "app/job.h"
 #include "app/report.h"
 
@@ -24,6 +25,8 @@ typedef struct vg_variant_view {
     double denoise_s;   /* sum of the steps */
     uint64_t peak_bytes; /* backend memory */
     uint64_t weight_bytes;
+    uint64_t planned_bytes; /* as vgen plan has it: of the stage that needs most; 0 unknown */
+    vg_gauge_figures gauges; /* of the GPU: means over its denoise steps, peaks over all it did */
     char peak_stage[24];
     char precision[96];
     char note[256];     /* last note */
@@ -47,6 +50,9 @@ typedef struct vg_job_view {
     char device[160];   /* "cpu: CPU, 2 threads" */
     uint64_t memory_now, memory_peak, memory_total; /* bytes, 0 unknown: of the process, or of the GPU */
     bool memory_is_device;
+    vg_gpu_sample gpu;  /* the last reading of its gauges */
+    vg_gauge_figures gauges; /* over all readings */
+    vg_gauge_history *gauge_history; /* NULL while there was none; owned */
     bool comparison_ready;
     bool finished;      /* a run has ended with everything written, this one or an earlier one */
     int runs;           /* how often a worker began */
@@ -69,6 +75,15 @@ bool vg_job_view_refresh(vg_job_view *view, void (*tell)(void *user, const cJSON
 bool vg_job_state_is_final(vg_job_state state); /* no worker is or will be on it */
 double vg_variant_s_per_it(const vg_variant_view *v); /* mean over the steps so far; NaN none yet */
 double vg_variant_wall_s(const vg_variant_view *v);   /* counts on while it runs */
+/* What is taken where the job computes: the GPU's memory when its gauges tell or the backend counts it, else the process's. Bytes. */
+typedef struct vg_job_memory {
+    bool is_device;
+    uint64_t now, peak;     /* ours, 0 unknown */
+    uint64_t others;        /* of other processes on the GPU, 0 none or unknown */
+    uint64_t planned;       /* of the variant that runs, 0 unknown */
+    uint64_t total;         /* 0 unknown */
+} vg_job_memory;
+vg_job_memory vg_job_view_memory(const vg_job_view *view);
 double vg_variant_eta_s(const vg_job_view *view, int variant); /* to the end of this variant; NaN unknown */
 
 /* The table's rows for vg_report_*; strings and metrics are borrowed from view and job, clip paths are malloc'd into `paths`. */

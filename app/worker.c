@@ -39,34 +39,10 @@ static void take_signals(void)
 
 /* ---- the slot: one job at a time per device ---- */
 
-static char *slot_path(const vg_job *job, vg_err *err)
-{
-    char *dir = vg_paths_runtime();
-    char name[64] = "cpu";
-    if (!strcmp(job->device, "cuda")) {
-        const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-        size_t n = visible ? strcspn(visible, ",") : 0;
-        snprintf(name, sizeof name, "gpu%.*s", (int)(n > 50 ? 50 : n), n ? visible : "");
-        if (!n)
-            snprintf(name, sizeof name, "gpu0");
-        for (char *c = name; *c; c++) {
-            if (*c == '/' || *c == '.')
-                *c = '_';
-        }
-    }
-    char *path = vg_xstrf("%s/slot-%s.lock", dir, name);
-    vg_status status = vg_file_make_dirs(dir, err);
-    free(dir);
-    if (status == VG_OK)
-        return path;
-    free(path);
-    return NULL;
-}
-
 static vg_status wait_for_slot(vg_worker *w, int *fd, vg_err *err)
 {
     char holder[160], said[160] = "";
-    char *path = slot_path(&w->job, err);
+    char *path = vg_lock_device_path(w->job.device, err);
     vg_status status;
     if (!path)
         return err ? err->code : VG_E_IO;
@@ -108,15 +84,14 @@ static void tell_started(vg_worker *w, const vg_device_info *info)
     free(device);
 }
 
-static vg_status open_engine(vg_worker *w, vg_err *err)
+static vg_status open_engine(vg_worker *w, vg_device_info *info, vg_err *err)
 {
-    vg_device_info info = {0};
     char identity[17] = "";
     vg_device_kind kind = !strcmp(w->job.device, "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
     int threads = vg_settings_int(&w->job.resolved, VG_OPT_threads);
     VG_TRY(vg_engine_open(kind, 0, threads > 0 ? threads : 0, &w->engine, err));
-    VG_TRY(vg_backend_info(vg_engine_backend(w->engine), &info, err));
-    tell_started(w, &info);
+    VG_TRY(vg_backend_info(vg_engine_backend(w->engine), info, err));
+    tell_started(w, info);
     VG_TRY(
         vg_model_open(w->job.model_dir, vg_settings_load_format(&w->job.resolved), &w->model, err));
     VG_TRY(vg_model_identity(w->model, identity, err));
@@ -158,16 +133,16 @@ static vg_status run_variants(vg_worker *w, vg_err *err)
 static vg_status run(vg_worker *w, vg_err *err)
 {
     int slot = -1;
-    pthread_t memory;
+    pthread_t watch;
+    vg_device_info info = {0};
     vg_status status;
     VG_TRY(wait_for_slot(w, &slot, err));
-    VG_TRY_GOTO(status, open_engine(w, err), done);
+    VG_TRY_GOTO(status, open_engine(w, &info, err), done);
     VG_TRY_GOTO(status, read_init_latents(w, err), done);
-    bool watching = pthread_create(&memory, NULL, vg_worker_memory_thread, w) == 0;
+    bool watching = vg_worker_watch_begin(w, &watch, &info);
     status = run_variants(w, err);
-    atomic_store(&w->memory_stop, 1);
     if (watching)
-        pthread_join(memory, NULL);
+        vg_worker_watch_end(w, watch);
 done:
     vg_conditioning_deinit(&w->text);
     free(w->init_latents);

@@ -1,4 +1,4 @@
-/* worker_events.c: what the engine says, written down as events; the memory thread. */
+/* worker_events.c: what the engine says, written down as events. */
 #include "app/worker_run.h"
 
 #include <stdarg.h>
@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #define PROGRESS_EVERY_MS 150
-#define MEMORY_EVERY_MS   1000
 
 void vg_worker_tell(vg_worker *w, const char *type, cJSON *fields)
 {
@@ -145,63 +144,4 @@ void vg_worker_callbacks(vg_worker *w)
 {
     w->callbacks = (vg_callbacks){
         .user = w, .event = on_event, .save = on_save, .cancel = &vg_worker_cancel_flag};
-}
-
-/* "VmRSS:     1234 kB" of a file of that form, in bytes. */
-static uint64_t proc_bytes(const char *file, const char *key)
-{
-    char line[256];
-    uint64_t bytes = 0;
-    size_t n = strlen(key);
-    FILE *f = fopen(file, "re");
-    while (f && fgets(line, sizeof line, f)) {
-        if (!strncmp(line, key, n) && line[n] == ':') {
-            bytes = strtoull(line + n + 1, NULL, 10) * 1024;
-            break;
-        }
-    }
-    if (f)
-        fclose(f);
-    return bytes;
-}
-
-uint64_t vg_worker_memory_total(void)
-{
-    uint64_t total = proc_bytes("/proc/meminfo", "MemTotal");
-    /* In a container the limit is what counts. */
-    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
-    unsigned long long limit = 0;
-    if (f && fscanf(f, "%llu", &limit) == 1 && limit > 0 && limit < total)
-        total = limit;
-    if (f)
-        fclose(f);
-    return total;
-}
-
-void *vg_worker_memory_thread(void *worker)
-{
-    vg_worker *w = worker;
-    uint64_t last = 0;
-    int quiet = 0, waited = MEMORY_EVERY_MS;
-    while (!atomic_load(&w->memory_stop)) {
-        usleep(50 * 1000);
-        waited += 50;
-        if (waited < MEMORY_EVERY_MS)
-            continue;
-        waited = 0;
-        uint64_t device_peak = atomic_load(&w->device_peak);
-        uint64_t now =
-            device_peak ? atomic_load(&w->device_now) : proc_bytes("/proc/self/status", "VmRSS");
-        uint64_t peak = device_peak ? device_peak : proc_bytes("/proc/self/status", "VmHWM");
-        uint64_t change = now > last ? now - last : last - now;
-        if (change < (1u << 20) && ++quiet < 10)
-            continue;
-        quiet = 0;
-        last = now;
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddNumberToObject(o, "now", (double)now);
-        cJSON_AddNumberToObject(o, "peak", (double)peak);
-        vg_worker_tell(w, "memory", o);
-    }
-    return NULL;
 }

@@ -30,9 +30,10 @@ typedef struct vg_worker {
     vg_stage peak_stage;
     int64_t last_progress_ms;
     double calibrate_s;
-    /* the memory thread */
+    /* the watching thread */
     atomic_ullong device_now, device_peak; /* bytes of a backend that is not host memory */
-    atomic_int memory_stop;
+    char gauge_pci[32];                    /* bus id of the GPU whose gauges are read, "" none */
+    atomic_int watch_stop;
 } vg_worker;
 
 extern atomic_int vg_worker_cancel_flag; /* set by signals; lives as long as the process */
@@ -42,8 +43,11 @@ void vg_worker_callbacks(vg_worker *w);
 void vg_worker_tell(vg_worker *w, const char *type, cJSON *fields);          /* of the job */
 void vg_worker_tell_variant(vg_worker *w, const char *type, cJSON *fields);  /* of the variant that runs */
 void vg_worker_note(vg_worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void *vg_worker_memory_thread(void *worker);
-uint64_t vg_worker_memory_total(void);
+
+/* worker_watch.c: memory and gauges, as events, until the end. False when the thread could not be made. */
+bool vg_worker_watch_begin(vg_worker *w, pthread_t *thread, const vg_device_info *device);
+void vg_worker_watch_end(vg_worker *w, pthread_t thread);
+uint64_t vg_worker_memory_total(void); /* bytes: of the machine, or the container's limit */
 
 /* worker_variant.c: everything for one scheme, or nothing when it is done. */
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err);

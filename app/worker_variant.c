@@ -151,6 +151,8 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
                             w->peak_bytes ? (double)w->peak_bytes : (double)v->peak_bytes);
     cJSON_AddStringToObject(root, "peak_stage",
                             w->peak_bytes ? vg_stage_name(w->peak_stage) : v->peak_stage);
+    cJSON *gpu = vg_gauges_json(&v->gauges);
+    cJSON_AddItemToObject(root, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *precision = cJSON_AddObjectToObject(root, "precision");
     cJSON_AddNumberToObject(precision, "fp8_tensor", report->fp8_tensor);
     cJSON_AddNumberToObject(precision, "fp8_block", report->fp8_block);
@@ -171,11 +173,17 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
 
 /* ---- the variant ---- */
 
-static void tell_begin(vg_worker *w, int step)
+static void tell_begin(vg_worker *w, const vg_generate_params *params, int step)
 {
+    vg_plan plan;
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "what", "begin");
     cJSON_AddNumberToObject(o, "step", step);
+    if (vg_plan_make(w->model, params, &plan, NULL) == VG_OK && plan.count > 0) {
+        const vg_plan_stage *s = &plan.stages[plan.peak];
+        cJSON_AddNumberToObject(o, "planned_bytes",
+                                (double)s->weights + (double)s->activations + (double)s->workspace);
+    }
     vg_worker_tell_variant(w, "variant", o);
 }
 
@@ -200,7 +208,7 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     char *calibration = vg_job_path(&w->job, VG_JOB_CALIBRATION);
     vg_precision_report report;
     bool have_state = vg_worker_find_state(w, params, &state);
-    tell_begin(w, have_state ? state.scheduler.at : 0);
+    tell_begin(w, params, have_state ? state.scheduler.at : 0);
     if (have_state)
         vg_worker_note(w, "going on after step %d", state.scheduler.at);
     VG_TRY_GOTO(status, need_text(w, params, err), done);
@@ -288,7 +296,7 @@ static vg_status run(vg_worker *w, vg_err *err)
     if (!finished)
         unlink(file);
     if (denoised && !finished)
-        tell_begin(w, params.steps);
+        tell_begin(w, &params, params.steps);
     if (!denoised)
         VG_TRY_GOTO(status, need_latents(w, &params, path, &latents, err), done);
     if (latents.steps_done < latents.steps) {

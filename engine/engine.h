@@ -179,6 +179,9 @@ typedef struct vg_plan {
     int count;
     int peak;           /* index of the stage that sets the peak */
     int64_t tokens;     /* video tokens of one forward */
+    int64_t latent[4];  /* C,T,h,w */
+    int64_t text_dim;   /* columns of vg_conditioning */
+    int64_t condition_channels; /* of vg_encode_image's result; 0: the model takes no image */
     double tflop_per_step; /* both CFG forwards */
 } vg_plan;
 vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
@@ -191,7 +194,9 @@ typedef struct vg_component_params {
     bool vae_tiling;
     const atomic_int *cancel;
 } vg_component_params;
-/* Entries' data and the array are malloc'd; free with vg_entries_free. Unknown part: VG_E_ARG listing the parts. */
+/* VG_E_ARG listing the parts when the model's family has none of this name. */
+vg_status vg_component_check(const vg_model *model, const char *part, vg_err *err);
+/* Entries' data and the array are malloc'd; free with vg_entries_free. Errors: those of vg_component_check and of the part. */
 vg_status vg_component_run(vg_engine *engine, vg_model *model, const char *part, const vg_component_params *params,
                            const vg_safetensors *in, vg_safetensors_entry **out, int *out_count, vg_err *err);
 void vg_entries_free(vg_safetensors_entry *entries, int count);

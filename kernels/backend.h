@@ -19,7 +19,12 @@ typedef struct vg_device_info {
     int capability;        /* 90 for sm_90; 0 on the CPU */
     size_t memory_total;   /* bytes */
     size_t memory_free;    /* bytes, now */
+    char driver[64];       /* its release where it tells, and the newest CUDA it serves: "580.82.07, CUDA 13.0"; "" on the CPU */
+    char runtime[32];      /* CUDA runtime of this build, "13.0"; "" on the CPU */
+    char library[64];      /* of the matrix products: "cuBLASLt 13.1.0", "OpenBLAS 0.3.21"; "" while it has not been opened */
 } vg_device_info;
+
+typedef struct vg_profile vg_profile; /* kernels/profile.h */
 
 typedef struct vg_backend_ops {
     vg_device_kind kind;
@@ -34,6 +39,15 @@ typedef struct vg_backend_ops {
     vg_status (*copy)(vg_backend *be, void *to, const void *from, size_t bytes, vg_err *err);
     vg_status (*zero)(vg_backend *be, void *to, size_t bytes, vg_err *err);
     vg_status (*sync)(vg_backend *be, vg_err *err);
+    /* Points in the backend's order of work, for profiles and benchmarks: made once, set any number of times without waiting, read after
+     * vg_backend_sync: seconds from one to the other. */
+    vg_status (*mark_new)(vg_backend *be, void **mark, vg_err *err);
+    void (*mark_free)(vg_backend *be, void *mark); /* NULL is a no-op */
+    vg_status (*mark_set)(vg_backend *be, void *mark, vg_err *err);
+    vg_status (*mark_between)(vg_backend *be, void *from, void *to, double *seconds, vg_err *err);
+    /* What the library alone does for a linear layer, for benchmarks beside vg_linear: x w^T with its scales, without bias, activation or
+     * conversions. NULL, or VG_E_UNSUPPORTED, where the library has no such product. */
+    vg_status (*library_product)(vg_backend *be, const vg_linear_args *args, vg_err *err);
     /* Operations: NULL = unsupported here. */
 #define VG_OP(name, help) vg_status (*name)(vg_backend * be, const vg_##name##_args *args, vg_err *err);
 #include "kernels/ops.def"
@@ -46,6 +60,11 @@ struct vg_backend {
     int64_t calls[VG_OP_COUNT];      /* successful calls per op, for the report */
     size_t bytes_now, bytes_peak;    /* allocated through vg_backend_alloc */
     int64_t fail_after;              /* see vg_backend_fail_after; negative = never */
+    /* Settings, made before the first operation; backends that have no use for one ignore it. */
+    char *gemm_cache;                /* folder for the choices of matrix product algorithms, owned; NULL = none is timed, see
+                                        vg_backend_keep_choices */
+    bool fp8_exact;                  /* FP8 products move partial sums to FP32 at intervals, see vg_linear_args */
+    vg_profile *profile;             /* told of every operation, or NULL */
     const void *cancel;              /* const atomic_int * (no C++ type), or NULL: once it is not 0, operations fail with VG_E_CANCELLED */
 };
 
@@ -53,6 +72,10 @@ struct vg_backend {
  * Errors: VG_E_UNSUPPORTED when the build lacks the backend, VG_E_DEVICE without a usable driver or GPU. */
 vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err);
 void vg_backend_close(vg_backend *be);
+
+/* Let the backend time the algorithms of large matrix products on first use, and keep its choices in a file in this folder (made if
+ * absent), by device and library version. Results repeat bit for bit as long as the file stays; without a folder they always do. */
+vg_status vg_backend_keep_choices(vg_backend *be, const char *folder, vg_err *err);
 
 bool vg_backend_cancelled(const vg_backend *be);
 bool vg_backend_supports(const vg_backend *be, vg_op op);

@@ -1,8 +1,9 @@
-/* ops.c: the wrapper of every row of ops.def: check, dispatch, count. */
+/* ops.c: the wrapper of every row of ops.def: check, dispatch, count, profile. */
 #include "kernels/ops.h"
 
 #include "kernels/backend.h"
 #include "kernels/ops_check.h"
+#include "kernels/profile.h"
 
 static const char *const NAMES[VG_OP_COUNT] = {
 #define VG_OP(name, help) #name,
@@ -36,10 +37,17 @@ const char *vg_op_help(vg_op op)
             return VG_FAIL(err, VG_E_UNSUPPORTED,                                                  \
                            "operation %s is not available on the %s backend", #name,               \
                            vg_device_kind_name(be->ops->kind));                                    \
+        if (be->profile) {                                                                         \
+            vg_op_cost cost;                                                                       \
+            vg_cost_##name(args, &cost);                                                           \
+            VG_TRY(vg_profile_begin(be->profile, VG_OP_##name, &cost, err));                       \
+        }                                                                                          \
         VG_TRY(be->ops->name(be, args, err));                                                      \
         if (vg_backend_cancelled(be)) /* what the operation wrote may be incomplete */             \
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled");                                      \
         be->calls[VG_OP_##name]++;                                                                 \
+        if (be->profile)                                                                           \
+            VG_TRY(vg_profile_end(be->profile, err));                                              \
         return VG_OK;                                                                              \
     }
 #include "kernels/ops.def"

@@ -192,18 +192,23 @@ typedef struct vg_guidance_args {
 } vg_guidance_args;
 
 /* y[to,yo,xo,o] = b[o] + sum_{dt,dy,dx,c} in(to*st + dt, yo*sh + dy - ph0, xo*sw + dx - pw0, c) w[o,dt,dy,dx,c].
- * in = history frames, then x (each pixel repeated `upsample` times in both directions first); out of range in space is 0.
- * Source: wan 4.2, 4.5. Frames in front: pad_front zero frames, then the frames of history, then x. */
+ * in = frames one after the other: pad_front zero frames, history, x, more (each pixel repeated `upsample` times in both directions
+ * first); out of range in space is 0. Source: wan 4.2, 4.5.
+ * split = s > 1: the channels are cut into s equal parts, and part i of output frame t is frame t*s + i of y.
+ * residual: y = residual + round(what stands above), rounded again: the bits of vg_gate_residual after the convolution. */
 typedef struct vg_conv3d_args {
-    const vg_tensor *x;       /* [T,H,W,C] act dtype */
-    const vg_tensor *history; /* [Th,H,W,C] or NULL; same dtype */
-    int pad_front;            /* zero frames before the history */
-    int upsample;             /* 1 or 2: nearest in y and x before the convolution */
-    const vg_tensor *w;       /* [O,kt,kh,kw,C] F32 or BF16 (re-ordered at load) */
-    const vg_tensor *bias;    /* [O] or NULL */
-    int stride[3];            /* t, h, w */
-    int pad[4];               /* top, bottom, left, right */
-    vg_tensor *y;             /* [To,Ho,Wo,O] act dtype */
+    const vg_tensor *x;        /* [T,H,W,C] act dtype */
+    const vg_tensor *history;  /* [Th,H,W,C] or NULL; same dtype */
+    const vg_tensor *more;     /* [Tm,H,W,C] or NULL; same dtype */
+    int pad_front;             /* zero frames before the history */
+    int upsample;              /* 1 or 2: nearest in y and x before the convolution */
+    const vg_tensor *w;        /* [O,kt,kh,kw,C] F32 or BF16 (re-ordered at load) */
+    const vg_tensor *bias;     /* [O] or NULL */
+    int stride[3];             /* t, h, w */
+    int pad[4];                /* top, bottom, left, right */
+    int split;                 /* 0 and 1: whole */
+    const vg_tensor *residual; /* as y, same dtype, or NULL; may be y */
+    vg_tensor *y;              /* [To*split,Ho,Wo,O/split] act dtype */
 } vg_conv3d_args;
 
 typedef struct vg_channel_norm_args {

@@ -404,9 +404,22 @@ vg_status vg_check_guidance(const vg_guidance_args *a, vg_err *err)
     return need_like("guidance", "y", a->y, 1u << a->cond->dtype, a->cond, err);
 }
 
+/* Frames of a convolution's input that may be left out; their number is added to *frames. */
+static vg_status add_frames(const char *name, const vg_tensor *t, const vg_tensor *x,
+                            int64_t *frames, vg_err *err)
+{
+    if (!t)
+        return VG_OK;
+    VG_TRY(need("conv3d", name, t, 1u << x->dtype, 4, err));
+    VG_TRY(need_shape("conv3d", name, t, 1u << x->dtype, 4,
+                      SHAPE(t->shape[0], x->shape[1], x->shape[2], x->shape[3]), err));
+    *frames += t->shape[0];
+    return VG_OK;
+}
+
 vg_status vg_check_conv3d(const vg_conv3d_args *a, vg_err *err)
 {
-    int64_t in[3], out[3], frames, channels;
+    int64_t in[3], out[3], frames, channels, split;
 
     VG_TRY(need("conv3d", "x", a->x, ACT, 4, err));
     VG_TRY(need("conv3d", "w", a->w, ACT, 5, err));
@@ -426,14 +439,13 @@ vg_status vg_check_conv3d(const vg_conv3d_args *a, vg_err *err)
         if (a->stride[i] < 1)
             return VG_FAIL(err, VG_E_ARG, "conv3d: stride[%d] is %d, expected at least 1", i,
                            a->stride[i]);
+    if (a->split < 0 || (a->split > 1 && a->w->shape[0] % a->split != 0))
+        return VG_FAIL(err, VG_E_ARG, "conv3d: %lld channels cannot be split into %d parts",
+                       (long long)a->w->shape[0], a->split);
+    split = a->split > 1 ? a->split : 1;
     frames = a->pad_front + a->x->shape[0];
-    if (a->history) {
-        VG_TRY(need("conv3d", "history", a->history, 1u << a->x->dtype, 4, err));
-        VG_TRY(need_shape("conv3d", "history", a->history, 1u << a->x->dtype, 4,
-                          SHAPE(a->history->shape[0], a->x->shape[1], a->x->shape[2], channels),
-                          err));
-        frames += a->history->shape[0];
-    }
+    VG_TRY(add_frames("history", a->history, a->x, &frames, err));
+    VG_TRY(add_frames("more", a->more, a->x, &frames, err));
     in[0] = frames;
     in[1] = a->x->shape[1] * a->upsample + a->pad[0] + a->pad[1];
     in[2] = a->x->shape[2] * a->upsample + a->pad[2] + a->pad[3];
@@ -444,8 +456,11 @@ vg_status vg_check_conv3d(const vg_conv3d_args *a, vg_err *err)
                            (long long)in[i], i, (long long)a->w->shape[i + 1]);
         out[i] = (in[i] - a->w->shape[i + 1]) / a->stride[i] + 1;
     }
-    return need_shape("conv3d", "y", a->y, ACT, 4, SHAPE(out[0], out[1], out[2], a->w->shape[0]),
-                      err);
+    VG_TRY(need_shape("conv3d", "y", a->y, ACT, 4,
+                      SHAPE(out[0] * split, out[1], out[2], a->w->shape[0] / split), err));
+    if (a->residual)
+        VG_TRY(need_like("conv3d", "residual", a->residual, 1u << a->y->dtype, a->y, err));
+    return VG_OK;
 }
 
 vg_status vg_check_channel_norm(const vg_channel_norm_args *a, vg_err *err)

@@ -9,16 +9,8 @@ static char jobs_dir[300];
 
 static int setup(void **state)
 {
-    (void)state;
-    cli_setup();
+    cli_setup(state);
     snprintf(jobs_dir, sizeof jobs_dir, "%s/jobs", cli_dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
     return 0;
 }
 
@@ -188,6 +180,56 @@ static void test_view_follows_the_journal_and_the_lock(void **state)
     vg_job_deinit(&job);
 }
 
+static void test_view_gives_readings_to_the_variant_at_work(void **state)
+{
+    (void)state;
+    vg_job job;
+    vg_job_view v;
+    make(&job, "gauged", "bf16,fp8");
+    vg_job_view_init(&v, &job);
+    tell(&job, "started",
+         "{\"device\": \"cuda: test\", \"memory_is_device\": true, \"memory_total\": 1000}");
+    tell(&job, "memory", "{\"now\": 300, \"peak\": 500}");
+    tell(&job, "variant",
+         "{\"variant\": \"bf16\", \"what\": \"begin\", \"step\": 0, \"planned_bytes\": 450}");
+    tell(&job, "stage", "{\"variant\": \"bf16\", \"what\": \"begin\", \"stage\": \"load\"}");
+    tell(
+        &job, "gpu",
+        "{\"power_w\": 90, \"memory_ours_bytes\": 420, \"memory_used_bytes\": 600, \"memory_total_bytes\": 1000}");
+    vg_job_view_refresh(&v, NULL, NULL);
+    assert_true(
+        isnan(vg_gauges_mean(&v.variants[0].gauges, VG_GPU_power_w))); /* not while loading */
+    vg_job_memory m = vg_job_view_memory(&v);
+    assert_true(m.is_device && m.now == 420 && m.others == 180 && m.planned == 450 &&
+                m.total == 1000);
+    assert_int_equal(m.peak, 500); /* between two readings, the backend saw more */
+    tell(&job, "stage", "{\"variant\": \"bf16\", \"what\": \"begin\", \"stage\": \"denoise\"}");
+    tell(&job, "gpu", "{\"power_w\": 600, \"memory_ours_bytes\": 700}");
+    tell(&job, "gpu", "{\"power_w\": 700, \"memory_ours_bytes\": 650}");
+    tell(&job, "gpu", "{\"power_w\": \"hot\"}");
+    tell(&job, "variant", "{\"variant\": \"bf16\", \"what\": \"end\"}");
+    tell(&job, "gpu", "{\"power_w\": 100}"); /* of nobody */
+    tell(&job, "variant", "{\"variant\": \"fp8\", \"what\": \"begin\", \"step\": 0}");
+    tell(&job, "stage", "{\"variant\": \"fp8\", \"what\": \"begin\", \"stage\": \"denoise\"}");
+    tell(&job, "gpu", "{\"power_w\": 500}");
+    vg_job_view_refresh(&v, NULL, NULL);
+    assert_true(vg_gauges_mean(&v.variants[0].gauges, VG_GPU_power_w) == 650);
+    assert_true(vg_gauges_peak(&v.variants[0].gauges, VG_GPU_power_w) == 700);
+    assert_true(vg_gauges_mean(&v.variants[1].gauges, VG_GPU_power_w) == 500);
+    assert_true(v.gpu.value[VG_GPU_power_w] == 500);
+    assert_int_equal(v.gauge_history->count, 5);
+    /* The last reading did not say what is ours: the backend's count stands, and nothing of others is made up. */
+    m = vg_job_view_memory(&v);
+    assert_true(m.now == 300 && m.peak == 700 && m.others == 0 && m.total == 1000);
+    cJSON *json = vg_job_view_json(&v);
+    const cJSON *one = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "variants"), 0);
+    const cJSON *power = cJSON_GetObjectItem(cJSON_GetObjectItem(one, "gpu"), "power_w");
+    assert_true(cJSON_GetObjectItem(power, "mean")->valuedouble == 650);
+    cJSON_Delete(json);
+    vg_job_view_deinit(&v);
+    vg_job_deinit(&job);
+}
+
 static void test_job_refuses_what_cannot_work_before_it_runs(void **state)
 {
     (void)state;
@@ -223,7 +265,8 @@ int main(void)
         cmocka_unit_test(test_job_is_found_by_name_prefix_end_last_and_path),
         cmocka_unit_test(test_lock_ends_with_its_holder),
         cmocka_unit_test(test_view_follows_the_journal_and_the_lock),
+        cmocka_unit_test(test_view_gives_readings_to_the_variant_at_work),
         cmocka_unit_test(test_job_refuses_what_cannot_work_before_it_runs),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, cli_teardown);
 }

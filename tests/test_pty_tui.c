@@ -192,6 +192,34 @@ static void test_pty_tui_pictures_come_without_a_key(void **state)
     home_remove(&h);
 }
 
+/* Half of the frames' file is gone: the screen says so, beside the clip that is whole. */
+static void test_pty_tui_broken_frames_are_named(void **state)
+{
+    home h;
+    pty p;
+    char dir[512], frames[600];
+    struct stat st;
+    (void)state;
+    home_make(&h);
+    start(&p, &h, 24, 80, "2");
+    expect(&p, "Start", 20);
+    pty_send(&p, "\r");
+    expect_pictures(&p, "frame  1", 400);
+    quit(&p);
+    job_dir(&h, dir, sizeof dir);
+    snprintf(frames, sizeof frames, "%s/variants/fp8/frames.mkv", dir);
+    assert_int_equal(stat(frames, &st), 0);
+    assert_int_equal(truncate(frames, st.st_size / 2), 0);
+    start(&p, &h, 24, 80, NULL);
+    expect(&p, "Start", 20);
+    pty_send(&p, "3");
+    expect(&p, "Frames cannot be read", 10);
+    expect(&p, "frames.mkv", 5);
+    assert_false(pty_shows(&p, " loading "));
+    quit(&p);
+    home_remove(&h);
+}
+
 static void test_pty_tui_flow_at_80x24(void **state)
 {
     (void)state;
@@ -257,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pty_tui_gives_the_terminal_back),
         cmocka_unit_test(test_pty_tui_pictures_come_without_a_key),
+        cmocka_unit_test(test_pty_tui_broken_frames_are_named),
         cmocka_unit_test(test_pty_tui_flow_at_80x24),
         cmocka_unit_test(test_pty_tui_flow_at_200x60),
         cmocka_unit_test(test_pty_tui_survives_its_worker_and_resumes),

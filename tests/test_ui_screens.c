@@ -220,6 +220,25 @@ static void scene_run(session *s)
     type(s, "\r");
     step(s, 3);
 }
+static void scene_run_gpu(session *s)
+{
+    s->fake->gpu = true;
+    scene_run(s);
+}
+static void scene_run_gpu_three(session *s)
+{
+    s->fake->gpu = true;
+    fake_set(s->fake, "quantization", "bf16,fp8,fp8-block", (char[64]){0}, 64);
+    type(s, "\r");
+    step(s, 9);
+}
+static void scene_run_gpu_over(session *s)
+{
+    s->fake->gpu = true;
+    type(s, "\r");
+    step(s, 14);
+    type(s, "2");
+}
 static void scene_run_failed(session *s)
 {
     fake_job *j = fake_job_new(s->fake, "demo-oom", "a job that fails", 2, 0);
@@ -251,6 +270,16 @@ static void scene_loading(session *s)
 {
     s->fake->frames_slow = true;
     scene_compare(s);
+}
+static void scene_broken(session *s)
+{
+    s->fake->broken = "frames.mkv: frame 3 of 17 is damaged: its checksum is wrong";
+    scene_compare(s);
+}
+static void scene_run_broken(session *s)
+{
+    scene_broken(s);
+    type(s, "2");
 }
 static void scene_jobs(session *s)
 {
@@ -287,11 +316,16 @@ static const struct {
     {"setup-presets", scene_setup_presets, true, false},
     {"run", scene_run, true, true},
     {"run-start", scene_run_start, false, false},
+    {"run-gpu", scene_run_gpu, false, true},
+    {"run-gpu-three", scene_run_gpu_three, false, false},
+    {"run-gpu-over", scene_run_gpu_over, false, false},
     {"run-failed", scene_run_failed, false, false},
     {"compare", scene_compare, false, true},
     {"compare-three", scene_compare3, false, false},
     {"compare-difference", scene_difference, false, false},
     {"compare-loading", scene_loading, false, false},
+    {"compare-broken", scene_broken, false, false},
+    {"run-broken", scene_run_broken, false, false},
     {"jobs", scene_jobs, true, true},
     {"jobs-delete", scene_jobs_delete, true, false},
     {"help", scene_help, true, true},
@@ -411,6 +445,24 @@ static void test_ui_flow_from_one_key_to_export(void **state)
     assert_false(shows(s, "frame 12"));
     type(s, "4");
     assert_true(shows(s, "demo-1"));
+    close_session(s);
+}
+
+static void test_ui_broken_frames_say_so_and_are_not_asked_for_again(void **state)
+{
+    (void)state;
+    session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
+    scene_broken(s);
+    assert_int_equal(s->ui.screen, VG_SCREEN_compare);
+    assert_true(shows(s, "Frames cannot be read"));
+    assert_true(shows(s, "frame 3 of 17"));
+    assert_false(shows(s, "loading"));
+    step(s, 1);
+    s->ui.dirty = false;
+    assert_true(vg_ui_tick(&s->ui) < 0 || vg_ui_tick(&s->ui) > 0.1); /* nothing is waited for */
+    assert_false(s->ui.dirty);
+    type(s, "d"); /* nor can their difference be shown */
+    assert_true(shows(s, "Frames cannot be read"));
     close_session(s);
 }
 
@@ -591,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_ui_ascii_screens_hold_only_ascii),
         cmocka_unit_test(test_ui_layouts_stay_inside_and_apart),
         cmocka_unit_test(test_ui_flow_from_one_key_to_export),
+        cmocka_unit_test(test_ui_broken_frames_say_so_and_are_not_asked_for_again),
         cmocka_unit_test(test_ui_typed_values_are_checked_as_typed),
         cmocka_unit_test(test_ui_pastes_are_one_text_without_controls),
         cmocka_unit_test(test_ui_hostile_text_reaches_no_cell),

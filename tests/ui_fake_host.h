@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { FAKE_W = 160, FAKE_H = 96, FAKE_FRAMES = 17, FAKE_STEPS = 20, FAKE_JOBS = 12, FAKE_VARIANTS = 3, FAKE_EVENTS = 512 };
+enum { FAKE_W = 160, FAKE_H = 96, FAKE_FRAMES = 17, FAKE_STEPS = 20, FAKE_JOBS = 12, FAKE_VARIANTS = 3, FAKE_EVENTS = 512, FAKE_GAUGES = 6, FAKE_READINGS = 128 };
 
 typedef enum fake_kind { EV_START, EV_STAGE, EV_STEP, EV_PART, EV_VARIANT_DONE, EV_JOB_DONE, EV_FAIL, EV_CANCEL } fake_kind;
 
@@ -34,6 +34,9 @@ typedef struct fake_job {
     fake_event tape[FAKE_EVENTS];
     int tape_count, played;
     vg_ui_log_line log[64];
+    bool gpu;
+    vg_ui_gauge gauges[FAKE_GAUGES];
+    double readings[FAKE_GAUGES][FAKE_READINGS];
     double started;
 } fake_job;
 
@@ -54,10 +57,12 @@ typedef struct fake_host {
     int jobs_count;
     int export_state; /* calls left until it is done; -1 none */
     bool frames_slow; /* frame() answers NULL */
+    const char *broken; /* so does it for the variants after the first, whose frames are broken for this reason */
     bool no_presets;
     int made; /* jobs started, for their names */
     vg_ui_plan_row plan_rows[5];
     bool small_memory;
+    bool gpu; /* jobs run on one, with gauges */
 } fake_host;
 
 /* ---- pictures ---- */
@@ -105,6 +110,34 @@ static inline void fake_log(fake_job *j, const fake_event *e, vg_ui_log_kind kin
         j->log[job->log_count - 1].seconds = e->at - j->started - j->log[job->log_count - 1].at;
     j->log[job->log_count++] = (vg_ui_log_line){e->at - j->started, of_job ? -1 : e->variant, kind, text, NAN};
     job->log = j->log;
+}
+
+/* One reading of the gauges of a GPU that works at its power limit, and the memory of a 14B model. */
+static inline void fake_measure(fake_job *j, int n)
+{
+    static const struct {
+        const char *label, *unit;
+        double base, swing, limit, low, high;
+    } rows[FAKE_GAUGES] = {{"utilisation", "%", 96, 4, NAN, 0, 100}, {"power", "W", 620, 78, 700, 60, 700}, {"SM clock", "MHz", 1755, 120, 1980, 1000, 1980},
+                           {"temperature", "C", 62, 4, NAN, 25, 95}, {"PCIe in", "MB/s", 9000, 9000, NAN, 0, NAN}, {"PCIe out", "MB/s", 12, 8, NAN, 0, NAN}};
+    vg_ui_job *job = &j->job;
+    if (!j->gpu)
+        return;
+    for (int i = 0; i < FAKE_GAUGES; i++) {
+        vg_ui_gauge *g = &j->gauges[i];
+        double v = rows[i].base + rows[i].swing * sin(n * (0.4 + 0.1 * i));
+        int count = g->history_count < FAKE_READINGS ? g->history_count + 1 : FAKE_READINGS;
+        if (g->history_count == FAKE_READINGS)
+            memmove(j->readings[i], j->readings[i] + 1, sizeof(double) * (FAKE_READINGS - 1));
+        j->readings[i][count - 1] = v;
+        *g = (vg_ui_gauge){rows[i].label, rows[i].unit, v, rows[i].base, count > 1 ? fmax(g->peak, v) : v, rows[i].limit, rows[i].low, rows[i].high, j->readings[i], count};
+    }
+    job->gauges = j->gauges;
+    job->gauges_count = FAKE_GAUGES;
+    job->memory_now = (uint64_t)(24300 + 400 * sin(n)) << 20;
+    job->memory_peak = job->memory_now > job->memory_peak ? job->memory_now : job->memory_peak;
+    job->memory_others = 5632ull << 20;
+    job->memory_planned = 27400ull << 20;
 }
 
 static inline void fake_apply(fake_job *j, const fake_event *e)
@@ -160,6 +193,10 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
     case EV_JOB_DONE:
         fake_log(j, e, VG_UI_LOG_END, "done");
         j->job.state = VG_UI_JOB_DONE;
+        j->job.memory_now = j->gpu ? 0 : j->job.memory_now;
+        j->job.memory_others = j->job.memory_planned = 0;
+        for (int i = 0; i < FAKE_GAUGES; i++)
+            j->gauges[i].now = NAN;
         j->job.current = -1;
         break;
     case EV_FAIL:
@@ -170,7 +207,9 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
         j->job.current = -1;
         break;
     }
-    if (e->kind == EV_STEP || e->kind == EV_PART) {
+    if (j->gpu && (e->kind == EV_STEP || e->kind == EV_PART)) {
+        fake_measure(j, e->value);
+    } else if (e->kind == EV_STEP || e->kind == EV_PART) {
         j->job.memory_now = (uint64_t)(420 + 8 * (e->value % 7) + (e->kind == EV_PART ? 120 : 0)) << 20;
         if (j->job.memory_now > j->job.memory_peak)
             j->job.memory_peak = j->job.memory_now;
@@ -216,10 +255,16 @@ static inline fake_job *fake_job_new(fake_host *f, const char *id, const char *p
     snprintf(j->id, sizeof j->id, "%s", id);
     snprintf(j->prompt, sizeof j->prompt, "%s", prompt);
     j->started = f->now + 0.5;
+    j->gpu = f->gpu;
     j->job = (vg_ui_job){.id = j->id, .dir = "/home/person/.local/state/vgen/jobs/demo", .model = "demo", .prompt = j->prompt,
                          .summary = "96x160x17, 20 steps, seed 42", .state = VG_UI_JOB_QUEUED, .message = "", .created = f->started_at + f->now - age,
                          .fps = 16, .frames = FAKE_FRAMES, .width = FAKE_W, .height = FAKE_H, .variants = j->variants, .variants_count = variants,
                          .current = -1, .device = "cpu", .memory_label = "RSS", .memory_total = 8ull << 30, .comparison = ""};
+    if (f->gpu) {
+        j->job.device = "cuda: NVIDIA H100 80GB HBM3";
+        j->job.memory_label = "VRAM";
+        j->job.memory_total = 80ull << 30;
+    }
     for (int v = 0; v < variants; v++) {
         j->variants[v] = (vg_ui_variant){.name = names[v], .label = labels[v], .state = VG_UI_JOB_QUEUED, .stage = "", .steps = FAKE_STEPS,
                                          .boundary_step = 5, .denoise_s_per_it = NAN, .eta_s = NAN, .step_s = j->steps[v], .precision = "", .clip = ""};
@@ -457,10 +502,16 @@ static inline bool fake_load(void *self, const char *id, char *message, size_t s
     return j && fake_set(self, "prompt", j->prompt, message, size);
 }
 
+static inline const char *fake_frames_broken(void *self, const char *id, int variant)
+{
+    (void)id;
+    return variant > 0 ? ((fake_host *)self)->broken : NULL;
+}
+
 static inline const uint8_t *fake_frame(void *self, const char *id, int variant, int index)
 {
     fake_job *j = fake_job_of(self, id);
-    if (!j || ((fake_host *)self)->frames_slow || variant >= j->job.variants_count || !j->variants[variant].frames_ready)
+    if (!j || ((fake_host *)self)->frames_slow || fake_frames_broken(self, id, variant) || variant >= j->job.variants_count || !j->variants[variant].frames_ready)
         return NULL;
     double worse = exp(-pow((index - 11) / 2.5, 2));
     fake_picture(j->frame[variant], FAKE_W, FAKE_H, (double)index / (FAKE_FRAMES - 1), variant ? (1.2 + worse * 2) / variant : 0, variant * 1.5);
@@ -528,7 +579,7 @@ static inline fake_host *fake_new(void)
     char ignored[64];
     fake_preset_load(f, "demo", ignored, sizeof ignored);
     f->host = (vg_ui_host){f, fake_wake_fd, fake_refresh, fake_fields, fake_value, fake_default, fake_set, fake_check, fake_plan, fake_presets, fake_preset_load,
-                           fake_preset_save, fake_jobs, fake_job_get, fake_start, fake_cancel, fake_resume, fake_remove, fake_load, fake_frame, fake_export_start,
+                           fake_preset_save, fake_jobs, fake_job_get, fake_start, fake_cancel, fake_resume, fake_remove, fake_load, fake_frame, fake_frames_broken, fake_export_start,
                            fake_export_poll};
     return f;
 }

@@ -216,6 +216,14 @@ static bool pane_ready(const vg_compare *s, const vg_ui_job *j, int v)
            (v >= 0 || j->variants[0].frames_ready);
 }
 
+/* Why pane v will stay without a picture; NULL when nothing is wrong. */
+static const char *pane_broken(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v)
+{
+    const vg_ui_host *host = ui->host;
+    const char *why = host->frames_broken(host->self, j->id, v < 0 ? 0 : v);
+    return !why && v < 0 ? host->frames_broken(host->self, j->id, s->other) : why;
+}
+
 bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j)
 {
     enum { AHEAD = 16 };
@@ -226,7 +234,7 @@ bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j
         for (int i = 0; i < n && VG_COMPARE_PANE0 + i < VG_LAYOUT_MAX; i++) {
             vg_rect r = l.r[VG_COMPARE_PANE0 + i], p = {r.row + 1, r.col, r.rows - 1, r.cols};
             int frame = (s->frame + k) % j->frames;
-            if (!pane_ready(s, j, panes[i]) ||
+            if (!pane_ready(s, j, panes[i]) || pane_broken(ui, s, j, panes[i]) ||
                 vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]),
                                   picture_serial(s, panes[i], frame)))
                 continue;
@@ -242,7 +250,7 @@ bool vg_compare_loading(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j
     vg_compare_layout(ui, s, vg_ui_area(ui), &l);
     for (int i = 0; i < n && VG_COMPARE_PANE0 + i < VG_LAYOUT_MAX; i++) {
         vg_rect r = l.r[VG_COMPARE_PANE0 + i], p = {r.row + 1, r.col, r.rows - 1, r.cols};
-        if (pane_ready(s, j, panes[i]) &&
+        if (pane_ready(s, j, panes[i]) && !pane_broken(ui, s, j, panes[i]) &&
             !vg_picture_cached(ui->pictures, p, vg_compare_owner(j, panes[i]),
                                picture_serial(s, panes[i], s->frame)))
             return true;
@@ -255,11 +263,14 @@ static void draw_pane(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, 
 {
     char text[64];
     vg_rect p = {r.row + 1, r.col, r.rows - 1, r.cols};
+    const char *why = pane_broken(ui, s, j, v);
     draw_label(s, j, v, g, r);
     if (!pane_ready(s, j, v)) {
         snprintf(text, sizeof text, " %s ",
                  vg_job_state_name(j->variants[v < 0 ? s->other : v].state));
         vg_picture_absent(g, p, text);
+    } else if (why) {
+        vg_picture_broken(g, p, why);
     } else if (!pane_picture(ui, s, j, v, s->frame, g, p)) {
         vg_picture_absent(g, p, " loading ");
     }

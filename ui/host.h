@@ -64,6 +64,16 @@ typedef struct vg_ui_log_line {
     double seconds;  /* how long it took, NaN unknown or still going */
 } vg_ui_log_line;
 
+/* One thing that is measured while a job runs, e.g. the GPU's power. */
+typedef struct vg_ui_gauge {
+    const char *label, *unit;   /* "power", "W" */
+    double now, mean, peak;     /* NaN unknown; now: NaN too when nothing runs. mean and peak: over the whole job */
+    double limit;               /* what it may reach, NaN unknown or none */
+    double low, high;           /* the scale of its drawing; high NaN: up to its peak */
+    const double *history;      /* the last readings, one a second, oldest first; NaN: a gap */
+    int history_count;
+} vg_ui_gauge;
+
 typedef struct vg_ui_job {
     const char *id, *dir, *model, *prompt, *summary; /* summary: "96x160x17, 20 steps, seed 42" */
     vg_ui_job_state state;
@@ -76,7 +86,11 @@ typedef struct vg_ui_job {
     int current;          /* variant that runs, -1 */
     const char *device;   /* "cpu", "cuda: NVIDIA H100" */
     const char *memory_label; /* "RSS" or "VRAM" */
-    uint64_t memory_now, memory_peak, memory_total; /* bytes, 0 unknown */
+    uint64_t memory_now, memory_peak, memory_total; /* bytes, 0 unknown; now and peak are ours */
+    uint64_t memory_others;   /* bytes of others on the same GPU, 0 none or unknown */
+    uint64_t memory_planned;  /* bytes that were forecast for the variant at work, 0 unknown */
+    const vg_ui_gauge *gauges; /* most important first; none without a GPU */
+    int gauges_count;
     const vg_ui_log_line *log; /* oldest first */
     int log_count;
     const char *comparison; /* absolute path of the exported comparison clip, "" */
@@ -128,6 +142,8 @@ struct vg_ui_host {
     /* RGB frame [height, width, 3] of a finished variant, or NULL while it is loading (ask again after refresh) or broken. Borrowed
      * until the next call for the same variant. */
     const uint8_t *(*frame)(void *self, const char *id, int variant, int index);
+    /* Why the frames of a variant cannot be had, in one line; NULL while nothing is known to be wrong. Borrowed until the next refresh. */
+    const char *(*frames_broken)(void *self, const char *id, int variant);
 
     /* Write the comparison clip (diff_gain > 0 adds the amplified difference pane) in the background. */
     bool (*export_start)(void *self, const char *id, double diff_gain, char *message, size_t message_size);

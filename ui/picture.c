@@ -9,6 +9,7 @@
 
 #include <chafa.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,6 +293,19 @@ void vg_picture_absent(vg_grid *g, vg_rect r, const char *text)
     int width = vg_text_width(text);
     vg_text(g, r.row + r.rows / 2, r.col + (r.cols > width ? (r.cols - width) / 2 : 0), r.cols,
             VG_R_DIM, text);
+}
+
+void vg_picture_broken(vg_grid *g, vg_rect r, const char *why)
+{
+    char text[640];
+    int margin = r.cols < 30 ? 1 : 2;
+    vg_rect inside = {r.row + r.rows / 3, r.col + margin, r.rows - r.rows / 3, r.cols - 2 * margin};
+    vg_picture_absent(g, r, "");
+    vg_text(g, inside.row, inside.col, inside.cols, VG_R_BAD, "Frames cannot be read");
+    snprintf(text, sizeof text, "%s; vgen resume makes them again", why);
+    inside.row++;
+    inside.rows--;
+    vg_text_block(g, inside, VG_R_TEXT, text);
 }
 
 void vg_picture_difference(uint8_t *out, const uint8_t *a, const uint8_t *b, size_t n, double gain)

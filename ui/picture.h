@@ -29,6 +29,8 @@ bool vg_picture_cached(const vg_pictures *p, vg_rect r, uint64_t owner, uint64_t
 
 /* The place of a picture that is not there: dots, and why in its middle. */
 void vg_picture_absent(vg_grid *g, vg_rect r, const char *text);
+/* The place of pictures whose file cannot be read: what is wrong with it, and what helps. */
+void vg_picture_broken(vg_grid *g, vg_rect r, const char *why);
 
 /* |a - b| * gain per channel, saturating: the difference picture. out, a, b: n bytes. */
 void vg_picture_difference(uint8_t *out, const uint8_t *a, const uint8_t *b, size_t n, double gain);

@@ -1,4 +1,5 @@
 /* screen_run.c: a job at work: each variant's stage, steps, speed and time, memory, and the picture as it forms. */
+#include "ui/run_gauges.h"
 #include "ui/screen_compare.h"
 #include "ui/text.h"
 #include "ui/widgets/widgets.h"
@@ -9,7 +10,7 @@
 
 enum { DO_CANCEL = 1, DO_RESUME, DO_COMPARE, DO_NEW, DO_NEXT, DO_PREVIOUS, DO_PREVIEW };
 enum { ASK_CANCEL = 1 };
-enum { R_HEAD, R_VARIANTS, R_MEMORY, R_PREVIEW, R_PLOT, R_LOG, RECTS };
+enum { R_HEAD, R_VARIANTS, R_MEMORY, R_PREVIEW, R_GAUGES, R_STEPS, R_PLOT, R_LOG, RECTS };
 
 typedef struct run_state {
     int chosen;        /* variant whose preview is shown, -1: the one at work */
@@ -67,6 +68,25 @@ static int variant_rows(vg_rect area, int count)
     return room >= 5 ? 5 : room >= 4 ? 4 : 3;
 }
 
+/* Under the picture: the gauges, then the log when the left has no room for it, then the steps' times. `right` is what is free there. */
+static void layout_right(const vg_ui_job *j, bool gauges, bool log, vg_rect right, vg_layout *out)
+{
+    int end = right.row + right.rows;
+    if (gauges) {
+        int rows = vg_run_gauges_rows(j);
+        rows = rows < right.rows ? rows : right.rows;
+        out->r[R_GAUGES] = (vg_rect){right.row, right.col, rows, right.cols};
+        right.row += rows + 1;
+    }
+    if (log && end - right.row >= 3) {
+        out->r[R_LOG] = (vg_rect){right.row, right.col - 2, end - right.row, right.cols + 2};
+        return;
+    }
+    int rows = j ? vg_run_steps_rows(j, right.cols, end - right.row) : 0;
+    if (rows > 0)
+        out->r[R_STEPS] = (vg_rect){right.row, right.col, rows, right.cols};
+}
+
 static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out)
 {
     (void)state;
@@ -74,11 +94,23 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
     int count = j && j->variants_count > 0 ? j->variants_count : 1;
     memset(out, 0, sizeof *out);
     out->count = RECTS;
-    bool wide = area.cols >= 150;
-    int left = wide ? area.cols * 11 / 20 : area.cols >= 72 ? area.cols * 11 / 20 : area.cols;
+    int left = area.cols >= 72 ? area.cols * 11 / 20 : area.cols;
     int head = area.rows >= 30 ? 4 : 3, each = variant_rows(area, count);
-    int body = area.row + head, rows = area.rows - head;
+    int body = area.row + head, rows = area.rows - head, bottom = area.row + area.rows;
+    vg_rect right = {0}; /* what is free under the picture */
+    if (left < area.cols) {
+        vg_rect room = {body, area.col + left, rows - 1, area.cols - left};
+        vg_rect fit = vg_pictures_fit(ui->pictures, room, j && j->width > 0 ? j->width : 16,
+                                      j && j->height > 0 ? j->height : 9);
+        out->r[R_PREVIEW] = (vg_rect){body, area.col + left, fit.rows + 1, area.cols - left};
+        right = (vg_rect){body + fit.rows + 2, room.col, bottom - body - fit.rows - 2, room.cols};
+    }
+    /* Gauges are a table under the picture; where that room is needed for the log, or is not there, one more line under memory. */
+    bool gauges = j && j->gauges_count > 0;
     int memory = 2, need = count * each;
+    bool crowded = rows - need - memory - 1 < 3;
+    bool table = gauges && !crowded && right.rows >= 3;
+    memory += gauges && !table;
     if (need > rows - memory - 1)
         need = rows - memory - 1;
     out->r[R_HEAD] = (vg_rect){area.row, area.col, head, area.cols};
@@ -86,33 +118,22 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
     int after = body + need;
     out->r[R_MEMORY] = (vg_rect){after, area.col, memory, left - 2};
     after += memory + 1;
-    int rest = area.row + area.rows - after;
-    int plot = rest > 14 ? 14 : rest, shown = 0; /* shown: the row under the picture */
-    if (left < area.cols) {
-        vg_rect room = {body, area.col + left, rows, area.cols - left};
-        out->r[R_PREVIEW] = room;
-        room.rows--;
-        vg_rect fit = vg_pictures_fit(ui->pictures, room, j && j->width > 0 ? j->width : 16,
-                                      j && j->height > 0 ? j->height : 9);
-        shown = body + fit.rows;
-        /* Left and right end on the same line. */
-        if (body + fit.rows - after >= 6 && body + fit.rows - after <= rest)
-            plot = body + fit.rows - after;
-    }
+    int rest = bottom - after, plot = rest > 14 ? 14 : rest;
+    /* Left and right end on the same line. */
+    int beside = right.row - 1 - after;
+    if (left < area.cols && beside >= 6 && beside <= rest)
+        plot = beside;
+    if (table && plot > rest - 4) /* the right is taken: the log stays here */
+        plot = rest - 4;
     if (plot >= 6) {
         out->r[R_PLOT] = (vg_rect){after, area.col, plot, left - 2};
         after += plot + 1;
     }
-    int beside = out->r[R_PREVIEW].rows > 0
-                     ? shown + 2
-                     : area.rows + area.row; /* or under the picture, where the left side is full */
-    if (area.row + area.rows - after >= 3)
-        out->r[R_LOG] = (vg_rect){after, area.col, area.row + area.rows - after, left - 2};
-    else if (area.row + area.rows - beside >= 3) {
-        out->r[R_PREVIEW].rows = beside - 1 - body;
-        out->r[R_LOG] = (vg_rect){beside, area.col + left - 2, area.row + area.rows - beside,
-                                  area.cols - left + 2};
-    }
+    bool log = bottom - after >= 3;
+    if (log)
+        out->r[R_LOG] = (vg_rect){after, area.col, bottom - after, left - 2};
+    if (left < area.cols)
+        layout_right(j, table, !log, right, out);
 }
 
 /* ---- drawing ---- */
@@ -257,27 +278,6 @@ static void draw_log(const vg_ui_job *j, vg_grid *g, vg_rect r)
     }
 }
 
-static void draw_memory(const vg_ui_job *j, vg_grid *g, vg_rect r)
-{
-    char now[32], peak[32], total[32];
-    bool over =
-        !j->memory_now && j->memory_peak; /* nothing runs: the peak is what is left to tell */
-    vg_format_bytes(now, sizeof now, j->memory_now ? j->memory_now : UINT64_MAX);
-    vg_format_bytes(peak, sizeof peak, j->memory_peak ? j->memory_peak : UINT64_MAX);
-    vg_format_bytes(total, sizeof total, j->memory_total ? j->memory_total : UINT64_MAX);
-    const char *label = j->memory_label && j->memory_label[0] ? j->memory_label : "Memory";
-    vg_text(g, r.row, r.col + 2, 8, VG_R_DIM, label);
-    vg_gauge(g, r.row, r.col + 8, r.cols - 8, (double)(over ? j->memory_peak : j->memory_now),
-             (double)j->memory_peak, (double)j->memory_total, over ? VG_R_DIM : VG_R_ACCENT);
-    int x = r.col + (r.cols < 48 ? 2 : 8), end = r.col + r.cols;
-    if (!over)
-        x += vg_text(g, r.row + 1, x, end - x, VG_R_TEXT, now) + 1;
-    x += vg_text(g, r.row + 1, x, end - x, VG_R_DIM, "peak ");
-    x += vg_text(g, r.row + 1, x, end - x, VG_R_WARN, peak) + 1;
-    x += vg_text(g, r.row + 1, x, end - x, VG_R_DIM, "of ");
-    vg_text(g, r.row + 1, x, end - x, VG_R_DIM, total);
-}
-
 static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j, vg_grid *g,
                          vg_rect r)
 {
@@ -287,6 +287,8 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     int w = j->width > 0 ? j->width : 16, h = j->height > 0 ? j->height : 9;
     const uint8_t *frame = NULL;
     int middle = j->frames / 2;
+    const char *broken =
+        v && v->frames_ready ? ui->host->frames_broken(ui->host->self, j->id, index) : NULL;
     if (v && v->frames_ready) /* of a finished variant the clip itself is at hand */
         frame = ui->host->frame(ui->host->self, j->id, index, middle);
     else if (v && v->preview)
@@ -296,6 +298,8 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     if (frame) {
         vg_picture_draw(ui->pictures, g, fit, vg_compare_owner(j, index), (uint64_t)middle + 1,
                         frame, j->width, j->height);
+    } else if (broken) { /* an old preview would hide it */
+        vg_picture_broken(g, fit, broken);
     } else if (v && v->preview) {
         uint64_t owner = vg_compare_owner(j, 64 + index);
         vg_picture_draw(ui->pictures, g, fit, owner, v->preview_serial, v->preview, v->preview_w,
@@ -308,7 +312,7 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     if (v)
         vg_textf(g, fit.row + fit.rows, fit.col, fit.cols, VG_R_DIM, "%s %s %s", v->label,
                  vg_dot(g),
-                 frame                           ? "from the clip"
+                 frame || broken                 ? "from the clip"
                  : v->state == VG_UI_JOB_RUNNING ? "live preview"
                                                  : "last preview");
 }
@@ -361,7 +365,11 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
             break;
         draw_variant(j, i, i == shown && s->chosen >= 0, g, one);
     }
-    draw_memory(j, g, l.r[R_MEMORY]);
+    vg_run_draw_memory(j, g, l.r[R_MEMORY]);
+    if (l.r[R_GAUGES].rows > 0)
+        vg_run_draw_gauges(j, g, l.r[R_GAUGES]);
+    if (l.r[R_STEPS].rows > 0)
+        vg_run_draw_steps(j, g, l.r[R_STEPS]);
     if (l.r[R_PLOT].rows > 0) {
         vg_series series[4];
         int n = 0, points = 2;
@@ -395,7 +403,6 @@ static void action(vg_ui *ui, void *state, int action_)
 {
     run_state *s = state;
     const vg_ui_job *j = vg_ui_job_now(ui);
-    char message[512] = "";
     if (!j)
         return;
     switch (action_) {
@@ -407,18 +414,10 @@ static void action(vg_ui *ui, void *state, int action_)
                          "Finished steps are kept; r resumes it later.");
         break;
     case DO_RESUME:
-        if (ui->host->resume(ui->host->self, j->id, message, sizeof message))
-            vg_ui_note(ui, VG_R_GOOD, "%s", message[0] ? message : "the job goes on");
-        else
-            vg_ui_note(ui, VG_R_BAD, "%s", message);
+        vg_ui_job_resume(ui, ui->job);
         break;
     case DO_NEW:
-        if (ui->host->load_settings(ui->host->self, j->id, message, sizeof message)) {
-            vg_ui_open(ui, VG_SCREEN_setup);
-            vg_ui_note(ui, VG_R_GOOD, "the form holds the settings of %s", ui->job);
-        } else {
-            vg_ui_note(ui, VG_R_BAD, "%s", message);
-        }
+        vg_ui_job_settings(ui, ui->job);
         break;
     default: {
         int at = 0, step = action_ == DO_NEXT ? 1 : -1;

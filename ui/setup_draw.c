@@ -224,8 +224,8 @@ static void draw_plan_line(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
     vg_text(g, r.row, r.col, 8, VG_R_DIM, "Memory");
     int wide = r.cols / 3;
     bool over = plan->available && peak > plan->available;
-    vg_gauge(g, r.row, r.col + 8, wide, (double)peak, 0, (double)plan->available,
-             over ? VG_R_BAD : VG_R_ACCENT);
+    const vg_level level = {.now = (double)peak, .total = (double)plan->available};
+    vg_gauge(g, r.row, r.col + 8, wide, &level, over ? VG_R_BAD : VG_R_ACCENT);
     vg_textf(g, r.row, r.col + 9 + wide, r.cols - wide - 9, over ? VG_R_BAD : VG_R_TEXT,
              "%s of %s free, peak in %s%s", size, plan->available ? room : "N/A", stage,
              over ? ": will not fit" : "");
@@ -261,7 +261,8 @@ static void draw_plan_table(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
         const vg_ui_plan_row *p = &plan->rows[i];
         bool over = plan->available && p->bytes > plan->available;
         vg_text(g, row, r.col, names - 1, p->peak ? VG_R_TEXT : VG_R_DIM, p->stage);
-        vg_gauge(g, row, r.col + names, bar, (double)p->bytes, 0, (double)scale,
+        const vg_level level = {.now = (double)p->bytes, .total = (double)scale};
+        vg_gauge(g, row, r.col + names, bar, &level,
                  over      ? VG_R_BAD
                  : p->peak ? VG_R_ACCENT
                            : VG_R_DIM);

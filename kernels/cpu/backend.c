@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* "MemTotal" or "MemAvailable" of the machine, in bytes; 0 when it cannot be read. */
@@ -71,6 +72,51 @@ static vg_status cpu_sync(vg_backend *be, vg_err *err)
     return VG_OK;
 }
 
+/* A mark is a moment on the machine's clock: every call has finished when it returns. */
+static vg_status cpu_mark_new(vg_backend *be, void **mark, vg_err *err)
+{
+    struct timespec *t = calloc(1, sizeof *t);
+
+    (void)be;
+    if (!t)
+        return VG_FAIL(err, VG_E_NOMEM, "no memory for a mark");
+    *mark = t;
+    return VG_OK;
+}
+
+static void cpu_mark_free(vg_backend *be, void *mark)
+{
+    (void)be;
+    free(mark);
+}
+
+static vg_status cpu_mark_set(vg_backend *be, void *mark, vg_err *err)
+{
+    (void)be;
+    if (clock_gettime(CLOCK_MONOTONIC, mark) != 0)
+        return VG_FAIL(err, VG_E_DEVICE, "the machine has no monotonic clock");
+    return VG_OK;
+}
+
+static vg_status cpu_mark_between(vg_backend *be, void *from, void *to, double *seconds,
+                                  vg_err *err)
+{
+    const struct timespec *a = from, *b = to;
+
+    (void)be, (void)err;
+    *seconds = (double)(b->tv_sec - a->tv_sec) + 1e-9 * (double)(b->tv_nsec - a->tv_nsec);
+    return VG_OK;
+}
+
+/* "OpenBLAS 0.3.21" of "OpenBLAS 0.3.21 DYNAMIC_ARCH ..." */
+static void library_name(char *name, size_t size)
+{
+    const char *config = openblas_get_config(), *second = strchr(config, ' ');
+    size_t length = second ? (size_t)(second - config) + 1 + strcspn(second + 1, " ") : 0;
+
+    snprintf(name, size, "%.*s", (int)length, config);
+}
+
 static vg_status cpu_info(vg_backend *be, vg_device_info *info, vg_err *err)
 {
     int threads = vg_cpu(be)->threads;
@@ -81,6 +127,7 @@ static vg_status cpu_info(vg_backend *be, vg_device_info *info, vg_err *err)
              threads);
     info->memory_total = meminfo("MemTotal");
     info->memory_free = meminfo("MemAvailable");
+    library_name(info->library, sizeof info->library);
     return VG_OK;
 }
 
@@ -147,6 +194,10 @@ static const vg_backend_ops CPU_OPS = {
     .copy = cpu_transfer,
     .zero = cpu_zero,
     .sync = cpu_sync,
+    .mark_new = cpu_mark_new,
+    .mark_free = cpu_mark_free,
+    .mark_set = cpu_mark_set,
+    .mark_between = cpu_mark_between,
 #define VG_OP(op, help) .op = vg_cpu_##op,
 #include "kernels/ops.def"
 #undef VG_OP

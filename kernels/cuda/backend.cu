@@ -6,9 +6,28 @@
 #include <cstdlib>
 #include <cstring>
 
+// "580.82.07, " of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.82.07  ..."; nothing where the kernel module does not tell.
+static void driver_release(char *text, size_t size)
+{
+    FILE *file = fopen("/proc/driver/nvidia/version", "re");
+    char word[32];
+    int major, minor;
+
+    *text = '\0';
+    while (file && fscanf(file, "%31s", word) == 1)
+        if (sscanf(word, "%d.%d", &major, &minor) == 2) {
+            snprintf(text, size, "%s, ", word);
+            break;
+        }
+    if (file)
+        fclose(file);
+}
+
 static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
 {
     size_t free_bytes = 0, total = 0;
+    int driver = 0, runtime = 0;
+    char release[40];
 
     VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_TRY(cudaMemGetInfo(&free_bytes, &total), err);
@@ -18,6 +37,12 @@ static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
     info->capability = vg_cuda(be)->capability;
     info->memory_total = total;
     info->memory_free = free_bytes;
+    VG_CUDA_TRY(cudaDriverGetVersion(&driver), err);
+    VG_CUDA_TRY(cudaRuntimeGetVersion(&runtime), err);
+    driver_release(release, sizeof release);
+    snprintf(info->driver, sizeof info->driver, "%sCUDA %d.%d", release, driver / 1000, driver % 1000 / 10); // 13010 is 13.1
+    snprintf(info->runtime, sizeof info->runtime, "%d.%d", runtime / 1000, runtime % 1000 / 10);
+    vg_cuda_blas_version(vg_cuda(be)->blas, info->library, sizeof info->library);
     return VG_OK;
 }
 
@@ -66,6 +91,40 @@ static vg_status cuda_download(vg_backend *be, void *to_host, const void *from, 
     VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_TRY(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, vg_cuda(be)->stream), err);
     return cuda_sync(be, err);
+}
+
+// A mark is an event on the stream.
+static vg_status cuda_mark_new(vg_backend *be, void **mark, vg_err *err)
+{
+    cudaEvent_t event;
+
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaEventCreate(&event), err);
+    *mark = event;
+    return VG_OK;
+}
+
+static void cuda_mark_free(vg_backend *be, void *mark)
+{
+    if (mark && vg_cuda_enter(be, nullptr) == VG_OK)
+        (void)cudaEventDestroy(static_cast<cudaEvent_t>(mark));
+}
+
+static vg_status cuda_mark_set(vg_backend *be, void *mark, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaEventRecord(static_cast<cudaEvent_t>(mark), vg_cuda(be)->stream), err);
+    return VG_OK;
+}
+
+static vg_status cuda_mark_between(vg_backend *be, void *from, void *to, double *seconds, vg_err *err)
+{
+    float ms = 0.0f;
+
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)), err);
+    *seconds = 1e-3 * static_cast<double>(ms);
+    return VG_OK;
 }
 
 static vg_status cuda_copy(vg_backend *be, void *to, const void *from, size_t bytes, vg_err *err)
@@ -141,6 +200,11 @@ static const vg_backend_ops *cuda_ops()
         t.copy = cuda_copy;
         t.zero = cuda_zero;
         t.sync = cuda_sync;
+        t.mark_new = cuda_mark_new;
+        t.mark_free = cuda_mark_free;
+        t.mark_set = cuda_mark_set;
+        t.mark_between = cuda_mark_between;
+        t.library_product = vg_cuda_library_product;
 #define VG_OP(name, help) t.name = vg_cuda_##name;
 #include "kernels/ops.def"
 #undef VG_OP

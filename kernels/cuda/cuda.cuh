@@ -58,6 +58,8 @@ static inline vg_status vg_cuda_enter(vg_backend *be, vg_err *err)
 }
 
 void vg_cuda_blas_close(vg_cuda_blas *blas);
+void vg_cuda_blas_version(const vg_cuda_blas *blas, char *text, size_t size); // "cuBLASLt 13.1.0"; "" before its first product
+vg_status vg_cuda_library_product(vg_backend *be, const vg_linear_args *args, vg_err *err); // see vg_backend_ops
 
 // Device memory for temporaries of the operation that asks, 256-byte aligned. The next operation on the stream may overwrite
 // it, so an operation asks once. Growing waits for the device. Errors: VG_E_NOMEM.

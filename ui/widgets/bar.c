@@ -28,19 +28,30 @@ void vg_bar(vg_grid *g, int row, int col, int cols, double fraction, double mark
     }
 }
 
-void vg_gauge(vg_grid *g, int row, int col, int cols, double now, double peak, double total,
-              vg_role role)
+/* Column of a value on a line of `cols`, -1 when there is none. */
+static int column_of(double value, double total, int cols)
+{
+    int at = total > 0 && value > 0 ? (int)(fmin(value / total, 1) * cols) : -1;
+    return at >= cols ? cols - 1 : at;
+}
+
+void vg_gauge(vg_grid *g, int row, int col, int cols, const vg_level *level, vg_role role)
 {
     if (cols < 1)
         return;
-    bool known = total > 0 && isfinite(total);
-    double level = known && now > 0 ? fmin(now / total, 1) : 0;
-    int eighths = (int)lround(level * cols * 8);
-    if (known && now > 0 && eighths == 0)
+    double total = isfinite(level->total) && level->total > 0 ? level->total : 0;
+    double share = total > 0 && level->now > 0 ? fmin(level->now / total, 1) : 0;
+    int eighths = (int)lround(share * cols * 8);
+    if (share > 0 && eighths == 0)
         eighths = 1;
-    int peak_col = known && peak > 0 ? (int)(fmin(peak / total, 1) * cols) : -1;
-    peak_col = peak_col >= cols ? cols - 1 : peak_col;
-    vg_style full = vg_role_style(g, role), rest = vg_role_style(g, VG_R_FAINT);
+    int others =
+        total > 0 && level->others > 0 ? (int)lround(fmin(level->others / total, 1) * cols) : 0;
+    if (others == 0 && total > 0 && level->others > 0)
+        others = 1;
+    int peak = column_of(level->peak, total, cols),
+        planned = column_of(level->planned, total, cols);
+    vg_style full = vg_role_style(g, role), rest = vg_role_style(g, VG_R_FAINT),
+             dim = vg_role_style(g, VG_R_DIM);
     for (int i = 0; i < cols; i++) {
         int part = eighths - 8 * i;
         if (part >= 8 || (part > 3 && g->glyphs != VG_GLYPHS_FULL))
@@ -48,9 +59,15 @@ void vg_gauge(vg_grid *g, int row, int col, int cols, double now, double peak, d
         else if (part > 0 && g->glyphs == VG_GLYPHS_FULL)
             vg_put(g, row, col + i, 0x2590 - (uint32_t)part,
                    full); /* left 1/8 .. 7/8: U+258F .. U+2589 */
+        else if (i >= cols - others)
+            vg_put(g, row, col + i, vg_glyph(g, '%', 0x2592, 0x2592), dim);
         else
             vg_put(g, row, col + i, vg_glyph(g, '.', 0x2591, 0xb7), rest);
-        if (i == peak_col && part < 8)
+        if (part >= 8)
+            continue;
+        if (i == planned)
+            vg_put(g, row, col + i, vg_glyph(g, ':', 0x2502, 0x250a), dim);
+        if (i == peak)
             vg_put(g, row, col + i, vg_glyph(g, '|', 0x2502, 0x2502), vg_role_style(g, VG_R_WARN));
     }
 }

@@ -10,8 +10,12 @@
 /* bar.c: a progress line of `cols` cells, `fraction` of it done (NaN: nothing known), with up to one mark (0..1, < 0 none). */
 void vg_bar(vg_grid *g, int row, int col, int cols, double fraction, double mark, vg_role role);
 
-/* bar.c: a level against a total with a peak marker. total <= 0: no scale known, drawn empty. */
-void vg_gauge(vg_grid *g, int row, int col, int cols, double now, double peak, double total, vg_role role);
+/* bar.c: a level against a total, all in one unit. From the left what is ours, from the right what others have, so that the gap is what is
+ * free; marks for our peak and our plan. total <= 0: no scale known, drawn empty. */
+typedef struct vg_level {
+    double now, others, peak, planned, total; /* 0: none */
+} vg_level;
+void vg_gauge(vg_grid *g, int row, int col, int cols, const vg_level *level, vg_role role);
 
 /* sparkline.c: the last samples that fit, one a cell, in one row; lo..hi is the scale (equal: from the samples). NaN: a gap. */
 void vg_sparkline(vg_grid *g, int row, int col, int cols, const double *samples, int count, double lo, double hi, vg_role role);
