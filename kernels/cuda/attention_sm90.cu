@@ -27,7 +27,6 @@
 namespace {
 
 constexpr int Q_ROWS = 128, STAGES = 2, THREADS = 384;
-constexpr float LARGE = 65536.0f; // sum of a tile's weights that moves the reference; leaves 2^111 for |v| and the number of keys
 
 template <int D> struct shape;
 template <> struct shape<128> {
@@ -53,6 +52,7 @@ struct launch_args {
 
 #if VG_DEVICE_SM90A
 
+constexpr float LARGE = 65536.0f; // sum of a tile's weights that moves the reference; leaves 2^111 for |v| and the number of keys
 enum { CONSUMER_WARPS = 8 }; // as many as bytes in a mark
 
 // Tiles are [D/64][rows][64] with the 128-byte swizzle.
