@@ -727,8 +727,8 @@ static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n
             r->f32++;
         r->weight_bytes += elements * vg_dtype_size(dtype);
     }
-    if (choice->act != VG_QUANT_NONE) {
-        static const char *const acts[VG_QUANT_KIND_COUNT] = {"-", "static", "dynamic",
+    if (choice->used != VG_PRECISION_HIGH) {
+        static const char *const acts[VG_QUANT_KIND_COUNT] = {"weight-only", "static", "dynamic",
                                                               "dynamic 1x128"};
         snprintf(r->act, sizeof r->act, "%s", acts[choice->act]);
     }
