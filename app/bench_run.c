@@ -395,7 +395,9 @@ static vg_status prepare(bench *b, vg_scheme scheme, vg_err *err)
     b->r->guidance_scale = p->guidance_scale;
     if (scheme == VG_SCHEME_FP8)
         snprintf(b->r->scales, sizeof b->r->scales, "%s",
-                 p->fp8_act == VG_FP8_ACT_DYNAMIC ? "dynamic" : "the checkpoint's own");
+                 p->fp8_act == VG_FP8_ACT_DYNAMIC       ? "dynamic"
+                 : p->fp8_act == VG_FP8_ACT_WEIGHT_ONLY ? "none"
+                                                        : "the checkpoint's own");
     return vg_model_precision(b->model, p, &b->r->precision, err);
 }
 
