@@ -374,7 +374,7 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
 #pragma unroll
         for (int i = 0; i < D / 32; i++) {
             if (by_group)
-                vg_divide(v[i], scale);
+                vg_divide<1>(v[i], scale);
             else
 #pragma unroll
                 for (int e = 0; e < 8; e++)
