@@ -18,7 +18,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#define WORKSPACE_BYTES ((size_t)32 << 20) // what the library's documentation advises for Hopper
+#define WORKSPACE_BYTES VG_CUDA_LIBRARY_BYTES
 #define PLANS           256
 #define PROPOSALS       16
 #define TIMED_FLOP      2e9 // from this size on proposals are timed: smaller products do not show
@@ -119,7 +119,9 @@ static vg_status load(vg_backend *be, vg_cuda_blas *blas, vg_err *err)
     BLAS_TRY(blas, blas->Create(&blas->handle), err);
     vg_choices_open(&blas->choices, be->gemm_cache, vg_cuda(be)->name, blas->GetVersion());
     VG_TRY(vg_backend_count_allocation(be, WORKSPACE_BYTES, err));
-    return be->ops->alloc(be, WORKSPACE_BYTES, &blas->workspace, err);
+    VG_TRY(be->ops->alloc(be, WORKSPACE_BYTES, &blas->workspace, err));
+    vg_backend_keep(be, WORKSPACE_BYTES);
+    return VG_OK;
 }
 
 static vg_status open_blas(vg_backend *be, vg_cuda_blas **blas, vg_err *err)

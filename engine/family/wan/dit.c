@@ -2,6 +2,7 @@
  * rounds its result once to the act dtype, as the operation table says. */
 #include "engine/family/wan/dit.h"
 
+#include "engine/stream.h"
 #include "kernels/numeric.h"
 
 #include <math.h>
@@ -78,6 +79,8 @@ typedef struct dit_block {
     struct {
         vg_tensor k, v; /* [tokens, heads, head_dim] */
     } text[WAN_TEXTS];
+    int streamed; /* number among the streamed blocks; -1: resident */
+    char *at;     /* streamed: where its tensors point into */
 } dit_block;
 
 struct wan_dit {
@@ -85,11 +88,14 @@ struct wan_dit {
     vg_dtype compute;
     vg_backend *be;
     vg_module *module;
+    vg_stream *stream; /* NULL: all blocks are resident */
+    size_t block_bytes; /* room of a streamed block */
     vg_linear_layer patch, global[GLOBAL_LINEARS];
     vg_tensor table; /* [2, dim] F32 */
     dit_block *blocks;
     vg_arena *text[WAN_TEXTS]; /* keys and values of one prompt */
     vg_arena *rope, *step, *work, *calibration;
+    vg_arena *kept; /* of streamed blocks: what others read of them, see keep_small */
     int64_t grid[3]; /* patches the rope tables are for */
     vg_tensor rope_cos, rope_sin;
     double timestep; /* what mod holds; NaN = nothing */
@@ -156,6 +162,91 @@ static vg_status load_globals(wan_dit *d, vg_err *err)
     return VG_OK;
 }
 
+/* Bytes of the largest block as it will be laid out. Nothing is read but headers. */
+static vg_status measure_blocks(wan_dit *d, const char *dir, const char *component,
+                                const vg_module_options *options, size_t *bytes, vg_err *err)
+{
+    vg_engine engine = {.threads = 1};
+    dit_block *b = &d->blocks[0];
+    wan_dit dry = *d;
+    vg_status status;
+    dry.module = NULL;
+    *bytes = 0;
+    VG_TRY(vg_dry_backend_open(VG_DEVICE_CUDA, &engine.be, err));
+    VG_TRY_GOTO(status, vg_module_open(&engine, dir, component, options, &dry.module, err), done);
+    for (int64_t i = 0; i < d->config.layers; i++) {
+        vg_module_into(dry.module, b, SIZE_MAX / 2); /* any address: nothing is written */
+        VG_TRY_GOTO(status, load_block(&dry, i, err), done);
+        if (vg_module_into_used(dry.module) > *bytes)
+            *bytes = vg_module_into_used(dry.module);
+    }
+done:
+    vg_module_close(dry.module);
+    vg_backend_close(engine.be);
+    return status;
+}
+
+/* Streamed blocks lie evenly between resident ones, so that copies have the longest time. */
+static void choose_streamed(wan_dit *d, int streamed)
+{
+    int64_t layers = d->config.layers;
+    for (int64_t i = 0; i < layers; i++) {
+        int64_t before = i * streamed / layers;
+        d->blocks[i].streamed = (i + 1) * streamed / layers > before ? (int)before : -1;
+    }
+}
+
+static vg_status open_stream(wan_dit *d, const char *dir, const char *component,
+                             const vg_module_options *options, vg_err *err)
+{
+    int streamed = options->streamed;
+    if (streamed < 0 || streamed > d->config.layers)
+        return VG_FAIL(err, VG_E_ARG, "%d of %lld blocks cannot be streamed", streamed,
+                       (long long)d->config.layers);
+    if (streamed > 0) {
+        VG_TRY(measure_blocks(d, dir, component, options, &d->block_bytes, err));
+        VG_TRY(vg_stream_new(d->be, streamed, d->block_bytes, &d->stream, err));
+    }
+    choose_streamed(d, streamed);
+    return VG_OK;
+}
+
+static vg_status keep_tensor(wan_dit *d, vg_tensor *t, vg_err *err)
+{
+    vg_tensor copy;
+    if (!t->data)
+        return VG_OK;
+    VG_TRY(vg_arena_tensor(d->kept, t->dtype, t->ndim, t->shape, &copy, err));
+    VG_TRY(vg_backend_copy(d->be, &copy, t, err));
+    *t = copy;
+    return VG_OK;
+}
+
+/* What is read of a block while it is not bound stays resident: its modulation table (all tables are added once a step), and the
+ * scales of its input, which the block before writes. */
+static vg_status keep_small(wan_dit *d, dit_block *b, vg_err *err)
+{
+    VG_TRY(keep_tensor(d, &b->table, err));
+    for (int j = 0; j < BLOCK_LINEARS; j++)
+        VG_TRY(keep_tensor(d, &b->linear[j].x_scale, err));
+    return VG_OK;
+}
+
+static vg_status load_streamed(wan_dit *d, int64_t i, vg_err *err)
+{
+    dit_block *b = &d->blocks[i];
+    void *memory;
+    VG_TRY(vg_stream_place(d->stream, b->streamed, &memory, err));
+    b->at = memory;
+    vg_module_into(d->module, memory, d->block_bytes);
+    VG_TRY(load_block(d, i, err));
+    VG_TRY(vg_module_settle(d->module, err));
+    VG_TRY(keep_small(d, b, err));
+    VG_TRY(vg_stream_keep(d->stream, b->streamed, vg_module_into_used(d->module), err));
+    vg_module_into(d->module, NULL, 0);
+    return VG_OK;
+}
+
 vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component,
                        const wan_dit_config *config, const vg_module_options *options,
                        wan_dit **dit, vg_err *err)
@@ -171,12 +262,15 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     d->be = engine->be;
     d->timestep = NAN;
     VG_TRY_GOTO(status, vg_module_open(engine, dir, component, options, &d->module, err), fail);
-    vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step, &d->work};
+    vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step, &d->work, &d->kept};
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, load_globals(d, err), fail);
+    VG_TRY_GOTO(status, open_stream(d, dir, component, options, err), fail);
     for (int64_t i = 0; i < config->layers; i++)
-        VG_TRY_GOTO(status, load_block(d, i, err), fail);
+        VG_TRY_GOTO(status,
+                    d->blocks[i].streamed < 0 ? load_block(d, i, err) : load_streamed(d, i, err),
+                    fail);
     VG_TRY_GOTO(status, vg_module_loaded(d->module, err), fail);
     *dit = d;
     return VG_OK;
@@ -190,14 +284,70 @@ void wan_dit_close(wan_dit *d)
     if (!d)
         return;
     vg_arena_free(d->calibration);
+    vg_arena_free(d->kept);
     vg_arena_free(d->work);
     vg_arena_free(d->step);
     vg_arena_free(d->rope);
     for (int i = 0; i < WAN_TEXTS; i++)
         vg_arena_free(d->text[i]);
     vg_module_close(d->module);
+    vg_stream_free(d->stream);
     free(d->blocks);
     free(d);
+}
+
+/* ---- streamed blocks ---- */
+
+static void move_tensor(vg_tensor *t, const char *from, size_t bytes, char *to)
+{
+    const char *at = t->data;
+    if (at && at >= from && at < from + bytes)
+        t->data = to + (at - from);
+}
+
+/* Every tensor of a block that load_block fills; those that keep_small took out lie elsewhere and stay. */
+static void move_block(dit_block *b, size_t bytes, char *to)
+{
+    vg_tensor *const others[] = {&b->norm_q1, &b->norm_k1, &b->norm_q2, &b->norm_k2,
+                                 &b->norm2_w, &b->norm2_b};
+    for (int j = 0; j < BLOCK_LINEARS; j++) {
+        vg_linear_layer *l = &b->linear[j];
+        move_tensor(&l->w, b->at, bytes, to);
+        move_tensor(&l->w_scale, b->at, bytes, to);
+        move_tensor(&l->x_scale, b->at, bytes, to);
+        move_tensor(&l->bias, b->at, bytes, to);
+    }
+    for (size_t j = 0; j < sizeof others / sizeof others[0]; j++)
+        move_tensor(others[j], b->at, bytes, to);
+    b->at = to;
+}
+
+/* Before a block is run: its tensors point to where it lies now, until release_block. */
+static vg_status bind_block(wan_dit *d, int64_t i, vg_err *err)
+{
+    dit_block *b = &d->blocks[i];
+    void *memory;
+    if (b->streamed < 0)
+        return VG_OK;
+    VG_TRY(vg_stream_bind(d->stream, b->streamed, &memory, err));
+    move_block(b, d->block_bytes, memory);
+    return VG_OK;
+}
+
+static vg_status release_block(wan_dit *d, int64_t i, vg_err *err)
+{
+    int streamed = d->blocks[i].streamed;
+    return streamed < 0 ? VG_OK : vg_stream_release(d->stream, streamed, err);
+}
+
+size_t wan_dit_weight_bytes(const wan_dit *d)
+{
+    return vg_module_bytes(d->module);
+}
+
+size_t wan_dit_host_bytes(const wan_dit *d)
+{
+    return d->stream ? vg_stream_host_bytes(d->stream) : 0;
 }
 
 int wan_dit_dequantised(const wan_dit *d)
@@ -260,10 +410,12 @@ static vg_status text_rows(wan_dit *d, int slot, const float *rows, int64_t toke
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled while preparing the prompt");
         VG_TRY(matrix(d->text[slot], d->compute, tokens, c->dim, &k, err));
         VG_TRY(matrix(d->text[slot], d->compute, tokens, c->dim, &v, err));
+        VG_TRY(bind_block(d, i, err));
         VG_TRY(vg_linear_run(
             d->work, (const vg_linear_layer *const[]){&b->linear[ATTN2_K], &b->linear[ATTN2_V]}, 2,
             &context, VG_ACT_NONE, (vg_tensor *const[]){&k, &v}, err));
         VG_TRY(norm_heads(d, &b->norm_k2, NULL, NULL, &k, err));
+        VG_TRY(release_block(d, i, err));
         b->text[slot].k = heads_of(d, &k);
         b->text[slot].v = heads_of(d, &v);
     }
@@ -390,7 +542,8 @@ static vg_status prepare_rope(wan_dit *d, const int64_t grid[3], vg_err *err)
     if (!host)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the rotary tables of %lld tokens",
                        (long long)tokens);
-    fill_rope(c, grid, host, host + tokens * pairs);
+    if (!d->be->ops->dry)
+        fill_rope(c, grid, host, host + tokens * pairs);
     vg_arena_reset(d->rope, 0);
     d->rope_cos.data = NULL;
     vg_tensor cos_table, sin_table;
@@ -635,9 +788,11 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int sl
     for (int64_t i = 0; i < c->layers; i++) {
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
+        VG_TRY(bind_block(d, i, err));
         VG_TRY(self_attention(d, i, &r, err));
         VG_TRY(cross_attention(d, i, &r, err));
         VG_TRY(feed_forward(d, i, &r, err));
+        VG_TRY(release_block(d, i, err));
         if (progress)
             progress(user, (int)i + 1, (int)c->layers);
     }
@@ -808,22 +963,6 @@ void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t si
 int64_t wan_dit_tokens(const wan_dit_config *c, const int64_t latent[4])
 {
     return (latent[1] / c->patch[0]) * (latent[2] / c->patch[1]) * (latent[3] / c->patch[2]);
-}
-
-size_t wan_dit_activation_bytes(const wan_dit_config *c, vg_dtype compute, vg_scheme scheme,
-                                const int64_t latent[4], int64_t tokens, int texts)
-{
-    size_t n = (size_t)wan_dit_tokens(c, latent), size = vg_dtype_size(compute),
-           dim = (size_t)c->dim, ffn = (size_t)c->ffn_dim;
-    size_t rows = n * (5 * dim + ffn) * size;  /* h, a, q, k, v, g */
-    size_t rope = n * (size_t)c->head_dim * 4; /* cos and sin */
-    size_t text = (size_t)texts * (size_t)c->layers * 2 * (size_t)tokens * dim * size;
-    size_t wide = (size_t)(ffn > dim ? ffn : dim);
-    size_t quantised =
-        scheme == VG_SCHEME_BF16
-            ? 0
-            : n * wide + (scheme == VG_SCHEME_FP8_BLOCK ? n * ((wide + 127) / 128) * 4 : 4);
-    return rows + rope + text + quantised + MODULATIONS * dim * 4;
 }
 
 double wan_dit_flop(const wan_dit_config *c, int64_t video_tokens, int64_t text_tokens)

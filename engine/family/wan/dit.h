@@ -21,6 +21,8 @@ typedef void wan_dit_progress(void *user, int done, int of);
 vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, double timestep, int slot, const atomic_int *cancel, wan_dit_progress *progress,
                           void *user, vg_tensor *v, vg_err *err);
 
+size_t wan_dit_weight_bytes(const wan_dit *dit); /* of all tensors, views into files and streamed blocks too */
+size_t wan_dit_host_bytes(const wan_dit *dit);   /* page-locked, of streamed blocks */
 int wan_dit_dequantised(const wan_dit *dit);
 /* Tensors that nothing asked for, see vg_module_unused. */
 int wan_dit_unused(const wan_dit *dit, const char **first);
@@ -35,9 +37,6 @@ vg_status wan_dit_precision(const vg_weights *weights, const char *component, co
 /* "bf16", "fp8 per-tensor (400 of 406)": from the tensors alone. */
 void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t size);
 
-/* Bytes of activations (everything but weights) of a forward over latents [C,T,h,w] with `texts` prompts of `tokens` rows. */
-size_t wan_dit_activation_bytes(const wan_dit_config *config, vg_dtype compute, vg_scheme scheme, const int64_t latent[4], int64_t tokens,
-                                int texts);
 int64_t wan_dit_tokens(const wan_dit_config *config, const int64_t latent[4]);
 /* FLOP of one forward: wan 9.2, without the cached cross-attention keys and values. */
 double wan_dit_flop(const wan_dit_config *config, int64_t video_tokens, int64_t text_tokens);
