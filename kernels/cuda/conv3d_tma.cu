@@ -13,8 +13,10 @@ constexpr int LINES = 320;                   // most pixels of a box: 256 and tw
 constexpr int A_BYTES = LINES * 128, A_SLOTS = 3;
 constexpr int THREADS = 384;                 // a warpgroup that copies, two that multiply
 
-// Columns (output channels) of a tile decide how many slots of weights fit.
+// Columns (output channels) of a tile decide how many slots of weights fit, and whether blocks work in pairs: on two tiles with the same
+// weights, of which each brings one half to both.
 template <int N> struct layout {
+    static constexpr int BLOCKS = N >= 96 ? 2 : 1;
     static constexpr int B_BYTES = N * 128, B_SLOTS = N == 192 ? 4 : 8;
     static constexpr int SHARED = A_SLOTS * A_BYTES + B_SLOTS * B_BYTES + 256 + 1024; // and barriers, alignment
 };
@@ -25,7 +27,8 @@ struct job {
     int shift, top, left;
     int width_log2, height;       // of a tile
     uint32_t box_bytes;
-    int tiles_n, tiles_x, tiles_y, tiles;
+    int tiles_n, tiles_x, tiles_y; // per output frame and parity
+    int groups, work;              // of tiles that blocks take together: per picture, and in all
     int rows, columns;            // of the output, per parity
     int out_h, out_w, o, parts, part;
     bool packs;                   // results can be stored 8 channels at a time
@@ -42,18 +45,19 @@ struct tile {
 };
 
 #if VG_DEVICE_SM90A
-__device__ __forceinline__ tile tile_of(const job &j, int index, int columns)
+template <int N> __device__ __forceinline__ tile tile_of(const job &j, int index)
 {
     tile t;
-    t.o = index % j.tiles_n * columns;
+    int picture;
+    t.o = index % j.tiles_n * N;
     index /= j.tiles_n;
     t.row_parity = j.shift ? index >> 1 & 1 : 0;
     t.column_parity = j.shift ? index & 1 : 0;
     index >>= 2 * j.shift;
-    t.x = (index % j.tiles_x) << j.width_log2;
-    index /= j.tiles_x;
-    t.y = index % j.tiles_y * j.height;
-    t.frame = index / j.tiles_y;
+    picture = index % j.groups * layout<N>::BLOCKS + (layout<N>::BLOCKS > 1 ? (int)hopper::cluster_rank() : 0);
+    t.x = (picture % j.tiles_x) << j.width_log2;
+    t.y = picture / j.tiles_x * j.height; // below the picture for the last of an odd number
+    t.frame = index / j.groups;
     t.first_dt = j.front - t.frame * j.st > 0 ? j.front - t.frame * j.st : 0;
     t.top = (t.row_parity - j.top) >> j.shift;
     return t;
@@ -83,14 +87,27 @@ template <int N> struct shared_memory {
 // ---- the copying thread ----
 
 template <int N>
+__device__ __forceinline__ void copy_weights(const shared_memory<N> &s, int slot, const CUtensorMap *weights, int c, int tap, int o)
+{
+    char *to = s.b + slot * layout<N>::B_BYTES;
+
+    if (layout<N>::BLOCKS == 1)
+        hopper::tma_load_3d(to, weights, &s.bar->full_b[slot], c, tap, o);
+    else {
+        int half = (int)hopper::cluster_rank();
+        hopper::tma_load_3d_to(to + half * layout<N>::B_BYTES / 2, weights, &s.bar->full_b[slot], 3, c, tap, o + half * N / 2);
+    }
+}
+
+template <int N>
 __device__ __forceinline__ void copy_tiles(const job &j, const shared_memory<N> &s, const CUtensorMap *history, const CUtensorMap *x,
                                            const CUtensorMap *more, const CUtensorMap *weights)
 {
     ring<A_SLOTS> a;
     ring<layout<N>::B_SLOTS> b;
 
-    for (int index = (int)blockIdx.x; index < j.tiles; index += (int)gridDim.x) {
-        tile t = tile_of(j, index, N);
+    for (int index = (int)blockIdx.x / layout<N>::BLOCKS; index < j.work; index += (int)gridDim.x / layout<N>::BLOCKS) {
+        tile t = tile_of<N>(j, index);
         for (int dt = t.first_dt; dt < j.kt; dt++) {
             int frame = t.frame * j.st + dt - j.front;
             const CUtensorMap *from = frame < j.history ? history : frame < j.upto ? x : more;
@@ -108,8 +125,7 @@ __device__ __forceinline__ void copy_tiles(const job &j, const shared_memory<N> 
                     for (int dy = 0; dy < j.kh; dy++) {
                         hopper::barrier_wait(&s.bar->empty_b[b.slot], b.phase ^ 1);
                         hopper::barrier_expect(&s.bar->full_b[b.slot], layout<N>::B_BYTES);
-                        hopper::tma_load_3d(s.b + b.slot * layout<N>::B_BYTES, weights, &s.bar->full_b[b.slot], c * CHUNK,
-                                            (dt * j.kh + dy) * j.kw + dx, t.o);
+                        copy_weights<N>(s, b.slot, weights, c * CHUNK, (dt * j.kh + dy) * j.kw + dx, t.o);
                         b.next();
                     }
                 }
@@ -126,12 +142,14 @@ template <int N> struct reader {
 
     __device__ __forceinline__ void give_back(const shared_memory<N> &s)
     {
-        if (threadIdx.x % 128 == 0) {
-            if (old_a >= 0)
-                hopper::barrier_arrive(&s.bar->empty_a[old_a]);
-            if (old_b >= 0)
-                hopper::barrier_arrive(&s.bar->empty_b[old_b]);
-        }
+        int thread = threadIdx.x % 128;
+
+        if (thread == 0 && old_a >= 0)
+            hopper::barrier_arrive(&s.bar->empty_a[old_a]);
+        if (layout<N>::BLOCKS == 1 && thread == 0 && old_b >= 0)
+            hopper::barrier_arrive(&s.bar->empty_b[old_b]);
+        if (layout<N>::BLOCKS > 1 && thread < layout<N>::BLOCKS && old_b >= 0)
+            hopper::barrier_arrive_at(&s.bar->empty_b[old_b], (uint32_t)thread);
         old_a = old_b = -1;
     }
 };
@@ -266,8 +284,8 @@ template <int N, int LAST> __device__ __forceinline__ void multiply_tiles(const 
     int group = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
 
     in.old_a = in.old_b = -1;
-    for (int index = (int)blockIdx.x; index < j.tiles; index += (int)gridDim.x) {
-        tile t = tile_of(j, index, N);
+    for (int index = (int)blockIdx.x / layout<N>::BLOCKS; index < j.work; index += (int)gridDim.x / layout<N>::BLOCKS) {
+        tile t = tile_of<N>(j, index);
         float sum[2][N / 2];
         int64_t at[4];
         bool add = false;
@@ -308,7 +326,7 @@ template <int N, int LAST> __device__ __forceinline__ void multiply_tiles(const 
  * Numerics BF16 products, FP32 sums in the order dt, 64 channels, dx, dy (repeatable), bias added in FP32, one rounding; then the residual,
  *          one more. Taps that meet zero frames are left out. LAST: the last chunk has 16 * LAST channels, its others are zero */
 template <int N, int LAST>
-__global__ void __launch_bounds__(THREADS, 1) product(const __grid_constant__ CUtensorMap history, const __grid_constant__ CUtensorMap x,
+__global__ void __cluster_dims__(layout<N>::BLOCKS, 1, 1) __launch_bounds__(THREADS, 1) product(const __grid_constant__ CUtensorMap history, const __grid_constant__ CUtensorMap x,
                                                       const __grid_constant__ CUtensorMap more, const __grid_constant__ CUtensorMap weights,
                                                       const __grid_constant__ job j)
 {
@@ -325,11 +343,13 @@ __global__ void __launch_bounds__(THREADS, 1) product(const __grid_constant__ CU
         }
         for (int i = 0; i < layout<N>::B_SLOTS; i++) {
             hopper::barrier_init(&s.bar->full_b[i], 1);
-            hopper::barrier_init(&s.bar->empty_b[i], 2);
+            hopper::barrier_init(&s.bar->empty_b[i], 2 * layout<N>::BLOCKS);
         }
         hopper::barrier_init_fence();
     }
     __syncthreads();
+    if (layout<N>::BLOCKS > 1)
+        hopper::cluster_sync();
     if (threadIdx.x < 128) {
         hopper::registers_drop<40>();
         if (threadIdx.x == 0)
@@ -338,6 +358,8 @@ __global__ void __launch_bounds__(THREADS, 1) product(const __grid_constant__ CU
         hopper::registers_raise<232>();
         multiply_tiles<N, LAST>(j, s);
     }
+    if (layout<N>::BLOCKS > 1)
+        hopper::cluster_sync(); // no block leaves while the other still copies or arrives here
 #endif
 }
 
@@ -361,19 +383,20 @@ int reach(const conv::geometry &g)
 }
 
 // The tile that leaves the fewest multiprocessors idle; among equals the one whose boxes have the fewest lines.
-void choose_tile(const conv::geometry &g, job *j, int sm_count)
+void choose_tile(const conv::geometry &g, job *j, int blocks, int sm_count)
 {
     int64_t best = INT64_MAX;
 
     for (int log2 = 3; log2 <= 5; log2++) {
         int width = 1 << log2, height = PIXELS / width, lines = (height + reach(g)) * width;
         int x = ceil_div(j->columns, width), y = ceil_div(j->rows, height);
-        int64_t tiles = (int64_t)x * y * j->tiles_n * (g.pixels / ((int64_t)g.out_h * g.out_w)) << 2 * g.shift;
-        int64_t cost = (tiles + sm_count - 1) / sm_count * 1000 + lines;
+        int groups = ceil_div((int64_t)x * y, blocks), at_once = sm_count / blocks;
+        int64_t work = (int64_t)groups * j->tiles_n * (g.pixels / ((int64_t)g.out_h * g.out_w)) << 2 * g.shift;
+        int64_t cost = (work + at_once - 1) / at_once * 1000 + lines;
         if (lines <= LINES && cost < best) {
             best = cost;
             j->width_log2 = log2, j->height = height, j->box_bytes = (uint32_t)lines * 128;
-            j->tiles_x = x, j->tiles_y = y, j->tiles = (int)tiles;
+            j->tiles_x = x, j->tiles_y = y, j->groups = groups, j->work = (int)work;
         }
     }
 }
@@ -390,18 +413,19 @@ template <int N, int LAST> vg_status launch(vg_backend *be, const vg_conv3d_args
 {
     constexpr int shared = layout<N>::SHARED;
     const int64_t dims[3] = {g.c, g.k / g.c, g.o};
-    const int box[3] = {CHUNK, 1, N};
+    constexpr int together = layout<N>::BLOCKS;
+    const int box[3] = {CHUNK, 1, N / together};
     CUtensorMap history, x, more, weights;
-    int blocks = vg_cuda(be)->sm_count;
+    int at_once = vg_cuda(be)->sm_count / together;
 
     j.tiles_n = ceil_div(g.o, N);
-    choose_tile(g, &j, blocks);
+    choose_tile(g, &j, together, vg_cuda(be)->sm_count);
     VG_TRY(frames_map(a->x, j, &x, err));
     VG_TRY(frames_map(a->history ? a->history : a->x, j, &history, err));
     VG_TRY(frames_map(a->more ? a->more : a->x, j, &more, err));
     VG_TRY(vg_cuda_tensor_map("conv3d", a->w->data, 3, dims, box, &weights, err));
     VG_CUDA_TRY(cudaFuncSetAttribute(product<N, LAST>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), err);
-    VG_CUDA_LAUNCH(be, err, (product<N, LAST>), (unsigned)(j.tiles < blocks ? j.tiles : blocks), THREADS, shared, history, x, more, weights, j);
+    VG_CUDA_LAUNCH(be, err, (product<N, LAST>), (unsigned)((j.work < at_once ? j.work : at_once) * together), THREADS, shared, history, x, more, weights, j);
     return VG_OK;
 }
 
