@@ -78,7 +78,7 @@ static void print_head(FILE *out, const vg_bench_plan *plan, const vg_bench_resu
     vg_cli_print(out, r->device.name);
     fprintf(out, ", %s", vg_text_bytes(r->device.memory_total, memory, sizeof memory));
     if (*r->device.driver)
-        fprintf(out, ", CUDA driver %s, runtime %s", r->device.driver, r->device.runtime);
+        fprintf(out, ", driver %s, CUDA runtime %s", r->device.driver, r->device.runtime);
     fprintf(out, "%s%s, vgen %s\n", *r->device.library ? ", " : "", r->device.library, VG_VERSION);
     fprintf(out, "%d step%s measured after %d to warm up\n", r->steps, r->steps == 1 ? "" : "s",
             r->warm_up);

@@ -19,8 +19,8 @@ typedef struct vg_device_info {
     int capability;        /* 90 for sm_90; 0 on the CPU */
     size_t memory_total;   /* bytes */
     size_t memory_free;    /* bytes, now */
-    char driver[32];       /* newest CUDA version that the driver serves, "13.0"; "" on the CPU */
-    char runtime[32];      /* CUDA runtime of this build; "" on the CPU */
+    char driver[64];       /* its release where it tells, and the newest CUDA it serves: "580.82.07, CUDA 13.0"; "" on the CPU */
+    char runtime[32];      /* CUDA runtime of this build, "13.0"; "" on the CPU */
     char library[64];      /* of the matrix products: "cuBLASLt 13.1.0", "OpenBLAS 0.3.21"; "" while it has not been opened */
 } vg_device_info;
 

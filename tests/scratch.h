@@ -27,6 +27,26 @@ static inline int scratch_close(void **state)
     return status == VG_OK ? 0 : -1;
 }
 
+/* The same for a group of tests whose helpers want the folder without their state. */
+static inline char *scratch_group(void)
+{
+    static char dir[64] = "/tmp/vgen-test-XXXXXX";
+
+    return dir;
+}
+
+static inline int scratch_group_open(void **state)
+{
+    (void)state;
+    return mkdtemp(scratch_group()) ? 0 : -1;
+}
+
+static inline int scratch_group_close(void **state)
+{
+    (void)state;
+    return vg_file_remove_tree(scratch_group(), NULL) == VG_OK ? 0 : -1;
+}
+
 /* A path inside the folder; valid until eight more calls. */
 static inline const char *scratch_path(void **state, const char *name)
 {

@@ -149,6 +149,26 @@ static void test_cli_bench_the_denoise_loop_alone(void **state)
     cli_result_free(&r);
 }
 
+static void test_cli_bench_clocks_of_the_measured_steps(void **state)
+{
+    (void)state;
+    const char *path = in_dir("clocks.json");
+    setenv("VGEN_NVML_LIBRARY", VG_FAKE_NVML, 1);
+    setenv("VGEN_GAUGE_PCI", "0000:17:00.0", 1);
+    setenv("FAKE_NVML_POWER", "500000", 1); /* mW */
+    cli_result r =
+        CLI("bench", "--device", "cpu", "--steps-run", "5", "--denoise-only", "--json", path);
+    unsetenv("VGEN_GAUGE_PCI");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "SM clock, MHz"));
+    cJSON *root = json_of(path);
+    const cJSON *power = cJSON_GetObjectItem(cJSON_GetObjectItem(root, "clocks"), "power_w");
+    assert_float_equal(number(power, "median"), 500, 0);
+    assert_float_equal(number(power, "max"), 500, 0);
+    cJSON_Delete(root);
+    cli_result_free(&r);
+}
+
 static void test_cli_bench_operations(void **state)
 {
     (void)state;
@@ -213,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_cli_bench_one_scheme_is_one_object),
         cmocka_unit_test(test_cli_bench_several_schemes_are_a_list),
         cmocka_unit_test(test_cli_bench_the_denoise_loop_alone),
+        cmocka_unit_test(test_cli_bench_clocks_of_the_measured_steps),
         cmocka_unit_test(test_cli_bench_operations),
         cmocka_unit_test(test_cli_bench_every_operation_has_a_row),
         cmocka_unit_test(test_cli_bench_mistakes_are_one_line),

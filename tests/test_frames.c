@@ -1,6 +1,6 @@
 /* test_frames.c: kept frames come back bit for bit, in both forms and in any order; damage, full
  * disks and missing folders are one clear error; the comparison layout holds what it promises. */
-#include "check.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -11,21 +11,6 @@
 #include "app/frames.h"
 #include "app/frames_compose.h"
 #include "engine/safetensors.h"
-
-static char scratch[64];
-
-static int make_scratch(void **state)
-{
-    (void)state;
-    strcpy(scratch, "/tmp/vgen-frames-XXXXXX");
-    return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int drop_scratch(void **state)
-{
-    (void)state;
-    return vg_file_remove_tree(scratch, NULL) == VG_OK ? 0 : -1;
-}
 
 static vg_frames random_frames(int count, int height, int width, uint64_t seed)
 {
@@ -40,7 +25,7 @@ static vg_frames random_frames(int count, int height, int width, uint64_t seed)
 static char *make_dir(const char *name)
 {
     vg_err err;
-    char *dir = vg_path_join(scratch, name);
+    char *dir = vg_path_join(scratch_group(), name);
     assert_non_null(dir);
     CHECK_OK(vg_file_make_dirs(dir, &err), err);
     return dir;
@@ -404,5 +389,5 @@ int main(void)
         cmocka_unit_test(test_frames_comparison_layout),
         cmocka_unit_test(test_frames_comparison_pixels),
     };
-    return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+    return cmocka_run_group_tests(tests, scratch_group_open, scratch_group_close);
 }

@@ -6,15 +6,28 @@
 #include <cstdlib>
 #include <cstring>
 
-static void version_text(char *text, size_t size, int version) // 13010 is 13.1
+// "580.82.07, " of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.82.07  ..."; nothing where the kernel module does not tell.
+static void driver_release(char *text, size_t size)
 {
-    snprintf(text, size, "%d.%d", version / 1000, version % 1000 / 10);
+    FILE *file = fopen("/proc/driver/nvidia/version", "re");
+    char word[32];
+    int major, minor;
+
+    *text = '\0';
+    while (file && fscanf(file, "%31s", word) == 1)
+        if (sscanf(word, "%d.%d", &major, &minor) == 2) {
+            snprintf(text, size, "%s, ", word);
+            break;
+        }
+    if (file)
+        fclose(file);
 }
 
 static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
 {
     size_t free_bytes = 0, total = 0;
     int driver = 0, runtime = 0;
+    char release[40];
 
     VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_TRY(cudaMemGetInfo(&free_bytes, &total), err);
@@ -26,8 +39,9 @@ static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
     info->memory_free = free_bytes;
     VG_CUDA_TRY(cudaDriverGetVersion(&driver), err);
     VG_CUDA_TRY(cudaRuntimeGetVersion(&runtime), err);
-    version_text(info->driver, sizeof info->driver, driver);
-    version_text(info->runtime, sizeof info->runtime, runtime);
+    driver_release(release, sizeof release);
+    snprintf(info->driver, sizeof info->driver, "%sCUDA %d.%d", release, driver / 1000, driver % 1000 / 10); // 13010 is 13.1
+    snprintf(info->runtime, sizeof info->runtime, "%d.%d", runtime / 1000, runtime % 1000 / 10);
     vg_cuda_blas_version(vg_cuda(be)->blas, info->library, sizeof info->library);
     return VG_OK;
 }
@@ -127,23 +141,33 @@ static vg_status cuda_zero(vg_backend *be, void *to, size_t bytes, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+static vg_status scratch(vg_backend *be, int which, size_t bytes, void **memory, vg_err *err)
 {
-    vg_cuda_backend *cuda = vg_cuda(be);
+    auto *s = &vg_cuda(be)->scratch[which];
     void *grown = nullptr;
 
-    if (bytes > cuda->scratch_bytes) {
+    if (bytes > s->bytes) {
         VG_TRY(vg_backend_count_allocation(be, bytes, err));
         VG_TRY(cuda_sync(be, err));
-        VG_CUDA_TRY(cudaFree(cuda->scratch), err);
-        cuda->scratch = nullptr;
-        cuda->scratch_bytes = 0;
+        VG_CUDA_TRY(cudaFree(s->memory), err);
+        s->memory = nullptr;
+        s->bytes = 0;
         VG_TRY(cuda_alloc(be, bytes, &grown, err));
-        cuda->scratch = grown;
-        cuda->scratch_bytes = bytes;
+        s->memory = grown;
+        s->bytes = bytes;
     }
-    *memory = cuda->scratch;
+    *memory = s->memory;
     return VG_OK;
+}
+
+vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    return scratch(be, 0, bytes, memory, err);
+}
+
+vg_status vg_cuda_outer_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    return scratch(be, 1, bytes, memory, err);
 }
 
 static void cuda_close(vg_backend *be)
@@ -153,7 +177,8 @@ static void cuda_close(vg_backend *be)
     if (vg_cuda_enter(be, nullptr) == VG_OK && cuda->stream) {
         (void)cudaStreamSynchronize(cuda->stream);
         vg_cuda_blas_close(cuda->blas);
-        (void)cudaFree(cuda->scratch);
+        for (auto &s : cuda->scratch)
+            (void)cudaFree(s.memory);
         (void)cudaStreamDestroy(cuda->stream);
     }
     free(cuda);

@@ -20,8 +20,10 @@ struct vg_cuda_backend {
     char name[128];
     cudaStream_t stream;
     vg_cuda_blas *blas;
-    void *scratch; // of one operation at a time, grown on demand, kept until close
-    size_t scratch_bytes;
+    struct {
+        void *memory;
+        size_t bytes;
+    } scratch[2]; // of one operation at a time, and of one made of others; grown on demand, kept until close
     int64_t plain_products; // products that went the slow way through F32 copies, see linear.cu
 };
 
@@ -62,6 +64,14 @@ vg_status vg_cuda_library_product(vg_backend *be, const vg_linear_args *args, vg
 // Device memory for temporaries of the operation that asks, 256-byte aligned. The next operation on the stream may overwrite
 // it, so an operation asks once. Growing waits for the device. Errors: VG_E_NOMEM.
 vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err);
+
+// The same, apart from it: for an operation that is made of others, which have their own temporaries.
+vg_status vg_cuda_outer_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err);
+
+// A result that is wanted as codes only still needs a place for its values [rows,dim] where no kernel makes codes at once: *y becomes `made`,
+// in outer scratch memory, if it is NULL. Then vg_cuda_quantize_result makes the codes (nothing for kind NONE).
+vg_status vg_cuda_values(vg_backend *be, vg_tensor **y, vg_tensor *made, vg_dtype dtype, int64_t rows, int64_t dim, vg_err *err);
+vg_status vg_cuda_quantize_result(vg_backend *be, const vg_tensor *y, const vg_quant_out *quant, vg_err *err);
 
 // ---- scalars: the conversions of kernels/numeric.h by hardware ------------------------------------------------------
 

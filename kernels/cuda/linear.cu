@@ -10,6 +10,7 @@
 // What the epilogue cannot do exactly (scales outside the sum, a bias of another dtype, activations, which follow a rounding) is
 // done by `finish` or by the activation operation.
 #include "kernels/cuda/blas.cuh"
+#include "kernels/cuda/codes.cuh"
 
 #define TEMPORARY_BYTES ((size_t)256 << 20) // sums in FP32 are made for as many rows at a time as fit here
 
@@ -261,6 +262,44 @@ static vg_status multiply(vg_backend *be, const vg_linear_args *a, vg_err *err)
     return multiply_converted(be, a, VG_F32, err);
 }
 
+// A result that is wanted as codes only: columns of it at a time, so that its values never need all their memory. Each column's sum is the
+// same as in a whole product, unless the library chooses another order for the narrower one.
+static vg_status multiply_to_codes(vg_backend *be, const vg_linear_args *a, vg_err *err)
+{
+    vg_dtype dtype = a->bias ? a->bias->dtype : VG_BF16;
+    int64_t m = a->x->shape[0], n = a->w->shape[0];
+    int64_t columns = (int64_t)(TEMPORARY_BYTES / ((size_t)m * vg_dtype_size(dtype))) / VG_QUANT_GROUP * VG_QUANT_GROUP;
+    void *memory;
+
+    columns = columns < VG_QUANT_GROUP ? VG_QUANT_GROUP : columns;
+    columns = columns < n ? columns : n;
+    VG_TRY(vg_cuda_outer_scratch(be, (size_t)(m * columns) * vg_dtype_size(dtype), &memory, err));
+    for (int64_t first = 0; first < n; first += columns) {
+        const int64_t count = n - first < columns ? n - first : columns, shape[2] = {m, count};
+        vg_tensor y = vg_tensor_of(memory, dtype, 2, shape), w = vg_tensor_rows(a->w, first, count), w_scale, bias;
+        vg_linear_args part = *a;
+        vg_codes codes = vg_cuda_codes(&a->quant);
+        part.w = &w;
+        part.y = &y;
+        if (a->w_scale && a->w_scale->ndim == 2) {
+            w_scale = vg_tensor_rows(a->w_scale, first / VG_QUANT_GROUP, (count + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP);
+            part.w_scale = &w_scale;
+        } else if (a->w_scale && a->w_scale->shape[0] > 1) {
+            w_scale = vg_tensor_rows(a->w_scale, first, count);
+            part.w_scale = &w_scale;
+        }
+        if (a->bias) {
+            bias = vg_tensor_rows(a->bias, first, count);
+            part.bias = &bias;
+        }
+        VG_TRY(multiply(be, &part, err));
+        codes.q += first;
+        codes.scales += codes.kind == VG_QUANT_GROUP_DYNAMIC ? first / VG_QUANT_GROUP * m : 0;
+        VG_TRY(vg_cuda_encode(be, a->act, &y, &codes, err));
+    }
+    return VG_OK;
+}
+
 /* Bytes m*k*size(x) + n*k*size(w) + m*n*size(y)   FLOPs 2*m*n*k, compute-bound from m of some hundred on
  * Numerics: FP32 accumulation (no TF32; FP8 moves partial sums to FP32 registers every 128 of K unless VGEN_CUDA_FP8_FAST is set),
  * one rounding of the sum; the order of the sum is the library's, repeatable for one shape, GPU and version.
@@ -273,12 +312,15 @@ static vg_status multiply(vg_backend *be, const vg_linear_args *a, vg_err *err)
 vg_status vg_cuda_linear(vg_backend *be, const vg_linear_args *a, vg_err *err)
 {
     VG_TRY(vg_cuda_enter(be, err));
+    if (!a->y)
+        return multiply_to_codes(be, a, err);
     VG_TRY(multiply(be, a, err));
-    if (a->act == VG_ACT_NONE)
-        return VG_OK;
-    vg_activation_args act = {};
-    act.x = a->y;
-    act.act = a->act;
-    act.y = a->y;
-    return vg_cuda_activation(be, &act, err);
+    if (a->act != VG_ACT_NONE) {
+        vg_activation_args act = {};
+        act.x = a->y;
+        act.act = a->act;
+        act.y = a->y;
+        VG_TRY(vg_cuda_activation(be, &act, err));
+    }
+    return vg_cuda_quantize_result(be, a->y, &a->quant, err);
 }

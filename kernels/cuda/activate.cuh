@@ -1,0 +1,28 @@
+// activate.cuh: the activation functions on the device. Private to kernels/cuda/.
+#ifndef VG_KERNELS_CUDA_ACTIVATE_CUH
+#define VG_KERNELS_CUDA_ACTIVATE_CUH
+
+#include "kernels/cuda/cuda.cuh"
+
+// FAST: approximate exponential and division, within 2^-20 of the exact forms; for results that are rounded to BF16.
+template <bool FAST> static __device__ __forceinline__ float vg_sigmoid_product(float v, float u)
+{
+    // NOTE: __fdividef gives 0 for divisors from 2^126 on, as wanted: e^-u overflows only where the result vanishes.
+    return FAST ? __fdividef(v, 1.0f + __expf(-u)) : v / (1.0f + expf(-u));
+}
+
+template <bool FAST> static __device__ __forceinline__ float vg_activate(vg_act act, float v)
+{
+    switch (act) {
+    case VG_ACT_SILU:
+        return vg_sigmoid_product<FAST>(v, v);
+    case VG_ACT_GELU_TANH: // 0.5 (1 + tanh u) = 1 / (1 + e^-2u)
+        return vg_sigmoid_product<FAST>(v, 2.0f * 0.79788456080286536f * (v + 0.044715f * v * v * v));
+    case VG_ACT_GELU_ERF:
+        return v * 0.5f * (1.0f + erff(v * 0.70710678118654752f));
+    default:
+        return v;
+    }
+}
+
+#endif
