@@ -147,6 +147,7 @@ static void add_time(const char *what, double taken, double flops)
         if (time_count == 256)
             return;
         time_count++;
+        times[i] = (op_time){0};
         snprintf(times[i].what, sizeof times[i].what, "%s", what);
     }
     times[i].seconds += taken;

@@ -20,8 +20,9 @@ typedef struct net_layer {
     vg_tensor ws, bs; /* RES: conv_shortcut as a matrix, absent if cin == cout */
 } net_layer;
 
-#define LAYERS_MAX 192
-#define SPARES_MAX 32 /* different shapes of frames: two a level and a few */
+#define LAYERS_MAX     192
+#define WORK_ALIGNMENT ((size_t)16 * 256) /* of the tensors that a layer has at a time */
+#define SPARES_MAX     32                 /* different shapes of frames: two a level and a few */
 
 struct wan_vae_net {
     vg_dtype compute;
@@ -351,7 +352,7 @@ void wan_vae_net_plan(const wan_vae_config *config, vg_dtype compute, bool encod
         return;
     net_sizes s = measure(net, false, (extent){frames, height, width});
     *weights = s.weights * size;
-    *activations = (s.buffer[0] + s.buffer[1] + s.history + s.work) * size;
+    *activations = (s.buffer[0] + s.buffer[1] + s.history + s.work) * size + WORK_ALIGNMENT;
     free(net);
 }
 
@@ -405,7 +406,9 @@ vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t heig
     if (chunk_frames > 0)
         later = measure(net, false, (extent){chunk_frames, height, width});
     VG_TRY_GOTO(status, vg_arena_new(be, (size_t)1 << 20, &s->memory, err), fail);
-    VG_TRY_GOTO(status, vg_arena_new(be, (size_t)1 << 20, &s->work, err), fail);
+    /* One piece of memory for the largest layer, since layers of growing size would each take another. */
+    size_t work = max_size(first.work, later.work) * vg_dtype_size(net->compute) + WORK_ALIGNMENT;
+    VG_TRY_GOTO(status, vg_arena_new(be, work, &s->work, err), fail);
     for (int i = 0; i < 2; i++)
         VG_TRY_GOTO(status,
                     flat(s->memory, net->compute, max_size(first.buffer[i], later.buffer[i]),
