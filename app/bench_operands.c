@@ -174,6 +174,31 @@ static void make_amax(maker *m, vg_amax_args *a)
     a->most = TENSOR(m, SCALES, VG_F32, 1, 1);
 }
 
+static vg_tensor *weight_scale(maker *m, int what, vg_bench_form form, int64_t n, int64_t k)
+{
+    return form == VG_BENCH_BLOCK     ? TENSOR(m, what, VG_F32, 2, groups(n), groups(k))
+           : form == VG_BENCH_CHANNEL ? TENSOR(m, what, VG_F32, 1, n)
+                                      : TENSOR(m, what, VG_F32, 1, 1);
+}
+
+static void make_quantize_weight(maker *m, vg_quantize_weight_args *a)
+{
+    const int64_t *d = m->row->d;
+    a->w = TENSOR(m, FILLED, act_dtype(m), 2, d[0], d[1]);
+    a->q = TENSOR(m, EMPTY, VG_E4M3, 2, d[0], d[1]);
+    a->scale = weight_scale(
+        m, EMPTY, m->row->out == VG_QUANT_GROUP_DYNAMIC ? VG_BENCH_BLOCK : VG_BENCH_TENSOR, d[0],
+        d[1]);
+}
+
+static void make_dequantize_weight(maker *m, vg_dequantize_weight_args *a)
+{
+    const int64_t *d = m->row->d;
+    a->q = TENSOR(m, FILLED, VG_E4M3, 2, d[0], d[1]);
+    a->scale = weight_scale(m, SCALES, m->row->in, d[0], d[1]);
+    a->y = TENSOR(m, EMPTY, VG_BF16, 2, d[0], d[1]);
+}
+
 static void make_linear(maker *m, vg_linear_args *a)
 {
     int64_t rows = m->row->d[0], n = m->row->d[1], k = m->row->d[2];
@@ -188,9 +213,7 @@ static void make_linear(maker *m, vg_linear_args *a)
         a->x = x;
         a->x_scale = x_scale;
         a->w = TENSOR(m, FILLED, VG_E4M3, 2, n, k);
-        a->w_scale = form == VG_BENCH_BLOCK     ? TENSOR(m, SCALES, VG_F32, 2, groups(n), groups(k))
-                     : form == VG_BENCH_CHANNEL ? TENSOR(m, SCALES, VG_F32, 1, n)
-                                                : TENSOR(m, SCALES, VG_F32, 1, 1);
+        a->w_scale = weight_scale(m, SCALES, form, n, k);
     }
     a->bias = TENSOR(m, FILLED, act_dtype(m), 1, n);
     a->act = m->row->act;

@@ -433,7 +433,10 @@ done:
     vg_bench_watch_free(b.watch);
     vg_gpu_gauge_close(gauge);
     vg_profile_free(b.profile);
-    if (status != VG_OK)
+    if (status != VG_OK) {
         vg_bench_result_deinit(&r);
+        if (status != VG_E_CANCELLED && status != VG_E_ARG)
+            vg_err_prefix(err, "%s", vg_scheme_name(scheme));
+    }
     return status;
 }

@@ -4,14 +4,29 @@
 #include "app/cli.h"
 #include "app/job.h"
 #include "app/paths.h"
+#include "engine/budget.h"
 
 typedef struct planned {
     vg_scheme scheme;
     vg_plan plan;
 } planned;
 
+/* Where it would run, and how much it may take there; 0 = no limit. */
+static void find_device(const vg_settings *settings, vg_generate_params *params, size_t *limit)
+{
+    const char *device = vg_settings_get(settings, VG_OPT_device);
+    vg_engine *engine = NULL;
+    params->device = !strcmp(*device ? device : vg_device_default(), "cuda") ? VG_DEVICE_CUDA
+                                                                             : VG_DEVICE_CPU;
+    *limit = params->memory_limit;
+    if (!*limit && params->device == VG_DEVICE_CUDA &&
+        vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, NULL) == VG_OK)
+        (void)vg_budget_limit(engine, params, limit, NULL);
+    vg_engine_close(engine);
+}
+
 static vg_status make(const vg_settings *settings, planned *plans, int *count, char **dir,
-                      vg_err *err)
+                      size_t *limit, vg_err *err)
 {
     vg_lines presets = {0};
     vg_model *model = NULL;
@@ -25,8 +40,13 @@ static vg_status make(const vg_settings *settings, planned *plans, int *count, c
                 done);
     VG_TRY_GOTO(status, vg_model_open(*dir, vg_settings_load_format(settings), &model, err), done);
     *count = vg_settings_schemes(settings, schemes);
+    vg_settings_params(settings, schemes[0], &params);
+    find_device(settings, &params, limit);
     for (int i = 0; i < *count; i++) {
+        vg_device_kind device = params.device;
         vg_settings_params(settings, schemes[i], &params);
+        params.device = device;
+        params.memory_limit = *limit;
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
         plans[i].scheme = schemes[i];
         VG_TRY_GOTO(status, vg_plan_make(model, &params, &plans[i].plan, err), done);
@@ -37,12 +57,18 @@ done:
     return status;
 }
 
-static size_t total(const vg_plan_stage *s)
+/* What the limit does to a stage: nothing, blocks on the host, or that it does not fit. */
+static void print_limited(const vg_plan_stage *stage, size_t limit)
 {
-    return s->weights + s->activations + s->workspace;
+    char text[32];
+    if (stage->streamed)
+        printf("  %-16s %d of %d blocks are streamed from the host (%s page-locked)\n", "",
+               stage->streamed, stage->blocks, vg_text_bytes(stage->host, text, sizeof text));
+    if (limit && vg_plan_total(stage) > limit)
+        printf("  %-16s does not fit into %s\n", "", vg_text_bytes(limit, text, sizeof text));
 }
 
-static void print_plan(const planned *p)
+static void print_plan(const planned *p, size_t limit)
 {
     char w[32], a[32], s[32], t[32];
     printf("%s: %lld tokens, %.4g TFLOP a step\n", vg_scheme_label(p->scheme),
@@ -55,11 +81,12 @@ static void print_plan(const planned *p)
                vg_text_bytes(stage->weights, w, sizeof w),
                vg_text_bytes(stage->activations, a, sizeof a),
                vg_text_bytes(stage->workspace, s, sizeof s),
-               vg_text_bytes(total(stage), t, sizeof t), i == p->plan.peak ? "  <- peak" : "");
+               vg_text_bytes(vg_plan_total(stage), t, sizeof t), i == p->plan.peak ? "  <- peak" : "");
+        print_limited(stage, limit);
     }
 }
 
-static cJSON *plan_json(const planned *p)
+static cJSON *plan_json(const planned *p, size_t limit)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "quantization", vg_scheme_name(p->scheme));
@@ -73,7 +100,11 @@ static cJSON *plan_json(const planned *p)
         cJSON_AddNumberToObject(s, "weights", (double)stage->weights);
         cJSON_AddNumberToObject(s, "activations", (double)stage->activations);
         cJSON_AddNumberToObject(s, "workspace", (double)stage->workspace);
-        cJSON_AddNumberToObject(s, "bytes", (double)total(stage));
+        cJSON_AddNumberToObject(s, "bytes", (double)vg_plan_total(stage));
+        cJSON_AddNumberToObject(s, "blocks", stage->blocks);
+        cJSON_AddNumberToObject(s, "streamed_blocks", stage->streamed);
+        cJSON_AddNumberToObject(s, "host_bytes", (double)stage->host);
+        cJSON_AddBoolToObject(s, "fits", !limit || vg_plan_total(stage) <= limit);
         cJSON_AddBoolToObject(s, "peak", i == p->plan.peak);
         cJSON_AddItemToArray(stages, s);
     }
@@ -87,20 +118,26 @@ static int run(vg_args *args)
     vg_err err = {0};
     char *dir = NULL;
     int count = 0;
+    size_t limit = 0;
     vg_status status = vg_cli_settings(args, &settings, &err);
     if (status == VG_OK)
-        status = make(&settings, plans, &count, &dir, &err);
+        status = make(&settings, plans, &count, &dir, &limit, &err);
     int result = status == VG_OK ? VG_EXIT_OK : vg_cli_fail(args, &err);
     if (status == VG_OK && vg_args_has(args, "json")) {
         cJSON *root = cJSON_CreateObject();
         cJSON_AddStringToObject(root, "model", dir);
+        if (limit)
+            cJSON_AddNumberToObject(root, "limit_bytes", (double)limit);
         cJSON *list = cJSON_AddArrayToObject(root, "plans");
         for (int i = 0; i < count; i++)
-            cJSON_AddItemToArray(list, plan_json(&plans[i]));
+            cJSON_AddItemToArray(list, plan_json(&plans[i], limit));
         vg_cli_print_json(stdout, root, false);
     } else if (status == VG_OK) {
+        char text[32];
+        if (limit)
+            printf("limit: %s\n", vg_text_bytes(limit, text, sizeof text));
         for (int i = 0; i < count; i++)
-            print_plan(&plans[i]);
+            print_plan(&plans[i], limit);
     }
     free(dir);
     vg_settings_deinit(&settings);
@@ -117,7 +154,7 @@ const vg_command vg_command_plan = {
     .arguments = "[--preset NAME] [settings]",
     .summary = "how much memory a job will take, stage by stage, before it runs",
     .text =
-        "Say how much memory each stage of a job will take and which one sets the peak, without loading anything.",
+        "Say how much memory each stage of a job will take and which one sets the peak, without loading anything; with --vram-limit (or on a GPU: what is free there), how many transformer blocks would be streamed from the host to stay below it.",
     .examples = "  vgen plan --preset wan2.2-t2v-a14b-720p\n",
     .settings = "*",
     .specs = specs,

@@ -464,6 +464,8 @@ static vg_status check_memory(const vg_model *model, const vg_generate_params *p
         return VG_OK;
     for (int i = 0; i < plan.count; i++) {
         uint64_t bytes = (uint64_t)plan.stages[i].activations + plan.stages[i].workspace;
+        if (params->memory_limit) /* the stage itself refuses, and says what would fit */
+            break;
         if (bytes > total)
             return VG_FAIL(
                 err, VG_E_ARG,
@@ -733,7 +735,7 @@ char *vg_job_recipe(const vg_job *job, int variant)
 {
     static const vg_option_id left_out[] = {
         VG_OPT_output,        VG_OPT_save_latents, VG_OPT_save_frames, VG_OPT_init_latents,
-        VG_OPT_max_steps_run, VG_OPT_threads,      VG_OPT_quantization};
+        VG_OPT_max_steps_run, VG_OPT_threads,      VG_OPT_quantization, VG_OPT_vram_limit};
     vg_settings s = {{0}};
     vg_settings_copy(&s, &job->resolved);
     for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)

@@ -157,6 +157,10 @@ static void print_peaks(FILE *out, const vg_report_row *rows, int count, const c
             fprintf(out, ", %s in %s", name, stage);
         else
             fprintf(out, "%sMost memory: %s in %s", bullet, name, stage);
+        if (rows[i].planned_bytes) {
+            vg_report_bytes(rows[i].planned_bytes, name, sizeof name);
+            fprintf(out, " (planned: %s)", name);
+        }
     }
     if (n)
         fputc('\n', out);
@@ -324,6 +328,7 @@ static cJSON *row_json(const vg_report_row *row)
         add(o, "wall_s_per_it", time_json(per_step(row, row->wall_seconds))) &&
         add(o, "peak_bytes", bytes_json(row->peak_bytes)) &&
         add(o, "peak_stage", text_json(row->peak_stage)) &&
+        add(o, "planned_bytes", bytes_json(row->planned_bytes)) &&
         add(o, "weight_bytes", bytes_json(row->weight_bytes)) &&
         add(o, "metrics",
             row->metrics ? vg_report_metrics_json(row->metrics) : cJSON_CreateNull()) &&

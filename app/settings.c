@@ -545,6 +545,9 @@ void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_para
         !strcmp(vg_settings_get(s, VG_OPT_vae_compute), "bf16") ? VG_COMPUTE_BF16 : VG_COMPUTE_F32;
     p->vae_tiling = vg_settings_bool(s, VG_OPT_vae_use_tiling);
     p->max_steps_run = vg_settings_int(s, VG_OPT_max_steps_run);
+    p->device = !strcmp(vg_settings_get(s, VG_OPT_device), "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    double limit = vg_settings_real(s, VG_OPT_vram_limit);
+    p->memory_limit = limit > 0 ? (size_t)(limit * 1073741824.0) : 0;
 }
 
 static vg_status take_int(vg_settings *s, vg_option_id id, int value, vg_err *err)

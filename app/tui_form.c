@@ -117,20 +117,6 @@ static void open_model(vg_tui_form *form)
     vg_lines_free(&dirs);
 }
 
-static uint64_t memory_available(void)
-{
-    char line[128];
-    unsigned long long kib = 0;
-    FILE *f = fopen("/proc/meminfo", "re");
-    while (f && fgets(line, sizeof line, f)) {
-        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-            break;
-    }
-    if (f)
-        fclose(f);
-    return kib * 1024;
-}
-
 /* The highest of all schemes, stage by stage. */
 static void take_plan(vg_tui_form *form, const vg_plan *plan)
 {
@@ -162,7 +148,7 @@ static void resolve(vg_tui_form *form)
     form->dirty = false;
     form->rows_count = 0;
     form->plan_note[0] = 0;
-    form->available = memory_available();
+    form->available = vg_memory_available();
     form->resolve_err = (vg_err){0};
     vg_settings_deinit(&form->resolved);
     open_model(form);

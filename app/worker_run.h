@@ -28,6 +28,8 @@ typedef struct vg_worker {
     vg_stage stage;
     size_t peak_bytes;
     vg_stage peak_stage;
+    size_t planned_bytes; /* of the stage that will set the peak; 0 unknown */
+    char planned_stage[32];
     int64_t last_progress_ms;
     double calibrate_s;
     /* the watching thread */

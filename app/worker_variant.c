@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "app/frames.h"
 #include "app/paths.h"
+#include "engine/budget.h"
 
 #define CALIBRATION_STEPS 4
 
@@ -122,6 +123,12 @@ static void tell_precision(vg_worker *w, const vg_generate_params *params,
     vg_worker_tell_variant(w, "precision", o);
 }
 
+/* May the plan be held against the measured peak? A backend that reads host memory never allocates most weights. */
+static bool may_compare(const vg_worker *w)
+{
+    return w->planned_bytes && !vg_backend_reads_host(vg_engine_backend(w->engine));
+}
+
 static vg_status write_variant_file(vg_worker *w, const vg_precision_report *report,
                                     const int64_t calls_before[VG_OP_COUNT], vg_err *err)
 {
@@ -151,6 +158,10 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
                             w->peak_bytes ? (double)w->peak_bytes : (double)v->peak_bytes);
     cJSON_AddStringToObject(root, "peak_stage",
                             w->peak_bytes ? vg_stage_name(w->peak_stage) : v->peak_stage);
+    if (may_compare(w)) {
+        cJSON_AddNumberToObject(root, "planned_bytes", (double)w->planned_bytes);
+        cJSON_AddStringToObject(root, "planned_stage", w->planned_stage);
+    }
     cJSON *gpu = vg_gauges_json(&v->gauges);
     cJSON_AddItemToObject(root, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *precision = cJSON_AddObjectToObject(root, "precision");
@@ -171,19 +182,31 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     return status;
 }
 
+/* What the plan says of the stage that will set the peak. */
+static void plan_memory(vg_worker *w, const vg_generate_params *params)
+{
+    vg_generate_params p = *params;
+    vg_backend *be = vg_engine_backend(w->engine);
+    vg_plan plan;
+    w->planned_bytes = 0;
+    if (vg_budget_limit(w->engine, &p, &p.memory_limit, NULL) != VG_OK)
+        return;
+    p.device = be->ops->kind;
+    if (vg_plan_make(w->model, &p, &plan, NULL) != VG_OK || plan.count == 0)
+        return;
+    w->planned_bytes = vg_plan_total(&plan.stages[plan.peak]);
+    snprintf(w->planned_stage, sizeof w->planned_stage, "%s", plan.stages[plan.peak].name);
+}
+
 /* ---- the variant ---- */
 
-static void tell_begin(vg_worker *w, const vg_generate_params *params, int step)
+static void tell_begin(vg_worker *w, int step)
 {
-    vg_plan plan;
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "what", "begin");
     cJSON_AddNumberToObject(o, "step", step);
-    if (vg_plan_make(w->model, params, &plan, NULL) == VG_OK && plan.count > 0) {
-        const vg_plan_stage *s = &plan.stages[plan.peak];
-        cJSON_AddNumberToObject(o, "planned_bytes",
-                                (double)s->weights + (double)s->activations + (double)s->workspace);
-    }
+    if (w->planned_bytes)
+        cJSON_AddNumberToObject(o, "planned_bytes", (double)w->planned_bytes);
     vg_worker_tell_variant(w, "variant", o);
 }
 
@@ -194,6 +217,10 @@ static void tell_end(vg_worker *w, const vg_precision_report *report)
     if (w->peak_bytes) { /* nothing ran when only a small file was lost */
         cJSON_AddNumberToObject(o, "peak_bytes", (double)w->peak_bytes);
         cJSON_AddStringToObject(o, "peak_stage", vg_stage_name(w->peak_stage));
+    }
+    if (may_compare(w)) {
+        cJSON_AddNumberToObject(o, "planned_bytes", (double)w->planned_bytes);
+        cJSON_AddStringToObject(o, "planned_stage", w->planned_stage);
     }
     cJSON_AddNumberToObject(o, "weight_bytes", (double)report->weight_bytes);
     vg_worker_tell_variant(w, "variant", o);
@@ -208,7 +235,7 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     char *calibration = vg_job_path(&w->job, VG_JOB_CALIBRATION);
     vg_precision_report report;
     bool have_state = vg_worker_find_state(w, params, &state);
-    tell_begin(w, params, have_state ? state.scheduler.at : 0);
+    tell_begin(w, have_state ? state.scheduler.at : 0);
     if (have_state)
         vg_worker_note(w, "going on after step %d", state.scheduler.at);
     VG_TRY_GOTO(status, need_text(w, params, err), done);
@@ -295,8 +322,9 @@ static vg_status run(vg_worker *w, vg_err *err)
     finished = finished && denoised;
     if (!finished)
         unlink(file);
+    plan_memory(w, &params);
     if (denoised && !finished)
-        tell_begin(w, &params, params.steps);
+        tell_begin(w, params.steps);
     if (!denoised)
         VG_TRY_GOTO(status, need_latents(w, &params, path, &latents, err), done);
     if (latents.steps_done < latents.steps) {

@@ -21,10 +21,14 @@ const char *vg_weights_name(const vg_weights *weights, int index); /* sorted */
 const vg_tensor *vg_weights_tensor(const vg_weights *weights, int index);
 const vg_tensor *vg_weights_find(const vg_weights *weights, const char *name); /* NULL when absent; view into the map */
 int vg_weights_index(const vg_weights *weights, const char *name); /* -1 when absent */
+/* vg_safetensors_locate in the file that holds the data. */
+bool vg_weights_locate(const vg_weights *weights, const void *data, int *fd, uint64_t *offset);
 /* Why a tensor that is in the files cannot be used (vg_safetensors_unsupported), NULL otherwise. */
 const char *vg_weights_unsupported(const vg_weights *weights, const char *name);
 /* safetensors __metadata__ of the first file that has the key; NULL when absent. */
 const char *vg_weights_metadata(const vg_weights *weights, const char *key);
+int vg_weights_files(const vg_weights *weights); /* count; 0 when generated */
+const char *vg_weights_file(const vg_weights *weights, int index);
 size_t vg_weights_file_bytes(const vg_weights *weights);
 /* Identity of the weights without hashing their data: FNV-1a 64 over names, dtypes, shapes, file sizes, and the first and last
  * 4 KiB of every tensor. Changes when a file is replaced by another. */

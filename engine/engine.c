@@ -1,5 +1,6 @@
 /* engine.c: engines, models, events, and dispatch to the model's family. */
 #include "engine/dummy.h"
+#include "engine/loader.h"
 #include "engine/model.h"
 
 #include <inttypes.h>
@@ -45,6 +46,7 @@ void vg_engine_close(vg_engine *engine)
 {
     if (!engine)
         return;
+    vg_loader_free(engine->loader);
     vg_threads_free(engine->pool);
     vg_backend_close(engine->be);
     free(engine);
@@ -60,6 +62,14 @@ vg_status vg_engine_pool(vg_engine *engine, vg_threads **pool, vg_err *err)
     if (!engine->pool)
         VG_TRY(vg_threads_new(engine->threads, &engine->pool, err));
     *pool = engine->pool;
+    return VG_OK;
+}
+
+vg_status vg_engine_loader(vg_engine *engine, vg_loader **loader, vg_err *err)
+{
+    if (!engine->loader)
+        VG_TRY(vg_loader_new(engine->be, engine->threads, &engine->loader, err));
+    *loader = engine->loader;
     return VG_OK;
 }
 
@@ -353,7 +363,7 @@ vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, 
     VG_TRY(model->family->plan(model, params, &p, err));
     size_t most = 0;
     for (int i = 0; i < p.count; i++) {
-        size_t total = p.stages[i].weights + p.stages[i].activations + p.stages[i].workspace;
+        size_t total = vg_plan_total(&p.stages[i]);
         if (total > most) {
             most = total;
             p.peak = i;

@@ -68,6 +68,10 @@ typedef struct vg_generate_params {
     bool vae_tiling;
     int max_text_tokens;         /* 512 */
     int max_steps_run;           /* stop after this many steps (state is saved), VG_UNSET_INT = all */
+    vg_device_kind device;       /* plans only: where it will run; running goes by the engine */
+    bool calibrating;            /* plans only: of vg_calibrate */
+    size_t memory_limit;         /* most bytes of device memory; 0 = what is free when a stage begins, less 1 GiB. On the CPU, a limit makes
+                                  * it behave like a device: weights are copied, and blocks that do not fit are streamed */
     const float *init_latents;   /* [C,T,h,w] host, instead of noise from the seed; NULL = seed */
     const int64_t *init_latents_shape; /* 4 numbers, checked */
     const float *condition;      /* [C,T,h,w] host, vg_encode_image's; models that take an image need it */
@@ -172,7 +176,9 @@ vg_status vg_model_precision(vg_model *model, const vg_generate_params *params, 
 #define VG_PLAN_STAGES_MAX 8
 typedef struct vg_plan_stage {
     char name[32];       /* "text", "transformer", "transformer_2", "decode" */
-    size_t weights, activations, workspace; /* bytes */
+    size_t weights, activations, workspace; /* bytes of the device; workspace: of libraries, operations, and loading */
+    int blocks, streamed; /* transformer blocks, and how many of them are kept on the host because of the limit */
+    size_t host;          /* bytes of page-locked host memory for those */
 } vg_plan_stage;
 typedef struct vg_plan {
     vg_plan_stage stages[VG_PLAN_STAGES_MAX];
@@ -184,7 +190,13 @@ typedef struct vg_plan {
     int64_t condition_channels; /* of vg_encode_image's result; 0: the model takes no image */
     double tflop_per_step; /* both CFG forwards */
 } vg_plan;
+/* With params->memory_limit, experts are planned to fit it as far as streaming can; a stage that still does not is in the plan as it is.
+ * Without, nothing is streamed. */
 vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
+static inline size_t vg_plan_total(const vg_plan_stage *stage)
+{
+    return stage->weights + stage->activations + stage->workspace;
+}
 
 /* ---- single parts, for `vgen component` ---- */
 typedef struct vg_component_params {

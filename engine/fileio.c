@@ -279,3 +279,17 @@ char *vg_strf(const char *format, ...)
     va_end(args);
     return text;
 }
+
+size_t vg_memory_available(void)
+{
+    char line[128];
+    unsigned long long kib = 0;
+    FILE *file = fopen("/proc/meminfo", "re");
+
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return (size_t)kib * 1024;
+}

@@ -28,4 +28,6 @@ bool vg_file_is_dir(const char *path);
 char *vg_path_join(const char *a, const char *b);
 /* printf into a malloc'd string; NULL on out of memory. */
 char *vg_strf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Memory that this machine has for more, page cache included ("MemAvailable"), bytes; 0 unknown. */
+size_t vg_memory_available(void);
 #endif

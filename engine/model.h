@@ -9,7 +9,8 @@
 struct vg_engine {
     vg_backend *be;
     int threads;
-    vg_threads *pool; /* host threads for weight conversion, made on first use */
+    vg_threads *pool;          /* host threads for weight conversion, made on first use */
+    struct vg_loader *loader; /* of a device with memory of its own, made on first use */
 };
 
 struct vg_model {
@@ -21,6 +22,7 @@ struct vg_model {
 };
 
 vg_status vg_engine_pool(vg_engine *engine, vg_threads **pool, vg_err *err);
+vg_status vg_engine_loader(vg_engine *engine, struct vg_loader **loader, vg_err *err);
 
 static inline bool vg_cancelled(const atomic_int *cancel)
 {

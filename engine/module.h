@@ -1,6 +1,6 @@
 /* module.h: the weights of one component, resident on a backend: tensors by name, checked against the shape that the model code
- * expects, converted to the dtype it computes in, and linear layers with the scheme applied. Uploaded or converted weights live in
- * one arena; on a backend in host memory, weights whose dtype already fits are views into the mapped file. */
+ * expects, converted to the dtype it computes in, and linear layers with the scheme applied. On a device they are on their way
+ * (engine/loader.h) until vg_module_loaded; a backend that reads host memory gets views into the mapped file where the dtype fits. */
 #ifndef VG_ENGINE_MODULE_H
 #define VG_ENGINE_MODULE_H
 
@@ -14,6 +14,7 @@ typedef struct vg_module_options {
     vg_fp8_act fp8_act;       /* FP8 made at load */
     const char *input_scales; /* calibration file for static scales, or NULL */
     const char *identity;     /* of the model; the calibration file must carry the same */
+    int streamed;             /* transformer blocks that are kept on the host and come when they are run (engine/stream.h) */
 } vg_module_options;
 
 /* What the tensors of a component say about precision, found in one pass over the names. */
@@ -63,6 +64,16 @@ vg_status vg_module_conv(vg_module *module, const char *name, vg_dtype dtype, in
 /* LAYER.weight [n,k] (and LAYER.bias [n] if `bias`), in `dtype` unless FP8. */
 vg_status vg_module_linear(vg_module *module, const char *layer, int64_t n, int64_t k, bool bias, bool quantisable, vg_dtype dtype,
                            vg_linear_layer *linear, vg_err *err);
-/* Wait until uploads are done and give staging memory back. */
+/* Rows ids[0..count) of a table [rows, dim] that stays on the host, as `dtype` (F32 or BF16) to host memory. 0 <= id < rows. */
+vg_status vg_module_rows(vg_module *module, const char *name, int64_t rows, int64_t dim, const int32_t *ids, int64_t count,
+                         vg_dtype dtype, void *to, vg_err *err);
+/* Lay tensors out in this memory of the backend, one behind the other, instead of the module's own; NULL: the module's own again.
+ * VG_E_NOMEM from a tensor that does not fit any more. */
+void vg_module_into(vg_module *module, void *memory, size_t bytes);
+size_t vg_module_into_used(const vg_module *module);
+/* Operations from here on find all tensors handed out so far, and NaN or infinity in weights that were made FP8 is told: VG_E_FORMAT
+ * naming the layer. */
+vg_status vg_module_settle(vg_module *module, vg_err *err);
+/* The last of loading: everything is there, staging memory is given back. Errors as vg_module_settle, VG_E_IO, VG_E_CANCELLED. */
 vg_status vg_module_loaded(vg_module *module, vg_err *err);
 #endif

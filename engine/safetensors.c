@@ -45,6 +45,7 @@ struct vg_safetensors {
     const uint8_t *bytes;
     size_t size;
     bool mapped;
+    int fd; /* of a mapped file, -1: none */
     char *path;
     cJSON *header;
     const cJSON *metadata; /* inside header, or NULL */
@@ -266,7 +267,8 @@ static vg_status parse(vg_safetensors *st, vg_err *err)
     return VG_OK;
 }
 
-static vg_status open_bytes(const void *bytes, size_t size, bool mapped, const char *path,
+/* fd: of the mapped file, taken over in any case; -1: bytes are the caller's. */
+static vg_status open_bytes(const void *bytes, size_t size, int fd, const char *path,
                             vg_safetensors **out, vg_err *err)
 {
     vg_safetensors *st = calloc(1, sizeof *st);
@@ -275,13 +277,16 @@ static vg_status open_bytes(const void *bytes, size_t size, bool mapped, const c
     if (!st || !copy) {
         free(st);
         free(copy);
-        if (mapped)
+        if (fd >= 0) {
             munmap((void *)(uintptr_t)bytes, size);
+            close(fd);
+        }
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", path);
     }
     st->bytes = bytes;
     st->size = size;
-    st->mapped = mapped;
+    st->mapped = fd >= 0;
+    st->fd = fd;
     st->path = copy;
     vg_status status = parse(st, err);
     if (status != VG_OK) {
@@ -295,7 +300,7 @@ static vg_status open_bytes(const void *bytes, size_t size, bool mapped, const c
 vg_status vg_safetensors_open_memory(const void *bytes, size_t size, const char *name,
                                      vg_safetensors **st, vg_err *err)
 {
-    return open_bytes(bytes, size, false, name, st, err);
+    return open_bytes(bytes, size, -1, name, st, err);
 }
 
 vg_status vg_safetensors_open(const char *path, vg_safetensors **st, vg_err *err)
@@ -317,21 +322,36 @@ vg_status vg_safetensors_open(const char *path, vg_safetensors **st, vg_err *err
     else if ((map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
         status = VG_FAIL(err, VG_E_IO, "%s: cannot map %lld bytes: %s", path,
                          (long long)info.st_size, strerror(errno));
-    close(fd); /* the mapping outlives the descriptor */
-    return status == VG_OK ? open_bytes(map, (size_t)info.st_size, true, path, st, err) : status;
+    if (status == VG_OK)
+        return open_bytes(map, (size_t)info.st_size, fd, path, st, err);
+    close(fd);
+    return status;
 }
 
 void vg_safetensors_close(vg_safetensors *st)
 {
     if (!st)
         return;
-    if (st->mapped)
+    if (st->mapped) {
         munmap((void *)(uintptr_t)st->bytes, st->size);
+        close(st->fd);
+    }
     cJSON_Delete(st->header);
     free(st->entries);
     free(st->by_name);
     free(st->path);
     free(st);
+}
+
+bool vg_safetensors_locate(const vg_safetensors *st, const void *data, int *fd, uint64_t *offset)
+{
+    uintptr_t begin = (uintptr_t)st->bytes, at = (uintptr_t)data;
+
+    if (!st->mapped || at < begin || at - begin > st->size)
+        return false;
+    *fd = st->fd;
+    *offset = at - begin;
+    return true;
 }
 
 int vg_safetensors_count(const vg_safetensors *st)

@@ -22,7 +22,8 @@ struct vg_umt5 {
     vg_module *module;
     vg_backend *be;
     vg_arena *arena;
-    vg_tensor embedding, final_norm;
+    const char *table; /* name of the embedding, which stays on the host: a prompt needs 512 of its 250,112 rows */
+    vg_tensor final_norm;
     umt5_layer *layers;
 };
 
@@ -121,6 +122,19 @@ static vg_status load_layer(vg_umt5 *e, int64_t i, umt5_layer *l, vg_err *err)
     return VG_OK;
 }
 
+static vg_status find_table(vg_umt5 *e, vg_err *err)
+{
+    const vg_umt5_config *c = &e->config;
+    const vg_weights *weights = vg_module_weights(e->module);
+    e->table = "shared.weight";
+    if (!vg_weights_find(weights, e->table) &&
+        vg_weights_find(weights, "encoder.embed_tokens.weight"))
+        e->table = "encoder.embed_tokens.weight";
+    /* No rows: only that it is there, with the right shape. */
+    return vg_module_rows(e->module, e->table, c->vocab, c->d_model, NULL, 0, e->compute, NULL,
+                          err);
+}
+
 vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config *config,
                        vg_dtype compute, vg_umt5 **encoder, vg_err *err)
 {
@@ -137,15 +151,7 @@ vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config 
     VG_TRY_GOTO(status, vg_module_open(engine, dir, "text_encoder", &options, &e->module, err),
                 fail);
     VG_TRY_GOTO(status, vg_arena_new(e->be, (size_t)1 << 20, &e->arena, err), fail);
-    const char *table = "shared.weight";
-    if (!vg_weights_find(vg_module_weights(e->module), table) &&
-        vg_weights_find(vg_module_weights(e->module), "encoder.embed_tokens.weight"))
-        table = "encoder.embed_tokens.weight";
-    VG_TRY_GOTO(status,
-                vg_module_tensor(e->module, table, compute, 2,
-                                 (const int64_t[]){config->vocab, config->d_model}, &e->embedding,
-                                 err),
-                fail);
+    VG_TRY_GOTO(status, find_table(e, err), fail);
     VG_TRY_GOTO(status,
                 vg_module_tensor(e->module, "encoder.final_layer_norm.weight", compute, 1,
                                  &config->d_model, &e->final_norm, err),
@@ -250,6 +256,24 @@ static vg_status check_ids(const vg_umt5 *e, const int32_t *ids, const uint8_t *
     return VG_OK;
 }
 
+/* Rows of the embedding, gathered on the host. */
+static vg_status embed(vg_umt5 *e, const int32_t *ids, vg_tensor *x, vg_err *err)
+{
+    const vg_umt5_config *c = &e->config;
+    void *rows = malloc(vg_tensor_bytes(x));
+    if (!rows)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the embeddings of %lld tokens",
+                       (long long)x->shape[0]);
+    vg_status status = vg_module_rows(e->module, e->table, c->vocab, c->d_model, ids, x->shape[0],
+                                      e->compute, rows, err);
+    if (status == VG_OK)
+        status = vg_backend_upload(e->be, x, rows, err);
+    if (status == VG_OK)
+        status = vg_backend_sync(e->be, err); /* `rows` goes away */
+    free(rows);
+    return status;
+}
+
 static vg_status run_allocated(vg_umt5 *e, const int32_t *ids, const uint8_t *mask, int64_t length,
                                const atomic_int *cancel, float *out, float *host_bias, vg_err *err)
 {
@@ -257,8 +281,7 @@ static vg_status run_allocated(vg_umt5 *e, const int32_t *ids, const uint8_t *ma
     int64_t inner = c->heads * c->d_kv;
     umt5_run r = {.length = length};
     VG_TRY(check_ids(e, ids, mask, length, &r.keys, err));
-    vg_tensor ids_t, result;
-    VG_TRY(vg_arena_tensor(e->arena, VG_I32, 1, &length, &ids_t, err));
+    vg_tensor result;
     VG_TRY(
         vg_arena_tensor(e->arena, e->compute, 2, (const int64_t[]){length, c->d_model}, &r.x, err));
     VG_TRY(
@@ -270,9 +293,7 @@ static vg_status run_allocated(vg_umt5 *e, const int32_t *ids, const uint8_t *ma
     VG_TRY(vg_arena_tensor(e->arena, e->compute, 2, (const int64_t[]){length, c->d_ff}, &r.u, err));
     VG_TRY(vg_arena_tensor(e->arena, VG_F32, 3, (const int64_t[]){c->heads, length, r.keys},
                            &r.bias, err));
-    VG_TRY(vg_backend_upload(e->be, &ids_t, ids, err));
-    VG_TRY(vg_embedding(
-        e->be, &(vg_embedding_args){.table = &e->embedding, .ids = &ids_t, .y = &r.x}, err));
+    VG_TRY(embed(e, ids, &r.x, err));
     for (int64_t i = 0; i < c->layers; i++) {
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in the text encoder");
@@ -314,7 +335,7 @@ void vg_umt5_plan(const vg_umt5_config *c, vg_dtype compute, int64_t length, siz
     size_t inner = (size_t)(c->heads * c->d_kv), d = (size_t)c->d_model, f = (size_t)c->d_ff,
            n = (size_t)length;
     size_t per_layer = 4 * inner * d + 3 * d * f + 2 * d, size = vg_dtype_size(compute);
-    *weights = ((size_t)c->vocab * d + (size_t)c->layers * per_layer + d) * size;
-    *activations = n * (2 * d + 4 * inner + 2 * f) * size + n * 4 + (size_t)c->heads * n * n * 4 +
+    *weights = ((size_t)c->layers * per_layer + d) * size; /* the embedding stays on the host */
+    *activations = n * (2 * d + 4 * inner + 2 * f) * size + (size_t)c->heads * n * n * 4 +
                    (compute == VG_F32 ? 0 : n * d * 4);
 }

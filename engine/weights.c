@@ -371,6 +371,24 @@ const vg_tensor *vg_weights_find(const vg_weights *weights, const char *name)
     return at >= 0 ? weights->rows[at].tensor : NULL;
 }
 
+bool vg_weights_locate(const vg_weights *weights, const void *data, int *fd, uint64_t *offset)
+{
+    for (int i = 0; i < weights->files_count; i++)
+        if (vg_safetensors_locate(weights->files[i], data, fd, offset))
+            return true;
+    return false;
+}
+
+int vg_weights_files(const vg_weights *weights)
+{
+    return weights->files_count;
+}
+
+const char *vg_weights_file(const vg_weights *weights, int index)
+{
+    return vg_safetensors_path(weights->files[index]);
+}
+
 const char *vg_weights_unsupported(const vg_weights *weights, const char *name)
 {
     const char *why = NULL;

@@ -2,6 +2,8 @@
 #include "kernels/backend.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 const char *vg_device_kind_name(vg_device_kind kind)
 {
@@ -46,8 +48,24 @@ vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backe
 
 void vg_backend_close(vg_backend *be)
 {
-    if (be)
-        be->ops->close(be);
+    if (!be)
+        return;
+    free(be->gemm_cache);
+    vg_backend_unreserve(be);
+    vg_pool_free(be->pool);
+    be->pool = NULL;
+    be->ops->close(be);
+}
+
+vg_status vg_backend_keep_choices(vg_backend *be, const char *folder, vg_err *err)
+{
+    char *copy = strdup(folder);
+
+    if (!copy)
+        return VG_FAIL(err, VG_E_NOMEM, "no memory for the path of a cache");
+    free(be->gemm_cache);
+    be->gemm_cache = copy;
+    return VG_OK;
 }
 
 bool vg_backend_cancelled(const vg_backend *be)
@@ -88,15 +106,98 @@ vg_status vg_backend_count_allocation(vg_backend *be, size_t bytes, vg_err *err)
     return VG_FAIL(err, VG_E_NOMEM, "out of memory (injected): wanted %zu bytes, 0 free", bytes);
 }
 
+static void count_bytes(vg_backend *be, size_t bytes)
+{
+    be->bytes_now += bytes;
+    if (be->bytes_now > be->bytes_peak)
+        be->bytes_peak = be->bytes_now;
+}
+
+void vg_backend_keep(vg_backend *be, size_t bytes)
+{
+    be->kept += bytes;
+    count_bytes(be, bytes);
+}
+
+/* ---- regions ---- */
+
+#define REGION_MIN ((size_t)64 << 20) /* a plan that is wrong in one place is wrong in others: grow by more than asked for */
+
+bool vg_backend_reads_host(const vg_backend *be)
+{
+    return be->ops->host_memory && !be->separate;
+}
+
+static size_t whole_pieces(size_t bytes)
+{
+    return bytes ? (bytes + VG_POOL_ALIGNMENT - 1) / VG_POOL_ALIGNMENT * VG_POOL_ALIGNMENT
+                 : VG_POOL_ALIGNMENT;
+}
+
+static vg_status add_region(vg_backend *be, size_t bytes, vg_err *err)
+{
+    void *memory = NULL;
+
+    if (be->limit && (bytes > be->limit || vg_pool_bytes(be->pool) > be->limit - bytes))
+        return VG_FAIL(err, VG_E_NOMEM,
+                       "out of memory: wanted %zu bytes, %zu of the %zu allowed are taken", bytes,
+                       vg_pool_bytes(be->pool), be->limit);
+    VG_TRY(be->ops->alloc(be, bytes, &memory, err));
+    vg_status status = vg_pool_add(be->pool, memory, bytes, err);
+    if (status != VG_OK)
+        be->ops->release(be, memory);
+    return status;
+}
+
+void vg_backend_unreserve(vg_backend *be)
+{
+    void *memory;
+
+    be->ops->trim(be);
+    if (!be->pool)
+        return;
+    while ((memory = vg_pool_remove_idle(be->pool)))
+        be->ops->release(be, memory);
+}
+
+vg_status vg_backend_reserve(vg_backend *be, size_t bytes, vg_err *err)
+{
+    if (vg_backend_reads_host(be) || be->ops->dry)
+        return VG_OK;
+    VG_TRY(vg_backend_count_allocation(be, bytes, err));
+    if (!be->pool)
+        VG_TRY(vg_pool_new(&be->pool, err));
+    be->ops->trim(be);
+    bytes = whole_pieces(bytes);
+    size_t largest = vg_pool_largest(be->pool);
+    if (largest >= bytes && largest - bytes <= bytes / 4)
+        return VG_OK;
+    vg_backend_unreserve(be);
+    return add_region(be, bytes, err);
+}
+
+static vg_status take(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    if (!be->pool || vg_pool_bytes(be->pool) == 0)
+        return be->ops->alloc(be, bytes, memory, err);
+    if (vg_pool_take(be->pool, bytes, memory, NULL) == VG_OK)
+        return VG_OK;
+    size_t wanted = whole_pieces(bytes), size = wanted > REGION_MIN ? wanted : REGION_MIN;
+    if (add_region(be, size, NULL) != VG_OK) {
+        size = wanted;
+        VG_TRY(add_region(be, size, err));
+    }
+    be->grown += size;
+    return vg_pool_take(be->pool, bytes, memory, err);
+}
+
 vg_status vg_backend_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *err)
 {
     void *got = NULL;
 
     VG_TRY(vg_backend_count_allocation(be, bytes, err));
-    VG_TRY(be->ops->alloc(be, bytes, &got, err));
-    be->bytes_now += bytes;
-    if (be->bytes_now > be->bytes_peak)
-        be->bytes_peak = be->bytes_now;
+    VG_TRY(take(be, bytes, &got, err));
+    count_bytes(be, bytes);
     *memory = got;
     return VG_OK;
 }
@@ -105,7 +206,8 @@ void vg_backend_release(vg_backend *be, void *memory, size_t bytes)
 {
     if (!memory)
         return;
-    be->ops->release(be, memory);
+    if (!be->pool || !vg_pool_give(be->pool, memory))
+        be->ops->release(be, memory);
     be->bytes_now = be->bytes_now > bytes ? be->bytes_now - bytes : 0;
 }
 

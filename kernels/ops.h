@@ -50,6 +50,21 @@ typedef struct vg_amax_args {
     vg_tensor *most;    /* [1] F32, in and out, >= 0 */
 } vg_amax_args;
 
+/* scale = amax / 448 (1 where amax is 0), q = sat_e4m3(w / scale), in FP32. Where w holds NaN or infinity the scale becomes NaN: whoever
+ * made it looks. Source: modelopt-fp8 3.4, 3.6. */
+typedef struct vg_quantize_weight_args {
+    const vg_tensor *w; /* [N,K] F32, BF16 or F16 */
+    vg_tensor *q;       /* [N,K] E4M3 */
+    vg_tensor *scale;   /* F32 [1], or [ceil(N/128), ceil(K/128)]; out */
+} vg_quantize_weight_args;
+
+/* y = q * scale in FP32, one rounding. */
+typedef struct vg_dequantize_weight_args {
+    const vg_tensor *q;     /* [N,K] E4M3 */
+    const vg_tensor *scale; /* F32 [1], [N] or [ceil(N/128), ceil(K/128)] */
+    vg_tensor *y;           /* [N,K] act dtype */
+} vg_dequantize_weight_args;
+
 /* A second form of an operation's result: E4M3 codes of the rounded result, bit for bit as vg_quantize would make them, so that the
  * producer of a linear layer's input writes what the layer reads. With a kind the operation's own y may be NULL: nobody wants the values;
  * the result is then rounded to the dtype of x (linear: of the bias, BF16 without one) before it is quantised. */

@@ -148,6 +148,20 @@ void vg_cost_amax(const vg_amax_args *a, vg_op_cost *cost)
     moves(cost, bytes_of(a->x), a->x);
 }
 
+void vg_cost_quantize_weight(const vg_quantize_weight_args *a, vg_op_cost *cost)
+{
+    /* One scale needs all of the weights first; a block stays in the caches. */
+    double reads = a->scale->ndim == 2 ? 1 : 2;
+    moves(cost, reads * bytes_of(a->w) + bytes_of(a->q) + bytes_of(a->scale), a->w);
+    append(cost, " -> E4M3%s", a->scale->ndim == 2 ? " 128x128" : "");
+}
+
+void vg_cost_dequantize_weight(const vg_dequantize_weight_args *a, vg_op_cost *cost)
+{
+    moves(cost, bytes_of(a->q) + bytes_of(a->scale) + bytes_of(a->y), a->q);
+    append(cost, " -> %s", dtype_name(a->y->dtype));
+}
+
 void vg_cost_embedding(const vg_embedding_args *a, vg_op_cost *cost)
 {
     double row = numel(a->y) * (double)vg_dtype_size(a->table->dtype);

@@ -48,8 +48,10 @@ static inline void drop_leftovers(void)
 static inline int close_gpu(void **state)
 {
     drop_leftovers();
-    if (gpu && gpu->bytes_now != 0)
-        print_message("%zu bytes of GPU memory were not given back\n", gpu->bytes_now);
+    if (gpu)
+        vg_backend_unreserve(gpu);
+    if (gpu && gpu->bytes_now != gpu->kept)
+        print_message("%zu bytes of GPU memory were not given back\n", gpu->bytes_now - gpu->kept);
     vg_backend_close(gpu);
     return check_close_cpu(state);
 }

@@ -2,22 +2,9 @@
 #include "tests/test_cli.h"
 
 #include "app/bench.h"
+#include "app/lock.h"
 
 #define SMALL "--device", "cpu", "--height", "48", "--width", "64", "--num-frames", "5"
-
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
 
 static cJSON *json_of(const char *path)
 {
@@ -169,6 +156,23 @@ static void test_cli_bench_clocks_of_the_measured_steps(void **state)
     cli_result_free(&r);
 }
 
+static void test_cli_bench_waits_for_nobody(void **state)
+{
+    (void)state;
+    int lock = -1;
+    vg_err err;
+    char *path = vg_lock_device_path("cpu", &err);
+    assert_non_null(path);
+    CHECK_OK(vg_lock_take(path, "job 20261123-131500-a-red-ball", &lock, &err), err);
+    cli_result r = CLI("bench", SMALL, "--steps-run", "1");
+    assert_int_equal(r.status, 1);
+    assert_int_equal(cli_lines(r.err), 1);
+    assert_non_null(strstr(r.err, "a-red-ball"));
+    cli_result_free(&r);
+    vg_lock_release(lock);
+    free(path);
+}
+
 static void test_cli_bench_operations(void **state)
 {
     (void)state;
@@ -234,9 +238,10 @@ int main(void)
         cmocka_unit_test(test_cli_bench_several_schemes_are_a_list),
         cmocka_unit_test(test_cli_bench_the_denoise_loop_alone),
         cmocka_unit_test(test_cli_bench_clocks_of_the_measured_steps),
+        cmocka_unit_test(test_cli_bench_waits_for_nobody),
         cmocka_unit_test(test_cli_bench_operations),
         cmocka_unit_test(test_cli_bench_every_operation_has_a_row),
         cmocka_unit_test(test_cli_bench_mistakes_are_one_line),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

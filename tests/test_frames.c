@@ -3,10 +3,7 @@
 #include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "app/clip.h"
 #include "app/frames.h"
 #include "app/frames_compose.h"
@@ -190,16 +187,11 @@ static void test_frames_full_disk_keeps_the_old_file(void **state)
     char *dir = make_dir("full");
     vg_frames_store *store = NULL;
     CHECK_OK(vg_frames_store_write(dir, &old, 16, NULL, &err), err);
-    struct rlimit before, tight;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     static const rlim_t limits[] = {0, 100, 70000, 400000};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        tight = before;
-        tight.rlim_cur = limits[i];
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        scratch_full full = scratch_full_begin(limits[i]);
         vg_status status = vg_frames_store_write(dir, &f, 16, NULL, &err);
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        scratch_full_end(&full);
         assert_int_equal(status, VG_E_IO);
         assert_non_null(strstr(err.message, "File too large"));
         assert_int_equal(count_entries(dir), 1); /* no temporary is left */
@@ -207,7 +199,6 @@ static void test_frames_full_disk_keeps_the_old_file(void **state)
         check_same(store, &old);
         vg_frames_store_close(store);
     }
-    signal(SIGXFSZ, handler);
     free(old.rgb);
     free(f.rgb);
     free(dir);

@@ -36,7 +36,7 @@ vg_status vg_cpu_amax(vg_backend *be, const vg_amax_args *a, vg_err *err)
         vg_cpu_scratch(be, i)[0] = 0.0f;
     vg_cpu_for(be, vg_tensor_numel(a->x), 4 * CHUNK, range, &j);
     for (int i = 0; i < vg_cpu(be)->threads; i++)
-        if (vg_cpu_scratch(be, i)[0] > *most)
+        if (!(vg_cpu_scratch(be, i)[0] <= *most)) /* also where it was NaN */
             *most = vg_cpu_scratch(be, i)[0];
     return VG_OK;
 }

@@ -72,6 +72,48 @@ static vg_status cpu_sync(vg_backend *be, vg_err *err)
     return VG_OK;
 }
 
+static vg_status cpu_pin(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    VG_TRY(vg_backend_count_allocation(be, bytes, err));
+    return cpu_alloc(be, bytes, memory, err);
+}
+
+static void cpu_unpin(vg_backend *be, void *memory, size_t bytes)
+{
+    (void)bytes;
+    cpu_release(be, memory);
+}
+
+/* Every call has finished when it returns, so a fence has nothing to remember: any address will do. */
+static vg_status cpu_fence_new(vg_backend *be, vg_fence **fence, vg_err *err)
+{
+    (void)err;
+    *fence = (vg_fence *)(void *)be;
+    return VG_OK;
+}
+
+static void cpu_fence_free(vg_backend *be, vg_fence *fence)
+{
+    (void)be, (void)fence;
+}
+
+static vg_status cpu_fence_order(vg_backend *be, vg_queue queue, vg_fence *fence, vg_err *err)
+{
+    (void)be, (void)queue, (void)fence, (void)err;
+    return VG_OK;
+}
+
+static vg_status cpu_fence_wait(vg_backend *be, vg_fence *fence, vg_err *err)
+{
+    (void)be, (void)fence, (void)err;
+    return VG_OK;
+}
+
+static void cpu_trim(vg_backend *be)
+{
+    (void)be; /* its scratch is host memory */
+}
+
 /* A mark is a moment on the machine's clock: every call has finished when it returns. */
 static vg_status cpu_mark_new(vg_backend *be, void **mark, vg_err *err)
 {
@@ -194,6 +236,16 @@ static const vg_backend_ops CPU_OPS = {
     .copy = cpu_transfer,
     .zero = cpu_zero,
     .sync = cpu_sync,
+    .pin = cpu_pin,
+    .unpin = cpu_unpin,
+    .stream_in = cpu_transfer,
+    .stream_out = cpu_transfer,
+    .fence_new = cpu_fence_new,
+    .fence_free = cpu_fence_free,
+    .fence_set = cpu_fence_order,
+    .fence_follow = cpu_fence_order,
+    .fence_wait = cpu_fence_wait,
+    .trim = cpu_trim,
     .mark_new = cpu_mark_new,
     .mark_free = cpu_mark_free,
     .mark_set = cpu_mark_set,

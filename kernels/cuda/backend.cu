@@ -1,6 +1,9 @@
-// backend.cu: the CUDA backend: one device, one stream, plain cudaMalloc. The runtime is linked statically and finds the
-// driver when it is first called, so the program starts on machines without one and this backend reports VG_E_DEVICE.
+// backend.cu: the CUDA backend: one device, a stream for work and one for copies beside it, memory by cudaMalloc (a stage's in one
+// region, kernels/backend.c). The runtime is linked statically and finds the driver when it is first called, so the program starts on
+// machines without one and this backend reports VG_E_DEVICE.
 #include "kernels/cuda/cuda.cuh"
+
+#include <sys/mman.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -141,18 +144,150 @@ static vg_status cuda_zero(vg_backend *be, void *to, size_t bytes, vg_err *err)
     return VG_OK;
 }
 
+// ---- the copy queue -------------------------------------------------------------------------------------------------
+
+// Large blocks are mapped in pages of 2 MiB and then registered: 4 KiB pages, which cudaMallocHost pins one by one, take several times
+// as long. What the system refuses to give in large pages comes in small ones.
+#define HUGE_PAGE ((size_t)2 << 20)
+
+static bool is_large(size_t bytes)
+{
+    return bytes >= 16 * HUGE_PAGE;
+}
+
+static size_t whole_pages(size_t bytes)
+{
+    return (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+}
+
+static vg_status pin_large(size_t bytes, void **memory, vg_err *err)
+{
+    void *got = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (got == MAP_FAILED)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes of page-locked memory", bytes);
+    (void)madvise(got, bytes, MADV_HUGEPAGE);
+    if (cudaHostRegister(got, bytes, cudaHostRegisterPortable) != cudaSuccess) {
+        (void)cudaGetLastError();
+        munmap(got, bytes);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory: %zu bytes cannot be page-locked", bytes);
+    }
+    *memory = got;
+    return VG_OK;
+}
+
+static vg_status cuda_pin(vg_backend *be, size_t bytes, void **memory, vg_err *err)
+{
+    VG_TRY(vg_backend_count_allocation(be, bytes, err));
+    VG_TRY(vg_cuda_enter(be, err));
+    if (is_large(bytes))
+        return pin_large(whole_pages(bytes), memory, err);
+    if (cudaMallocHost(memory, bytes ? bytes : 256) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes of page-locked memory", bytes);
+    }
+    return VG_OK;
+}
+
+static void cuda_unpin(vg_backend *be, void *memory, size_t bytes)
+{
+    if (!memory || vg_cuda_enter(be, nullptr) != VG_OK)
+        return;
+    if (is_large(bytes)) {
+        (void)cudaHostUnregister(memory);
+        munmap(memory, whole_pages(bytes));
+    } else
+        (void)cudaFreeHost(memory);
+}
+
+static vg_status cuda_stream_in(vg_backend *be, void *to, const void *from_pinned, size_t bytes, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaMemcpyAsync(to, from_pinned, bytes, cudaMemcpyHostToDevice, vg_cuda(be)->copy_stream), err);
+    return VG_OK;
+}
+
+static vg_status cuda_stream_out(vg_backend *be, void *to_pinned, const void *from, size_t bytes, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaMemcpyAsync(to_pinned, from, bytes, cudaMemcpyDeviceToHost, vg_cuda(be)->copy_stream), err);
+    return VG_OK;
+}
+
+// A vg_fence is a cudaEvent_t.
+static cudaEvent_t event_of(vg_fence *fence)
+{
+    return reinterpret_cast<cudaEvent_t>(fence);
+}
+
+static cudaStream_t stream_of(vg_backend *be, vg_queue queue)
+{
+    return queue == VG_QUEUE_COPY ? vg_cuda(be)->copy_stream : vg_cuda(be)->stream;
+}
+
+static vg_status cuda_fence_new(vg_backend *be, vg_fence **fence, vg_err *err)
+{
+    cudaEvent_t event;
+
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), err);
+    *fence = reinterpret_cast<vg_fence *>(event);
+    return VG_OK;
+}
+
+static void cuda_fence_free(vg_backend *be, vg_fence *fence)
+{
+    if (fence && vg_cuda_enter(be, nullptr) == VG_OK)
+        (void)cudaEventDestroy(event_of(fence));
+}
+
+static vg_status cuda_fence_set(vg_backend *be, vg_queue queue, vg_fence *fence, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaEventRecord(event_of(fence), stream_of(be, queue)), err);
+    return VG_OK;
+}
+
+static vg_status cuda_fence_follow(vg_backend *be, vg_queue queue, vg_fence *fence, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaStreamWaitEvent(stream_of(be, queue), event_of(fence), 0), err);
+    return VG_OK;
+}
+
+static vg_status cuda_fence_wait(vg_backend *be, vg_fence *fence, vg_err *err)
+{
+    VG_TRY(vg_cuda_enter(be, err));
+    VG_CUDA_TRY(cudaEventSynchronize(event_of(fence)), err);
+    return VG_OK;
+}
+
+// ---- scratch --------------------------------------------------------------------------------------------------------
+
+static void drop_scratch(vg_backend *be, int which)
+{
+    auto *s = &vg_cuda(be)->scratch[which];
+
+    vg_backend_release(be, s->memory, s->bytes);
+    s->memory = nullptr;
+    s->bytes = 0;
+}
+
+static void cuda_trim(vg_backend *be)
+{
+    drop_scratch(be, 0);
+    drop_scratch(be, 1);
+}
+
+// The old piece may still be in use by operations before this one; whoever gets it from the pool next comes behind them on the stream.
 static vg_status scratch(vg_backend *be, int which, size_t bytes, void **memory, vg_err *err)
 {
     auto *s = &vg_cuda(be)->scratch[which];
     void *grown = nullptr;
 
     if (bytes > s->bytes) {
-        VG_TRY(vg_backend_count_allocation(be, bytes, err));
-        VG_TRY(cuda_sync(be, err));
-        VG_CUDA_TRY(cudaFree(s->memory), err);
-        s->memory = nullptr;
-        s->bytes = 0;
-        VG_TRY(cuda_alloc(be, bytes, &grown, err));
+        drop_scratch(be, which);
+        VG_TRY(vg_backend_alloc(be, bytes, &grown, err));
         s->memory = grown;
         s->bytes = bytes;
     }
@@ -177,8 +312,9 @@ static void cuda_close(vg_backend *be)
     if (vg_cuda_enter(be, nullptr) == VG_OK && cuda->stream) {
         (void)cudaStreamSynchronize(cuda->stream);
         vg_cuda_blas_close(cuda->blas);
-        for (auto &s : cuda->scratch)
-            (void)cudaFree(s.memory);
+        cuda_trim(be);
+        if (cuda->copy_stream)
+            (void)cudaStreamDestroy(cuda->copy_stream);
         (void)cudaStreamDestroy(cuda->stream);
     }
     free(cuda);
@@ -200,6 +336,16 @@ static const vg_backend_ops *cuda_ops()
         t.copy = cuda_copy;
         t.zero = cuda_zero;
         t.sync = cuda_sync;
+        t.pin = cuda_pin;
+        t.unpin = cuda_unpin;
+        t.stream_in = cuda_stream_in;
+        t.stream_out = cuda_stream_out;
+        t.fence_new = cuda_fence_new;
+        t.fence_free = cuda_fence_free;
+        t.fence_set = cuda_fence_set;
+        t.fence_follow = cuda_fence_follow;
+        t.fence_wait = cuda_fence_wait;
+        t.trim = cuda_trim;
         t.mark_new = cuda_mark_new;
         t.mark_free = cuda_mark_free;
         t.mark_set = cuda_mark_set;
@@ -226,6 +372,7 @@ static vg_status describe(vg_cuda_backend *cuda, vg_err *err)
         return VG_FAIL(err, VG_E_DEVICE, "GPU %d (%s) has compute capability %d.%d; at least 8.0 is needed", cuda->device,
                        cuda->name, properties.major, properties.minor);
     VG_CUDA_TRY(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), err);
+    VG_CUDA_TRY(cudaStreamCreateWithFlags(&cuda->copy_stream, cudaStreamNonBlocking), err);
     return VG_OK;
 }
 

@@ -64,26 +64,22 @@ static __device__ __forceinline__ float vg_half_warp_max(float most)
     return most;
 }
 
-/* v[i] / scale, correctly rounded, for many v of one scale: the product with the rounded reciprocal, then two exact remainders. The first
- * brings the quotient within one unit, the second rounds it right (Markstein, 1990: r = RN(1/b) and a faithful quotient). Remainders
- * are exact while |v| > 2^-102; smaller ones have quotients below 2^-60, which are the code 0 either way. A scale of infinity, whose
- * products are NaN where a quotient is 0, and scales with a subnormal reciprocal take the division. */
-template <int N> static __device__ __forceinline__ void vg_divide(float (&v)[N], float scale)
+/* v[i] / scale for many v of one scale, as good as correctly rounded: the product with the rounded reciprocal and its exact remainder; for
+ * FP32 values a second remainder (Markstein, 1990). One is enough for BF16 values: all 128 x 128 pairs of mantissas of v and amax, in
+ * every exponent that gives a code other than 0 or 448, give the codes of the division (test_cuda_fused_group_division). Remainders are
+ * exact while |v| > 2^-102; smaller ones have quotients below 2^-60: code 0 either way. scale is at most 2^120, or infinity for an
+ * infinite amax, where finite v give 0 and others NaN. */
+template <int REMAINDERS, int N> static __device__ __forceinline__ void vg_divide(float (&v)[N], float scale)
 {
-    float r = __frcp_rn(scale);
+    float r = __frcp_rn(scale), divisor = scale <= 0x1p126f ? scale : 0.0f;
 
-    if (!(scale < 0x1p125f)) {
-#pragma unroll
-        for (int i = 0; i < N; i++)
-            v[i] = __fdiv_rn(v[i], scale);
-        return;
-    }
 #pragma unroll
     for (int i = 0; i < N; i++) {
         float q = __fmul_rn(v[i], r);
-        q = __fmaf_rn(__fmaf_rn(-q, scale, v[i]), r, q);
-        q = __fmaf_rn(__fmaf_rn(-q, scale, v[i]), r, q);
-        v[i] = __uint_as_float(__float_as_uint(q) | (__float_as_uint(v[i]) & 0x80000000u)); // the remainders turn -0 into 0
+#pragma unroll
+        for (int j = 0; j < REMAINDERS; j++)
+            q = __fmaf_rn(__fmaf_rn(-q, divisor, v[i]), r, q);
+        v[i] = __uint_as_float(__float_as_uint(q) | (__float_as_uint(v[i]) & 0x80000000u)); // a remainder turns -0 into 0
     }
 }
 

@@ -18,12 +18,13 @@ struct vg_cuda_backend {
     int capability; // 90 for sm_90
     int sm_count;
     char name[128];
-    cudaStream_t stream;
+    cudaStream_t stream;      // VG_QUEUE_COMPUTE
+    cudaStream_t copy_stream; // VG_QUEUE_COPY
     vg_cuda_blas *blas;
     struct {
         void *memory;
         size_t bytes;
-    } scratch[2]; // of one operation at a time, and of one made of others; grown on demand, kept until close
+    } scratch[2]; // of one operation at a time, and of one made of others; grown on demand, kept until the stage ends
     int64_t plain_products; // products that went the slow way through F32 copies, see linear.cu
 };
 
@@ -62,7 +63,7 @@ void vg_cuda_blas_version(const vg_cuda_blas *blas, char *text, size_t size); //
 vg_status vg_cuda_library_product(vg_backend *be, const vg_linear_args *args, vg_err *err); // see vg_backend_ops
 
 // Device memory for temporaries of the operation that asks, 256-byte aligned. The next operation on the stream may overwrite
-// it, so an operation asks once. Growing waits for the device. Errors: VG_E_NOMEM.
+// it, so an operation asks once. Counted in bytes_now, and part of a stage's plan. Errors: VG_E_NOMEM.
 vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err);
 
 // The same, apart from it: for an operation that is made of others, which have their own temporaries.

@@ -105,14 +105,8 @@ vg_status vg_cuda_layer_norm_modulate(vg_backend *be, const vg_layer_norm_modula
     vg_tensor y;
 
     VG_TRY(vg_cuda_enter(be, err));
-    if (vg_cuda_norm_fits(a, &vectors)) {
-        VG_CUDA_ROW(dim, P, {
-            VG_CUDA_LAUNCH(be, err, (vg_norm_rows<P, false>), vg_cuda_row_grid(be, rows), 32 * ROW_WARPS, 0,
-                           static_cast<const __nv_bfloat16 *>(a->x->data), nullptr, nullptr, vectors,
-                           a->y ? static_cast<__nv_bfloat16 *>(a->y->data) : nullptr, vg_cuda_codes(&a->quant), rows, (int)dim);
-        });
-        return VG_OK;
-    }
+    if (vg_cuda_norm_fits(a, &vectors))
+        return vg_cuda_norm<false>(be, a, a->x, nullptr, &vectors, err);
     VG_TRY(vg_cuda_values(be, &plain.y, &y, a->x->dtype, rows, dim, err));
     VG_TRY(norm_general(be, &plain, &vectors, err));
     return vg_cuda_quantize_result(be, plain.y, &a->quant, err);

@@ -38,12 +38,12 @@ static __global__ void by_tensor(const X *x, __nv_fp8_e4m3 *q, int64_t packs, co
  * Launch   half a warp per (row, 128 columns), TASKS of them, 8 elements per thread; element-wise (N = 1, 8 times) for odd rows and addresses
  * Numerics the activation rounded to x's dtype, then times the reciprocal of the one scale, or divided by the group's own
  *          scale = max(amax, 1e-10) / 448, correctly rounded: equal to the CPU bit for bit (but for the activation and the sign of a NaN) */
-template <int N, typename X>
+template <int N, typename X, bool GROUPS>
 static __global__ void encode(vg_act act, const X *x, vg_codes codes, unsigned tasks, unsigned groups, int64_t k)
 {
     unsigned first = (blockIdx.x * blockDim.x + threadIdx.x) / 16 * TASKS;
     int lane = threadIdx.x % 16;
-    float v[TASKS][8], reciprocal = codes.kind == VG_QUANT_TENSOR_STATIC ? __fdiv_rn(1.0f, *codes.scales) : 0.0f;
+    float v[TASKS][8], reciprocal = GROUPS ? 0.0f : __fdiv_rn(1.0f, *codes.scales);
 
 #pragma unroll
     for (int t = 0; t < TASKS; t++) {
@@ -67,20 +67,20 @@ static __global__ void encode(vg_act act, const X *x, vg_codes codes, unsigned t
 #pragma unroll
             for (int e = 0; e < 8; e++)
                 v[t][e] = vg_rounded<X>(vg_activate<sizeof(X) == 2>(act, v[t][e]));
-        if (codes.kind == VG_QUANT_GROUP_DYNAMIC) {
+        if (GROUPS) {
             float most = 0.0f;
 #pragma unroll
             for (int e = 0; e < 8; e++)
                 most = fmaxf(most, fabsf(v[t][e]));
             scale = vg_group_scale(vg_half_warp_max(most));
-            vg_divide(v[t], scale);
+            vg_divide<sizeof(X) == 2 ? 1 : 2>(v[t], scale);
         } else
 #pragma unroll
             for (int e = 0; e < 8; e++)
                 v[t][e] = __fmul_rn(v[t][e], reciprocal);
         if (task >= tasks)
             continue;
-        if (codes.kind == VG_QUANT_GROUP_DYNAMIC && lane == 0)
+        if (GROUPS && lane == 0)
             codes.scales[group * codes.rows + row] = scale;
 #pragma unroll
         for (int j = 0; j < 8; j += N) {
@@ -125,13 +125,23 @@ vg_status vg_cuda_encode(vg_backend *be, vg_act act, const vg_tensor *x, const v
 
     if (tasks > (int64_t)1 << 31)
         return VG_FAIL(err, VG_E_UNSUPPORTED, "quantize: %lld groups of 128 are too many for the cuda backend", (long long)tasks);
+    bool packs = vg_cuda_packs(k, x->data) && codes->ld % 8 == 0 && reinterpret_cast<uintptr_t>(codes->q) % 8 == 0;
+#define ENCODE(N, GROUPS)                                                                          \
+    VG_CUDA_LAUNCH(be, err, (encode<N, X, GROUPS>), blocks, 256, 0, act, static_cast<const X *>(x->data), *codes, (unsigned)tasks, (unsigned)groups, k)
     VG_CUDA_ACT(x->dtype, X, {
-        const X *from = static_cast<const X *>(x->data);
-        if (vg_cuda_packs(k, from) && codes->ld % 8 == 0 && reinterpret_cast<uintptr_t>(codes->q) % 8 == 0)
-            VG_CUDA_LAUNCH(be, err, (encode<8, X>), blocks, 256, 0, act, from, *codes, (unsigned)tasks, (unsigned)groups, k);
-        else
-            VG_CUDA_LAUNCH(be, err, (encode<1, X>), blocks, 256, 0, act, from, *codes, (unsigned)tasks, (unsigned)groups, k);
+        if (codes->kind == VG_QUANT_GROUP_DYNAMIC) {
+            if (packs)
+                ENCODE(8, true);
+            else
+                ENCODE(1, true);
+        } else {
+            if (packs)
+                ENCODE(8, false);
+            else
+                ENCODE(1, false);
+        }
     });
+#undef ENCODE
     return VG_OK;
 }
 

@@ -71,7 +71,7 @@ static __global__ void normalise(const X *x, const W *w, float eps, const float 
  *          pairs in every pack: its 4 cosines and sines are read once per row
  * Numerics as above; the sum in another order */
 template <int P>
-static __global__ void __launch_bounds__(32 * ROW_WARPS, ROW_BLOCKS)
+static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
     normalise_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *w, float eps, const float *cosines, const float *sines, int pairs, __nv_bfloat16 *y,
                    int64_t rows, int dim)
 {
@@ -119,7 +119,7 @@ static __global__ void __launch_bounds__(32 * ROW_WARPS, ROW_BLOCKS)
                     v[2 * i + 1] = even * sine[i] + odd * cosine[i];
                 }
             }
-            vg_store_pack(y, none, 0.0f, row, column, dim, v);
+            vg_store_pack<VG_QUANT_NONE>(y, none, 0.0f, row, column, dim, v);
         }
     }
 }

@@ -8,9 +8,7 @@
 
 #include "kernels/cuda/codes.cuh"
 
-#define ROW_AHEAD  4 // packs of a second operand in flight: its registers are needed again at once
-#define ROW_WARPS  4 // rows of a block at a time
-#define ROW_BLOCKS 4 // blocks of an SM: 128 registers a thread
+#define ROW_WARPS 12 // one block of 384 threads an SM: 168 registers a thread
 
 // Read once: such data should not displace the vectors that every row needs from L1.
 static __device__ __forceinline__ uint4 vg_load_once(const __nv_bfloat16 *from)
@@ -18,13 +16,6 @@ static __device__ __forceinline__ uint4 vg_load_once(const __nv_bfloat16 *from)
     uint4 v;
     asm volatile("ld.global.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from) : "memory");
     return v;
-}
-
-// Of a vector that no one writes meanwhile: the load may move in front of stores.
-static __device__ __forceinline__ void vg_load_vector(const float *from, float (&v)[8])
-{
-    float4 a = __ldg(reinterpret_cast<const float4 *>(from)), b = __ldg(reinterpret_cast<const float4 *>(from) + 1);
-    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
 static __device__ __forceinline__ void vg_unpack(uint4 pack, float (&v)[8])
@@ -59,8 +50,9 @@ static __device__ __forceinline__ float vg_warp_sum(const float (&s)[8])
     return vg_warp_sum(((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])));
 }
 
-/* A finished pack of a row: rounded to BF16, to y (unless NULL) and as codes. column may be at or behind dim: all lanes call it.
- * reciprocal: of the scale, for TENSOR_STATIC. */
+/* A finished pack of a row: rounded to BF16, to y (unless NULL) and as codes of this vg_quant_kind. column may be at or behind dim: all lanes
+ * call it. reciprocal: of the scale, for TENSOR_STATIC. */
+template <int KIND>
 static __device__ __forceinline__ void vg_store_pack(__nv_bfloat16 *y, const vg_codes &codes, float reciprocal, int64_t row, int column, int dim, float (&v)[8])
 {
     uint4 pack = vg_packed(v);
@@ -68,10 +60,10 @@ static __device__ __forceinline__ void vg_store_pack(__nv_bfloat16 *y, const vg_
 
     if (y && present)
         *reinterpret_cast<uint4 *>(y + row * dim + column) = pack;
-    if (codes.kind == VG_QUANT_NONE)
+    if (KIND == VG_QUANT_NONE)
         return;
     vg_unpack(pack, v);
-    if (codes.kind == VG_QUANT_TENSOR_STATIC) {
+    if (KIND == VG_QUANT_TENSOR_STATIC) {
 #pragma unroll
         for (int i = 0; i < 8; i++)
             v[i] = __fmul_rn(v[i], reciprocal);
@@ -79,19 +71,14 @@ static __device__ __forceinline__ void vg_store_pack(__nv_bfloat16 *y, const vg_
         float most = 0.0f, scale;
 #pragma unroll
         for (int i = 0; i < 8; i++)
-            most = fmaxf(most, fabsf(present ? v[i] : 0.0f));
-        scale = vg_group_scale(vg_half_warp_max(most));
+            most = fmaxf(most, fabsf(v[i]));
+        scale = vg_group_scale(vg_half_warp_max(present ? most : 0.0f));
         if (threadIdx.x % 16 == 0 && present)
             codes.scales[column / VG_QUANT_GROUP * codes.rows + row] = scale;
-        vg_divide(v, scale);
+        vg_divide<1>(v, scale);
     }
     if (present)
         vg_store_codes(codes.q + row * codes.ld + column, v);
-}
-
-static __device__ __forceinline__ float vg_reciprocal_of(const vg_codes &codes)
-{
-    return codes.kind == VG_QUANT_TENSOR_STATIC ? __fdiv_rn(1.0f, *codes.scales) : 0.0f;
 }
 
 // Can a row of this width be held? The vectors are read in packs too. dim <= 5120.
@@ -102,7 +89,7 @@ static inline bool vg_cuda_row_fits(int64_t dim, int64_t rows)
 
 static inline unsigned vg_cuda_row_grid(vg_backend *be, int64_t rows)
 {
-    int64_t blocks = (rows + ROW_WARPS - 1) / ROW_WARPS, most = (int64_t)vg_cuda(be)->sm_count * ROW_BLOCKS;
+    int64_t blocks = (rows + ROW_WARPS - 1) / ROW_WARPS, most = vg_cuda(be)->sm_count;
     return (unsigned)(blocks < most ? blocks : most);
 }
 

@@ -1,5 +1,6 @@
 /* condition.c: what an image-to-video transformer sees beside the noise: a mask of the known frames and the latents of a video that
  * has the image in front and nothing (0) behind it. Source: wan 7.5 (a). */
+#include "engine/budget.h"
 #include "engine/family/wan/vae.h"
 
 #include <stdlib.h>
@@ -29,9 +30,9 @@ static void fill_mask(float *mask, const int64_t latent[4], int64_t temporal)
             mask[k * latent[1] * plane + i] = 1;
 }
 
-vg_status wan_encode_image(vg_engine *engine, vg_model *model, const vg_generate_params *p,
-                           const vg_frames *image, const vg_callbacks *cb, vg_latents *out,
-                           vg_err *err)
+static vg_status encode_image(vg_engine *engine, vg_model *model, const vg_generate_params *p,
+                              const vg_frames *image, const vg_callbacks *cb, vg_latents *out,
+                              vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     int64_t latent[4], temporal = c->vae.temporal;
@@ -79,4 +80,14 @@ done:
     free(values);
     free(video);
     return status;
+}
+
+vg_status wan_encode_image(vg_engine *engine, vg_model *model, const vg_generate_params *p,
+                           const vg_frames *image, const vg_callbacks *cb, vg_latents *out,
+                           vg_err *err)
+{
+    vg_plan plan;
+    VG_TRY(vg_budget_begin(engine, model, p, (const char *const[]){"encode", NULL}, &plan, err));
+    return vg_budget_end(engine, model, p, "encode",
+                         encode_image(engine, model, p, image, cb, out, err), err);
 }

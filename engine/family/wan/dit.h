@@ -21,13 +21,15 @@ typedef void wan_dit_progress(void *user, int done, int of);
 vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, double timestep, int slot, const atomic_int *cancel, wan_dit_progress *progress,
                           void *user, vg_tensor *v, vg_err *err);
 
+size_t wan_dit_weight_bytes(const wan_dit *dit); /* of all tensors, views into files and streamed blocks too */
+size_t wan_dit_host_bytes(const wan_dit *dit);   /* page-locked, of streamed blocks */
 int wan_dit_dequantised(const wan_dit *dit);
 /* Tensors that nothing asked for, see vg_module_unused. */
 int wan_dit_unused(const wan_dit *dit, const char **first);
 
 /* Linear layers of the blocks, for calibration: fn is called for each with its running maximum enabled. */
 vg_status wan_dit_calibrate_begin(wan_dit *dit, vg_err *err);
-void wan_dit_calibrate_each(const wan_dit *dit, void (*fn)(void *user, const char *layer, float amax), void *user);
+vg_status wan_dit_calibrate_each(const wan_dit *dit, void (*fn)(void *user, const char *layer, float amax), void *user, vg_err *err);
 
 /* Count linear layers by precision under `options`, and the bytes of all weights as they would be loaded. */
 vg_status wan_dit_precision(const vg_weights *weights, const char *component, const wan_dit_config *config,
@@ -35,9 +37,6 @@ vg_status wan_dit_precision(const vg_weights *weights, const char *component, co
 /* "bf16", "fp8 per-tensor (400 of 406)": from the tensors alone. */
 void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t size);
 
-/* Bytes of activations (everything but weights) of a forward over latents [C,T,h,w] with `texts` prompts of `tokens` rows. */
-size_t wan_dit_activation_bytes(const wan_dit_config *config, vg_dtype compute, vg_scheme scheme, const int64_t latent[4], int64_t tokens,
-                                int texts);
 int64_t wan_dit_tokens(const wan_dit_config *config, const int64_t latent[4]);
 /* FLOP of one forward: wan 9.2, without the cached cross-attention keys and values. */
 double wan_dit_flop(const wan_dit_config *config, int64_t video_tokens, int64_t text_tokens);

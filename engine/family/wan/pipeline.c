@@ -3,8 +3,10 @@
 #include "engine/family/wan/dit.h"
 #include "engine/family/wan/vae.h"
 
+#include "engine/budget.h"
 #include "engine/calibrate.h"
 #include "engine/dummy.h"
+#include "engine/prefetch.h"
 #include "engine/prompt.h"
 #include "engine/rng.h"
 #include "engine/tokenizer.h"
@@ -166,8 +168,8 @@ done:
     return status;
 }
 
-vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
-                     const vg_callbacks *cb, vg_conditioning *out, vg_err *err)
+static vg_status encode_text(vg_engine *engine, vg_model *model, const vg_generate_params *p,
+                             const vg_callbacks *cb, vg_conditioning *out, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     const atomic_int *cancel = cb ? cb->cancel : NULL;
@@ -210,6 +212,16 @@ done:
     free(tokenizer_dir);
     free(dir);
     return status;
+}
+
+vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
+                     const vg_callbacks *cb, vg_conditioning *out, vg_err *err)
+{
+    vg_plan plan;
+    if (wan_config_of(model)->has_text)
+        VG_TRY(vg_budget_begin(engine, model, p, (const char *const[]){"text", NULL}, &plan, err));
+    return vg_budget_end(engine, model, p, "text", encode_text(engine, model, p, cb, out, err),
+                         err);
 }
 
 /* ---- preview ---- */
@@ -337,7 +349,11 @@ typedef struct denoise_run {
     vg_arena *arena;
     vg_scheduler *scheduler;
     wan_dit *dit;
-    int expert; /* what dit holds, -1 = nothing */
+    int expert;                    /* what dit holds, -1 = nothing */
+    int streamed[WAN_EXPERTS_MAX]; /* blocks of each expert that stay on the host */
+    int failed;                    /* the expert last loaded */
+    vg_prefetch *prefetch;         /* of the next expert's files */
+    size_t grown;                  /* be->grown at the beginning */
     bool guided, preview;
     int64_t shape[4];
     vg_tensor x, x_in, cond, uncond, f32; /* [C,T,h,w] */
@@ -350,6 +366,7 @@ typedef struct denoise_run {
 static void release_expert(denoise_run *r)
 {
     wan_dit_close(r->dit);
+    r->be->ops->trim(r->be); /* the next expert finds the memory as this one did, and as it was planned */
     r->dit = NULL;
     r->expert = -1;
 }
@@ -371,42 +388,87 @@ static void collect_amax(void *user, const char *layer, float amax)
 static vg_status finish_expert(denoise_run *r, vg_err *err)
 {
     collect c = {r, r->expert >= 0 ? wan_expert_names[r->expert] : "", VG_OK, err};
+    vg_status status = VG_OK;
     if (r->dit && r->calibration)
-        wan_dit_calibrate_each(r->dit, collect_amax, &c);
+        status = wan_dit_calibrate_each(r->dit, collect_amax, &c, err);
     release_expert(r);
-    return c.status;
+    return status != VG_OK ? status : c.status;
+}
+
+static vg_status open_expert(denoise_run *r, int expert, vg_err *err)
+{
+    const char *name = wan_expert_names[expert];
+    vg_module_options options = {.compute = vg_compute_dtype(r->p->compute),
+                                 .scheme = (int)r->p->scheme,
+                                 .fp8_act = r->p->fp8_act,
+                                 .input_scales = r->p->input_scales,
+                                 .identity = r->identity[0] ? r->identity : NULL,
+                                 .streamed = r->streamed[expert]};
+    char *dir;
+    VG_TRY(vg_model_weights_dir(r->model, name, &dir, err));
+    vg_status status =
+        wan_dit_open(r->engine, dir, name, &r->config->dit[expert], &options, &r->dit, err);
+    free(dir);
+    return status;
+}
+
+static vg_status set_texts(denoise_run *r, vg_err *err)
+{
+    const atomic_int *cancel = r->cb ? r->cb->cancel : NULL;
+    VG_TRY(wan_dit_set_text(r->dit, 0, r->text->cond, r->text->tokens, cancel, err));
+    if (r->guided)
+        VG_TRY(wan_dit_set_text(r->dit, 1, r->text->uncond, r->text->tokens, cancel, err));
+    return VG_OK;
+}
+
+static vg_status prepare_expert(denoise_run *r, vg_err *err)
+{
+    VG_TRY(set_texts(r, err));
+    if (r->calibration) { /* once more with recording on, for the layers that see the text */
+        VG_TRY(wan_dit_calibrate_begin(r->dit, err));
+        VG_TRY(set_texts(r, err));
+    }
+    return VG_OK;
+}
+
+static int expert_of(const denoise_run *r, double timestep)
+{
+    return r->config->experts == 2 && timestep < r->p->boundary_ratio * 1000.0 ? 1 : 0;
+}
+
+/* While this expert runs, the files of the one that follows it come into memory. */
+static void prefetch_next(denoise_run *r)
+{
+    char *dir;
+    int next = r->expert;
+    for (int i = vg_scheduler_at(r->scheduler); i < vg_scheduler_steps(r->scheduler); i++)
+        if (expert_of(r, vg_scheduler_timestep(r->scheduler, i)) != r->expert)
+            next = 1 - r->expert;
+    if (next == r->expert || vg_model_weights_dir(r->model, wan_expert_names[next], &dir, NULL) != VG_OK)
+        return;
+    r->prefetch = vg_prefetch_start(dir);
+    free(dir);
+}
+
+static void stop_prefetch(denoise_run *r)
+{
+    vg_prefetch_stop(r->prefetch);
+    r->prefetch = NULL;
 }
 
 static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
 {
     const char *name = wan_expert_names[expert];
-    const atomic_int *cancel = r->cb ? r->cb->cancel : NULL;
-    vg_module_options options = {.compute = vg_compute_dtype(r->p->compute),
-                                 .scheme = (int)r->p->scheme,
-                                 .fp8_act = r->p->fp8_act,
-                                 .input_scales = r->p->input_scales,
-                                 .identity = r->identity[0] ? r->identity : NULL};
-    char *dir;
     if (r->expert == expert)
         return VG_OK;
+    stop_prefetch(r);
     VG_TRY(finish_expert(r, err));
     double begin = vg_now();
     vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, name, 0);
-    VG_TRY(vg_model_weights_dir(r->model, name, &dir, err));
-    vg_status status =
-        wan_dit_open(r->engine, dir, name, &r->config->dit[expert], &options, &r->dit, err);
-    free(dir);
-    VG_TRY(status);
+    r->failed = expert;
+    VG_TRY(open_expert(r, expert, err));
     r->expert = expert;
-    VG_TRY(wan_dit_set_text(r->dit, 0, r->text->cond, r->text->tokens, cancel, err));
-    if (r->guided)
-        VG_TRY(wan_dit_set_text(r->dit, 1, r->text->uncond, r->text->tokens, cancel, err));
-    if (r->calibration) { /* once more with recording on, for the layers that see the text */
-        VG_TRY(wan_dit_calibrate_begin(r->dit, err));
-        VG_TRY(wan_dit_set_text(r->dit, 0, r->text->cond, r->text->tokens, cancel, err));
-        if (r->guided)
-            VG_TRY(wan_dit_set_text(r->dit, 1, r->text->uncond, r->text->tokens, cancel, err));
-    }
+    VG_TRY(prepare_expert(r, err));
     if (wan_dit_dequantised(r->dit) > 0)
         vg_emit_note(r->cb, VG_STAGE_LOAD,
                      "%s: %d FP8 layers of the checkpoint were dequantised, as scheme bf16 asks",
@@ -419,6 +481,7 @@ static vg_status load_expert(denoise_run *r, int expert, vg_err *err)
             "%s: %d tensors of the checkpoint are not used, the first is %s: does config.json fit the weights?",
             name, unused_count, unused);
     vg_emit_stage(r->cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, name, vg_now() - begin);
+    prefetch_next(r);
     return VG_OK;
 }
 
@@ -456,11 +519,6 @@ static vg_status emit_preview(denoise_run *r, const vg_tensor *v, double sigma, 
                                .preview_width = (int)r->shape[3],
                                .preview_height = (int)r->shape[2]});
     return VG_OK;
-}
-
-static int expert_of(const denoise_run *r, double timestep)
-{
-    return r->config->experts == 2 && timestep < r->p->boundary_ratio * 1000.0 ? 1 : 0;
 }
 
 /* Model output at `timestep`, guided, into r->cond. Condition first, then without, as two calls. */
@@ -587,7 +645,7 @@ static vg_status start_run(denoise_run *r, const vg_denoise_state *resume, vg_er
         r->seconds_done = resume->seconds_done;
     } else if (p->init_latents) {
         memcpy(r->latents, p->init_latents, count * sizeof *r->latents);
-    } else {
+    } else if (!r->be->ops->dry) {
         vg_rng_torch_normal(p->seed, r->latents, count);
     }
     VG_TRY(vg_backend_upload(r->be, &r->x, r->latents, err));
@@ -698,6 +756,109 @@ static vg_status calibrate_loop(denoise_run *r, vg_err *err)
     return finish_expert(r, err);
 }
 
+static void release_run(denoise_run *r)
+{
+    stop_prefetch(r);
+    release_expert(r);
+    vg_scheduler_free(r->scheduler);
+    vg_arena_free(r->arena);
+    free(r->latents);
+    free(r->velocity);
+    free(r->picture);
+}
+
+/* ---- memory ---- */
+
+static vg_generate_params memory_params(const denoise_run *r)
+{
+    vg_generate_params p = *r->p;
+    p.calibrating = r->calibration != NULL;
+    return p;
+}
+
+static vg_status begin_memory(denoise_run *r, vg_err *err)
+{
+    static const char *const experts[] = {"transformer", "transformer_2", NULL};
+    static const char *const calibration[] = {"calibrate", NULL};
+    vg_generate_params p = memory_params(r);
+    vg_plan plan;
+    VG_TRY(vg_budget_begin(r->engine, r->model, &p, r->calibration ? calibration : experts, &plan,
+                           err));
+    for (int i = 0; i < plan.count; i++) {
+        const vg_plan_stage *s = &plan.stages[i];
+        for (int e = 0; e < r->config->experts; e++)
+            if (strcmp(s->name, r->calibration ? "calibrate" : wan_expert_names[e]) == 0)
+                r->streamed[e] = s->streamed;
+    }
+    for (int e = 0; e < r->config->experts && !r->calibration; e++)
+        if (r->streamed[e])
+            vg_emit_note(r->cb, VG_STAGE_LOAD,
+                         "%s: %d of %lld blocks stay on the host and are streamed: memory limit",
+                         wan_expert_names[e], r->streamed[e],
+                         (long long)r->config->dit[e].layers);
+    r->grown = r->be->grown;
+    return VG_OK;
+}
+
+static vg_status end_memory(denoise_run *r, vg_status status, vg_err *err)
+{
+    vg_generate_params p = memory_params(r);
+    const char *stage = r->calibration  ? "calibrate"
+                        : r->failed > 0 ? wan_expert_names[r->failed]
+                                        : wan_expert_names[0];
+    if (r->be->grown > r->grown)
+        vg_emit_note(r->cb, r->stage, "the memory plan was %zu bytes short", r->be->grown - r->grown);
+    return vg_budget_end(r->engine, r->model, &p, stage, status, err);
+}
+
+#define REHEARSED_STEPS 3 /* until the scheduler has all of its history */
+
+vg_status wan_rehearse(vg_engine *engine, const vg_model *model, const vg_generate_params *p,
+                       int expert, int streamed, vg_plan_stage *s, vg_err *err)
+{
+    float nothing = 0; /* never read */
+    vg_conditioning text = {.tokens = p->max_text_tokens, .cond = &nothing, .uncond = &nothing};
+    vg_calibration *calibration = NULL;
+    denoise_run r = {.engine = engine,
+                     .model = (vg_model *)(uintptr_t)model,
+                     .config = wan_config_of(model),
+                     .p = p,
+                     .text = &text,
+                     .be = engine->be,
+                     .expert = -1,
+                     .guided = p->guidance_scale > 1,
+                     .preview = !p->calibrating};
+    vg_backend *be = engine->be;
+    vg_status status = VG_OK;
+    r.streamed[expert] = streamed;
+    wan_latent_shape(r.config, p, r.shape);
+    if (p->calibrating)
+        VG_TRY(vg_calibration_new(&calibration, err));
+    r.calibration = calibration;
+    VG_TRY_GOTO(status, allocate_run(&r, err), done);
+    VG_TRY_GOTO(status, start_run(&r, NULL, err), done);
+    size_t before = be->bytes_now;
+    VG_TRY_GOTO(status, open_expert(&r, expert, err), done);
+    size_t weights = be->bytes_now - before;
+    be->bytes_peak = be->bytes_now;
+    VG_TRY_GOTO(status, prepare_expert(&r, err), done);
+    VG_TRY_GOTO(status, predict(&r, 500.0, err), done);
+    for (int i = 0; i < REHEARSED_STEPS && i < p->steps; i++)
+        VG_TRY_GOTO(status, vg_scheduler_step(r.scheduler, &r.cond, &r.x, err), done);
+    *s = (vg_plan_stage){.weights = weights,
+                         .activations = be->bytes_peak - weights,
+                         .workspace = be->reached - be->bytes_peak, /* staging, holes */
+                         .blocks = (int)r.config->dit[expert].layers,
+                         .streamed = streamed,
+                         .host = wan_dit_host_bytes(r.dit)};
+    if (be->ops->host_memory) /* views into files are weights as well */
+        s->weights = wan_dit_weight_bytes(r.dit);
+done:
+    release_run(&r);
+    vg_calibration_free(calibration);
+    return status;
+}
+
 static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_latents *out,
                              vg_err *err)
 {
@@ -713,6 +874,7 @@ static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_
         VG_TRY(vg_model_identity(r->model, r->identity, err));
     r->preview = !r->calibration && r->cb && r->cb->event &&
                  prepare_preview(r->engine, r->model, r->shape[1] > 1 ? 1 : 0);
+    VG_TRY(begin_memory(r, err));
     r->be->bytes_peak = r->be->bytes_now;
     double begin = vg_now();
     vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, r->stage, "", 0);
@@ -732,13 +894,8 @@ static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_
         r->latents = NULL;
     }
 done:
-    release_expert(r);
-    vg_scheduler_free(r->scheduler);
-    vg_arena_free(r->arena);
-    free(r->latents);
-    free(r->velocity);
-    free(r->picture);
-    return status;
+    release_run(r);
+    return end_memory(r, status, err);
 }
 
 vg_status wan_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *p,
@@ -791,8 +948,9 @@ static vg_status check_latents(const wan_config *c, const vg_latents *l, vg_err 
     return VG_OK;
 }
 
-vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
-                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err)
+static vg_status decode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
+                        const vg_latents *latents, const vg_callbacks *cb, vg_frames *out,
+                        vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     wan_vae_hooks hooks = {cb ? cb->cancel : NULL, frame_done, (void *)(uintptr_t)cb};
@@ -831,4 +989,15 @@ done:
     wan_vae_close(vae);
     free(dir);
     return status;
+}
+
+vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
+                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err)
+{
+    vg_plan plan;
+    if (wan_config_of(model)->has_vae)
+        VG_TRY(
+            vg_budget_begin(engine, model, p, (const char *const[]){"decode", NULL}, &plan, err));
+    return vg_budget_end(engine, model, p, "decode",
+                         decode(engine, model, p, latents, cb, out, err), err);
 }

@@ -82,6 +82,10 @@ static inline int64_t wan_condition_channels(const wan_config *config)
     return config->image ? config->dit[0].in_channels - config->dit[0].out_channels : 0;
 }
 
+/* Load an expert and run all kinds of steps of a denoise (with params->calibrating: of a calibration) on a dry backend; fills what it took. */
+vg_status wan_rehearse(vg_engine *engine, const vg_model *model, const vg_generate_params *params, int expert, int streamed,
+                       vg_plan_stage *stage, vg_err *err);
+
 /* plan.c */
 vg_status wan_plan(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
 vg_status wan_precision(const vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err);
