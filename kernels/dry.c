@@ -160,6 +160,19 @@ static size_t scratch_quantize(const vg_quantize_args *a)
     return a->kind == VG_QUANT_TENSOR_DYNAMIC ? 256 : 0;
 }
 
+/* BF16 channels filled up to a multiple of 8 (kernels/cuda/conv3d.cu). */
+static size_t scratch_conv3d(const vg_conv3d_args *a)
+{
+    const vg_tensor *all[4] = {a->x, a->w, a->history, a->more};
+    int64_t c = a->x->shape[3], wide = (c + 7) / 8 * 8;
+    size_t bytes = 0;
+
+    for (int i = 0; i < 4; i++)
+        if (all[i])
+            bytes += (size_t)(vg_tensor_numel(all[i]) / c * wide * 2) + 256;
+    return a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && c != wide ? bytes : 0;
+}
+
 static size_t scratch_none(const void *args)
 {
     (void)args;
@@ -168,7 +181,7 @@ static size_t scratch_none(const void *args)
 
 #define SCRATCH_OF(args)                                                                           \
     _Generic((args), const vg_linear_args *: scratch_linear, const vg_quantize_args *: scratch_quantize, \
-             default: scratch_none)(args)
+             const vg_conv3d_args *: scratch_conv3d, default: scratch_none)(args)
 
 #define VG_OP(name, help)                                                                          \
     static vg_status dry_op_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err)      \
