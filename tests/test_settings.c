@@ -84,6 +84,9 @@ static void test_settings_wrong_values_are_explained(void **state)
     set_bad(VG_OPT_quantization, "bf16,", "not known");
     set_bad(VG_OPT_scheduler, "unipcc", "did you mean unipc");
     set_bad(VG_OPT_prompt, "\xff\xfe", "UTF-8");
+    static char long_text[65538];
+    memset(long_text, 'a', sizeof long_text - 1);
+    set_bad(VG_OPT_prompt, long_text, "too long");
 }
 
 static void test_settings_messages_hold_no_controls(void **state)

@@ -170,6 +170,7 @@ def main():
         files[f"{name}.safetensors"] = data
     for name, value in MAPS.items():
         files[f"{name}.weight_map.json"] = json.dumps(value).encode() + b"\n"
+    files["tensor-twice.weight_map.json"] = b'{"weight_map": {"t": "a.safetensors", "t": "a.safetensors"}}\n'
     for name, data in INDEXES.items():
         files[f"{name}.model_index.json"] = data
     for name, data in MODELS.items():
