@@ -135,8 +135,10 @@ static vg_product product_of(const vg_linear_args *a)
     p.ldx = p.ldw = p.k;
     p.ldy = p.n;
     p.batch = 1;
-    p.x = a->x->data, p.w = a->w->data, p.y = a->y->data;
-    p.x_type = a->x->dtype, p.w_type = a->w->dtype, p.y_type = a->y->dtype;
+    p.x = a->x->data, p.w = a->w->data;
+    p.x_type = a->x->dtype, p.w_type = a->w->dtype;
+    if (a->y)
+        p.y = a->y->data, p.y_type = a->y->dtype;
     p.alpha = 1.0;
     return p;
 }
