@@ -192,6 +192,13 @@ static void make_dequantize_weight(maker *m, vg_dequantize_weight_args *a)
     a->y = TENSOR(m, EMPTY, VG_BF16, 2, d[0], d[1]);
 }
 
+static void make_amax(maker *m, vg_amax_args *a)
+{
+    const int64_t *d = m->row->d;
+    a->x = TENSOR(m, FILLED, act_dtype(m), 2, d[0], d[1]);
+    a->most = TENSOR(m, SCALES, VG_F32, 1, 1);
+}
+
 static void make_linear(maker *m, vg_linear_args *a)
 {
     int64_t rows = m->row->d[0], n = m->row->d[1], k = m->row->d[2];
@@ -246,6 +253,19 @@ static void make_layer_norm_modulate(maker *m, vg_layer_norm_modulate_args *a)
 {
     const int64_t *d = m->row->d;
     a->x = TENSOR(m, FILLED, act_dtype(m), 2, d[0], d[1]);
+    a->scale = TENSOR(m, FILLED, VG_F32, 1, d[1]);
+    a->shift = TENSOR(m, FILLED, VG_F32, 1, d[1]);
+    a->eps = 1e-6f;
+    a->y = result(m, d[0], d[1], &a->quant);
+}
+
+static void make_residual_norm(maker *m, vg_residual_norm_args *a)
+{
+    const int64_t *d = m->row->d;
+    a->x = TENSOR(m, FILLED, act_dtype(m), 2, d[0], d[1]);
+    a->add = TENSOR(m, FILLED, act_dtype(m), 2, d[0], d[1]);
+    a->gate = TENSOR(m, FILLED, VG_F32, 1, d[1]);
+    a->sum = TENSOR(m, EMPTY, act_dtype(m), 2, d[0], d[1]);
     a->scale = TENSOR(m, FILLED, VG_F32, 1, d[1]);
     a->shift = TENSOR(m, FILLED, VG_F32, 1, d[1]);
     a->eps = 1e-6f;

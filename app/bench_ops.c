@@ -11,6 +11,7 @@
 #define ROUND_BYTES   (200e6) /* several times the largest cache */
 #define SETS_MAX      32
 #define WARM_UP_SHARE 0.2 /* of the measured time */
+#define ROUNDS        4   /* of an operation and the library beside it */
 
 static const vg_bench_op table[] = {
 #define VG_BENCH_OP(op, use, in, act, out, a, b, c, d, e, f)                                       \
@@ -62,22 +63,47 @@ static vg_status time_calls(runner *r, int64_t calls, double *seconds, vg_err *e
     return ops->mark_between(r->be, r->from, r->to, seconds, err);
 }
 
-/* Twice as many calls until they fill the time to warm up; the last of them says how many fill the time to measure. */
-static vg_status measure(runner *r, double *seconds, vg_err *err)
+/* How many calls fill a round: twice as many until they fill the time to warm up. */
+static vg_status count_calls(runner *r, double round_s, int64_t *count, vg_err *err)
 {
-    double wanted = r->options->row_s, took = 0;
+    double took = 0;
     int64_t calls = 1;
     VG_TRY(time_calls(r, 1, &took, err)); /* the first call may choose an algorithm, grow memory */
     VG_TRY(time_calls(r, 1, &took, err));
-    while (took < WARM_UP_SHARE * wanted) {
+    while (took < WARM_UP_SHARE * round_s) {
         calls *= 2;
         VG_TRY(time_calls(r, calls, &took, err));
     }
-    if (took < wanted) {
-        calls = (int64_t)ceil(wanted * (double)calls / took);
-        VG_TRY(time_calls(r, calls, &took, err));
-    }
+    *count = took < round_s ? (int64_t)ceil(round_s * (double)calls / took) : 1;
+    return VG_OK;
+}
+
+static vg_status measure(runner *r, double *seconds, vg_err *err)
+{
+    int64_t calls;
+    double took;
+    VG_TRY(count_calls(r, r->options->row_s, &calls, err));
+    VG_TRY(time_calls(r, calls, &took, err));
     *seconds = took / (double)calls;
+    return VG_OK;
+}
+
+/* The operation and the library's product by turns, so that both see the same clocks. */
+static vg_status measure_both(runner *r, double *seconds, double *library_s, vg_err *err)
+{
+    double round_s = r->options->row_s / ROUNDS, took, sums[2] = {0};
+    int64_t calls[2];
+    for (int i = 0; i < 2; i++) {
+        r->library = i == 1;
+        VG_TRY(count_calls(r, round_s, &calls[i], err));
+    }
+    for (int i = 0; i < 2 * ROUNDS; i++) {
+        r->library = i % 2 == 1;
+        VG_TRY(time_calls(r, calls[i % 2], &took, err));
+        sums[i % 2] += took;
+    }
+    *seconds = sums[0] / (double)(ROUNDS * calls[0]);
+    *library_s = sums[1] / (double)(ROUNDS * calls[1]);
     return VG_OK;
 }
 
@@ -96,20 +122,13 @@ static vg_status make_sets(runner *r, const vg_bench_op *row, vg_arena *arena, v
     return VG_OK;
 }
 
-/* The library beside our linear layer; 0 when it has no such product. Its result is of the operands' dtype. */
-static vg_status measure_library(runner *r, double *seconds, vg_err *err)
+/* Has the library a product to stand beside this operation? Its result needs y, in the operands' dtype. */
+static bool has_library_product(runner *r)
 {
-    vg_err inner = {0};
-    if (!r->be->ops->library_product || !r->sets[0].args.linear.y)
-        return VG_OK;
-    r->library = true;
-    vg_status status = measure(r, seconds, &inner);
-    r->library = false;
-    if (status == VG_E_UNSUPPORTED)
-        return VG_OK;
-    if (status != VG_OK && err)
-        *err = inner;
-    return status;
+    const vg_bench_operands *o = &r->sets[0];
+    if (o->op != VG_OP_linear || !o->args.linear.y || !r->be->ops->library_product)
+        return false;
+    return r->be->ops->library_product(r->be, &o->args.linear, NULL) != VG_E_UNSUPPORTED;
 }
 
 static vg_status run_row(runner *r, const vg_bench_op *row, vg_bench_op_row *out, vg_err *err)
@@ -124,9 +143,9 @@ static vg_status run_row(runner *r, const vg_bench_op *row, vg_bench_op_row *out
     VG_TRY_GOTO(status, make_sets(r, row, arena, &out->cost, err), done);
     out->memory_bound = rates ? vg_op_memory_bound(&out->cost, rates) : out->cost.flops <= 0;
     out->floor_s = rates ? vg_op_floor_s(&out->cost, rates) : 0;
-    status = measure(r, &out->seconds, err);
-    if (status == VG_OK && row->op == VG_OP_linear)
-        status = measure_library(r, &out->library_s, err);
+    status = has_library_product(r) ? measure_both(r, &out->seconds, &out->library_s, err)
+                                    : measure(r, &out->seconds, err);
+    r->library = false;
     if (status == VG_E_UNSUPPORTED) {
         out->unsupported = true;
         status = VG_OK;

@@ -78,7 +78,7 @@ static void print_head(FILE *out, const vg_bench_plan *plan, const vg_bench_resu
     vg_cli_print(out, r->device.name);
     fprintf(out, ", %s", vg_text_bytes(r->device.memory_total, memory, sizeof memory));
     if (*r->device.driver)
-        fprintf(out, ", CUDA driver %s, runtime %s", r->device.driver, r->device.runtime);
+        fprintf(out, ", driver %s, CUDA runtime %s", r->device.driver, r->device.runtime);
     fprintf(out, "%s%s, vgen %s\n", *r->device.library ? ", " : "", r->device.library, VG_VERSION);
     fprintf(out, "%d step%s measured after %d to warm up\n", r->steps, r->steps == 1 ? "" : "s",
             r->warm_up);
@@ -197,8 +197,15 @@ static void print_rows(FILE *out, const vg_bench_result *r, const vg_profile_ent
         fprintf(out, "  %-62s %7d %10s %7s\n", "others", count - shown,
                 vg_bench_number(ms, sizeof ms, true, 1e3 * rest / runs),
                 percent(share, sizeof share, true, rest / all));
-    fprintf(out, "  %-62s %7s %10s\n", "all operations", "",
+    /* What is missing of a step is the host's: gaps between operations, transfers, the sampler. */
+    double steps_s = 0;
+    for (int i = 0; count && list[0]->section == VG_BENCH_DENOISE && i < r->steps; i++)
+        steps_s += r->step_s[i];
+    fprintf(out, "  %-62s %7s %10s", "all operations", "",
             vg_bench_number(ms, sizeof ms, true, 1e3 * all / runs));
+    if (steps_s > 0)
+        fprintf(out, "  %.1f%% of the step", 100 * all / steps_s);
+    fputc('\n', out);
 }
 
 static void print_ops(FILE *out, const vg_bench_result *r)

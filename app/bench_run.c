@@ -410,6 +410,7 @@ vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *
                .be = vg_engine_backend(engine),
                .r = &r,
                .err = &in_callback};
+    const char *beside = getenv("VGEN_GAUGE_PCI"); /* a GPU beside the device: for the tests */
     vg_gpu_gauge *gauge = NULL;
     vg_status status;
     double begin = now();
@@ -417,7 +418,7 @@ vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *
     VG_TRY(prepare(&b, scheme, err));
     VG_TRY(vg_profile_new(b.be, plan->profile, &b.profile, err));
     VG_TRY_GOTO(status, vg_backend_info(b.be, &r.device, err), done);
-    if (vg_gpu_gauge_open(r.device.pci_bus_id, &gauge, NULL) == VG_OK)
+    if (vg_gpu_gauge_open(beside && *beside ? beside : r.device.pci_bus_id, &gauge, NULL) == VG_OK)
         b.watch = vg_bench_watch_new(gauge);
     b.be->profile = b.profile;
     b.be->bytes_peak = b.be->bytes_now;
@@ -432,7 +433,10 @@ done:
     vg_bench_watch_free(b.watch);
     vg_gpu_gauge_close(gauge);
     vg_profile_free(b.profile);
-    if (status != VG_OK)
+    if (status != VG_OK) {
         vg_bench_result_deinit(&r);
+        if (status != VG_E_CANCELLED && status != VG_E_ARG)
+            vg_err_prefix(err, "%s", vg_scheme_name(scheme));
+    }
     return status;
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "app/cmd_job.h"
 #include "app/presets.h"
 
 #define VG_COMMAND(name) extern const vg_command vg_command_##name;
@@ -212,7 +213,7 @@ int vg_cli_main(int argc, char **argv)
         vg_args_print_help(stdout, "vgen", command);
         status = VG_EXIT_OK;
     } else {
-        status = command->run(&args);
+        status = command->job ? vg_cmd_job_run(&args) : command->run(&args);
     }
     vg_args_deinit(&args);
     return flushed(status);

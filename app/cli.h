@@ -19,6 +19,8 @@ typedef struct vg_arg_spec {
 #define VG_ARG_SPECS_MAX 16
 
 typedef struct vg_args vg_args;
+struct vg_job;
+struct vg_job_view;
 
 typedef struct vg_command {
     const char *name, *alias;  /* alias may be NULL */
@@ -31,6 +33,8 @@ typedef struct vg_command {
     int min_args, max_args;    /* words that are not flags */
     bool hidden;
     int (*run)(vg_args *args); /* exit status */
+    /* Instead of run, of a command on the one job that its word names: opened before, closed afterwards (cmd_job.h). */
+    int (*job)(vg_args *args, const struct vg_job *job, struct vg_job_view *view);
 } vg_command;
 
 struct vg_args {
@@ -55,8 +59,8 @@ void vg_args_print_settings(FILE *out, const char *keys);
 void vg_args_print_specs(FILE *out, const vg_arg_spec *specs);
 
 /* The rule of exit statuses. 2: what a person gave is wrong and that can be seen before a job exists: words, flags, their values, and the
- * contents of the files they name (preset, prompts, initial latents). 1: everything else: checkpoint, disk, device, a job that failed, a job
- * that is not there. 130: cancelled. */
+ * contents of the files they name (preset, prompts, initial latents). 1: everything else: checkpoint, the tensors of vgen component, disk,
+ * device, a job that failed, a job that is not there. 130: cancelled. */
 int vg_cli_status(const vg_err *err);
 /* "vgen CMD: message" on stderr, and with --json {"error": message, "status": N} on stdout; returns the exit status. */
 int vg_cli_fail(const vg_args *args, const vg_err *err);

@@ -25,16 +25,6 @@ static int wait_for(vg_args *args, const vg_job *job, vg_job_view *view)
     return watch(args, view, true);
 }
 
-static int run_attach(vg_args *args)
-{
-    return vg_cmd_job_run(args, attach);
-}
-
-static int run_wait(vg_args *args)
-{
-    return vg_cmd_job_run(args, wait_for);
-}
-
 static const vg_arg_spec specs[] = {
     VG_SPEC_JOBS_DIR, {"json", 0, NULL, "the result as one JSON object on stdout"}, {0}};
 
@@ -46,9 +36,7 @@ const vg_command vg_command_attach = {
     .text =
         "Watch a running job until it ends, then print its result; Ctrl-C stops watching and leaves the job alone. The exit status is the job's. " VG_JOB_NAMES,
     .specs = specs,
-    .min_args = 1,
-    .max_args = 1,
-    .run = run_attach,
+    VG_JOB_COMMAND(attach),
 };
 
 extern const vg_command vg_command_wait;
@@ -59,7 +47,5 @@ const vg_command vg_command_wait = {
     .text =
         "Wait until a job ends, without a word; --json prints its result. The exit status is the job's: 0 done, 1 failed or interrupted, 130 cancelled. " VG_JOB_NAMES,
     .specs = specs,
-    .min_args = 1,
-    .max_args = 1,
-    .run = run_wait,
+    VG_JOB_COMMAND(wait_for),
 };

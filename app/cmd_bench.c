@@ -6,6 +6,7 @@
 #include "app/bench.h"
 #include "app/cli.h"
 #include "app/job.h"
+#include "app/lock.h"
 #include "app/paths.h"
 
 static atomic_int cancelled;
@@ -81,14 +82,25 @@ static vg_status make_plan(const vg_args *args, vg_bench_plan *plan, vg_err *err
     return VG_OK;
 }
 
-static vg_status open_engine(const vg_settings *s, vg_engine **engine, vg_err *err)
+/* Open the engine and hold the device for it: figures measured beside a job would be worth nothing, and the job's would suffer. */
+static vg_status open_engine(const vg_settings *s, vg_engine **engine, int *lock, vg_err *err)
 {
     const char *device = vg_settings_get(s, VG_OPT_device);
     int threads = vg_settings_int(s, VG_OPT_threads);
+    char holder[160] = "";
     if (*device)
         VG_TRY(vg_device_check(device, err));
     else
         device = vg_device_default();
+    char *path = vg_lock_device_path(device, NULL);
+    /* Where no lock can be kept, nobody else keeps one either. */
+    bool busy = path && vg_lock_take(path, "vgen bench", lock, NULL) == VG_E_BUSY;
+    if (busy)
+        vg_lock_held(path, holder, sizeof holder);
+    free(path);
+    if (busy)
+        return VG_FAIL(err, VG_E_BUSY, "the device is at work for %s; wait for it, or cancel it",
+                       *holder ? holder : "somebody else");
     return vg_engine_open(!strcmp(device, "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU, 0,
                           threads > 0 ? threads : 0, engine, err);
 }
@@ -113,7 +125,7 @@ static vg_status bench_job(const vg_args *args, vg_err *err)
     vg_engine *engine = NULL;
     vg_model *model = NULL;
     char *dir = NULL;
-    int count = 0;
+    int count = 0, lock = -1;
     vg_status status;
     VG_TRY_GOTO(status, make_plan(args, &plan, err), done);
     vg_paths_presets(&presets);
@@ -123,7 +135,7 @@ static vg_status bench_job(const vg_args *args, vg_err *err)
                 done);
     VG_TRY_GOTO(status, vg_model_open(dir, vg_settings_load_format(&plan.settings), &model, err),
                 done);
-    VG_TRY_GOTO(status, open_engine(&plan.settings, &engine, err), done);
+    VG_TRY_GOTO(status, open_engine(&plan.settings, &engine, &lock, err), done);
     for (int n = vg_settings_schemes(&plan.settings, schemes); count < n; count++)
         VG_TRY_GOTO(status,
                     vg_bench_run(engine, model, &plan, schemes[count], &results[count], err), done);
@@ -134,6 +146,7 @@ done:
         vg_bench_result_deinit(&results[i]);
     vg_model_close(model);
     vg_engine_close(engine);
+    vg_lock_release(lock);
     vg_lines_free(&presets);
     vg_settings_deinit(&plan.settings);
     free(dir);
@@ -154,11 +167,11 @@ static vg_status bench_ops(const vg_args *args, vg_err *err)
         .row_s = 0.5, .filter = vg_args_get(args, "only"), .cancel = &cancelled};
     vg_bench_op_row *rows = NULL;
     vg_engine *engine = NULL;
-    int count = 0;
+    int count = 0, lock = -1;
     vg_status status;
     VG_TRY(positive(args, "scale", &options.scale, err));
     VG_TRY(positive(args, "row-seconds", &options.row_s, err));
-    VG_TRY(open_engine(&args->settings, &engine, err));
+    VG_TRY_GOTO(status, open_engine(&args->settings, &engine, &lock, err), done);
     vg_bench_ops_print_head(stdout);
     VG_TRY_GOTO(status,
                 vg_bench_ops_run(vg_engine_backend(engine), &options, &rows, &count, row_done, err),
@@ -167,6 +180,7 @@ static vg_status bench_ops(const vg_args *args, vg_err *err)
 done:
     free(rows);
     vg_engine_close(engine);
+    vg_lock_release(lock);
     return status;
 }
 
@@ -218,7 +232,7 @@ const vg_command vg_command_bench = {
         "  vgen bench --ops --only attention\n",
     .settings =
         "model load_format quantization prompt negative_prompt height width num_frames num_inference_steps guidance_scale guidance_scale_2 "
-        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act vae_use_tiling device threads",
+        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act vae_use_tiling device threads vram_limit",
     .specs = specs,
     .run = run,
 };

@@ -23,11 +23,6 @@ static int cancel(vg_args *args, const vg_job *job, vg_job_view *view)
     return VG_EXIT_OK;
 }
 
-static int run(vg_args *args)
-{
-    return vg_cmd_job_run(args, cancel);
-}
-
 static const vg_arg_spec specs[] = {VG_SPEC_JOBS_DIR, {0}};
 
 extern const vg_command vg_command_cancel;
@@ -38,7 +33,5 @@ const vg_command vg_command_cancel = {
     .text =
         "Stop a running or waiting job at its next block. What it did is kept: vgen resume goes on from the last finished step. " VG_JOB_NAMES,
     .specs = specs,
-    .min_args = 1,
-    .max_args = 1,
-    .run = run,
+    VG_JOB_COMMAND(cancel),
 };

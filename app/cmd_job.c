@@ -27,14 +27,14 @@ void vg_cmd_job_close(vg_job *job, vg_job_view *view)
     vg_job_deinit(job);
 }
 
-int vg_cmd_job_run(vg_args *args, int (*act)(vg_args *args, const vg_job *job, vg_job_view *view))
+int vg_cmd_job_run(vg_args *args)
 {
     vg_job job;
     vg_job_view view;
     int status = vg_cmd_job_open(args, args->words[0], &job, &view);
     if (status != VG_EXIT_OK)
         return status;
-    status = act(args, &job, &view);
+    status = args->command->job(args, &job, &view);
     vg_cmd_job_close(&job, &view);
     return status;
 }

@@ -11,6 +11,8 @@
 /* Find, open and look at a job. On failure prints the reason; the exit status comes back, VG_EXIT_OK when good. */
 int vg_cmd_job_open(vg_args *args, const char *name, vg_job *job, vg_job_view *view);
 void vg_cmd_job_close(vg_job *job, vg_job_view *view);
-/* Open the job that the first word names, let `act` do the command's work, close it. Returns the exit status. */
-int vg_cmd_job_run(vg_args *args, int (*act)(vg_args *args, const vg_job *job, vg_job_view *view));
+/* Open the job that the first word names, let the command's `job` do its work, close it. Returns the exit status. */
+int vg_cmd_job_run(vg_args *args);
+/* The members of a command on one job. */
+#define VG_JOB_COMMAND(act) .min_args = 1, .max_args = 1, .job = (act)
 #endif

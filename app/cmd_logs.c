@@ -59,26 +59,20 @@ static void print_worker_log(const vg_job *job)
     free(path);
 }
 
-static int run(vg_args *args)
+static int logs(vg_args *args, const vg_job *job, vg_job_view *view)
 {
-    vg_job job;
-    vg_job_view view;
     log_printer printer = {.json = vg_args_has(args, "json")};
-    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
-    if (status != VG_EXIT_OK)
-        return status;
-    /* A second view, so that the events that were taken in above are seen here too. */
-    vg_job_view_deinit(&view);
-    vg_job_view_init(&view, &job);
-    vg_job_view_refresh(&view, print_event, &printer);
-    while (vg_args_has(args, "follow") && !vg_job_state_is_final(view.state) && !ferror(stdout)) {
+    /* From the beginning again, so that the events that were taken in at the opening are seen here too. */
+    vg_job_view_deinit(view);
+    vg_job_view_init(view, job);
+    vg_job_view_refresh(view, print_event, &printer);
+    while (vg_args_has(args, "follow") && !vg_job_state_is_final(view->state) && !ferror(stdout)) {
         fflush(stdout);
         usleep(200 * 1000);
-        vg_job_view_refresh(&view, print_event, &printer);
+        vg_job_view_refresh(view, print_event, &printer);
     }
     if (!printer.json)
-        print_worker_log(&job);
-    vg_cmd_job_close(&job, &view);
+        print_worker_log(job);
     return VG_EXIT_OK;
 }
 
@@ -97,7 +91,5 @@ const vg_command vg_command_logs = {
         "Print the journal of a job, and what its worker said on its standard error. " VG_JOB_NAMES,
     .examples = "  vgen logs -f last\n",
     .specs = specs,
-    .min_args = 1,
-    .max_args = 1,
-    .run = run,
+    VG_JOB_COMMAND(logs),
 };

@@ -4,48 +4,40 @@
 #include "app/cmd_job.h"
 #include "app/worker.h"
 
-static int run(vg_args *args)
+static int resume(vg_args *args, const vg_job *job, vg_job_view *view)
 {
-    vg_job job;
-    vg_job_view view;
     vg_err err = {0};
     pid_t worker = 0;
-    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
-    if (status != VG_EXIT_OK)
-        return status;
     bool json = vg_args_has(args, "json"), running;
     do {
         /* A running job needs no resume: watching it leads to the same end. A finished one only gets outputs that are gone written again. */
-        running = vg_job_running(job.dir, NULL);
+        running = vg_job_running(job->dir, NULL);
         for (int i = 0; i < 20 && running && vg_args_has(args, "detach"); i++) {
             usleep(50 * 1000);
-            running = vg_job_running(job.dir, NULL);
+            running = vg_job_running(job->dir, NULL);
         }
         if (!running &&
-            vg_worker_start(job.dir, vg_settings_int(&args->settings, VG_OPT_max_steps_run),
-                            &worker, &err) != VG_OK) {
-            status = vg_cli_fail(args, &err);
-            goto done;
-        }
+            vg_worker_start(job->dir, vg_settings_int(&args->settings, VG_OPT_max_steps_run),
+                            &worker, &err) != VG_OK)
+            return vg_cli_fail(args, &err);
         if (vg_args_has(args, "detach")) {
-            printf("%s\n", job.id);
-            goto done;
+            printf("%s\n", job->id);
+            return VG_EXIT_OK;
         }
         vg_attach_options options = {
             .quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
-        if (!vg_attach(&view, &options)) {
-            fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job.id, job.id);
-            status = VG_EXIT_CANCELLED;
-            goto done;
+        if (!vg_attach(view, &options)) {
+            fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job->id,
+                    job->id);
+            return VG_EXIT_CANCELLED;
         }
         /* What ran was a worker in its last moments (it had been killed): now it is our turn. */
-    } while (running && view.state == VG_JOB_INTERRUPTED && !view.stopped);
-    vg_attach_print_result(&view, json);
-    status = vg_attach_exit(&view);
+    } while (running && view->state == VG_JOB_INTERRUPTED && !view->stopped);
+    vg_attach_print_result(view, json);
+    int status = vg_attach_exit(view);
     if (status == VG_EXIT_FAILURE)
-        fprintf(stderr, "vgen resume: %s: %s\n", job.id, view.message[0] ? view.message : "failed");
-done:
-    vg_cmd_job_close(&job, &view);
+        fprintf(stderr, "vgen resume: %s: %s\n", job->id,
+                view->message[0] ? view->message : "failed");
     return status;
 }
 
@@ -67,7 +59,5 @@ const vg_command vg_command_resume = {
         "watched; a finished one gets missing outputs written again. " VG_JOB_NAMES,
     .settings = "max_steps_run",
     .specs = specs,
-    .min_args = 1,
-    .max_args = 1,
-    .run = run,
+    VG_JOB_COMMAND(resume),
 };

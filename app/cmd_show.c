@@ -36,30 +36,24 @@ static void print_variants(const vg_job *job, const vg_job_view *view)
         vg_gauges_print(stdout, names, gauges, measured);
 }
 
-static int run(vg_args *args)
+static int show(vg_args *args, const vg_job *job, vg_job_view *view)
 {
-    vg_job job;
-    vg_job_view view;
     char text[64];
-    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
-    if (status != VG_EXIT_OK)
-        return status;
     if (vg_args_has(args, "json")) {
-        vg_cli_print_json(stdout, vg_job_view_json(&view), true);
+        vg_cli_print_json(stdout, vg_job_view_json(view), true);
     } else {
-        vg_attach_print_result(&view, false);
+        vg_attach_print_result(view, false);
         printf("folder   ");
-        vg_cli_print(stdout, job.dir);
+        vg_cli_print(stdout, job->dir);
         printf("\nmade     %s, vgen %s\ndevice   %s\nmodel    ",
-               vg_text_date(job.created, text, sizeof text),
-               job.code_version ? job.code_version : "?", view.device);
-        vg_cli_print(stdout, job.model_dir);
+               vg_text_date(job->created, text, sizeof text),
+               job->code_version ? job->code_version : "?", view->device);
+        vg_cli_print(stdout, job->model_dir);
         printf("\n");
-        print_variants(&job, &view);
+        print_variants(job, view);
         printf("settings\n");
-        print_settings(&job);
+        print_settings(job);
     }
-    vg_cmd_job_close(&job, &view);
     return VG_EXIT_OK;
 }
 
@@ -73,7 +67,5 @@ const vg_command vg_command_show = {
     .text = "State, figures, clips and settings of one job. " VG_JOB_NAMES,
     .examples = "  vgen show last\n",
     .specs = specs,
-    .min_args = 1,
-    .max_args = 1,
-    .run = run,
+    VG_JOB_COMMAND(show),
 };

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "app/paths.h"
 #include "app/text.h"
 
 static struct flock whole_file(short type)
@@ -63,4 +65,28 @@ bool vg_lock_held(const char *path, char *note, size_t note_size)
     }
     close(file);
     return held;
+}
+
+char *vg_lock_device_path(const char *device, vg_err *err)
+{
+    char *dir = vg_paths_runtime();
+    char name[64] = "cpu";
+    if (!strcmp(device, "cuda")) {
+        const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+        size_t n = visible ? strcspn(visible, ",") : 0;
+        snprintf(name, sizeof name, "gpu%.*s", (int)(n > 50 ? 50 : n), n ? visible : "");
+        if (!n)
+            snprintf(name, sizeof name, "gpu0");
+        for (char *c = name; *c; c++) {
+            if (*c == '/' || *c == '.')
+                *c = '_';
+        }
+    }
+    char *path = vg_xstrf("%s/slot-%s.lock", dir, name);
+    vg_status status = vg_file_make_dirs(dir, err);
+    free(dir);
+    if (status == VG_OK)
+        return path;
+    free(path);
+    return NULL;
 }

@@ -39,34 +39,10 @@ static void take_signals(void)
 
 /* ---- the slot: one job at a time per device ---- */
 
-static char *slot_path(const vg_job *job, vg_err *err)
-{
-    char *dir = vg_paths_runtime();
-    char name[64] = "cpu";
-    if (!strcmp(job->device, "cuda")) {
-        const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-        size_t n = visible ? strcspn(visible, ",") : 0;
-        snprintf(name, sizeof name, "gpu%.*s", (int)(n > 50 ? 50 : n), n ? visible : "");
-        if (!n)
-            snprintf(name, sizeof name, "gpu0");
-        for (char *c = name; *c; c++) {
-            if (*c == '/' || *c == '.')
-                *c = '_';
-        }
-    }
-    char *path = vg_xstrf("%s/slot-%s.lock", dir, name);
-    vg_status status = vg_file_make_dirs(dir, err);
-    free(dir);
-    if (status == VG_OK)
-        return path;
-    free(path);
-    return NULL;
-}
-
 static vg_status wait_for_slot(vg_worker *w, int *fd, vg_err *err)
 {
     char holder[160], said[160] = "";
-    char *path = slot_path(&w->job, err);
+    char *path = vg_lock_device_path(w->job.device, err);
     vg_status status;
     if (!path)
         return err ? err->code : VG_E_IO;

@@ -1,46 +1,6 @@
 /* linear.c: running linear layers of any precision. Loading is module.c's. */
 #include "engine/linear.h"
 
-#include <stdlib.h>
-
-/* A dynamic scale of 1 is also what an all-zero input gives; tell the two apart by the codes. */
-static vg_status all_zero(vg_backend *be, const vg_tensor *q, bool *zero, vg_err *err)
-{
-    size_t count = vg_tensor_bytes(q);
-    uint8_t *codes = malloc(count ? count : 1);
-    if (!codes)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory while calibrating");
-    vg_status status = vg_backend_download(be, codes, q, err);
-    *zero = true;
-    for (size_t i = 0; status == VG_OK && i < count && *zero; i++)
-        *zero = (codes[i] & 0x7f) == 0;
-    free(codes);
-    return status;
-}
-
-static vg_status record_amax(vg_arena *scratch, const vg_tensor *x, float *amax, vg_err *err)
-{
-    /* The backend's dynamic quantisation gives amax / 448 as its scale, in FP32: the calibrated input scale itself. */
-    vg_backend *be = vg_arena_backend(scratch);
-    size_t mark = vg_arena_mark(scratch);
-    vg_tensor q, scale;
-    float value;
-    VG_TRY(vg_arena_tensor(scratch, VG_E4M3, x->ndim, x->shape, &q, err));
-    VG_TRY(vg_arena_tensor(scratch, VG_F32, 1, (const int64_t[]){1}, &scale, err));
-    VG_TRY(vg_quantize(
-        be, &(vg_quantize_args){.x = x, .kind = VG_QUANT_TENSOR_DYNAMIC, .q = &q, .scale = &scale},
-        err));
-    VG_TRY(vg_backend_download(be, &value, &scale, err));
-    bool zero = false;
-    if (value == 1.0f)
-        VG_TRY(all_zero(be, &q, &zero, err));
-    vg_arena_reset(scratch, mark);
-    value *= VG_E4M3_MAX;
-    if (!zero && value > *amax)
-        *amax = value;
-    return VG_OK;
-}
-
 static bool same_quantisation(const vg_linear_layer *a, const vg_linear_layer *b)
 {
     return a->act == b->act &&
@@ -65,8 +25,98 @@ static vg_status quantise_input(vg_arena *scratch, const vg_linear_layer *layer,
                        err);
 }
 
-vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers, int count,
-                        const vg_tensor *x, vg_act act, vg_tensor *const *ys, vg_err *err)
+/* The codes of a feed begin its memory; a group's scales follow at the next multiple of this. */
+#define ALIGNMENT ((size_t)256)
+
+static size_t scales_at(const vg_tensor *like)
+{
+    return ((size_t)vg_tensor_numel(like) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static int64_t groups_of(int64_t k)
+{
+    return (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+}
+
+static vg_quant_kind kind_of_feed(const vg_linear_layer *const *layers, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (layers[i]->amax.data || layers[i]->act == VG_QUANT_TENSOR_DYNAMIC ||
+            !same_quantisation(layers[i], layers[0]))
+            return VG_QUANT_NONE;
+    return layers[0]->act;
+}
+
+size_t vg_feed_bytes(const vg_linear_layer *const *layers, int count, const vg_tensor *like)
+{
+    switch (kind_of_feed(layers, count)) {
+    case VG_QUANT_TENSOR_STATIC:
+        return (size_t)vg_tensor_numel(like);
+    case VG_QUANT_GROUP_DYNAMIC:
+        return scales_at(like) +
+               (size_t)(groups_of(like->shape[1]) * like->shape[0]) * sizeof(float);
+    default:
+        return vg_tensor_bytes(like);
+    }
+}
+
+size_t vg_feed_most_bytes(const vg_tensor *like)
+{
+    size_t codes =
+        scales_at(like) + (size_t)(groups_of(like->shape[1]) * like->shape[0]) * sizeof(float);
+    return codes > vg_tensor_bytes(like) ? codes : vg_tensor_bytes(like);
+}
+
+void vg_feed_make(const vg_linear_layer *const *layers, int count, const vg_tensor *like,
+                  void *memory, vg_feed *feed)
+{
+    const int64_t scale_shape[2] = {groups_of(like->shape[1]), like->shape[0]};
+
+    *feed = (vg_feed){.kind = kind_of_feed(layers, count)};
+    if (feed->kind == VG_QUANT_NONE) {
+        feed->x = vg_tensor_of(memory, like->dtype, 2, like->shape);
+        return;
+    }
+    feed->q = vg_tensor_of(memory, VG_E4M3, 2, like->shape);
+    feed->scale = feed->kind == VG_QUANT_TENSOR_STATIC
+                      ? layers[0]->x_scale
+                      : vg_tensor_of((char *)memory + scales_at(like), VG_F32, 2, scale_shape);
+}
+
+vg_tensor *vg_feed_values(vg_feed *feed)
+{
+    return feed->kind == VG_QUANT_NONE ? &feed->x : NULL;
+}
+
+vg_quant_out vg_feed_codes(vg_feed *feed)
+{
+    return feed->kind == VG_QUANT_NONE ? (vg_quant_out){.kind = VG_QUANT_NONE}
+                                       : (vg_quant_out){feed->kind, &feed->q, &feed->scale};
+}
+
+static vg_status run(vg_backend *be, const vg_linear_layer *l, const vg_tensor *x,
+                     const vg_tensor *x_scale, vg_act act, vg_tensor *y, vg_quant_out quant,
+                     vg_err *err)
+{
+    vg_status status = vg_linear(be,
+                                 &(vg_linear_args){.x = x,
+                                                   .x_scale = x_scale,
+                                                   .w = &l->w,
+                                                   .w_scale = l->w_scale.data ? &l->w_scale : NULL,
+                                                   .bias = l->bias.data ? &l->bias : NULL,
+                                                   .act = act,
+                                                   .y = y,
+                                                   .quant = quant},
+                                 err);
+    if (status != VG_OK && status != VG_E_CANCELLED)
+        vg_err_prefix(err, "layer %s", l->name ? l->name : "?");
+    return status;
+}
+
+/* Values in, quantised where a layer wants it. */
+static vg_status run_values(vg_arena *scratch, const vg_linear_layer *const *layers, int count,
+                            const vg_tensor *x, vg_act act, vg_tensor *const *ys,
+                            vg_quant_out quant, vg_err *err)
 {
     vg_backend *be = vg_arena_backend(scratch);
     const vg_linear_layer *quantised = NULL; /* whose quantisation q and scale hold */
@@ -75,12 +125,9 @@ vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers,
     for (int i = 0; i < count; i++) {
         const vg_linear_layer *l = layers[i];
         bool fp8 = l->act != VG_QUANT_NONE;
-        if (l->amax) {
-            /* Layers of one call share the input, so one measurement serves all of them. */
-            if (i == 0 || !layers[0]->amax)
-                VG_TRY(record_amax(scratch, x, l->amax, err));
-            else if (*layers[0]->amax > *l->amax)
-                *l->amax = *layers[0]->amax;
+        if (l->amax.data) {
+            vg_tensor most = l->amax;
+            VG_TRY(vg_amax(be, &(vg_amax_args){.x = x, .most = &most}, err));
         }
         if (fp8 && !(quantised && same_quantisation(quantised, l))) {
             vg_arena_reset(scratch,
@@ -88,26 +135,42 @@ vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers,
             VG_TRY(quantise_input(scratch, l, x, &q, &scale, err));
             quantised = l;
         }
-        vg_linear_args args = {.x = fp8 ? &q : x,
-                               .x_scale = fp8 ? &scale : NULL,
-                               .w = &l->w,
-                               .w_scale = l->w_scale.data ? &l->w_scale : NULL,
-                               .bias = l->bias.data ? &l->bias : NULL,
-                               .act = act,
-                               .y = ys[i]};
-        vg_status status = vg_linear(be, &args, err);
-        if (status != VG_OK) {
-            if (status != VG_E_CANCELLED)
-                vg_err_prefix(err, "layer %s", l->name ? l->name : "?");
-            return status;
-        }
+        VG_TRY(run(be, l, fp8 ? &q : x, fp8 ? &scale : NULL, act, ys[i], quant, err));
     }
     vg_arena_reset(scratch, mark);
     return VG_OK;
+}
+
+vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers, int count,
+                        const vg_tensor *x, vg_act act, vg_tensor *const *ys, vg_err *err)
+{
+    return run_values(scratch, layers, count, x, act, ys, (vg_quant_out){.kind = VG_QUANT_NONE},
+                      err);
 }
 
 vg_status vg_linear_run1(vg_arena *scratch, const vg_linear_layer *layer, const vg_tensor *x,
                          vg_act act, vg_tensor *y, vg_err *err)
 {
     return vg_linear_run(scratch, &layer, 1, x, act, &y, err);
+}
+
+vg_status vg_linear_run_fed(vg_arena *scratch, const vg_linear_layer *const *layers, int count,
+                            const vg_feed *in, vg_act act, vg_tensor *const *ys, vg_err *err)
+{
+    if (in->kind == VG_QUANT_NONE)
+        return vg_linear_run(scratch, layers, count, &in->x, act, ys, err);
+    for (int i = 0; i < count; i++)
+        VG_TRY(run(vg_arena_backend(scratch), layers[i], &in->q, &in->scale, act, ys[i],
+                   (vg_quant_out){.kind = VG_QUANT_NONE}, err));
+    return VG_OK;
+}
+
+vg_status vg_linear_feed(vg_arena *scratch, const vg_linear_layer *layer, const vg_feed *in,
+                         vg_act act, vg_feed *out, vg_err *err)
+{
+    vg_tensor *y = vg_feed_values(out);
+    if (in->kind == VG_QUANT_NONE)
+        return run_values(scratch, &layer, 1, &in->x, act, &y, vg_feed_codes(out), err);
+    return run(vg_arena_backend(scratch), layer, &in->q, &in->scale, act, y, vg_feed_codes(out),
+               err);
 }

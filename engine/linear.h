@@ -31,8 +31,16 @@ typedef struct vg_linear_layer {
     float x_scale_value; /* the same, on the host */
     vg_tensor bias;      /* [n] or absent */
     vg_quant_kind act;   /* how x must be quantised */
-    float *amax;         /* host; when not NULL, running max |x| is recorded (calibration) */
+    vg_tensor amax;      /* [1] F32 on the device, or absent: running max |x| is recorded there (calibration) */
 } vg_linear_layer;
+
+/* What linear layers read, in the form they want: the producer of their input writes values, or codes and scales at once. */
+typedef struct vg_feed {
+    vg_quant_kind kind; /* NONE: x; else q and scale */
+    vg_tensor x;        /* [M,K] act dtype */
+    vg_tensor q;        /* [M,K] E4M3 */
+    vg_tensor scale;    /* as vg_quantize_args.scale; a layer's own x_scale for TENSOR_STATIC */
+} vg_feed;
 
 /* How the weights of one layer are stored, or will be after the scheme asked for has been applied. */
 typedef enum vg_precision {
@@ -43,10 +51,25 @@ typedef enum vg_precision {
     VG_PRECISION_COUNT
 } vg_precision;
 
+/* The feed of `count` layers that share an input of `like`'s shape [M,K] and dtype: codes if all of them want the same ones and these can be
+ * made along with a result (not dynamic per tensor, not while calibrating), values otherwise. It lies in `memory` (at least
+ * vg_feed_bytes), where nothing else may lie until the layers have run. */
+void vg_feed_make(const vg_linear_layer *const *layers, int count, const vg_tensor *like, void *memory, vg_feed *feed);
+size_t vg_feed_bytes(const vg_linear_layer *const *layers, int count, const vg_tensor *like);
+size_t vg_feed_most_bytes(const vg_tensor *like); /* whatever the layers want */
+/* For the argument structs of operations that write a feed: their y and their quant. */
+vg_tensor *vg_feed_values(vg_feed *feed);
+vg_quant_out vg_feed_codes(vg_feed *feed);
+
 /* ys[i] = act(layers[i](x)): layers that share an input (q, k, v) quantise it once per distinct (kind, scale). x is [M,K], ys[i]
- * [M,n_i] of the act dtype; scratch memory is given back before returning. Calibration: layers with `amax` record max |x| (waits). */
+ * [M,n_i] of the act dtype; scratch memory is given back before returning. Calibration: layers with `amax` record max |x|. */
 vg_status vg_linear_run(vg_arena *scratch, const vg_linear_layer *const *layers, int count, const vg_tensor *x, vg_act act,
                         vg_tensor *const *ys, vg_err *err);
 /* The same for a single layer. */
 vg_status vg_linear_run1(vg_arena *scratch, const vg_linear_layer *layer, const vg_tensor *x, vg_act act, vg_tensor *y, vg_err *err);
+/* The same, reading the feed that was made for these layers. */
+vg_status vg_linear_run_fed(vg_arena *scratch, const vg_linear_layer *const *layers, int count, const vg_feed *in, vg_act act,
+                            vg_tensor *const *ys, vg_err *err);
+/* One layer between two feeds: reads its own, writes that of the layers behind it. */
+vg_status vg_linear_feed(vg_arena *scratch, const vg_linear_layer *layer, const vg_feed *in, vg_act act, vg_feed *out, vg_err *err);
 #endif

@@ -2,6 +2,8 @@
 #include "kernels/backend.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 const char *vg_device_kind_name(vg_device_kind kind)
 {
@@ -51,7 +53,19 @@ void vg_backend_close(vg_backend *be)
     vg_backend_unreserve(be);
     vg_pool_free(be->pool);
     be->pool = NULL;
+    free(be->gemm_cache);
     be->ops->close(be);
+}
+
+vg_status vg_backend_keep_choices(vg_backend *be, const char *folder, vg_err *err)
+{
+    char *copy = strdup(folder);
+
+    if (!copy)
+        return VG_FAIL(err, VG_E_NOMEM, "no memory for the path of a cache");
+    free(be->gemm_cache);
+    be->gemm_cache = copy;
+    return VG_OK;
 }
 
 bool vg_backend_cancelled(const vg_backend *be)

@@ -20,8 +20,8 @@ typedef struct vg_device_info {
     int capability;        /* 90 for sm_90; 0 on the CPU */
     size_t memory_total;   /* bytes */
     size_t memory_free;    /* bytes, now */
-    char driver[32];       /* newest CUDA version that the driver serves, "13.0"; "" on the CPU */
-    char runtime[32];      /* CUDA runtime of this build; "" on the CPU */
+    char driver[64];       /* its release where it tells, and the newest CUDA it serves: "580.82.07, CUDA 13.0"; "" on the CPU */
+    char runtime[32];      /* CUDA runtime of this build, "13.0"; "" on the CPU */
     char library[64];      /* of the matrix products: "cuBLASLt 13.1.0", "OpenBLAS 0.3.21"; "" while it has not been opened */
 } vg_device_info;
 
@@ -85,6 +85,10 @@ struct vg_backend {
     size_t grown;                    /* bytes of regions that a stage took beyond what was reserved, of all stages: 0 if plans were right */
     bool separate;                   /* CPU only: behave like a device with memory of its own (weights are copied, limits count) */
     int64_t fail_after;              /* see vg_backend_fail_after; negative = never */
+    /* Settings, made before the first operation; backends that have no use for one ignore it. */
+    char *gemm_cache;                /* folder for the choices of matrix product algorithms, owned; NULL = none is timed, see
+                                        vg_backend_keep_choices */
+    bool fp8_exact;                  /* FP8 products move partial sums to FP32 at intervals, see vg_linear_args */
     vg_profile *profile;             /* told of every operation, or NULL */
     const void *cancel;              /* const atomic_int * (no C++ type), or NULL: once it is not 0, operations fail with VG_E_CANCELLED */
 };
@@ -93,6 +97,10 @@ struct vg_backend {
  * Errors: VG_E_UNSUPPORTED when the build lacks the backend, VG_E_DEVICE without a usable driver or GPU. */
 vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err);
 void vg_backend_close(vg_backend *be);
+
+/* Let the backend time the algorithms of large matrix products on first use, and keep its choices in a file in this folder (made if
+ * absent), by device and library version. Results repeat bit for bit as long as the file stays; without a folder they always do. */
+vg_status vg_backend_keep_choices(vg_backend *be, const char *folder, vg_err *err);
 
 bool vg_backend_cancelled(const vg_backend *be);
 bool vg_backend_supports(const vg_backend *be, vg_op op);

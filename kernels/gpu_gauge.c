@@ -1,6 +1,7 @@
 /* gpu_gauge.c: see gpu_gauge.h. The few declarations of NVML's binary interface that it needs are written here from NVIDIA's NVML API
  * reference (docs.nvidia.com/deploy/nvml-api), so that no header of the driver or of CUDA is needed to build. The structures and the
- * symbols' version suffixes below are frozen there: a changed structure gets a new suffix. */
+ * symbols' version suffixes below are frozen there: a changed structure gets a new suffix.
+ * Checked beside nvidia-smi on an H100 (driver 580.159): equal memory, power, clocks and temperature. */
 #include "kernels/gpu_gauge.h"
 
 #include <dlfcn.h>

@@ -59,8 +59,15 @@ typedef struct vg_dequantize_weight_args {
     vg_tensor *y;           /* [N,K] act dtype */
 } vg_dequantize_weight_args;
 
+/* *most = max(*most, max |x|): the range of a layer's input, gathered over calls without a word to the host. A NaN is passed over. */
+typedef struct vg_amax_args {
+    const vg_tensor *x; /* any shape, act dtype */
+    vg_tensor *most;    /* [1] F32, in and out, >= 0 */
+} vg_amax_args;
+
 /* A second form of an operation's result: E4M3 codes of the rounded result, bit for bit as vg_quantize would make them, so that the
- * producer of a linear layer's input writes what the layer reads. With a kind the operation's own y may be NULL: nobody wants the values. */
+ * producer of a linear layer's input writes what the layer reads. With a kind the operation's own y may be NULL: nobody wants the values;
+ * the result is then rounded to the dtype of x (linear: of the bias, BF16 without one) before it is quantised. */
 typedef struct vg_quant_out {
     vg_quant_kind kind; /* NONE (absent), TENSOR_STATIC or GROUP_DYNAMIC; TENSOR_DYNAMIC would need the whole result first */
     vg_tensor *q;       /* [M,K] E4M3; K is all of a row (attention: heads * head_dim) */
@@ -70,7 +77,9 @@ typedef struct vg_quant_out {
 typedef enum vg_act { VG_ACT_NONE, VG_ACT_SILU, VG_ACT_GELU_TANH, VG_ACT_GELU_ERF, VG_ACT_COUNT } vg_act;
 
 /* y[m,n] = act( sum_k x[m,k] w[n,k] * scales + bias[n] ). FP32 accumulation, one rounding of the sum to y's dtype;
- * with act != NONE and BF16 y the sum is rounded to BF16 before the activation (as two torch calls would). */
+ * with act != NONE and BF16 y the sum is rounded to BF16 before the activation (as two torch calls would). With GELU_TANH a backend
+ * may leave that first rounding out, and the rounding before a static quantisation: |y - exact| grows by no more than it was, see
+ * VG_GELU_FUSED_TOLERANCE. */
 typedef struct vg_linear_args {
     const vg_tensor *x;       /* [M,K] F32, BF16, or E4M3 (then x_scale) */
     const vg_tensor *x_scale; /* per vg_quantize_args, NULL for F32/BF16 x */
@@ -107,6 +116,22 @@ typedef struct vg_layer_norm_modulate_args {
     vg_tensor *y; /* [N,D] act dtype, may alias x */
     vg_quant_out quant;
 } vg_layer_norm_modulate_args;
+
+/* sum = round(x + add * gate), or x + add; then y as layer_norm_modulate makes it of that sum: bit for bit gate_residual followed by
+ * layer_norm_modulate, in one pass. Source: wan 2.6 steps 6-7, 8-9, and 10 with step 1 of the next block. */
+typedef struct vg_residual_norm_args {
+    const vg_tensor *x;     /* [N,D] act dtype */
+    const vg_tensor *add;   /* [N,D] act dtype */
+    const vg_tensor *gate;  /* [D] F32 or NULL */
+    vg_tensor *sum;         /* [N,D] act dtype, may alias x or add */
+    const vg_tensor *scale; /* as in vg_layer_norm_modulate_args */
+    const vg_tensor *shift;
+    const vg_tensor *w;
+    const vg_tensor *b;
+    float eps;
+    vg_tensor *y; /* [N,D] act dtype, may alias add, not sum */
+    vg_quant_out quant;
+} vg_residual_norm_args;
 
 /* y = rope( x * rsqrt(mean_D(x^2) + eps) * w ): norm over the whole D = heads * head_dim, one rounding, then rotation of
  * interleaved pairs in FP32 with one more rounding. Source: wan 2.4, 2.6 steps 3-4. */
@@ -182,18 +207,23 @@ typedef struct vg_guidance_args {
 } vg_guidance_args;
 
 /* y[to,yo,xo,o] = b[o] + sum_{dt,dy,dx,c} in(to*st + dt, yo*sh + dy - ph0, xo*sw + dx - pw0, c) w[o,dt,dy,dx,c].
- * in = history frames, then x (each pixel repeated `upsample` times in both directions first); out of range in space is 0.
- * Source: wan 4.2, 4.5. Frames in front: pad_front zero frames, then the frames of history, then x. */
+ * in = frames one after the other: pad_front zero frames, history, x, more (each pixel repeated `upsample` times in both directions
+ * first); out of range in space is 0. Source: wan 4.2, 4.5.
+ * split = s > 1: the channels are cut into s equal parts, and part i of output frame t is frame t*s + i of y.
+ * residual: y = residual + round(what stands above), rounded again: the bits of vg_gate_residual after the convolution. */
 typedef struct vg_conv3d_args {
-    const vg_tensor *x;       /* [T,H,W,C] act dtype */
-    const vg_tensor *history; /* [Th,H,W,C] or NULL; same dtype */
-    int pad_front;            /* zero frames before the history */
-    int upsample;             /* 1 or 2: nearest in y and x before the convolution */
-    const vg_tensor *w;       /* [O,kt,kh,kw,C] F32 or BF16 (re-ordered at load) */
-    const vg_tensor *bias;    /* [O] or NULL */
-    int stride[3];            /* t, h, w */
-    int pad[4];               /* top, bottom, left, right */
-    vg_tensor *y;             /* [To,Ho,Wo,O] act dtype */
+    const vg_tensor *x;        /* [T,H,W,C] act dtype */
+    const vg_tensor *history;  /* [Th,H,W,C] or NULL; same dtype */
+    const vg_tensor *more;     /* [Tm,H,W,C] or NULL; same dtype */
+    int pad_front;             /* zero frames before the history */
+    int upsample;              /* 1 or 2: nearest in y and x before the convolution */
+    const vg_tensor *w;        /* [O,kt,kh,kw,C] F32 or BF16 (re-ordered at load) */
+    const vg_tensor *bias;     /* [O] or NULL */
+    int stride[3];             /* t, h, w */
+    int pad[4];                /* top, bottom, left, right */
+    int split;                 /* 0 and 1: whole */
+    const vg_tensor *residual; /* as y, same dtype, or NULL; may be y */
+    vg_tensor *y;              /* [To*split,Ho,Wo,O/split] act dtype */
 } vg_conv3d_args;
 
 typedef struct vg_channel_norm_args {

@@ -165,6 +165,42 @@ vg_status vg_check_dequantize_weight(const vg_dequantize_weight_args *a, vg_err 
                        a->scale->ndim == 1 && a->scale->shape[0] == 1 ? 1 : a->q->shape[0], err);
 }
 
+vg_status vg_check_amax(const vg_amax_args *a, vg_err *err)
+{
+    VG_TRY(need("amax", "x", a->x, ACT, ANY_RANK, err));
+    return need_vector("amax", "most", a->most, F32, 1, err);
+}
+
+/* The codes beside, or instead of, a result of m rows and k columns. */
+static vg_status check_quant_out(const char *op, const vg_quant_out *q, int64_t m, int64_t k,
+                                 vg_err *err)
+{
+    switch (q->kind) {
+    case VG_QUANT_NONE:
+        return VG_OK;
+    case VG_QUANT_TENSOR_STATIC:
+        VG_TRY(need_vector(op, "quant.scale", q->scale, F32, 1, err));
+        break;
+    case VG_QUANT_GROUP_DYNAMIC:
+        VG_TRY(need_shape(op, "quant.scale", q->scale, F32, 2, SHAPE(groups_of(k), m), err));
+        break;
+    case VG_QUANT_TENSOR_DYNAMIC:
+    case VG_QUANT_KIND_COUNT:
+    default:
+        return VG_FAIL(err, VG_E_ARG,
+                       "%s: results cannot be quantised as kind %d while they are made", op,
+                       (int)q->kind);
+    }
+    return need_shape(op, "quant.q", q->q, E4M3, 2, SHAPE(m, k), err);
+}
+
+/* The values of a result that may be quantised: they may be left out if its codes are there. */
+static vg_status check_values(const char *op, const vg_tensor *y, const vg_quant_out *q,
+                              const vg_tensor *like, vg_err *err)
+{
+    return !y && q->kind != VG_QUANT_NONE ? VG_OK : need_like(op, "y", y, ACT, like, err);
+}
+
 static vg_status check_linear_scales(const vg_linear_args *a, vg_err *err)
 {
     int64_t m = a->x->shape[0], k = a->x->shape[1], n = a->w->shape[0];
@@ -207,6 +243,9 @@ vg_status vg_check_linear(const vg_linear_args *a, vg_err *err)
     VG_TRY(check_linear_scales(a, err));
     VG_TRY(may_vector("linear", "bias", a->bias, ACT, a->w->shape[0], err));
     VG_TRY(need_act("linear", a->act, err));
+    VG_TRY(check_quant_out("linear", &a->quant, a->x->shape[0], a->w->shape[0], err));
+    if (!a->y && a->quant.kind != VG_QUANT_NONE)
+        return VG_OK;
     return need_shape("linear", "y", a->y, ACT, 2, SHAPE(a->x->shape[0], a->w->shape[0]), err);
 }
 
@@ -226,11 +265,9 @@ vg_status vg_check_rms_norm(const vg_rms_norm_args *a, vg_err *err)
     return need_like("rms_norm", "y", a->y, ACT, a->x, err);
 }
 
-vg_status vg_check_layer_norm_modulate(const vg_layer_norm_modulate_args *a, vg_err *err)
+/* What LayerNorm multiplies and adds: a modulation, an affine pair, or nothing. */
+static vg_status check_norm(const char *op, const vg_layer_norm_modulate_args *a, vg_err *err)
 {
-    const char *op = "layer_norm_modulate";
-
-    VG_TRY(need(op, "x", a->x, ACT, 2, err));
     if (!a->scale != !a->shift)
         return VG_FAIL(err, VG_E_ARG, "%s: scale and shift come together or not at all", op);
     if (!a->w != !a->b)
@@ -244,7 +281,30 @@ vg_status vg_check_layer_norm_modulate(const vg_layer_norm_modulate_args *a, vg_
     VG_TRY(may_vector(op, "w", a->w, F32, a->x->shape[1], err));
     VG_TRY(may_vector(op, "b", a->b, F32, a->x->shape[1], err));
     VG_TRY(need_eps(op, a->eps, err));
-    return need_like(op, "y", a->y, ACT, a->x, err);
+    VG_TRY(check_quant_out(op, &a->quant, a->x->shape[0], a->x->shape[1], err));
+    return check_values(op, a->y, &a->quant, a->x, err);
+}
+
+vg_status vg_check_layer_norm_modulate(const vg_layer_norm_modulate_args *a, vg_err *err)
+{
+    VG_TRY(need("layer_norm_modulate", "x", a->x, ACT, 2, err));
+    return check_norm("layer_norm_modulate", a, err);
+}
+
+vg_status vg_check_residual_norm(const vg_residual_norm_args *a, vg_err *err)
+{
+    const char *op = "residual_norm";
+
+    VG_TRY(need(op, "x", a->x, ACT, 2, err));
+    VG_TRY(need_like(op, "add", a->add, ACT, a->x, err));
+    VG_TRY(may_vector(op, "gate", a->gate, F32, a->x->shape[1], err));
+    VG_TRY(need_like(op, "sum", a->sum, ACT, a->x, err));
+    if (a->y && a->y->data == a->sum->data)
+        return VG_FAIL(err, VG_E_ARG, "%s: y and sum are one tensor", op);
+    return check_norm(op,
+                      &(vg_layer_norm_modulate_args){a->sum, a->scale, a->shift, a->w, a->b, a->eps,
+                                                     a->y, a->quant},
+                      err);
 }
 
 vg_status vg_check_rms_norm_rope(const vg_rms_norm_rope_args *a, vg_err *err)
@@ -285,6 +345,9 @@ vg_status vg_check_attention(const vg_attention_args *a, vg_err *err)
         VG_TRY(need_shape("attention", "bias", a->bias, F32, 3, SHAPE(heads, nq, nk), err));
     if (!isfinite(a->scale))
         return VG_FAIL(err, VG_E_ARG, "attention: scale is not finite");
+    VG_TRY(check_quant_out("attention", &a->quant, nq, heads * head_dim, err));
+    if (!a->y && a->quant.kind != VG_QUANT_NONE)
+        return VG_OK;
     return need_shape("attention", "y", a->y, ACT, 3, SHAPE(nq, heads, head_dim), err);
 }
 
@@ -302,7 +365,11 @@ vg_status vg_check_activation(const vg_activation_args *a, vg_err *err)
     VG_TRY(need_act("activation", a->act, err));
     if (a->mul)
         VG_TRY(need_like("activation", "mul", a->mul, ACT, a->x, err));
-    return need_like("activation", "y", a->y, ACT, a->x, err);
+    if (a->quant.kind != VG_QUANT_NONE) {
+        VG_TRY(need("activation", "x", a->x, ACT, 2, err));
+        VG_TRY(check_quant_out("activation", &a->quant, a->x->shape[0], a->x->shape[1], err));
+    }
+    return check_values("activation", a->y, &a->quant, a->x, err);
 }
 
 /* Token rows [N, patch volume * C] beside frames [C,T,H,W]. */
@@ -363,9 +430,22 @@ vg_status vg_check_guidance(const vg_guidance_args *a, vg_err *err)
     return need_like("guidance", "y", a->y, 1u << a->cond->dtype, a->cond, err);
 }
 
+/* Frames of a convolution's input that may be left out; their number is added to *frames. */
+static vg_status add_frames(const char *name, const vg_tensor *t, const vg_tensor *x,
+                            int64_t *frames, vg_err *err)
+{
+    if (!t)
+        return VG_OK;
+    VG_TRY(need("conv3d", name, t, 1u << x->dtype, 4, err));
+    VG_TRY(need_shape("conv3d", name, t, 1u << x->dtype, 4,
+                      SHAPE(t->shape[0], x->shape[1], x->shape[2], x->shape[3]), err));
+    *frames += t->shape[0];
+    return VG_OK;
+}
+
 vg_status vg_check_conv3d(const vg_conv3d_args *a, vg_err *err)
 {
-    int64_t in[3], out[3], frames, channels;
+    int64_t in[3], out[3], frames, channels, split;
 
     VG_TRY(need("conv3d", "x", a->x, ACT, 4, err));
     VG_TRY(need("conv3d", "w", a->w, ACT, 5, err));
@@ -385,14 +465,13 @@ vg_status vg_check_conv3d(const vg_conv3d_args *a, vg_err *err)
         if (a->stride[i] < 1)
             return VG_FAIL(err, VG_E_ARG, "conv3d: stride[%d] is %d, expected at least 1", i,
                            a->stride[i]);
+    if (a->split < 0 || (a->split > 1 && a->w->shape[0] % a->split != 0))
+        return VG_FAIL(err, VG_E_ARG, "conv3d: %lld channels cannot be split into %d parts",
+                       (long long)a->w->shape[0], a->split);
+    split = a->split > 1 ? a->split : 1;
     frames = a->pad_front + a->x->shape[0];
-    if (a->history) {
-        VG_TRY(need("conv3d", "history", a->history, 1u << a->x->dtype, 4, err));
-        VG_TRY(need_shape("conv3d", "history", a->history, 1u << a->x->dtype, 4,
-                          SHAPE(a->history->shape[0], a->x->shape[1], a->x->shape[2], channels),
-                          err));
-        frames += a->history->shape[0];
-    }
+    VG_TRY(add_frames("history", a->history, a->x, &frames, err));
+    VG_TRY(add_frames("more", a->more, a->x, &frames, err));
     in[0] = frames;
     in[1] = a->x->shape[1] * a->upsample + a->pad[0] + a->pad[1];
     in[2] = a->x->shape[2] * a->upsample + a->pad[2] + a->pad[3];
@@ -403,8 +482,11 @@ vg_status vg_check_conv3d(const vg_conv3d_args *a, vg_err *err)
                            (long long)in[i], i, (long long)a->w->shape[i + 1]);
         out[i] = (in[i] - a->w->shape[i + 1]) / a->stride[i] + 1;
     }
-    return need_shape("conv3d", "y", a->y, ACT, 4, SHAPE(out[0], out[1], out[2], a->w->shape[0]),
-                      err);
+    VG_TRY(need_shape("conv3d", "y", a->y, ACT, 4,
+                      SHAPE(out[0] * split, out[1], out[2], a->w->shape[0] / split), err));
+    if (a->residual)
+        VG_TRY(need_like("conv3d", "residual", a->residual, 1u << a->y->dtype, a->y, err));
+    return VG_OK;
 }
 
 vg_status vg_check_channel_norm(const vg_channel_norm_args *a, vg_err *err)

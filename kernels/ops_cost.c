@@ -116,14 +116,15 @@ void vg_cost_conv3d(const vg_conv3d_args *a, vg_op_cost *cost)
     double taps = (double)(w[1] * w[2] * w[3] * w[4]);
     /* Taps on padding count like the others, as everybody counts convolutions. */
     *cost = (vg_op_cost){.flops = 2 * numel(a->y) * taps, .rate = rate_of(a->x->dtype)};
-    cost->bytes =
-        bytes_of(a->x) + bytes_of(a->history) + bytes_of(a->w) + bytes_of(a->bias) + bytes_of(a->y);
+    cost->bytes = bytes_of(a->x) + bytes_of(a->history) + bytes_of(a->more) + bytes_of(a->w) +
+                  bytes_of(a->bias) + bytes_of(a->residual) + bytes_of(a->y);
     append_tensor(cost, a->x);
     if (a->history)
         append(cost, " after %lld", (long long)a->history->shape[0]);
     append(cost, " to %lld, %lldx%lldx%lld%s%s", (long long)w[0], (long long)w[1], (long long)w[2],
            (long long)w[3], a->upsample > 1 ? " up" : "",
            a->stride[0] * a->stride[1] * a->stride[2] > 1 ? " down" : "");
+    append(cost, "%s", a->residual ? " + residual" : "");
 }
 
 /* ---- everything else is bound by memory ---- */
@@ -156,6 +157,11 @@ void vg_cost_dequantize_weight(const vg_dequantize_weight_args *a, vg_op_cost *c
     append(cost, " -> %s", dtype_name(a->y->dtype));
 }
 
+void vg_cost_amax(const vg_amax_args *a, vg_op_cost *cost)
+{
+    moves(cost, bytes_of(a->x), a->x);
+}
+
 void vg_cost_embedding(const vg_embedding_args *a, vg_op_cost *cost)
 {
     double row = numel(a->y) * (double)vg_dtype_size(a->table->dtype);
@@ -173,6 +179,17 @@ void vg_cost_layer_norm_modulate(const vg_layer_norm_modulate_args *a, vg_op_cos
           bytes_of(a->x) + bytes_of(a->scale) + bytes_of(a->shift) + bytes_of(a->w) +
               bytes_of(a->b) + result_bytes(a->y, &a->quant),
           a->x);
+    append_quant(cost, a->y, &a->quant);
+}
+
+void vg_cost_residual_norm(const vg_residual_norm_args *a, vg_op_cost *cost)
+{
+    moves(cost,
+          bytes_of(a->x) + bytes_of(a->add) + bytes_of(a->gate) + bytes_of(a->sum) +
+              bytes_of(a->scale) + bytes_of(a->shift) + bytes_of(a->w) + bytes_of(a->b) +
+              result_bytes(a->y, &a->quant),
+          a->x);
+    append(cost, "%s", a->gate ? " gate" : "");
     append_quant(cost, a->y, &a->quant);
 }
 

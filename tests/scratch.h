@@ -2,6 +2,8 @@
 #ifndef VG_TESTS_SCRATCH_H
 #define VG_TESTS_SCRATCH_H
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "engine/fileio.h"
@@ -25,6 +27,51 @@ static inline int scratch_close(void **state)
 
     free(*state);
     return status == VG_OK ? 0 : -1;
+}
+
+/* The same for a group of tests whose helpers want the folder without their state. */
+static inline char *scratch_group(void)
+{
+    static char dir[64] = "/tmp/vgen-test-XXXXXX";
+
+    return dir;
+}
+
+static inline int scratch_group_open(void **state)
+{
+    (void)state;
+    return mkdtemp(scratch_group()) ? 0 : -1;
+}
+
+static inline int scratch_group_close(void **state)
+{
+    (void)state;
+    return vg_file_remove_tree(scratch_group(), NULL) == VG_OK ? 0 : -1;
+}
+
+/* Between begin and end a file cannot grow beyond `bytes`: writing fails as on a full disk (EFBIG, "File too large"). */
+typedef struct scratch_full {
+    struct rlimit before;
+    void (*handler)(int);
+} scratch_full;
+
+static inline scratch_full scratch_full_begin(rlim_t bytes)
+{
+    scratch_full full;
+    struct rlimit tight;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &full.before), 0);
+    tight = full.before;
+    tight.rlim_cur = bytes;
+    full.handler = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    return full;
+}
+
+static inline void scratch_full_end(const scratch_full *full)
+{
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &full->before), 0);
+    signal(SIGXFSZ, full->handler);
 }
 
 /* A path inside the folder; valid until eight more calls. */

@@ -105,7 +105,8 @@ static void test_args_help_names_every_setting_and_command(void **state)
     }
     free(text);
     for (int i = 0; vg_commands[i]; i++) {
-        assert_true(*vg_commands[i]->summary && vg_commands[i]->run && vg_commands[i]->arguments);
+        assert_true(*vg_commands[i]->summary && !vg_commands[i]->run != !vg_commands[i]->job &&
+                    vg_commands[i]->arguments);
         int n = 0;
         for (const vg_arg_spec *s = vg_commands[i]->specs; s && s->name; s++)
             n++;

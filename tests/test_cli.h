@@ -22,10 +22,11 @@ typedef struct cli_result {
 
 static char cli_dir[256];
 
-/* A fresh folder; every XDG place points into it. */
-static inline void cli_setup(void)
+/* Set-up and tear-down of a group of tests: a fresh folder; every XDG place points into it. */
+static inline int cli_setup(void **state)
 {
     char path[300];
+    (void)state;
     snprintf(cli_dir, sizeof cli_dir, "/tmp/vgen-test-XXXXXX");
     assert_non_null(mkdtemp(cli_dir));
     static const char *const places[][2] = {{"XDG_STATE_HOME", "state"}, {"XDG_CACHE_HOME", "cache"}, {"XDG_CONFIG_HOME", "config"}, {"XDG_RUNTIME_DIR", "run"}, {"HF_HOME", "hf"}, {"HOME", "home"}};
@@ -37,11 +38,14 @@ static inline void cli_setup(void)
     unsetenv("HF_HUB_CACHE");
     unsetenv("VGEN_PRESETS_DIR");
     setenv("LC_ALL", "C.UTF-8", 1);
+    return 0;
 }
 
-static inline void cli_teardown(void)
+static inline int cli_teardown(void **state)
 {
+    (void)state;
     (void)vg_file_remove_tree(cli_dir, NULL);
+    return 0;
 }
 
 static inline char *cli_read(const char *path)

@@ -2,22 +2,9 @@
 #include "tests/test_cli.h"
 
 #include "app/bench.h"
+#include "app/lock.h"
 
 #define SMALL "--device", "cpu", "--height", "48", "--width", "64", "--num-frames", "5"
-
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
 
 static cJSON *json_of(const char *path)
 {
@@ -149,6 +136,43 @@ static void test_cli_bench_the_denoise_loop_alone(void **state)
     cli_result_free(&r);
 }
 
+static void test_cli_bench_clocks_of_the_measured_steps(void **state)
+{
+    (void)state;
+    const char *path = in_dir("clocks.json");
+    setenv("VGEN_NVML_LIBRARY", VG_FAKE_NVML, 1);
+    setenv("VGEN_GAUGE_PCI", "0000:17:00.0", 1);
+    setenv("FAKE_NVML_POWER", "500000", 1); /* mW */
+    cli_result r =
+        CLI("bench", "--device", "cpu", "--steps-run", "5", "--denoise-only", "--json", path);
+    unsetenv("VGEN_GAUGE_PCI");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "SM clock, MHz"));
+    cJSON *root = json_of(path);
+    const cJSON *power = cJSON_GetObjectItem(cJSON_GetObjectItem(root, "clocks"), "power_w");
+    assert_float_equal(number(power, "median"), 500, 0);
+    assert_float_equal(number(power, "max"), 500, 0);
+    cJSON_Delete(root);
+    cli_result_free(&r);
+}
+
+static void test_cli_bench_waits_for_nobody(void **state)
+{
+    (void)state;
+    int lock = -1;
+    vg_err err;
+    char *path = vg_lock_device_path("cpu", &err);
+    assert_non_null(path);
+    CHECK_OK(vg_lock_take(path, "job 20261123-131500-a-red-ball", &lock, &err), err);
+    cli_result r = CLI("bench", SMALL, "--steps-run", "1");
+    assert_int_equal(r.status, 1);
+    assert_int_equal(cli_lines(r.err), 1);
+    assert_non_null(strstr(r.err, "a-red-ball"));
+    cli_result_free(&r);
+    vg_lock_release(lock);
+    free(path);
+}
+
 static void test_cli_bench_operations(void **state)
 {
     (void)state;
@@ -213,9 +237,11 @@ int main(void)
         cmocka_unit_test(test_cli_bench_one_scheme_is_one_object),
         cmocka_unit_test(test_cli_bench_several_schemes_are_a_list),
         cmocka_unit_test(test_cli_bench_the_denoise_loop_alone),
+        cmocka_unit_test(test_cli_bench_clocks_of_the_measured_steps),
+        cmocka_unit_test(test_cli_bench_waits_for_nobody),
         cmocka_unit_test(test_cli_bench_operations),
         cmocka_unit_test(test_cli_bench_every_operation_has_a_row),
         cmocka_unit_test(test_cli_bench_mistakes_are_one_line),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

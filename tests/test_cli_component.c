@@ -3,20 +3,6 @@
 
 #include "engine/safetensors.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
-
 /* A path in the test's folder; valid until 32 more calls. */
 static const char *path_of(const char *name)
 {
@@ -164,5 +150,5 @@ int main(void)
         cmocka_unit_test(test_cli_component_done_is_0),
         cmocka_unit_test(test_cli_component_cancelled_is_130),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

@@ -6,16 +6,8 @@
 
 static int setup(void **state)
 {
-    (void)state;
-    cli_setup();
+    cli_setup(state);
     setenv("VGEN_NVML_LIBRARY", VG_FAKE_NVML, 1);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
     return 0;
 }
 
@@ -126,5 +118,5 @@ int main(void)
         cmocka_unit_test(test_cli_gauges_reach_events_report_and_show),
         cmocka_unit_test(test_cli_gauges_are_silent_without_a_gpu),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, cli_teardown);
 }

@@ -9,20 +9,6 @@
     "--preset", "demo", "--height", "32", "--width", "32", "--num-frames", "5",                    \
         "--num-inference-steps", "3"
 
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
-
 /* FILE in the only job under cli_dir/NAME; valid until eight more calls. */
 static const char *job_file(const char *name, const char *file)
 {
@@ -279,5 +265,5 @@ int main(void)
         cmocka_unit_test(test_cli_heal_an_older_file_of_the_outputs_name_is_replaced),
         cmocka_unit_test(test_cli_heal_sweeps_what_a_kill_left),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

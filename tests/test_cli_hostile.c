@@ -3,20 +3,6 @@
 
 #include <dirent.h>
 
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
-
 static void expect_refusal(const char *const *argv, const char *what)
 {
     cli_result r = cli_run(argv);
@@ -173,5 +159,5 @@ int main(void)
         cmocka_unit_test(test_cli_hostile_jobs),
         cmocka_unit_test(test_cli_unknown_preset_keys_warn_only),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

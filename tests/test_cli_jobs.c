@@ -1,20 +1,6 @@
 /* test_cli_jobs.c: real jobs on the bundled demo model: the same bytes twice, stop and resume, cancel, exit codes, results. */
 #include "tests/test_cli_small.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
-
 static void test_cli_the_same_job_twice_gives_the_same_bytes(void **state)
 {
     (void)state;
@@ -259,5 +245,5 @@ int main(void)
         cmocka_unit_test(test_cli_prompt_file_makes_one_job_a_line),
         cmocka_unit_test(test_cli_given_latents_start_the_clip),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

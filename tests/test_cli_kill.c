@@ -1,20 +1,6 @@
 /* test_cli_kill.c: a worker killed at ten moments of a job, then resumed: the same bytes as a job that was left alone. */
 #include "tests/test_cli_small.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
-
 /* Process id from the job's lock, once a worker holds it. */
 static pid_t worker_of(const char *dir)
 {
@@ -64,5 +50,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cli_sigkill_at_ten_moments_then_resume),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

@@ -9,20 +9,6 @@
     "--preset", "demo", "--height", "32", "--width", "32", "--num-frames", "1",                    \
         "--num-inference-steps", "2"
 
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
-
 static const char *in_dir(const char *name)
 {
     static char paths[32][300];
@@ -297,5 +283,5 @@ int main(void)
         cmocka_unit_test(test_cli_words_a_dumb_terminal_gets_plain_lines),
         cmocka_unit_test(test_cli_words_help_names_the_aliases),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

@@ -1,30 +1,12 @@
 /* test_clip.c: written clips can be read again with the right size, rate, colours and settings;
  * nothing half-written stays; damaged and foreign files are one clear error. Skipped in builds
  * without clips, but for the answer they must give. */
-#include "check.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #include "app/clip.h"
 #include "app/frames_compose.h"
 #include "engine/metrics.h"
-
-static char scratch[64];
-
-static int make_scratch(void **state)
-{
-    (void)state;
-    strcpy(scratch, "/tmp/vgen-clip-XXXXXX");
-    return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int drop_scratch(void **state)
-{
-    (void)state;
-    return vg_file_remove_tree(scratch, NULL) == VG_OK ? 0 : -1;
-}
 
 #define NEED_CLIPS()                                                                               \
     do {                                                                                           \
@@ -34,7 +16,7 @@ static int drop_scratch(void **state)
 
 static char *path_of(const char *name)
 {
-    char *path = vg_path_join(scratch, name);
+    char *path = vg_path_join(scratch_group(), name);
     assert_non_null(path);
     return path;
 }
@@ -231,7 +213,7 @@ static void test_clip_other_encoders(void **state)
 
 static int count_files(void)
 {
-    char *command = vg_strf("ls -A '%s' | wc -l", scratch);
+    char *command = vg_strf("ls -A '%s' | wc -l", scratch_group());
     FILE *p = popen(command, "r");
     int n = -1;
     assert_non_null(p);
@@ -274,21 +256,15 @@ static void test_clip_nothing_half_written_stays(void **state)
     CHECK_FAILS(vg_clip_write_comparison(path, panes, 2, 4, 16, NULL, &err), VG_E_FORMAT, err);
     assert_int_equal(count_files(), before + 1);
 
-    struct rlimit old, tight;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     static const rlim_t limits[] = {0, 40, 5000, 50000};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        tight = old;
-        tight.rlim_cur = limits[i];
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        scratch_full full = scratch_full_begin(limits[i]);
         vg_status status = vg_clip_write(path, &source, 16, NULL, &err);
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+        scratch_full_end(&full);
         assert_int_equal(status, VG_E_IO);
         assert_non_null(strstr(err.message, "File too large"));
         assert_int_equal(count_files(), before + 1);
     }
-    signal(SIGXFSZ, handler);
     free(f.rgb);
     free(path);
     free(missing);
@@ -316,7 +292,7 @@ static void test_clip_foreign_and_damaged_files(void **state)
         assert_null(strchr(err.message, '\n'));
     }
     CHECK_FAILS(vg_clip_reader_open("/nonexistent.mp4", &reader, &err), VG_E_MISSING, err);
-    assert_true(vg_clip_reader_open(scratch, &reader, &err) != VG_OK);
+    assert_true(vg_clip_reader_open(scratch_group(), &reader, &err) != VG_OK);
 
     vg_frames f = scene(20, 48, 80, 10);
     vg_frame_source source = vg_frames_source(&f);
@@ -433,5 +409,5 @@ int main(void)
         cmocka_unit_test(test_clip_comparison),
         cmocka_unit_test(test_clip_absent_says_so),
     };
-    return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+    return cmocka_run_group_tests(tests, scratch_group_open, scratch_group_close);
 }

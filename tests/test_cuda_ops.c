@@ -201,13 +201,17 @@ static void test_cuda_activation(void **state)
                     f >> 1 ? check_fill(check_tensor_of(ACTS[f & 1], 2, SIZES[s]), &rng, 0.0, 2.0)
                            : NULL;
                 vg_tensor *y = check_tensor_of(ACTS[f & 1], 2, SIZES[s]), *dy = on_gpu(y);
-                CHECK_OK(vg_activation(check_cpu()->four,
-                                       &(vg_activation_args){x, (vg_act)act, mul, y}, &err),
+                CHECK_OK(vg_activation(
+                             check_cpu()->four,
+                             &(vg_activation_args){.x = x, .act = (vg_act)act, .mul = mul, .y = y},
+                             &err),
                          err);
-                CHECK_OK(
-                    vg_activation(
-                        gpu, &(vg_activation_args){on_gpu(x), (vg_act)act, on_gpu(mul), dy}, &err),
-                    err);
+                CHECK_OK(vg_activation(
+                             gpu,
+                             &(vg_activation_args){
+                                 .x = on_gpu(x), .act = (vg_act)act, .mul = on_gpu(mul), .y = dy},
+                             &err),
+                         err);
                 /* GELU erf cancels for negative x: |x mul| 2^-23 absolute on both sides. GELU tanh is x e^-2|u| there, whose relative
                  * error grows with |u| while the value falls faster: the same absolute bound. BF16: a rounding to the other side, twice with mul. */
                 expect_close("activation", y, back(dy),
@@ -354,7 +358,8 @@ static void test_cuda_bench(void **state)
                                   .count = 2, .x = {&t[0], &t[1]}, .coef = {0.5f, 0.5f}, .y = &f32},
                               &err));
     TIME("activation GELU tanh BF16", 2 * bytes, 0,
-         vg_activation(gpu, &(vg_activation_args){&t[0], VG_ACT_GELU_TANH, NULL, &t[1]}, &err));
+         vg_activation(gpu, &(vg_activation_args){.x = &t[0], .act = VG_ACT_GELU_TANH, .y = &t[1]},
+                       &err));
     TIME("linear BF16 32760x5120x5120", 0, 2.0 * N * D * D,
          vg_linear(gpu, &(vg_linear_args){.x = &t[0], .w = &w, .y = &t[1]}, &err));
     vg_backend_release(gpu, vectors, D * 8);

@@ -6,22 +6,44 @@ static const vg_dtype ACTS[] = {VG_F32, VG_BF16};
 typedef struct conv_case {
     int64_t t, h, w, c, o, kt, kh, kw;
     int history, front, upsample, stride[3], pad[4];
+    int more, split;
+    bool residual;
 } conv_case;
 
 static const conv_case CASES[] = {
-    {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}},
-    {1, 5, 7, 3, 96, 3, 3, 3, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}},
-    {2, 6, 9, 16, 40, 3, 3, 3, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}},
-    {1, 9, 11, 96, 3, 3, 3, 3, 1, 1, 1, {1, 1, 1}, {1, 1, 1, 1}},
-    {3, 8, 7, 24, 96, 1, 3, 3, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}},
-    {2, 9, 13, 32, 192, 1, 3, 3, 0, 0, 1, {1, 2, 2}, {0, 1, 0, 1}},
-    {4, 5, 6, 64, 128, 3, 1, 1, 1, 0, 1, {2, 1, 1}, {0, 0, 0, 0}},
-    {3, 4, 5, 40, 130, 3, 1, 1, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}},
-    {2, 17, 23, 72, 384, 3, 3, 3, 1, 1, 1, {1, 1, 1}, {1, 1, 1, 1}},
-    {1, 30, 31, 8, 64, 3, 3, 3, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}},
-    {2, 7, 5, 5, 70, 2, 2, 3, 0, 1, 2, {1, 2, 1}, {2, 0, 1, 3}},
-    {1, 12, 40, 128, 20, 1, 1, 1, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}},
+    {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, 0, 0, false},
+    {1, 5, 7, 3, 96, 3, 3, 3, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, false},
+    {2, 6, 9, 16, 40, 3, 3, 3, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, false},
+    {1, 9, 11, 96, 3, 3, 3, 3, 1, 1, 1, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, false},
+    {3, 8, 7, 24, 96, 1, 3, 3, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, false},
+    {2, 9, 13, 32, 192, 1, 3, 3, 0, 0, 1, {1, 2, 2}, {0, 1, 0, 1}, 0, 0, false},
+    {4, 5, 6, 64, 128, 3, 1, 1, 1, 0, 1, {2, 1, 1}, {0, 0, 0, 0}, 0, 0, false},
+    {3, 4, 5, 40, 130, 3, 1, 1, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, 0, 0, false},
+    {2, 17, 23, 72, 384, 3, 3, 3, 1, 1, 1, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, false},
+    {1, 30, 31, 8, 64, 3, 3, 3, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, false},
+    {2, 7, 5, 5, 70, 2, 2, 3, 0, 1, 2, {1, 2, 1}, {2, 0, 1, 3}, 0, 0, false},
+    {1, 12, 40, 128, 20, 1, 1, 1, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, 0, 0, false},
+    /* The VAE's own: one frame of three parts, residuals, doubled frames, upsampling with and without a rest of 32 channels. */
+    {2, 19, 37, 96, 96, 3, 3, 3, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, 2, 0, true},
+    {1, 33, 18, 192, 192, 3, 3, 3, 1, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, 1, 1, true},
+    {1, 9, 40, 64, 384, 3, 1, 1, 1, 1, 1, {1, 1, 1}, {0, 0, 0, 0}, 2, 2, false},
+    {2, 17, 9, 96, 48, 1, 3, 3, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, true},
+    {1, 20, 21, 192, 96, 1, 3, 3, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, false},
+    {3, 8, 11, 40, 6, 3, 1, 1, 1, 0, 1, {2, 1, 1}, {0, 0, 0, 0}, 1, 3, true},
+    {1, 6, 5, 16, 64, 3, 3, 3, 0, 4, 1, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, true},
+    {4, 50, 67, 96, 3, 3, 3, 3, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, false},
+    {2, 50, 130, 32, 200, 3, 3, 3, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, true},
 };
+
+/* The convolution once more with one of the other kernels for tensor cores. */
+static void run_other(const char *kernel, const vg_conv3d_args *args)
+{
+    vg_err err;
+
+    assert_int_equal(setenv("VGEN_CUDA_CONV", kernel, 1), 0);
+    CHECK_OK(vg_conv3d(gpu, args, &err), err);
+    assert_int_equal(unsetenv("VGEN_CUDA_CONV"), 0);
+}
 
 static void test_cuda_conv3d(void **state)
 {
@@ -34,7 +56,8 @@ static void test_cuda_conv3d(void **state)
         for (int f = 0; f < 8; f++) {
             const conv_case *c = &CASES[i];
             vg_dtype in = ACTS[f & 1], weights = f == 6 ? VG_F32 : in, out = ACTS[f >> 1 & 1];
-            int64_t frames = c->t + c->front + c->history,
+            int64_t frames = c->t + c->front + c->history + c->more,
+                    split = c->split ? c->split : 1,
                     in_h = c->h * c->upsample + c->pad[0] + c->pad[1],
                     in_w = c->w * c->upsample + c->pad[2] + c->pad[3];
             vg_tensor *x = check_fill(check_tensor(in, 4, c->t, c->h, c->w, c->c), &rng, 0.0, 1.0),
@@ -47,12 +70,21 @@ static void test_cuda_conv3d(void **state)
             vg_tensor *bias = f >> 2 ? check_fill(check_tensor(f == 7 ? VG_F32 : weights, 1, c->o),
                                                   &rng, 0.0, 2.0)
                                      : NULL;
-            vg_tensor *y = check_tensor(out, 4, (frames - c->kt) / c->stride[0] + 1,
+            vg_tensor *more =
+                c->more ? check_fill(check_tensor(in, 4, (int64_t)c->more, c->h, c->w, c->c), &rng,
+                                     0.0, 1.0)
+                        : NULL;
+            vg_tensor *y = check_tensor(out, 4, ((frames - c->kt) / c->stride[0] + 1) * split,
                                         (in_h - c->kh) / c->stride[1] + 1,
-                                        (in_w - c->kw) / c->stride[2] + 1, c->o),
+                                        (in_w - c->kw) / c->stride[2] + 1, c->o / split),
                       *dy = on_gpu(y), *first;
+            vg_tensor *residual =
+                c->residual ? check_fill(check_tensor_of(out, 4, y->shape), &rng, 0.0, 3.0) : NULL;
             vg_conv3d_args args = {.x = x,
                                    .history = past,
+                                   .more = more,
+                                   .split = c->split,
+                                   .residual = residual,
                                    .pad_front = c->front,
                                    .upsample = c->upsample,
                                    .w = w,
@@ -64,26 +96,33 @@ static void test_cuda_conv3d(void **state)
             memcpy(args.pad, c->pad, sizeof args.pad);
             on = args;
             on.x = on_gpu(x), on.history = on_gpu(past), on.w = on_gpu(w), on.bias = on_gpu(bias),
-            on.y = dy;
+            on.more = on_gpu(more), on.residual = on_gpu(residual), on.y = dy;
             snprintf(what, sizeof what, "conv3d %zu %s to %s", i, vg_dtype_name(in),
                      vg_dtype_name(out));
             CHECK_OK(vg_conv3d(check_cpu()->four, &args, &err), err);
             CHECK_OK(vg_conv3d(gpu, &on, &err), err);
             first = back(dy);
-            if (in == VG_BF16 &&
-                weights == VG_BF16) { /* both tensor core kernels, where there are two */
-                assert_int_equal(setenv("VGEN_CUDA_CONV", "mma", 1), 0);
-                CHECK_OK(vg_conv3d(gpu, &on, &err), err);
-                assert_int_equal(unsetenv("VGEN_CUDA_CONV"), 0);
-                expect_close("conv3d with mma.sync", y, back(dy),
-                             2 * (sqrt((double)(c->kt * c->kh * c->kw * c->c)) + 4) * 0x1p-24 *
-                                 ((double)(c->kt * c->kh * c->kw * c->c) / 4 + 2),
-                             out == VG_BF16 ? 1.01 * 0x1p-7 : 0x1p-21);
+            /* Two FP32 sums of k products below 1, in different orders: sqrt(k) roundings of their size k/4; one rounding apart. With a
+             * residual the first rounding of a sum below 4 sqrt(k) + 2 stands beside it. */
+            double k = (double)(c->kt * c->kh * c->kw * c->c),
+                   near = 2 * (sqrt(k) + 4) * 0x1p-24 * (k / 4 + 2);
+            double relative = out == VG_BF16 ? 1.01 * 0x1p-7 : 0x1p-21;
+            if (residual)
+                near += (4 * sqrt(k) + 2) * (out == VG_BF16 ? 0x1p-7 : 0x1p-22);
+            expect_close(what, y, first, near, relative);
+            if (in == VG_BF16 && weights == VG_BF16) { /* the other tensor core kernels */
+                run_other("gather", &on);
+                expect_close("conv3d, gathered", y, back(dy), near, relative);
+                run_other("mma", &on);
+                expect_close("conv3d with mma.sync", y, back(dy), near, relative);
             }
-            /* Two FP32 sums of k products below 1, in different orders: sqrt(k) roundings of their size k/4; one rounding apart. */
-            double k = (double)(c->kt * c->kh * c->kw * c->c);
-            expect_close(what, y, first, 2 * (sqrt(k) + 4) * 0x1p-24 * (k / 4 + 2),
-                         out == VG_BF16 ? 1.01 * 0x1p-7 : 0x1p-21);
+            if (residual) { /* y in the residual's place */
+                vg_conv3d_args in_place = on;
+                vg_tensor *both = on_gpu(residual);
+                in_place.residual = in_place.y = both;
+                CHECK_OK(vg_conv3d(gpu, &in_place, &err), err);
+                expect_same_bits("conv3d over its residual", first, back(both));
+            }
             CHECK_OK(vg_conv3d(gpu, &on, &err), err);
             expect_same_bits(what, first, back(dy));
             release_all();
@@ -233,11 +272,13 @@ static void test_cuda_vae_bench(void **state)
                  (long long)s[1], (long long)s[2], (long long)s[3], (long long)s[4]);
         TIME(what, 0, 54.0 * (double)pixels * (double)s[3] * (double)s[4],
              vg_conv3d(gpu, &args, &err));
-        if (s[4] > 3) {
-            assert_int_equal(setenv("VGEN_CUDA_CONV", "mma", 1), 0);
-            TIME("  the same with mma.sync", 0, 54.0 * (double)pixels * (double)s[3] * (double)s[4],
-                 vg_conv3d(gpu, &args, &err));
+        for (int other = 0; other < 2 && s[4] > 3; other++) {
+            assert_int_equal(setenv("VGEN_CUDA_CONV", other ? "mma" : "gather", 1), 0);
+            TIME(other ? "  the same with mma.sync" : "  the same, gathered", 0,
+                 54.0 * (double)pixels * (double)s[3] * (double)s[4], vg_conv3d(gpu, &args, &err));
             assert_int_equal(unsetenv("VGEN_CUDA_CONV"), 0);
+        }
+        if (s[4] > 3) {
             vg_tensor rows = vg_tensor_make(memory[0], VG_BF16, 2, pixels, s[3]),
                       out = vg_tensor_make(memory[1], VG_BF16, 2, pixels, s[3]),
                       gamma = vg_tensor_make(memory[2], VG_BF16, 1, s[3]);

@@ -3,20 +3,6 @@
 
 #include "app/events.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
-
 typedef struct seen {
     int count;
     double sum;
@@ -153,5 +139,5 @@ int main(void)
         cmocka_unit_test(test_events_rubbish_is_skipped),
         cmocka_unit_test(test_events_shorter_file_is_read_anew),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

@@ -1,31 +1,13 @@
 /* test_frames.c: kept frames come back bit for bit, in both forms and in any order; damage, full
  * disks and missing folders are one clear error; the comparison layout holds what it promises. */
-#include "check.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "app/clip.h"
 #include "app/frames.h"
 #include "app/frames_compose.h"
 #include "engine/safetensors.h"
-
-static char scratch[64];
-
-static int make_scratch(void **state)
-{
-    (void)state;
-    strcpy(scratch, "/tmp/vgen-frames-XXXXXX");
-    return mkdtemp(scratch) ? 0 : -1;
-}
-
-static int drop_scratch(void **state)
-{
-    (void)state;
-    return vg_file_remove_tree(scratch, NULL) == VG_OK ? 0 : -1;
-}
 
 static vg_frames random_frames(int count, int height, int width, uint64_t seed)
 {
@@ -40,7 +22,7 @@ static vg_frames random_frames(int count, int height, int width, uint64_t seed)
 static char *make_dir(const char *name)
 {
     vg_err err;
-    char *dir = vg_path_join(scratch, name);
+    char *dir = vg_path_join(scratch_group(), name);
     assert_non_null(dir);
     CHECK_OK(vg_file_make_dirs(dir, &err), err);
     return dir;
@@ -205,16 +187,11 @@ static void test_frames_full_disk_keeps_the_old_file(void **state)
     char *dir = make_dir("full");
     vg_frames_store *store = NULL;
     CHECK_OK(vg_frames_store_write(dir, &old, 16, NULL, &err), err);
-    struct rlimit before, tight;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     static const rlim_t limits[] = {0, 100, 70000, 400000};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        tight = before;
-        tight.rlim_cur = limits[i];
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        scratch_full full = scratch_full_begin(limits[i]);
         vg_status status = vg_frames_store_write(dir, &f, 16, NULL, &err);
-        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        scratch_full_end(&full);
         assert_int_equal(status, VG_E_IO);
         assert_non_null(strstr(err.message, "File too large"));
         assert_int_equal(count_entries(dir), 1); /* no temporary is left */
@@ -222,7 +199,6 @@ static void test_frames_full_disk_keeps_the_old_file(void **state)
         check_same(store, &old);
         vg_frames_store_close(store);
     }
-    signal(SIGXFSZ, handler);
     free(old.rgb);
     free(f.rgb);
     free(dir);
@@ -404,5 +380,5 @@ int main(void)
         cmocka_unit_test(test_frames_comparison_layout),
         cmocka_unit_test(test_frames_comparison_pixels),
     };
-    return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+    return cmocka_run_group_tests(tests, scratch_group_open, scratch_group_close);
 }

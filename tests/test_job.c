@@ -9,16 +9,8 @@ static char jobs_dir[300];
 
 static int setup(void **state)
 {
-    (void)state;
-    cli_setup();
+    cli_setup(state);
     snprintf(jobs_dir, sizeof jobs_dir, "%s/jobs", cli_dir);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
     return 0;
 }
 
@@ -276,5 +268,5 @@ int main(void)
         cmocka_unit_test(test_view_gives_readings_to_the_variant_at_work),
         cmocka_unit_test(test_job_refuses_what_cannot_work_before_it_runs),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, cli_teardown);
 }

@@ -57,11 +57,10 @@ static void run_case(const attention_case *c)
         }
     CHECK_RUN(attention, &args, y);
     /* A score is wrong by (sqrt(d) + 3) units of its terms' magnitude; a probability relatively by twice that (numerator and sum);
-     * the outputs are averages of |v| <= 1.3, summed over nk keys: sqrt(nk) + 8 units more. BF16 rounds each numerator. */
+     * the outputs are averages of |v| <= 1.3, summed over nk keys: sqrt(nk) + 8 units more. */
     score_error *= (sqrt((double)c->d) + 3.0) * 0x1p-24;
     CHECK_CLOSE("attention", y, reference,
-                1.3 * (2.0 * score_error + (sqrt((double)c->nk) + 8.0) * 0x1p-24 +
-                       (c->dtype == VG_BF16 ? 0x1p-9 : 0.0)),
+                1.3 * (2.0 * score_error + (sqrt((double)c->nk) + 8.0) * 0x1p-24),
                 c->dtype == VG_BF16 ? 0x1p-8 : 0.0);
     free(reference);
     free(p);
@@ -121,30 +120,76 @@ static void test_attention_excluded_keys(void **state)
     check_done();
 }
 
+/* Codes and scales are those of vg_quantize on the op's own y, with y and without. Rows of 128 n, of 2 heads per group, and of a short
+ * last group. */
+static void test_attention_quantised_result(void **state)
+{
+    const int64_t shapes[][4] = {
+        {1, 1, 1, 128}, {130, 70, 3, 128}, {65, 33, 2, 64}, {70, 300, 3, 40}};
+    const vg_quant_kind kinds[] = {VG_QUANT_TENSOR_STATIC, VG_QUANT_GROUP_DYNAMIC};
+
+    (void)state;
+    for (int c = 0; c < 16; c++) {
+        const int64_t *s = shapes[c / 4];
+        int64_t row = s[2] * s[3], groups = (row + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+        vg_dtype dtype = c % 4 / 2 ? VG_F32 : VG_BF16;
+        bool by_group = kinds[c % 2] == VG_QUANT_GROUP_DYNAMIC;
+        check_rng rng = {13};
+        vg_tensor *q = check_fill(check_tensor(dtype, 3, s[0], s[2], s[3]), &rng, 0.0, 2.0),
+                  *k = check_fill(check_tensor(dtype, 3, s[1], s[2], s[3]), &rng, 0.0, 2.0);
+        vg_tensor *v = check_fill(check_tensor(dtype, 3, s[1], s[2], s[3]), &rng, 0.1, 1.0),
+                  *y = check_tensor(dtype, 3, s[0], s[2], s[3]);
+        vg_tensor *codes = check_tensor(VG_E4M3, 2, s[0], row),
+                  *wanted = check_tensor(VG_E4M3, 2, s[0], row);
+        vg_tensor *scale = by_group ? check_tensor(VG_F32, 2, groups, s[0])
+                                    : check_fill(check_tensor(VG_F32, 1, 1), &rng, 0.003, 0.0),
+                  *wanted_scale = by_group ? check_tensor(VG_F32, 2, groups, s[0]) : scale;
+        vg_tensor rows = vg_tensor_reshape(y, 2, s[0], row);
+        vg_attention_args args = {
+            .q = q, .k = k, .v = v, .scale = 0.1f, .y = y, .quant = {kinds[c % 2], codes, scale}};
+        vg_quantize_args separate = {&rows, kinds[c % 2], wanted, wanted_scale};
+        vg_err err;
+
+        CHECK_RUN(attention, &args, y);
+        CHECK_OK(vg_quantize(check_cpu()->one, &separate, &err), err);
+        assert_memory_equal(codes->data, wanted->data, vg_tensor_bytes(codes));
+        assert_memory_equal(scale->data, wanted_scale->data, vg_tensor_bytes(scale));
+        args.y = NULL;
+        CHECK_RUN(attention, &args, codes);
+        assert_memory_equal(codes->data, wanted->data, vg_tensor_bytes(codes));
+        assert_memory_equal(scale->data, wanted_scale->data, vg_tensor_bytes(scale));
+        check_done();
+    }
+}
+
 static void test_attention_refuses_wrong_operands(void **state)
 {
     vg_tensor *q = check_tensor(VG_F32, 3, 5, 2, 4), *k = check_tensor(VG_F32, 3, 6, 2, 4),
-              *v = check_tensor(VG_F32, 3, 7, 2, 4);
-    vg_tensor *bias = check_tensor(VG_F32, 3, 2, 6, 5), *flat = check_tensor(VG_F32, 2, 5, 8);
+              *v = check_tensor(VG_F32, 3, 7, 2, 4), *y = check_tensor(VG_F32, 3, 5, 2, 4);
+    vg_tensor *bias = check_tensor(VG_F32, 3, 2, 6, 5), *flat = check_tensor(VG_F32, 2, 5, 8),
+              *codes = check_tensor(VG_E4M3, 2, 5, 8), *one = check_tensor(VG_F32, 1, 1);
+    const vg_attention_args good = {.q = q, .k = k, .v = k, .scale = 1.0f, .y = y};
+    const struct {
+        vg_attention_args args;
+        vg_status status;
+    } cases[] = {
+        {{q, k, v, NULL, 1.0f, y, {0}}, VG_E_SHAPE},
+        {{q, k, k, bias, 1.0f, y, {0}}, VG_E_SHAPE},
+        {{flat, k, k, NULL, 1.0f, y, {0}}, VG_E_SHAPE},
+        {{q, k, k, NULL, NAN, y, {0}}, VG_E_ARG},
+        {{q, k, k, NULL, 1.0f, NULL, {0}}, VG_E_ARG},
+        {{q, k, k, NULL, 1.0f, y, {VG_QUANT_TENSOR_DYNAMIC, codes, one}}, VG_E_ARG},
+        {{q, k, k, NULL, 1.0f, y, {VG_QUANT_TENSOR_STATIC, codes, NULL}}, VG_E_ARG},
+        {{q, k, k, NULL, 1.0f, y, {VG_QUANT_TENSOR_STATIC, flat, one}}, VG_E_DTYPE},
+        {{q, k, k, NULL, 1.0f, NULL, {VG_QUANT_GROUP_DYNAMIC, codes, one}}, VG_E_SHAPE},
+    };
     vg_backend *be = check_cpu()->one;
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(
-        vg_attention(be, &(vg_attention_args){.q = q, .k = k, .v = v, .scale = 1.0f, .y = q}, &err),
-        VG_E_SHAPE, err);
-    CHECK_FAILS(
-        vg_attention(
-            be, &(vg_attention_args){.q = q, .k = k, .v = k, .bias = bias, .scale = 1.0f, .y = q},
-            &err),
-        VG_E_SHAPE, err);
-    CHECK_FAILS(vg_attention(be,
-                             &(vg_attention_args){.q = flat, .k = k, .v = k, .scale = 1.0f, .y = q},
-                             &err),
-                VG_E_SHAPE, err);
-    CHECK_FAILS(
-        vg_attention(be, &(vg_attention_args){.q = q, .k = k, .v = k, .scale = NAN, .y = q}, &err),
-        VG_E_ARG, err);
+    CHECK_OK(vg_attention(be, &good, &err), err);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        CHECK_FAILS(vg_attention(be, &cases[i].args, &err), cases[i].status, err);
     check_done();
 }
 
@@ -154,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_attention_matches_double),
         cmocka_unit_test(test_attention_survives_extreme_scores),
         cmocka_unit_test(test_attention_excluded_keys),
+        cmocka_unit_test(test_attention_quantised_result),
         cmocka_unit_test(test_attention_refuses_wrong_operands),
     };
     return cmocka_run_group_tests_name("op_attention", tests, NULL, check_close_cpu);

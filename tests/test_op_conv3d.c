@@ -5,23 +5,165 @@ typedef struct conv_case {
     int64_t t, h, w, c, o, kernel[3];
     int history, pad_front, upsample, stride[3], pad[4];
     bool bias;
+    int more, split;
+    bool residual;
 } conv_case;
 
 static const conv_case CASES[] = {
-    {1, 1, 1, 1, 1, {1, 1, 1}, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, false},
-    {3, 7, 9, 5, 7, {1, 1, 1}, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, true},    /* pointwise */
-    {3, 7, 9, 16, 16, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true},  /* causal, first chunk */
-    {4, 7, 33, 16, 20, {3, 3, 3}, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, true}, /* with history */
-    {1, 5, 13, 8, 32, {3, 3, 3}, 1, 1, 1, {1, 1, 1}, {1, 1, 1, 1}, true},  /* one frame of each */
-    {2, 12, 20, 33, 3, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true}, /* to RGB */
-    {2, 12, 20, 3, 40, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true}, /* from RGB */
-    {3, 6, 5, 9, 18, {3, 1, 1}, 2, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, true},   /* time_conv up */
-    {5, 6, 5, 9, 9, {3, 1, 1}, 0, 0, 1, {2, 1, 1}, {0, 0, 0, 0}, true},    /* time_conv down */
-    {2, 9, 12, 17, 17, {1, 3, 3}, 0, 0, 1, {1, 2, 2}, {0, 1, 0, 1}, true}, /* downsample2d */
-    {2, 5, 7, 12, 6, {1, 3, 3}, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}, true},   /* upsample2d */
-    {2, 5, 7, 64, 33, {1, 3, 3}, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}, false},
-    {1, 6, 11, 200, 70, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true}, /* many channels */
-    {2, 4, 5, 3, 4, {2, 5, 4}, 0, 1, 1, {1, 1, 3}, {2, 3, 0, 4}, true},     /* nothing symmetric */
+    {1, 1, 1, 1, 1, {1, 1, 1}, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, false, 0, 0, false},
+    {3, 7, 9, 5, 7, {1, 1, 1}, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, true, 0, 0, false}, /* pointwise */
+    {3,
+     7,
+     9,
+     16,
+     16,
+     {3, 3, 3},
+     0,
+     2,
+     1,
+     {1, 1, 1},
+     {1, 1, 1, 1},
+     true,
+     0,
+     0,
+     false}, /* causal, first chunk */
+    {4,
+     7,
+     33,
+     16,
+     20,
+     {3, 3, 3},
+     2,
+     0,
+     1,
+     {1, 1, 1},
+     {1, 1, 1, 1},
+     true,
+     0,
+     0,
+     false}, /* with history */
+    {1,
+     5,
+     13,
+     8,
+     32,
+     {3, 3, 3},
+     1,
+     1,
+     1,
+     {1, 1, 1},
+     {1, 1, 1, 1},
+     true,
+     0,
+     0,
+     false}, /* one frame of each */
+    {2, 12, 20, 33, 3, {3, 3, 3}, 0, 2, 1, {1, 1, 1}, {1, 1, 1, 1}, true, 0, 0, false}, /* to RGB */
+    {2,
+     12,
+     20,
+     3,
+     40,
+     {3, 3, 3},
+     0,
+     2,
+     1,
+     {1, 1, 1},
+     {1, 1, 1, 1},
+     true,
+     0,
+     0,
+     false}, /* from RGB */
+    {3,
+     6,
+     5,
+     9,
+     18,
+     {3, 1, 1},
+     2,
+     0,
+     1,
+     {1, 1, 1},
+     {0, 0, 0, 0},
+     true,
+     0,
+     0,
+     false}, /* time_conv up */
+    {5,
+     6,
+     5,
+     9,
+     9,
+     {3, 1, 1},
+     0,
+     0,
+     1,
+     {2, 1, 1},
+     {0, 0, 0, 0},
+     true,
+     0,
+     0,
+     false}, /* time_conv down */
+    {2,
+     9,
+     12,
+     17,
+     17,
+     {1, 3, 3},
+     0,
+     0,
+     1,
+     {1, 2, 2},
+     {0, 1, 0, 1},
+     true,
+     0,
+     0,
+     false}, /* downsample2d */
+    {2,
+     5,
+     7,
+     12,
+     6,
+     {1, 3, 3},
+     0,
+     0,
+     2,
+     {1, 1, 1},
+     {1, 1, 1, 1},
+     true,
+     0,
+     0,
+     false}, /* upsample2d */
+    {2, 5, 7, 64, 33, {1, 3, 3}, 0, 0, 2, {1, 1, 1}, {1, 1, 1, 1}, false, 0, 0, false},
+    {1,
+     6,
+     11,
+     200,
+     70,
+     {3, 3, 3},
+     0,
+     2,
+     1,
+     {1, 1, 1},
+     {1, 1, 1, 1},
+     true,
+     0,
+     0,
+     false}, /* many channels */
+    {2,
+     4,
+     5,
+     3,
+     4,
+     {2, 5, 4},
+     0,
+     1,
+     1,
+     {1, 1, 3},
+     {2, 3, 0, 4},
+     true,
+     0,
+     0,
+     false}, /* nothing symmetric */
     {1,
      3,
      2,
@@ -33,7 +175,10 @@ static const conv_case CASES[] = {
      1,
      {1, 1, 1},
      {1, 1, 1, 1},
-     true}, /* frames that see zeros only */
+     true,
+     0,
+     0,
+     false}, /* frames that see zeros only */
     {2,
      3,
      4,
@@ -45,7 +190,15 @@ static const conv_case CASES[] = {
      1,
      {1, 2, 1},
      {1, 0, 0, 2},
-     true}, /* 1x1x1 that is not pointwise */
+     true,
+     0,
+     0,
+     false}, /* 1x1x1 that is not pointwise */
+    {2, 5, 7, 12, 20, {3, 3, 3}, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, true, 2, 0, true}, /* parts */
+    {1, 5, 6, 40, 24, {3, 3, 3}, 1, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, true, 1, 1, true},
+    {2, 6, 5, 9, 18, {3, 1, 1}, 1, 1, 1, {1, 1, 1}, {0, 0, 0, 0}, true, 0, 2, false}, /* doubled */
+    {3, 6, 5, 300, 18, {3, 1, 1}, 1, 0, 1, {2, 1, 1}, {0, 0, 0, 0}, true, 2, 3, true},
+    {2, 5, 3, 16, 8, {1, 1, 1}, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, true, 1, 2, true},
 };
 
 /* Input of the convolution at virtual frame f, row y, column x; 0 outside. */
@@ -60,7 +213,10 @@ static double input(const vg_conv3d_args *a, int64_t f, int64_t y, int64_t x, in
     y /= a->upsample, x /= a->upsample;
     if (f < history)
         return check_get(a->history, ((f * s[1] + y) * s[2] + x) * s[3] + c);
-    return check_get(a->x, (((f - history) * s[1] + y) * s[2] + x) * s[3] + c);
+    f -= history;
+    if (f < s[0])
+        return check_get(a->x, ((f * s[1] + y) * s[2] + x) * s[3] + c);
+    return check_get(a->more, (((f - s[0]) * s[1] + y) * s[2] + x) * s[3] + c);
 }
 
 static void run_case(const conv_case *p, vg_dtype in, vg_dtype weights, vg_dtype out)
@@ -68,12 +224,14 @@ static void run_case(const conv_case *p, vg_dtype in, vg_dtype weights, vg_dtype
     check_rng rng = {19};
     const int64_t *k = p->kernel;
     int64_t taps = k[0] * k[1] * k[2] * p->c;
-    int64_t to = (p->pad_front + p->history + p->t - k[0]) / p->stride[0] + 1;
+    int64_t to = (p->pad_front + p->history + p->t + p->more - k[0]) / p->stride[0] + 1;
     int64_t ho = (p->h * p->upsample + p->pad[0] + p->pad[1] - k[1]) / p->stride[1] + 1;
     int64_t wo = (p->w * p->upsample + p->pad[2] + p->pad[3] - k[2]) / p->stride[2] + 1;
-    vg_tensor *y = check_tensor(out, 4, to, ho, wo, p->o);
-    vg_conv3d_args args = {.pad_front = p->pad_front, .upsample = p->upsample, .y = y};
-    double *reference = check_reference(y);
+    int64_t split = p->split ? p->split : 1, part = p->o / split;
+    vg_tensor *y = check_tensor(out, 4, to * split, ho, wo, part);
+    vg_conv3d_args args = {
+        .pad_front = p->pad_front, .upsample = p->upsample, .split = p->split, .y = y};
+    double *reference = check_reference(y), most = 0;
     char what[96];
 
     memcpy(args.stride, p->stride, sizeof args.stride);
@@ -83,11 +241,15 @@ static void run_case(const conv_case *p, vg_dtype in, vg_dtype weights, vg_dtype
     if (p->history)
         args.history =
             check_fill(check_tensor(in, 4, p->history, p->h, p->w, p->c), &rng, 0.0, 1.0);
+    if (p->more)
+        args.more = check_fill(check_tensor(in, 4, p->more, p->h, p->w, p->c), &rng, 0.0, 1.0);
+    if (p->residual)
+        args.residual = check_fill(check_tensor_of(out, 4, y->shape), &rng, 0.0, 2.0);
     if (p->bias)
         args.bias = check_fill(check_tensor(weights, 1, p->o), &rng, 0.0, 1.0);
     for (int64_t i = 0; i < vg_tensor_numel(y); i++) {
-        int64_t o = i % p->o, xo = i / p->o % wo, yo = i / p->o / wo % ho, t = i / p->o / wo / ho,
-                tap = o * taps;
+        int64_t xo = i / part % wo, yo = i / part / wo % ho, frame = i / part / wo / ho;
+        int64_t t = frame / split, o = frame % split * part + i % part, tap = o * taps;
         double sum = p->bias ? check_get(args.bias, o) : 0.0;
         for (int64_t dt = 0; dt < k[0]; dt++)
             for (int64_t dy = 0; dy < k[1]; dy++)
@@ -97,14 +259,19 @@ static void run_case(const conv_case *p, vg_dtype in, vg_dtype weights, vg_dtype
                             check_get(args.w, tap++) * input(&args, t * p->stride[0] + dt,
                                                              yo * p->stride[1] + dy - p->pad[0],
                                                              xo * p->stride[2] + dx - p->pad[2], c);
-        reference[i] = sum;
+        reference[i] = sum + (p->residual ? check_get(args.residual, i) : 0.0);
+        if (fabs(sum) > most)
+            most = fabs(sum);
     }
     CHECK_RUN(conv3d, &args, y);
     snprintf(what, sizeof what, "conv3d case %d %s %s %s", (int)(p - CASES), vg_dtype_name(in),
              vg_dtype_name(weights), vg_dtype_name(out));
     /* Terms are below 1.2; a chain of `taps` additions of them: taps roundings at worst, sqrt(taps) of typical partial sums (below
      * 1.2 sqrt(taps) / 1.5) in fact. 4 + taps/2 units of sqrt(taps) is a loose bound that one wrong tap (about 0.3) breaks. */
-    CHECK_CLOSE(what, y, reference, (4.0 + (double)taps / 2.0) * sqrt((double)taps) * 0x1p-24,
+    /* With a residual there is the rounding of the sum before it. */
+    CHECK_CLOSE(what, y, reference,
+                (4.0 + (double)taps / 2.0) * sqrt((double)taps) * 0x1p-24 +
+                    (p->residual ? most * (out == VG_BF16 ? 0x1p-8 : 0x1p-23) : 0),
                 out == VG_BF16 ? 0x1p-8 : 0x1p-23);
     free(reference);
     check_done();
@@ -180,6 +347,14 @@ static void test_conv3d_refuses_wrong_operands(void **state)
     CHECK_FAILS(vg_conv3d(be, &bad, &err), VG_E_SHAPE, err);
     bad = good, bad.history = half;
     CHECK_FAILS(vg_conv3d(be, &bad, &err), VG_E_DTYPE, err);
+    bad = good, bad.more = other;
+    CHECK_FAILS(vg_conv3d(be, &bad, &err), VG_E_SHAPE, err);
+    bad = good, bad.split = 4;
+    CHECK_FAILS(vg_conv3d(be, &bad, &err), VG_E_ARG, err);
+    bad = good, bad.split = 2;
+    CHECK_FAILS(vg_conv3d(be, &bad, &err), VG_E_SHAPE, err);
+    bad = good, bad.residual = x;
+    CHECK_FAILS(vg_conv3d(be, &bad, &err), VG_E_SHAPE, err);
     bad = good, bad.w = y;
     CHECK_FAILS(vg_conv3d(be, &bad, &err), VG_E_SHAPE, err);
     check_done();

@@ -1,41 +1,20 @@
 /* test_op_patchify.c: the index formula of ops.h, element by element; exact. */
-#include "check.h"
+#include "tests/patches.h"
+
+static void follows_the_formula(patches *p, check_rng *rng)
+{
+    vg_patchify_args args = {
+        .x = p->frames, .patch = {p->patch[0], p->patch[1], p->patch[2]}, .y = p->rows};
+
+    check_fill(p->frames, rng, 0.0, 2.0);
+    CHECK_RUN(patchify, &args, p->rows);
+    patches_expect_moved(p, p->frames, p->rows, false);
+}
 
 static void test_patchify_follows_the_formula(void **state)
 {
-    const vg_dtype dtypes[] = {VG_F32, VG_BF16};
-    const int64_t cases[][7] = {{1, 1, 1, 1, 1, 1, 1},
-                                {3, 2, 4, 6, 1, 2, 2},
-                                {16, 5, 10, 14, 1, 2, 2},
-                                {5, 4, 9, 10, 2, 3, 5},
-                                {33, 1, 7, 1, 1, 7, 1}};
-    check_rng rng = {15};
-
     (void)state;
-    for (size_t s = 0; s < 5; s++)
-        for (int f = 0; f < 4; f++) {
-            int64_t C = cases[s][0], T = cases[s][1], H = cases[s][2], W = cases[s][3];
-            int64_t pt = cases[s][4], ph = cases[s][5], pw = cases[s][6], volume = C * pt * ph * pw;
-            vg_tensor *frames = check_tensor(dtypes[f % 2], 4, C, T, H, W);
-            vg_tensor *rows = check_tensor(dtypes[f / 2], 2, T * H * W / (pt * ph * pw), volume);
-            vg_patchify_args args = {.x = frames, .patch = {(int)pt, (int)ph, (int)pw}, .y = rows};
-            check_fill(frames, &rng, 0.0, 2.0);
-            CHECK_RUN(patchify, &args, rows);
-            for (int64_t c = 0; c < C; c++)
-                for (int64_t t = 0; t < T; t++)
-                    for (int64_t y = 0; y < H; y++)
-                        for (int64_t z = 0; z < W; z++) {
-                            int64_t n = (t / pt * (H / ph) + y / ph) * (W / pw) + z / pw;
-                            int64_t it = t % pt, ih = y % ph, iw = z % pw;
-                            double a = check_get(frames, ((c * T + t) * H + y) * W + z);
-                            double b =
-                                check_get(rows, n * volume + ((c * pt + it) * ph + ih) * pw + iw);
-                            float from = (float)a, to = (float)b;
-                            assert_true(to ==
-                                        (rows->dtype == VG_BF16 ? vg_round_bf16(from) : from));
-                        }
-            check_done();
-        }
+    patches_each(follows_the_formula);
 }
 
 static void test_patchify_refuses_wrong_operands(void **state)

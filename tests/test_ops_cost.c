@@ -106,6 +106,11 @@ static void test_cost_of_passes_is_their_bytes(void **state)
             .x = &x, .scale = &row, .shift = &row, .quant = {VG_QUANT_TENSOR_STATIC, &q, &one}},
         &cost);
     assert_float_equal(cost.bytes, 3 * 256000 + 2 * 4 * 256 + 4, 0);
+    vg_cost_residual_norm(
+        &(vg_residual_norm_args){
+            .x = &x, .add = &x, .gate = &row, .sum = &x, .scale = &row, .shift = &row, .y = &x},
+        &cost);
+    assert_float_equal(cost.bytes, 4 * 2 * 256000 + 3 * 4 * 256, 0);
     vg_cost_linear_combination(
         &(vg_linear_combination_args){.count = 3, .x = {&wide, &x, &wide}, .y = &wide}, &cost);
     assert_float_equal(cost.bytes, (4 + 2 + 4 + 4) * 256000, 0);

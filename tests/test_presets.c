@@ -4,20 +4,6 @@
 #include "app/paths.h"
 #include "app/presets.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    cli_setup();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    cli_teardown();
-    return 0;
-}
-
 static void test_presets_that_came_along_load_without_warnings(void **state)
 {
     (void)state;
@@ -128,5 +114,5 @@ int main(void)
         cmocka_unit_test(test_presets_unknown_name_gives_the_nearest),
         cmocka_unit_test(test_presets_broken_text_is_one_line),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

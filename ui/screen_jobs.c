@@ -386,7 +386,6 @@ static void action(vg_ui *ui, void *state, int action_)
 {
     jobs_state *s = state;
     const vg_ui_job *j = selection(ui, s);
-    char message[512] = "";
     switch (action_) {
     case DO_UP:
         move(ui, s, -1);
@@ -434,21 +433,13 @@ static void action(vg_ui *ui, void *state, int action_)
         vg_popup_confirm(ui, ASK_DELETE, "Delete the job?", line);
         break;
     case DO_RESUME:
-        if (ui->host->resume(ui->host->self, j->id, message, sizeof message)) {
+        if (vg_ui_job_resume(ui, s->selected)) {
             vg_ui_show_job(ui, s->selected);
             vg_ui_open(ui, VG_SCREEN_run);
-            vg_ui_note(ui, VG_R_GOOD, "%s", message[0] ? message : "the job goes on");
-        } else {
-            vg_ui_note(ui, VG_R_BAD, "%s", message);
         }
         break;
     case DO_NEW:
-        if (ui->host->load_settings(ui->host->self, j->id, message, sizeof message)) {
-            vg_ui_open(ui, VG_SCREEN_setup);
-            vg_ui_note(ui, VG_R_GOOD, "the form holds the settings of %s", s->selected);
-        } else {
-            vg_ui_note(ui, VG_R_BAD, "%s", message);
-        }
+        vg_ui_job_settings(ui, s->selected);
         break;
     default:
         break;

@@ -403,7 +403,6 @@ static void action(vg_ui *ui, void *state, int action_)
 {
     run_state *s = state;
     const vg_ui_job *j = vg_ui_job_now(ui);
-    char message[512] = "";
     if (!j)
         return;
     switch (action_) {
@@ -415,18 +414,10 @@ static void action(vg_ui *ui, void *state, int action_)
                          "Finished steps are kept; r resumes it later.");
         break;
     case DO_RESUME:
-        if (ui->host->resume(ui->host->self, j->id, message, sizeof message))
-            vg_ui_note(ui, VG_R_GOOD, "%s", message[0] ? message : "the job goes on");
-        else
-            vg_ui_note(ui, VG_R_BAD, "%s", message);
+        vg_ui_job_resume(ui, ui->job);
         break;
     case DO_NEW:
-        if (ui->host->load_settings(ui->host->self, j->id, message, sizeof message)) {
-            vg_ui_open(ui, VG_SCREEN_setup);
-            vg_ui_note(ui, VG_R_GOOD, "the form holds the settings of %s", ui->job);
-        } else {
-            vg_ui_note(ui, VG_R_BAD, "%s", message);
-        }
+        vg_ui_job_settings(ui, ui->job);
         break;
     default: {
         int at = 0, step = action_ == DO_NEXT ? 1 : -1;

@@ -136,6 +136,26 @@ void vg_ui_note(vg_ui *ui, vg_role role, const char *format, ...)
     ui->dirty = true;
 }
 
+bool vg_ui_job_resume(vg_ui *ui, const char *id)
+{
+    char message[512] = "";
+    bool good = ui->host->resume(ui->host->self, id, message, sizeof message);
+    vg_ui_note(ui, good ? VG_R_GOOD : VG_R_BAD, "%s",
+               good && !message[0] ? "the job goes on" : message);
+    return good;
+}
+
+void vg_ui_job_settings(vg_ui *ui, const char *id)
+{
+    char message[512] = "";
+    if (!ui->host->load_settings(ui->host->self, id, message, sizeof message)) {
+        vg_ui_note(ui, VG_R_BAD, "%s", message);
+        return;
+    }
+    vg_ui_open(ui, VG_SCREEN_setup);
+    vg_ui_note(ui, VG_R_GOOD, "the form holds the settings of %s", id);
+}
+
 /* ---- life ---- */
 void vg_ui_open(vg_ui *ui, int screen)
 {

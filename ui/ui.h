@@ -145,6 +145,9 @@ const vg_ui_job *vg_ui_job_now(const vg_ui *ui);
 /* A `when` of bindings: some variant of that job can be looked at. */
 bool vg_ui_has_frames(const vg_ui *ui, const void *state);
 void vg_ui_show_job(vg_ui *ui, const char *id);
+/* What several screens offer of a job, said on the messages row: go on with it, fill the form with its settings and open it. */
+bool vg_ui_job_resume(vg_ui *ui, const char *id);
+void vg_ui_job_settings(vg_ui *ui, const char *id);
 const char *vg_job_state_name(vg_ui_job_state state);
 vg_role vg_job_state_role(vg_ui_job_state state);
 /* A sign that reads without colour: queued, running, done, failed, ... */

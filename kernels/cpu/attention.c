@@ -128,7 +128,7 @@ static void tiles(void *ctx, int64_t begin, int64_t end, int worker)
     }
 }
 
-vg_status vg_cpu_attention(vg_backend *be, const vg_attention_args *a, vg_err *err)
+static vg_status attention(vg_backend *be, const vg_attention_args *a, vg_err *err)
 {
     const int64_t *s = a->q->shape;
     job j = {be, a, s[0], a->k->shape[0], s[1], s[2], (s[0] + Q_TILE - 1) / Q_TILE};
@@ -140,4 +140,26 @@ vg_status vg_cpu_attention(vg_backend *be, const vg_attention_args *a, vg_err *e
                                   err));
     vg_cpu_for(be, j.heads * j.q_tiles, 1, tiles, &j);
     return VG_OK;
+}
+
+/* A row's groups may span heads, which different workers compute: the codes are made from the finished result. */
+vg_status vg_cpu_attention(vg_backend *be, const vg_attention_args *a, vg_err *err)
+{
+    vg_attention_args values = *a;
+    vg_tensor y = *a->q, rows;
+
+    if (!a->y) {
+        VG_TRY(vg_cpu_shared_reserve(be, (size_t)vg_tensor_numel(a->q), err));
+        y.data = vg_cpu(be)->shared;
+        values.y = &y;
+    }
+    VG_TRY(attention(be, &values, err));
+    if (a->quant.kind == VG_QUANT_NONE || vg_backend_cancelled(be))
+        return VG_OK;
+    rows = vg_tensor_reshape(values.y, 2, y.shape[0], y.shape[1] * y.shape[2]);
+    return vg_cpu_quantize(
+        be,
+        &(vg_quantize_args){
+            .x = &rows, .kind = a->quant.kind, .q = a->quant.q, .scale = a->quant.scale},
+        err);
 }

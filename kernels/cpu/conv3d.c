@@ -37,7 +37,31 @@ static void unfold(const vg_conv_plan *p, int64_t f, int64_t yi, int64_t xi, flo
     }
 }
 
-/* Scratch: the unfolded tile, sums, bias. */
+void vg_conv_store(const vg_conv_plan *p, int64_t t, int64_t first, int64_t n, float *sums,
+                   const float *bias, float *residual)
+{
+    const vg_conv3d_args *a = p->a;
+    int64_t area = p->out_h * p->out_w, parts = a->split > 1 ? a->split : 1, part = p->o / parts;
+    int64_t rows = parts > 1 ? n : 1, width = parts > 1 ? part : n * p->o;
+
+    for (int64_t i = 0; bias && i < n; i++)
+        for (int64_t o = 0; o < p->o; o++)
+            sums[i * p->o + o] += bias[o];
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < parts; i++) {
+            int64_t at = ((t * parts + i) * area + first + r) * part;
+            float *row = sums + r * p->o + i * part;
+            if (a->residual) {
+                const float *add = vg_cpu_view(a->residual, at, width, residual);
+                vg_cpu_round_to(a->y->dtype, row, width);
+                for (int64_t e = 0; e < width; e++)
+                    row[e] += add[e];
+            }
+            vg_cpu_store(a->y, at, width, row);
+        }
+}
+
+/* Scratch: the unfolded tile, sums, bias, residual. */
 static void tiles(void *ctx, int64_t begin, int64_t end, int worker)
 {
     const job *j = ctx;
@@ -47,6 +71,7 @@ static void tiles(void *ctx, int64_t begin, int64_t end, int worker)
     float *unfolded = vg_cpu_scratch(p->be, worker);
     float *sums = unfolded + vg_cpu_round((size_t)(j->tile * j->taps * line));
     float *bias_row = sums + vg_cpu_round((size_t)(j->tile * p->o));
+    float *residual = bias_row + vg_cpu_round((size_t)p->o);
     const float *bias = a->bias ? vg_cpu_view(a->bias, 0, p->o, bias_row) : NULL;
 
     for (int64_t tile = begin; tile < end; tile++) {
@@ -69,10 +94,7 @@ static void tiles(void *ctx, int64_t begin, int64_t end, int worker)
                            add, sums, p->o);
             add = true;
         }
-        for (int64_t i = 0; bias && i < n; i++)
-            for (int64_t o = 0; o < p->o; o++)
-                sums[i * p->o + o] += bias[o];
-        vg_cpu_store(a->y, (t * area + first) * p->o, n * p->o, sums);
+        vg_conv_store(p, t, first, n, sums, bias, residual);
     }
 }
 
@@ -101,7 +123,8 @@ static vg_status conv_unfolded(vg_conv_plan *p, vg_err *err)
     j.tiles = (area + j.tile - 1) / j.tile;
     VG_TRY(vg_cpu_scratch_reserve(p->be,
                                   vg_cpu_round((size_t)(j.tile * j.taps * line)) +
-                                      vg_cpu_round((size_t)(j.tile * p->o)) + (size_t)p->o,
+                                      2 * vg_cpu_round((size_t)(j.tile * p->o)) +
+                                      vg_cpu_round((size_t)p->o),
                                   err));
     p->w = p->a->w->data;
     if (p->a->w->dtype != VG_F32) {
@@ -132,10 +155,10 @@ vg_status vg_cpu_conv3d(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
 
     p.k = p.kt * p.kh * p.kw * p.c;
     p.in_h = x[1], p.in_w = x[2];
-    p.out_t = y[0], p.out_h = y[1], p.out_w = y[2];
+    p.out_t = y[0] / (a->split > 1 ? a->split : 1), p.out_h = y[1], p.out_w = y[2];
     p.front = a->pad_front;
     p.history = a->history ? a->history->shape[0] : 0;
-    if (p.k == p.c && p.front + p.history == 0 &&
+    if (p.k == p.c && p.front + p.history == 0 && !a->more && !a->residual && a->split <= 1 &&
         vg_tensor_numel(a->y) / p.o == vg_tensor_numel(a->x) / p.c && a->upsample == 1 &&
         a->stride[0] * a->stride[1] * a->stride[2] == 1)
         return conv_pointwise(be, a, err);

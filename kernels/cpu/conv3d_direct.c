@@ -117,7 +117,7 @@ static void load_line(const job *j, int64_t frame, int64_t y, float *to)
     }
 }
 
-/* Scratch: the band of converted rows [kt][band_rows][line], one output row [out_w][panels*width], bias, the row without filling. */
+/* Scratch: the band of converted rows [kt][band_rows][line], one output row [out_w][panels*width], bias, the row without filling, residual. */
 static void bands(void *ctx, int64_t begin, int64_t end, int worker)
 {
     const job *j = ctx;
@@ -128,6 +128,7 @@ static void bands(void *ctx, int64_t begin, int64_t end, int worker)
     float *out = band + vg_cpu_round((size_t)(p->kt * j->band_rows * j->line));
     float *bias = out + vg_cpu_round((size_t)(p->out_w * filled));
     float *packed = bias + vg_cpu_round((size_t)filled);
+    float *residual = packed + vg_cpu_round((size_t)(p->out_w * p->o));
 
     memset(bias, 0, (size_t)filled * sizeof *bias);
     if (a->bias)
@@ -154,8 +155,7 @@ static void bands(void *ctx, int64_t begin, int64_t end, int worker)
             for (int64_t x = 0; x < p->out_w; x++)
                 for (int64_t o = 0; o < p->o; o++)
                     packed[x * p->o + o] = out[x * filled + o] + bias[o];
-            vg_cpu_store(a->y, (t * p->out_h + first + r) * p->out_w * p->o, p->out_w * p->o,
-                         packed);
+            vg_conv_store(p, t, (first + r) * p->out_w, p->out_w, packed, NULL, residual);
         }
     }
 }
@@ -201,7 +201,8 @@ vg_status vg_conv_direct(vg_conv_plan *p, vg_err *err)
     j.bands = (p->out_h + j.rows - 1) / j.rows;
     scratch = vg_cpu_round((size_t)(p->kt * j.band_rows * j.line)) +
               vg_cpu_round((size_t)(p->out_w * j.panels * j.width)) +
-              vg_cpu_round((size_t)(j.panels * j.width)) + (size_t)(p->out_w * p->o);
+              vg_cpu_round((size_t)(j.panels * j.width)) +
+              2 * vg_cpu_round((size_t)(p->out_w * p->o));
     if (scratch < (size_t)p->k)
         scratch = (size_t)p->k;
     VG_TRY(vg_cpu_scratch_reserve(p->be, scratch, err));

@@ -73,6 +73,16 @@ static inline const float *vg_cpu_view(const vg_tensor *t, int64_t offset, int64
 /* x[i] = the value x[i] has after a store in dtype and a load; nothing for F32. */
 void vg_cpu_round_to(vg_dtype dtype, float *x, int64_t n);
 
+/* E4M3 codes of one row of k values and, for groups, its scales. kind: TENSOR_STATIC (scale [1] is read) or GROUP_DYNAMIC
+ * (scale [ceil(k/128), rows] is written). */
+void vg_cpu_quantize_row(vg_quant_kind kind, const vg_tensor *scale, int64_t row, const float *x, int64_t k, const vg_tensor *q);
+
+/* A finished row of a result that may be quantised: to y, unless that is NULL, and to quant, rounded to dtype first. Changes `row_values`. */
+void vg_cpu_store_row(const vg_tensor *y, vg_dtype dtype, const vg_quant_out *quant, int64_t row, float *row_values, int64_t k);
+
+/* LayerNorm of a row in place, and what follows it; the statistics are those of the values given. */
+void vg_cpu_norm_row(const vg_layer_norm_modulate_args *a, float *row, int64_t d);
+
 /* x[i] = act(x[i]). SiLU x / (1 + e^-x); GELU tanh and erf as torch has them. At most 4 FP32 ulp from the exact value
  * or 1e-7 of it absolute near zero; NaN stays NaN. */
 void vg_cpu_activate(vg_act act, float *x, int64_t n);

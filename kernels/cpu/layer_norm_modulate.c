@@ -9,30 +9,35 @@ typedef struct job {
     const vg_layer_norm_modulate_args *a;
 } job;
 
+void vg_cpu_norm_row(const vg_layer_norm_modulate_args *a, float *row, int64_t d)
+{
+    const float *scale = a->scale ? a->scale->data : NULL,
+                *shift = a->shift ? a->shift->data : NULL;
+    const float *w = a->w ? a->w->data : NULL, *b = a->b ? a->b->data : NULL;
+    float mean = vg_cpu_sum(row, d) / (float)d;
+    float factor = 1.0f / sqrtf(vg_cpu_sum_squares(row, d, mean) / (float)d + a->eps);
+
+    for (int64_t c = 0; c < d; c++)
+        row[c] = (row[c] - mean) * factor;
+    if (scale)
+        for (int64_t c = 0; c < d; c++)
+            row[c] = row[c] * (1.0f + scale[c]) + shift[c];
+    else if (w)
+        for (int64_t c = 0; c < d; c++)
+            row[c] = row[c] * w[c] + b[c];
+}
+
 static void rows(void *ctx, int64_t begin, int64_t end, int worker)
 {
     job *j = ctx;
     const vg_layer_norm_modulate_args *a = j->a;
     int64_t d = a->x->shape[1];
     float *row = vg_cpu_scratch(j->be, worker);
-    const float *scale = a->scale ? a->scale->data : NULL,
-                *shift = a->shift ? a->shift->data : NULL;
-    const float *w = a->w ? a->w->data : NULL, *b = a->b ? a->b->data : NULL;
 
     for (int64_t i = begin; i < end; i++) {
-        float mean, factor;
         vg_cpu_load(a->x, i * d, d, row);
-        mean = vg_cpu_sum(row, d) / (float)d;
-        factor = 1.0f / sqrtf(vg_cpu_sum_squares(row, d, mean) / (float)d + a->eps);
-        for (int64_t c = 0; c < d; c++)
-            row[c] = (row[c] - mean) * factor;
-        if (scale)
-            for (int64_t c = 0; c < d; c++)
-                row[c] = row[c] * (1.0f + scale[c]) + shift[c];
-        else if (w)
-            for (int64_t c = 0; c < d; c++)
-                row[c] = row[c] * w[c] + b[c];
-        vg_cpu_store(a->y, i * d, d, row);
+        vg_cpu_norm_row(a, row, d);
+        vg_cpu_store_row(a->y, a->y ? a->y->dtype : a->x->dtype, &a->quant, i, row, d);
     }
 }
 

@@ -162,7 +162,7 @@ static void choose_tiles(job *j)
     j->n_tiles = (j->n + j->n_tile - 1) / j->n_tile;
 }
 
-vg_status vg_cpu_linear(vg_backend *be, const vg_linear_args *a, vg_err *err)
+static vg_status multiply(vg_backend *be, const vg_linear_args *a, vg_err *err)
 {
     job j = {.be = be, .a = a, .m = a->x->shape[0], .n = a->w->shape[0], .k = a->x->shape[1]};
     int64_t k_block = j.k < K_BLOCK ? j.k : K_BLOCK;
@@ -177,4 +177,24 @@ vg_status vg_cpu_linear(vg_backend *be, const vg_linear_args *a, vg_err *err)
         err));
     vg_cpu_for(be, (j.m + j.m_tile - 1) / j.m_tile * j.n_tiles, 1, tiles, &j);
     return VG_OK;
+}
+
+/* A quantised result is made of the finished values: tiles end inside of groups. */
+vg_status vg_cpu_linear(vg_backend *be, const vg_linear_args *a, vg_err *err)
+{
+    vg_linear_args plain = *a;
+    vg_tensor y;
+
+    if (a->quant.kind == VG_QUANT_NONE)
+        return multiply(be, a, err);
+    if (!a->y) {
+        vg_dtype dtype = a->bias ? a->bias->dtype : VG_BF16;
+        int64_t m = a->x->shape[0], n = a->w->shape[0];
+        VG_TRY(vg_cpu_shared_reserve(be, (size_t)(m * n), err));
+        y = vg_tensor_make(vg_cpu(be)->shared, dtype, 2, m, n);
+        plain.y = &y;
+    }
+    VG_TRY(multiply(be, &plain, err));
+    return vg_cpu_quantize(
+        be, &(vg_quantize_args){plain.y, a->quant.kind, a->quant.q, a->quant.scale}, err);
 }

@@ -7,7 +7,6 @@
 typedef struct job {
     vg_backend *be;
     const vg_quantize_args *a;
-    float reciprocal;
 } job;
 
 static float absmax(const float *x, int64_t n)
@@ -38,51 +37,56 @@ static void amax_rows(void *ctx, int64_t begin, int64_t end, int worker)
     }
 }
 
-static void tensor_rows(void *ctx, int64_t begin, int64_t end, int worker)
+void vg_cpu_quantize_row(vg_quant_kind kind, const vg_tensor *scale, int64_t row, const float *x,
+                         int64_t k, const vg_tensor *q)
+{
+    uint8_t *codes = vg_cpu_at(q, row * k);
+    float *scales = scale->data;
+
+    if (kind != VG_QUANT_GROUP_DYNAMIC) {
+        float reciprocal = 1.0f / scales[0];
+        for (int64_t i = 0; i < k; i++)
+            codes[i] = vg_f32_to_e4m3(x[i] * reciprocal);
+        return;
+    }
+    for (int64_t from = 0, group = 0; from < k; from += VG_QUANT_GROUP, group++) {
+        int64_t n = k - from < VG_QUANT_GROUP ? k - from : VG_QUANT_GROUP;
+        float most = absmax(x + from, n);
+        float divisor = (most > VG_QUANT_AMAX_MIN ? most : VG_QUANT_AMAX_MIN) / VG_E4M3_MAX;
+        scales[group * scale->shape[1] + row] = divisor;
+        for (int64_t i = from; i < from + n; i++)
+            codes[i] = vg_f32_to_e4m3(x[i] / divisor);
+    }
+}
+
+void vg_cpu_store_row(const vg_tensor *y, vg_dtype dtype, const vg_quant_out *quant, int64_t row,
+                      float *row_values, int64_t k)
+{
+    if (y)
+        vg_cpu_store(y, row * k, k, row_values);
+    if (quant->kind == VG_QUANT_NONE)
+        return;
+    vg_cpu_round_to(dtype, row_values, k);
+    vg_cpu_quantize_row(quant->kind, quant->scale, row, row_values, k, quant->q);
+}
+
+static void quantize_rows(void *ctx, int64_t begin, int64_t end, int worker)
 {
     job *j = ctx;
     int64_t k = j->a->x->shape[1];
     float *scratch = vg_cpu_scratch(j->be, worker);
 
-    for (int64_t row = begin; row < end; row++) {
-        const float *x = vg_cpu_view(j->a->x, row * k, k, scratch);
-        uint8_t *q = vg_cpu_at(j->a->q, row * k);
-        for (int64_t i = 0; i < k; i++)
-            q[i] = vg_f32_to_e4m3(x[i] * j->reciprocal);
-    }
-}
-
-static void group_rows(void *ctx, int64_t begin, int64_t end, int worker)
-{
-    job *j = ctx;
-    int64_t rows = j->a->x->shape[0], k = j->a->x->shape[1];
-    float *scratch = vg_cpu_scratch(j->be, worker), *scales = j->a->scale->data;
-
-    for (int64_t row = begin; row < end; row++) {
-        const float *x = vg_cpu_view(j->a->x, row * k, k, scratch);
-        uint8_t *q = vg_cpu_at(j->a->q, row * k);
-        for (int64_t from = 0, group = 0; from < k; from += VG_QUANT_GROUP, group++) {
-            int64_t n = k - from < VG_QUANT_GROUP ? k - from : VG_QUANT_GROUP;
-            float most = absmax(x + from, n);
-            float scale = (most > VG_QUANT_AMAX_MIN ? most : VG_QUANT_AMAX_MIN) / VG_E4M3_MAX;
-            scales[group * rows + row] = scale;
-            for (int64_t i = from; i < from + n; i++)
-                q[i] = vg_f32_to_e4m3(x[i] / scale);
-        }
-    }
+    for (int64_t row = begin; row < end; row++)
+        vg_cpu_quantize_row(j->a->kind, j->a->scale, row, vg_cpu_view(j->a->x, row * k, k, scratch),
+                            k, j->a->q);
 }
 
 vg_status vg_cpu_quantize(vg_backend *be, const vg_quantize_args *a, vg_err *err)
 {
-    job j = {be, a, 0.0f};
+    job j = {be, a};
     int64_t rows = a->x->shape[0], k = a->x->shape[1], grain = vg_cpu_grain(k);
-    float *scale = a->scale->data;
 
     VG_TRY(vg_cpu_scratch_reserve(be, (size_t)k + 16, err));
-    if (a->kind == VG_QUANT_GROUP_DYNAMIC) {
-        vg_cpu_for(be, rows, grain, group_rows, &j);
-        return VG_OK;
-    }
     if (a->kind == VG_QUANT_TENSOR_DYNAMIC) {
         float most = 0.0f;
         for (int i = 0; i < vg_cpu(be)->threads; i++)
@@ -91,9 +95,8 @@ vg_status vg_cpu_quantize(vg_backend *be, const vg_quantize_args *a, vg_err *err
         for (int i = 0; i < vg_cpu(be)->threads; i++)
             if (vg_cpu_scratch(be, i)[0] > most)
                 most = vg_cpu_scratch(be, i)[0];
-        *scale = most > 0.0f ? most / VG_E4M3_MAX : 1.0f;
+        *(float *)a->scale->data = most > 0.0f ? most / VG_E4M3_MAX : 1.0f;
     }
-    j.reciprocal = 1.0f / *scale;
-    vg_cpu_for(be, rows, grain, tensor_rows, &j);
+    vg_cpu_for(be, rows, grain, quantize_rows, &j);
     return VG_OK;
 }

@@ -1,26 +1,6 @@
-// activation.cu: y = round(act(x)) [* mul, rounded again].
-#include "kernels/cuda/cuda.cuh"
-
-// FAST: approximate exponential and division, within 2^-20 of the exact forms; for results that are rounded to BF16.
-template <bool FAST> static __device__ __forceinline__ float sigmoid_product(float v, float u)
-{
-    // NOTE: __fdividef gives 0 for divisors from 2^126 on, as wanted: e^-u overflows only where the result vanishes.
-    return FAST ? __fdividef(v, 1.0f + __expf(-u)) : v / (1.0f + expf(-u));
-}
-
-template <bool FAST> static __device__ __forceinline__ float activate(vg_act act, float v)
-{
-    switch (act) {
-    case VG_ACT_SILU:
-        return sigmoid_product<FAST>(v, v);
-    case VG_ACT_GELU_TANH: // 0.5 (1 + tanh u) = 1 / (1 + e^-2u)
-        return sigmoid_product<FAST>(v, 2.0f * 0.79788456080286536f * (v + 0.044715f * v * v * v));
-    case VG_ACT_GELU_ERF:
-        return v * 0.5f * (1.0f + erff(v * 0.70710678118654752f));
-    default:
-        return v;
-    }
-}
+// activation.cu: y = round(act(x)) [* mul, rounded again]; as codes alone by vg_cuda_encode.
+#include "kernels/cuda/activate.cuh"
+#include "kernels/cuda/codes.cuh"
 
 /* apply    Bytes  n*(size(x) + size(mul) + size(y)), each once   -> memory-bound: floor = bytes / bandwidth
  * Launch   256 threads, a pack of 8 per thread; element-wise for odd addresses and the tail
@@ -40,7 +20,7 @@ static __global__ void apply(vg_act act, const X *x, const M *mul, Y *y, int64_t
     vg_load<N>(x + i * N, v);
 #pragma unroll
     for (int j = 0; j < N; j++)
-        v[j] = activate<sizeof(Y) == 2>(act, v[j]);
+        v[j] = vg_activate<sizeof(Y) == 2>(act, v[j]);
     if (mul) {
         float m[N];
         vg_load<N>(mul + i * N, m);
@@ -53,13 +33,12 @@ static __global__ void apply(vg_act act, const X *x, const M *mul, Y *y, int64_t
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
-vg_status vg_cuda_activation(vg_backend *be, const vg_activation_args *a, vg_err *err)
+static vg_status launch(vg_backend *be, const vg_activation_args *a, vg_err *err)
 {
     const void *factors = a->mul ? a->mul->data : nullptr;
     int64_t n = vg_tensor_numel(a->y), packs = vg_cuda_packs(8, a->x->data, factors, a->y->data) ? n / 8 : 0;
     int64_t rest = n - 8 * packs, from = 8 * packs;
 
-    VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->mul ? a->mul->dtype : VG_F32, M, VG_CUDA_ACT(a->y->dtype, Y, {
         const X *x = static_cast<const X *>(a->x->data);
         const M *mul = static_cast<const M *>(factors);
@@ -71,4 +50,20 @@ vg_status vg_cuda_activation(vg_backend *be, const vg_activation_args *a, vg_err
                            mul ? mul + from : nullptr, y + from, rest);
     });););
     return VG_OK;
+}
+
+vg_status vg_cuda_activation(vg_backend *be, const vg_activation_args *a, vg_err *err)
+{
+    vg_activation_args plain = *a;
+    vg_tensor y;
+
+    VG_TRY(vg_cuda_enter(be, err));
+    if (!a->y && !a->mul) {
+        vg_codes codes = vg_cuda_codes(&a->quant);
+        return vg_cuda_encode(be, a->act, a->x, &codes, err);
+    }
+    if (!a->y)
+        VG_TRY(vg_cuda_values(be, &plain.y, &y, a->x->dtype, a->x->shape[0], a->x->shape[1], err));
+    VG_TRY(launch(be, &plain, err));
+    return vg_cuda_quantize_result(be, plain.y, &a->quant, err);
 }

@@ -7,9 +7,68 @@
 
 #define SCORES_BYTES ((size_t)256 << 20)
 
-/* softmax   Bytes  rows*(8*nk + size(P)*nk), the second reading mostly from L2   -> memory-bound
- * p = e^(scale*s + bias - max) / sum, rounded once to P; s is FP32 [rows, ld]. One block per row (query block row, head).
- * Numerics FP32, expf; a row of -inf only gives NaN, as torch and the CPU do. P may be FP32 in the place of s. */
+// Largest of a block of up to 1024 threads; every thread gets it.
+static __device__ __forceinline__ float block_max(float v)
+{
+    __shared__ float warps[32];
+
+    for (int offset = 16; offset; offset /= 2)
+        v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, offset));
+    if (threadIdx.x % 32 == 0)
+        warps[threadIdx.x / 32] = v;
+    __syncthreads();
+    v = warps[0];
+    for (unsigned w = 1; w < blockDim.x / 32; w++)
+        v = fmaxf(v, warps[w]);
+    return v;
+}
+
+/* softmax_held   Bytes  rows*(4 + size(P))*nk, each once   -> memory-bound
+ * p = e^(scale*s + bias - max) / sum, rounded once to P; s is FP32 [rows, ld], ld % 8 == 0. One block per row (query block row, head),
+ * CHUNKS * 4 scores of it in registers of each thread.
+ * Numerics FP32, expf; a row of -inf only gives NaN, as torch and the CPU do. P may be FP32 in the place of s; the columns from nk to
+ *          the next multiple of 4 are written too */
+template <int CHUNKS, typename P>
+static __global__ void softmax_held(const float *s, const float *bias, float scale, P *p, int64_t rows, int64_t nq, int64_t nk, int64_t ld,
+                                    int64_t first)
+{
+    int64_t head = blockIdx.y, row = blockIdx.x;
+    const float *from = s + (head * rows + row) * ld;
+    const float *add = bias ? bias + (head * nq + first + row) * nk : nullptr;
+    P *to = p + (head * rows + row) * ld;
+    float v[CHUNKS][4], most = -INFINITY, total = 0.0f, shift;
+
+#pragma unroll
+    for (int c = 0; c < CHUNKS; c++) {
+        int64_t i = ((int64_t)c * blockDim.x + threadIdx.x) * 4;
+        if (i < nk)
+            vg_load<4>(from + i, v[c]);
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            v[c][e] = i + e < nk ? v[c][e] * scale + (add ? add[i + e] : 0.0f) : -INFINITY;
+            most = fmaxf(most, v[c][e]);
+        }
+    }
+    most = block_max(most);
+    shift = most == -INFINITY ? 0.0f : most;
+#pragma unroll
+    for (int c = 0; c < CHUNKS; c++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            total += v[c][e] = expf(v[c][e] - shift);
+    total = 1.0f / vg_block_sum(total);
+#pragma unroll
+    for (int c = 0; c < CHUNKS; c++) {
+        int64_t i = ((int64_t)c * blockDim.x + threadIdx.x) * 4;
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            v[c][e] *= total;
+        if (i < nk)
+            vg_store<4>(to + i, v[c]);
+    }
+}
+
+/* softmax   The same for rows of any length: three readings of s, the later ones mostly from L2. */
 template <typename P>
 static __global__ void softmax(const float *s, const float *bias, float scale, P *p, int64_t rows, int64_t nq, int64_t nk, int64_t ld, int64_t first)
 {
@@ -18,24 +77,16 @@ static __global__ void softmax(const float *s, const float *bias, float scale, P
     const float *add = bias ? bias + (head * nq + first + row) * nk : nullptr;
     P *to = p + (head * rows + row) * ld;
     float most = -INFINITY, total = 0.0f, shift;
-    __shared__ float warps[32];
 
     for (int64_t i = threadIdx.x; i < nk; i += blockDim.x)
         most = fmaxf(most, from[i] * scale + (add ? add[i] : 0.0f));
-    for (int offset = 16; offset; offset /= 2)
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, offset));
-    if (threadIdx.x % 32 == 0)
-        warps[threadIdx.x / 32] = most;
-    __syncthreads();
-    most = warps[0];
-    for (unsigned w = 1; w < blockDim.x / 32; w++)
-        most = fmaxf(most, warps[w]);
+    most = block_max(most);
     shift = most == -INFINITY ? 0.0f : most;
     for (int64_t i = threadIdx.x; i < nk; i += blockDim.x)
         total += expf(from[i] * scale + (add ? add[i] : 0.0f) - shift);
-    total = vg_block_sum(total);
+    total = 1.0f / vg_block_sum(total);
     for (int64_t i = threadIdx.x; i < nk; i += blockDim.x)
-        to[i] = vg_from_float<P>(expf(from[i] * scale + (add ? add[i] : 0.0f) - shift) / total);
+        to[i] = vg_from_float<P>(expf(from[i] * scale + (add ? add[i] : 0.0f) - shift) * total);
 }
 
 static __global__ void to_float(const __nv_bfloat16 *x, float *y, int64_t count)
@@ -63,12 +114,23 @@ struct rows_job {
     void *p;
 };
 
+template <typename P> static vg_status normalise(vg_backend *be, const rows_job *j, int64_t first, int64_t rows, vg_err *err)
+{
+    const float *bias = j->a->bias ? static_cast<const float *>(j->a->bias->data) : nullptr;
+    unsigned threads = j->nk <= 2048 ? 128 : 512;
+    int64_t chunks = (j->nk + 4 * threads - 1) / (4 * threads);
+    auto kernel = chunks == 1 ? softmax_held<1, P> : chunks == 2 ? softmax_held<2, P> : chunks <= 4 ? softmax_held<4, P> : chunks <= 8 ? softmax_held<8, P> : softmax<P>;
+
+    VG_CUDA_LAUNCH(be, err, kernel, dim3((unsigned)rows, (unsigned)j->heads), threads, 0, j->scores, bias, j->a->scale, static_cast<P *>(j->p),
+                   rows, j->nq, j->nk, j->ld, first);
+    return VG_OK;
+}
+
 static vg_status attend_rows(vg_backend *be, const rows_job *j, int64_t first, int64_t rows, vg_err *err)
 {
     const vg_attention_args *a = j->a;
     size_t size = vg_dtype_size(j->type), y_size = vg_dtype_size(a->y->dtype);
     int64_t line = j->heads * j->d;
-    unsigned threads = j->nk >= 2048 ? 256 : 128;
     vg_product p = {};
 
     p.m = rows, p.n = j->nk, p.k = j->d;
@@ -79,11 +141,7 @@ static vg_status attend_rows(vg_backend *be, const rows_job *j, int64_t first, i
     p.alpha = 1.0;
     VG_TRY(vg_cuda_multiply(be, &p, err));
 
-    const float *bias = a->bias ? static_cast<const float *>(a->bias->data) : nullptr;
-    VG_CUDA_ACT(j->type, P, {
-        VG_CUDA_LAUNCH(be, err, softmax<P>, dim3((unsigned)rows, (unsigned)j->heads), threads, 0, j->scores, bias, a->scale,
-                       static_cast<P *>(j->p), rows, j->nq, j->nk, j->ld, first);
-    });
+    VG_CUDA_ACT(j->type, P, { VG_TRY(normalise<P>(be, j, first, rows, err)); });
 
     vg_product o = {};
     o.m = rows, o.n = j->d, o.k = j->nk;
@@ -121,7 +179,8 @@ static vg_status attend(vg_backend *be, const vg_attention_args *a, bool wide, v
     places[0] = &j.q, places[1] = &j.k, places[2] = &j.v;
     each = (size_t)(j.heads * j.ld) * (wide ? 4 : 6) + (size_t)(j.heads * j.d) * 4;
     j.rows = (int64_t)(SCORES_BYTES / each);
-    j.rows = j.rows < 1 ? 1 : j.rows < j.nq ? j.rows : j.nq;
+    j.rows = j.rows >= 128 ? j.rows / 128 * 128 : j.rows < 1 ? 1 : j.rows; // whole tiles of the products
+    j.rows = j.rows < j.nq ? j.rows : j.nq;
 
     size_t scores = rounded((size_t)(j.heads * j.rows * j.ld) * 4), p = wide ? 0 : scores / 2 + 256;
     size_t sums = wide && a->y->dtype == VG_BF16 ? rounded((size_t)(j.rows * j.heads * j.d) * 4) : 0;

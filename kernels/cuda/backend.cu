@@ -9,15 +9,28 @@
 #include <cstdlib>
 #include <cstring>
 
-static void version_text(char *text, size_t size, int version) // 13010 is 13.1
+// "580.82.07, " of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.82.07  ..."; nothing where the kernel module does not tell.
+static void driver_release(char *text, size_t size)
 {
-    snprintf(text, size, "%d.%d", version / 1000, version % 1000 / 10);
+    FILE *file = fopen("/proc/driver/nvidia/version", "re");
+    char word[32];
+    int major, minor;
+
+    *text = '\0';
+    while (file && fscanf(file, "%31s", word) == 1)
+        if (sscanf(word, "%d.%d", &major, &minor) == 2) {
+            snprintf(text, size, "%s, ", word);
+            break;
+        }
+    if (file)
+        fclose(file);
 }
 
 static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
 {
     size_t free_bytes = 0, total = 0;
     int driver = 0, runtime = 0;
+    char release[40];
 
     VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_TRY(cudaMemGetInfo(&free_bytes, &total), err);
@@ -29,8 +42,9 @@ static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
     info->memory_free = free_bytes;
     VG_CUDA_TRY(cudaDriverGetVersion(&driver), err);
     VG_CUDA_TRY(cudaRuntimeGetVersion(&runtime), err);
-    version_text(info->driver, sizeof info->driver, driver);
-    version_text(info->runtime, sizeof info->runtime, runtime);
+    driver_release(release, sizeof release);
+    snprintf(info->driver, sizeof info->driver, "%sCUDA %d.%d", release, driver / 1000, driver % 1000 / 10); // 13010 is 13.1
+    snprintf(info->runtime, sizeof info->runtime, "%d.%d", runtime / 1000, runtime % 1000 / 10);
     vg_cuda_blas_version(vg_cuda(be)->blas, info->library, sizeof info->library);
     return VG_OK;
 }

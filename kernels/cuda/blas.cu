@@ -3,7 +3,12 @@
 // The library is opened at run time (dlopen), because the programs must start on machines without CUDA libraries; only the first
 // product on a GPU needs it. What a product needs (descriptors, layouts, the chosen algorithm) is kept per shape, so that a
 // repeated call costs microseconds; the cache belongs to the backend.
+//
+// Which algorithm: the library's first proposal, or for large products the fastest of its proposals on this very device, timed once and
+// kept in a file (choices.cuh). Different algorithms may add in different orders, so a choice must never change between two runs that
+// have to give the same bytes: without a place for the file nothing is timed.
 #include "kernels/cuda/blas.cuh"
+#include "kernels/cuda/choices.cuh"
 
 #include <cublasLt.h>
 #include <dlfcn.h>
@@ -15,15 +20,17 @@
 
 #define WORKSPACE_BYTES VG_CUDA_LIBRARY_BYTES
 #define PLANS           256
+#define PROPOSALS       16
+#define TIMED_FLOP      2e9 // from this size on proposals are timed: smaller products do not show
 
 #define BLAS_FUNCTIONS(X)                                                                          \
-    X(Create) X(Destroy) X(GetVersion) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulDescCreate) X(MatmulDescDestroy) \
-    X(MatmulDescSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)                 \
+    X(Create) X(Destroy) X(GetVersion) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulAlgoCheck) X(MatmulDescCreate) \
+    X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)                 \
     X(MatmulPreferenceSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)
 
 struct plan_key {
-    int64_t values[17];
-    int64_t alignments, bias;
+    int64_t values[18];
+    int64_t alignments, bias, fast;
 };
 
 struct plan {
@@ -31,7 +38,7 @@ struct plan {
     uint64_t used; // clock of the last use; 0 = empty
     bool refused;  // the library has no kernel: remembered too
     cublasLtMatmulDesc_t operation;
-    cublasLtMatrixLayout_t w, x, y;
+    cublasLtMatrixLayout_t w, x, y, c; // c: NULL for that of y
     cublasLtMatmulAlgo_t algorithm;
 };
 
@@ -40,6 +47,7 @@ struct vg_cuda_blas {
     cublasLtHandle_t handle;
     void *workspace;
     uint64_t clock;
+    vg_choices choices;
     plan plans[PLANS];
 #define BLAS_POINTER(name) decltype(&cublasLt##name) name;
     BLAS_FUNCTIONS(BLAS_POINTER)
@@ -48,6 +56,8 @@ struct vg_cuda_blas {
 
 static void close_plan(const vg_cuda_blas *blas, plan *p)
 {
+    if (p->c)
+        (void)blas->MatrixLayoutDestroy(p->c);
     if (p->y)
         (void)blas->MatrixLayoutDestroy(p->y);
     if (p->x)
@@ -70,6 +80,7 @@ void vg_cuda_blas_close(vg_cuda_blas *blas)
     }
     if (blas->workspace)
         (void)cudaFree(blas->workspace);
+    vg_choices_close(&blas->choices);
     if (blas->library)
         dlclose(blas->library);
     free(blas);
@@ -106,6 +117,7 @@ static vg_status load(vg_backend *be, vg_cuda_blas *blas, vg_err *err)
     BLAS_FUNCTIONS(BLAS_LOAD)
 #undef BLAS_LOAD
     BLAS_TRY(blas, blas->Create(&blas->handle), err);
+    vg_choices_open(&blas->choices, be->gemm_cache, vg_cuda(be)->name, blas->GetVersion());
     VG_TRY(vg_backend_count_allocation(be, WORKSPACE_BYTES, err));
     VG_TRY(be->ops->alloc(be, WORKSPACE_BYTES, &blas->workspace, err));
     vg_backend_keep(be, WORKSPACE_BYTES);
@@ -181,33 +193,32 @@ static vg_status set_pointers(vg_cuda_blas *blas, plan *p, const vg_product *g, 
         SET(A_SCALE_POINTER, g->w_scale);
     if (g->x_mode != VG_SCALE_NONE)
         SET(B_SCALE_POINTER, g->x_scale);
+    if (g->y_type == VG_E4M3)
+        SET(D_SCALE_POINTER, g->y_factor);
     return VG_OK;
 }
 
+// Partial sums stay in the tensor cores' short accumulators, see linear.cu. Not with block scales, which promote anyway: 25 times slower there.
+static bool is_fast(const vg_backend *be, const vg_product *g)
+{
+    return g->x_type == VG_E4M3 && !be->fp8_exact && (g->x_mode == VG_SCALE_TENSOR || g->x_mode == VG_SCALE_ROWS);
+}
+
 /* Row-major y = x w^T is column-major y^T[n,m] = w^T x with leading dimensions ldw, ldx, ldy: the form FP8 needs. */
-static vg_status make_plan(vg_cuda_blas *blas, plan *p, const vg_product *g, vg_err *err)
+static vg_status describe(vg_cuda_blas *blas, plan *p, const vg_product *g, bool is_fast_sum, vg_err *err)
 {
     cublasOperation_t transposed = g->w_rows ? CUBLAS_OP_N : CUBLAS_OP_T;
-    cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    cublasLtEpilogue_t epilogue = g->gelu ? g->bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU : CUBLASLT_EPILOGUE_BIAS;
     cudaDataType_t bias_type = type_of(g->bias_type);
     cublasLtMatmulMatrixScale_t w_mode = mode_of(g->w_mode), x_mode = mode_of(g->x_mode);
-    // Partial sums stay in the tensor cores' short accumulators. Not with block scales, which promote anyway: 25 times slower there.
-    int8_t fast = getenv("VGEN_CUDA_FP8_FAST") && (g->x_mode == VG_SCALE_TENSOR || g->x_mode == VG_SCALE_ROWS);
-    uint32_t align_w = alignment_of(g->w), align_x = alignment_of(g->x), align_y = alignment_of(g->y);
-    cublasLtMatmulPreference_t preference = nullptr;
-    cublasLtMatmulHeuristicResult_t choice = {};
-    // Split-K kernels must add their parts in FP32: in the output's BF16, sum and bias would be rounded separately.
-    uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-    size_t workspace = WORKSPACE_BYTES;
-    int found = 0;
-    cublasStatus_t status;
+    int8_t fast = is_fast_sum;
 
     BLAS_TRY(blas, blas->MatmulDescCreate(&p->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), err);
     SET(TRANSA, transposed);
-    if (g->bias) {
+    if (g->bias || g->gelu)
         SET(EPILOGUE, epilogue);
+    if (g->bias)
         SET(BIAS_DATA_TYPE, bias_type);
-    }
     if (g->w_mode != VG_SCALE_NONE && w_mode != CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F)
         SET(A_SCALE_MODE, w_mode);
     if (g->x_mode != VG_SCALE_NONE && x_mode != CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F)
@@ -219,6 +230,35 @@ static vg_status make_plan(vg_cuda_blas *blas, plan *p, const vg_product *g, vg_
                      : layout(blas, &p->w, g->w_type, g->k, g->n, g->ldw, g->batch, g->w_step, err));
     VG_TRY(layout(blas, &p->x, g->x_type, g->k, g->m, g->ldx, g->batch, g->x_step, err));
     VG_TRY(layout(blas, &p->y, g->y_type, g->n, g->m, g->ldy, g->batch, g->y_step, err));
+    if (g->y_type == VG_E4M3) // C, which is not read, has no 8-bit form
+        VG_TRY(layout(blas, &p->c, VG_BF16, g->n, g->m, g->ldy, g->batch, g->y_step, err));
+    return VG_OK;
+}
+
+static cublasLtMatrixLayout_t c_of(const plan *p)
+{
+    return p->c ? p->c : p->y;
+}
+
+static cublasStatus_t run_plan(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, const cublasLtMatmulAlgo_t *algorithm)
+{
+    float alpha = (float)g->alpha, beta = 0.0f;
+
+    return blas->Matmul(blas->handle, p->operation, &alpha, g->w, p->w, g->x, p->x, &beta, g->y, c_of(p), g->y, p->y, algorithm,
+                        blas->workspace, WORKSPACE_BYTES, vg_cuda(be)->stream);
+}
+
+// The library's proposals, best guess first; none is an answer too.
+static vg_status propose(vg_cuda_blas *blas, plan *p, const vg_product *g, int most, cublasLtMatmulHeuristicResult_t *proposals, int *found, vg_err *err)
+{
+    uint32_t align_w = alignment_of(g->w), align_x = alignment_of(g->x), align_y = alignment_of(g->y);
+    cublasLtMatmulPreference_t preference = nullptr;
+    // Split-K kernels must add their parts in FP32: in the output's BF16, sum and bias would be rounded separately.
+    uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    size_t workspace = WORKSPACE_BYTES;
+    cublasStatus_t status;
+
+    *found = 0;
     BLAS_TRY(blas, blas->MatmulPreferenceCreate(&preference), err);
     status = blas->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
 #define PREFER(attribute, value)                                                                   \
@@ -231,19 +271,111 @@ static vg_status make_plan(vg_cuda_blas *blas, plan *p, const vg_product *g, vg_
     PREFER(MIN_ALIGNMENT_D_BYTES, align_y);
 #undef PREFER
     if (status == CUBLAS_STATUS_SUCCESS &&
-        (blas->MatmulAlgoGetHeuristic(blas->handle, p->operation, p->w, p->x, p->y, p->y, preference, 1, &choice, &found) !=
-             CUBLAS_STATUS_SUCCESS || found == 0))
-        p->refused = true;
+        blas->MatmulAlgoGetHeuristic(blas->handle, p->operation, p->w, p->x, c_of(p), p->y, preference, most, proposals, found) !=
+            CUBLAS_STATUS_SUCCESS)
+        *found = 0;
     (void)blas->MatmulPreferenceDestroy(preference);
     BLAS_TRY(blas, status, err);
-    p->algorithm = choice.algo;
     return VG_OK;
+}
+
+// Milliseconds of one run, the shorter of two times two; 0 when it does not run.
+static vg_status time_algorithm(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, const cublasLtMatmulAlgo_t *algorithm,
+                                cudaEvent_t *events, float *ms, vg_err *err)
+{
+    *ms = 0.0f;
+    if (run_plan(be, blas, p, g, algorithm) != CUBLAS_STATUS_SUCCESS)
+        return VG_OK;
+    for (int round = 0; round < 2; round++) {
+        float two = 0.0f;
+        VG_CUDA_TRY(cudaEventRecord(events[0], vg_cuda(be)->stream), err);
+        for (int i = 0; i < 2; i++)
+            if (run_plan(be, blas, p, g, algorithm) != CUBLAS_STATUS_SUCCESS)
+                return VG_OK;
+        VG_CUDA_TRY(cudaEventRecord(events[1], vg_cuda(be)->stream), err);
+        VG_CUDA_TRY(cudaEventSynchronize(events[1]), err);
+        VG_CUDA_TRY(cudaEventElapsedTime(&two, events[0], events[1]), err);
+        *ms = round && *ms < two / 2 ? *ms : two / 2;
+    }
+    return VG_OK;
+}
+
+// The fastest proposal on this device, with the operands at hand; y is overwritten, as it will be anyway.
+static vg_status fastest(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, const cublasLtMatmulHeuristicResult_t *proposals,
+                         int count, int *best, float *best_ms, vg_err *err)
+{
+    cudaEvent_t events[2] = {};
+    vg_status status = VG_OK;
+
+    *best = 0;
+    *best_ms = 0.0f;
+    for (int i = 0; i < 2 && status == VG_OK; i++)
+        if (cudaEventCreate(&events[i]) != cudaSuccess)
+            status = VG_FAIL(err, VG_E_DEVICE, "CUDA: no event to time products with");
+    for (int i = 0; i < count && status == VG_OK; i++) {
+        float ms = 0.0f;
+        status = time_algorithm(be, blas, p, g, &proposals[i].algo, events, &ms, err);
+        if (status == VG_OK && ms > 0.0f && (*best_ms == 0.0f || ms < *best_ms)) {
+            *best = i;
+            *best_ms = ms;
+        }
+    }
+    for (cudaEvent_t event : events)
+        if (event)
+            (void)cudaEventDestroy(event);
+    return status;
+}
+
+// A choice from the file counts only while the library takes it for this very product.
+static bool still_valid(vg_cuda_blas *blas, plan *p, const cublasLtMatmulAlgo_t *algorithm)
+{
+    cublasLtMatmulHeuristicResult_t result = {};
+
+    return blas->MatmulAlgoCheck(blas->handle, p->operation, p->w, p->x, c_of(p), p->y, algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
+           result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= WORKSPACE_BYTES;
+}
+
+/* The file's choice, or the fastest proposal, which goes into the file before it is used for a result. Other processes wait at the lock
+ * and then read what was chosen, so all of them agree. */
+static vg_status choose_timed(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, const cublasLtMatmulHeuristicResult_t *proposals,
+                              int count, vg_err *err)
+{
+    vg_choices *choices = &blas->choices;
+    vg_status status = VG_OK;
+    int best;
+    float ms;
+
+    if (!vg_choices_lock(choices))
+        return VG_OK;
+    if (!vg_choices_find(choices, &p->key, sizeof p->key, &p->algorithm, sizeof p->algorithm) || !still_valid(blas, p, &p->algorithm)) {
+        p->algorithm = proposals[0].algo;
+        status = fastest(be, blas, p, g, proposals, count, &best, &ms, err);
+        if (status == VG_OK && ms > 0.0f && vg_choices_add(choices, &p->key, sizeof p->key, &proposals[best].algo, sizeof p->algorithm))
+            p->algorithm = proposals[best].algo;
+    }
+    vg_choices_unlock(choices);
+    return status;
+}
+
+static vg_status make_plan(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, vg_err *err)
+{
+    cublasLtMatmulHeuristicResult_t proposals[PROPOSALS] = {};
+    bool timed = vg_choices_kept(&blas->choices) && 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)g->batch >= TIMED_FLOP;
+    int found = 0;
+
+    VG_TRY(describe(blas, p, g, p->key.fast != 0, err));
+    VG_TRY(propose(blas, p, g, timed ? PROPOSALS : 1, proposals, &found, err));
+    p->refused = found == 0;
+    if (p->refused)
+        return VG_OK;
+    p->algorithm = proposals[0].algo;
+    return timed ? choose_timed(be, blas, p, g, proposals, found, err) : VG_OK;
 }
 
 static_assert(offsetof(vg_product, alpha) - offsetof(vg_product, m) == sizeof(plan_key::values), "the key is every number of a product");
 
 // The plan for this product, from the cache or new in the place of the one used longest ago.
-static vg_status find_plan(vg_cuda_blas *blas, const vg_product *g, plan **found, vg_err *err)
+static vg_status find_plan(vg_backend *be, vg_cuda_blas *blas, const vg_product *g, plan **found, vg_err *err)
 {
     plan *oldest = &blas->plans[0];
     plan_key key = {};
@@ -252,6 +384,7 @@ static vg_status find_plan(vg_cuda_blas *blas, const vg_product *g, plan **found
     memcpy(key.values, &g->m, sizeof key.values);
     key.alignments = alignment_of(g->w) | (int64_t)alignment_of(g->x) << 16 | (int64_t)alignment_of(g->y) << 32;
     key.bias = g->bias != nullptr;
+    key.fast = is_fast(be, g);
     blas->clock++;
     for (int i = 0; i < PLANS; i++) {
         plan *p = &blas->plans[i];
@@ -264,12 +397,12 @@ static vg_status find_plan(vg_cuda_blas *blas, const vg_product *g, plan **found
             oldest = p;
     }
     close_plan(blas, oldest);
-    status = make_plan(blas, oldest, g, err);
+    oldest->key = key;
+    status = make_plan(be, blas, oldest, g, err);
     if (status != VG_OK) {
         close_plan(blas, oldest);
         return status;
     }
-    oldest->key = key;
     oldest->used = blas->clock;
     *found = oldest;
     return VG_OK;
@@ -279,15 +412,13 @@ vg_status vg_cuda_multiply(vg_backend *be, const vg_product *g, vg_err *err)
 {
     vg_cuda_blas *blas = nullptr;
     plan *p = nullptr;
-    float alpha = (float)g->alpha, beta = 0.0f;
     cublasStatus_t status;
 
     VG_TRY(open_blas(be, &blas, err));
-    VG_TRY(find_plan(blas, g, &p, err));
+    VG_TRY(find_plan(be, blas, g, &p, err));
     if (!p->refused) {
         VG_TRY(set_pointers(blas, p, g, err));
-        status = blas->Matmul(blas->handle, p->operation, &alpha, g->w, p->w, g->x, p->x, &beta, g->y, p->y, g->y, p->y, &p->algorithm,
-                              blas->workspace, WORKSPACE_BYTES, vg_cuda(be)->stream);
+        status = run_plan(be, blas, p, g, &p->algorithm);
         // Some combinations pass the heuristic and are refused by the call itself.
         if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE)
             p->refused = true;

@@ -2,17 +2,69 @@
 // rounded to y's dtype, then SiLU of the rounded result. Source: wan 4.2.
 #include "kernels/cuda/cuda.cuh"
 
-/* normalise    Bytes  n*(size(x) + size(y)) (x a second time from L1), gamma from L1   -> memory-bound
+// The steps of one value; fast: results in BF16.
+template <typename Y> static __device__ __forceinline__ float finish(float v, float length, float inverse, float factor, float gamma, bool silu)
+{
+    constexpr bool fast = sizeof(Y) == 2;
+    float e = vg_rounded<Y>(vg_rounded<Y>(fast ? v * inverse : v / length) * factor) * gamma;
+
+    if (!silu)
+        return e;
+    e = vg_rounded<Y>(e);
+    return fast ? __fdividef(e, 1.0f + __expf(-e)) : e / (1.0f + expf(-e));
+}
+
+// Sum over groups of LANES neighbouring threads, in fixed order.
+template <int LANES> static __device__ __forceinline__ float group_sum(float sum)
+{
+#pragma unroll
+    for (int offset = LANES / 2; offset; offset /= 2)
+        sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+    return sum;
+}
+
+/* in_registers    Bytes  n*(size(x) + size(y)), gamma from L1   -> memory-bound
+ * Launch   LANES neighbouring threads per pixel, three packs of 8 channels each, kept in registers: 96, 192, 384 or 768 channels;
+ *          256 threads per block; y may be x
+ * Numerics as normalise */
+template <int LANES, typename X, typename G, typename Y>
+static __global__ void __launch_bounds__(256) in_registers(const X *x, const G *gamma, bool silu, float factor, Y *y, int64_t pixels)
+{
+    constexpr int channels = LANES * 24;
+    int64_t pixel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES, at = pixel * channels + threadIdx.x % LANES * 8;
+    bool work = pixel < pixels;
+    float v[3][8] = {}, sum = 0.0f, length, inverse;
+
+#pragma unroll
+    for (int p = 0; p < 3 && work; p++)
+        vg_load<8>(x + at + p * LANES * 8, v[p]);
+#pragma unroll
+    for (int p = 0; p < 3; p++)
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            sum += v[p][i] * v[p][i];
+    length = sqrtf(group_sum<LANES>(sum));
+    length = length > 1e-12f ? length : 1e-12f;
+    inverse = 1.0f / length;
+#pragma unroll
+    for (int p = 0; p < 3 && work; p++) {
+        float g[8];
+        vg_load<8>(gamma + (threadIdx.x % LANES + p * LANES) * 8, g);
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            v[p][i] = finish<Y>(v[p][i], length, inverse, factor, g[i], silu);
+        vg_store<8>(y + at + p * LANES * 8, v[p]);
+    }
+}
+
+/* normalise    For all other channel counts. Bytes  n*(size(x) + size(y)) (x a second time from L1), gamma from L1   -> memory-bound
  * Launch   LANES neighbouring threads per pixel (as many as it has packs, at most a warp), packs of 8 (element-wise for odd channel
  *          counts or addresses), 256 threads per block; y may be x
- * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), BF16 with SiLU, 2026-11: 96 channels of 4x720x1280: 654 us, 2.17 TB/s = 65 %; before,
- *          with a warp per pixel and exact exponentials: 2064 us
  * Numerics FP32, the sum in fixed order (repeatable). F32 results: IEEE division and expf, as the CPU. BF16 results: times the reciprocal,
  *          __expf and __fdividef, each within 2^-21 before a rounding to 2^-9 */
 template <int N, int LANES, typename X, typename G, typename Y>
 static __global__ void normalise(const X *x, const G *gamma, bool silu, float factor, Y *y, int64_t pixels, int channels)
 {
-    constexpr bool fast = sizeof(Y) == 2;
     int64_t pixel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES;
     const X *row = x + pixel * channels;
     int lane = threadIdx.x % LANES;
@@ -25,24 +77,15 @@ static __global__ void normalise(const X *x, const G *gamma, bool silu, float fa
         for (int i = 0; i < N; i++)
             sum += v[i] * v[i];
     }
-#pragma unroll
-    for (int offset = LANES / 2; offset; offset /= 2)
-        sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-    length = sqrtf(sum);
+    length = sqrtf(group_sum<LANES>(sum));
     length = length > 1e-12f ? length : 1e-12f;
     inverse = 1.0f / length;
     for (int c = lane * N; c < channels && work; c += LANES * N) {
         vg_load<N>(row + c, v);
         vg_load<N>(gamma + c, g);
 #pragma unroll
-        for (int i = 0; i < N; i++) {
-            float e = vg_rounded<Y>(vg_rounded<Y>(fast ? v[i] * inverse : v[i] / length) * factor) * g[i];
-            if (silu) {
-                e = vg_rounded<Y>(e);
-                e = fast ? __fdividef(e, 1.0f + __expf(-e)) : e / (1.0f + expf(-e));
-            }
-            v[i] = e;
-        }
+        for (int i = 0; i < N; i++)
+            v[i] = finish<Y>(v[i], length, inverse, factor, g[i], silu);
         vg_store<N>(y + pixel * channels + c, v);
     }
 }
@@ -62,11 +105,21 @@ vg_status vg_cuda_channel_norm(vg_backend *be, const vg_channel_norm_args *a, vg
     VG_TRY(vg_cuda_enter(be, err));
 #define LAUNCH(N, LANES)                                                                           \
     VG_CUDA_LAUNCH(be, err, (normalise<N, LANES, X, G, Y>), blocks, 256, 0, x, gamma, a->silu, factor, y, pixels, (int)channels)
+#define LAUNCH_REGISTERS(LANES)                                                                    \
+    VG_CUDA_LAUNCH(be, err, (in_registers<LANES, X, G, Y>), (unsigned)((pixels * LANES + 255) / 256), 256, 0, x, gamma, a->silu, factor, y, pixels)
     VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->gamma->dtype, G, VG_CUDA_ACT(a->y->dtype, Y, {
         const X *x = static_cast<const X *>(a->x->data);
         const G *gamma = static_cast<const G *>(a->gamma->data);
         Y *y = static_cast<Y *>(a->y->data);
-        if (packs && lanes == 8)
+        if (packs && channels == 96)
+            LAUNCH_REGISTERS(4);
+        else if (packs && channels == 192)
+            LAUNCH_REGISTERS(8);
+        else if (packs && channels == 384)
+            LAUNCH_REGISTERS(16);
+        else if (packs && channels == 768)
+            LAUNCH_REGISTERS(32);
+        else if (packs && lanes == 8)
             LAUNCH(8, 8);
         else if (packs && lanes == 16)
             LAUNCH(8, 16);

@@ -1,7 +1,8 @@
 // conv3d.cu: channels-last convolution as an implicit matrix product: rows are output pixels, columns output channels, and the sum
 // runs over (tap, input channel), gathered from history and x on the way into shared memory. No unfolded matrix exists.
-// Tensor cores for BF16 with channel counts that are multiples of 8 (WGMMA in conv3d_sm90.cu on Hopper, mma.sync here elsewhere),
-// plain FP32 for everything else. VGEN_CUDA_CONV=mma keeps Hopper on the second. Source: wan 4.2, 4.5.
+// Tensor cores for BF16 (channels are filled up to a multiple of 8), plain FP32 for everything else. On Hopper the copy engine
+// brings what it can (conv3d_tma.cu), threads gather the rest (conv3d_sm90.cu), WGMMA multiplies; elsewhere mma.sync, here.
+// VGEN_CUDA_CONV=gather keeps Hopper on the second, =mma on the third. Source: wan 4.2, 4.5.
 #include "kernels/cuda/conv3d.cuh"
 
 #include <cstdlib>
@@ -15,7 +16,7 @@ namespace {
  * Launch   64 pixels x 64 channels per block, 256 threads with 4 x 4 sums each, k in steps of 16
  * Numerics FP32 multiply-adds in the order of k (repeatable), one rounding */
 template <typename X, typename W, typename B, typename Y>
-__global__ void __launch_bounds__(256) direct(const geometry g, const X *x, const X *history, const W *w, const B *bias, Y *y)
+__global__ void __launch_bounds__(256) direct(const geometry g, const sources<X> from, const W *w, const results<B, Y> to)
 {
     __shared__ float in[16][68], weights[16][68]; // rows of 64 and a pad of 16 bytes
     int n_tiles = (g.o + 63) / 64, o_first = (int)(blockIdx.x % n_tiles) * 64;
@@ -31,10 +32,10 @@ __global__ void __launch_bounds__(256) direct(const geometry g, const X *x, cons
         int k = k0 + lane, tap = k / g.c, c = k % g.c, dx = tap % g.kw, dy = tap / g.kw % g.kh, dt = tap / g.kw / g.kh;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const X *from = x;
-            int64_t offset = k < g.k ? locate(g, at[i], dt, dy, dx, x, history, &from) : -1;
+            int frame;
+            int64_t offset = k < g.k ? locate(g, at[i], dt, dy, dx, &frame) : -1;
             int o = o_first + line + 16 * i;
-            in[lane][line + 16 * i] = offset < 0 ? 0.0f : vg_to_float(from[offset + c]);
+            in[lane][line + 16 * i] = offset < 0 ? 0.0f : vg_to_float(from.of(g, frame)[offset + c]);
             weights[lane][line + 16 * i] = k < g.k && o < g.o ? vg_to_float(w[(int64_t)o * g.k + k]) : 0.0f;
         }
         __syncthreads();
@@ -60,8 +61,10 @@ __global__ void __launch_bounds__(256) direct(const geometry g, const X *x, cons
         for (int j = 0; j < 4; j++) {
             int64_t pixel = first + line * 4 + i;
             int o = o_first + lane * 4 + j;
-            if (pixel < g.pixels && o < g.o)
-                y[pixel * g.o + o] = vg_from_float<Y>(sum[i][j] + (bias ? vg_to_float(bias[o]) : 0.0f));
+            if (pixel < g.pixels && o < g.o) {
+                int64_t place_of = place(g, pixel, o);
+                to.y[place_of] = vg_from_float<Y>(finish(to, o, place_of, sum[i][j]));
+            }
         }
 }
 
@@ -74,8 +77,7 @@ __global__ void __launch_bounds__(256) direct(const geometry g, const X *x, cons
  *           96 to 96 at 4x720x1280: 7.01 ms, 262; before the geometry of a line was worked out once per block: 220, 222, 208
  * Not done  norm and SiLU in the epilogue; leaving out taps that meet zero frames only */
 template <int COLUMNS, typename B, typename Y>
-__global__ void __launch_bounds__(256, 2) tensor(const geometry g, const __nv_bfloat16 *x, const __nv_bfloat16 *history, const __nv_bfloat16 *w,
-                                                 const B *bias, Y *y)
+__global__ void __launch_bounds__(256, 2) tensor(const geometry g, const sources<__nv_bfloat16> from, const __nv_bfloat16 *w, const results<B, Y> to)
 {
     extern __shared__ __align__(128) char slots[];
     constexpr int N = COLUMNS / 16; // blocks of 8 channels per warp
@@ -86,7 +88,7 @@ __global__ void __launch_bounds__(256, 2) tensor(const geometry g, const __nv_bf
     float sum[2][N][4] = {};
     gather<COLUMNS> in;
 
-    in.start(g, x, history, w, first, o_first);
+    in.start(g, from, w, first, o_first);
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {
         if (s < steps)
@@ -124,8 +126,25 @@ __global__ void __launch_bounds__(256, 2) tensor(const geometry g, const __nv_bf
         for (int n = 0; n < N; n++)
 #pragma unroll
             for (int r = 0; r < 2; r++)
-                store_pair(g, bias, y, first + warp / 2 * 32 + b * 16 + lane / 4 + r * 8, o_first + warp % 2 * (COLUMNS / 2) + n * 8 + lane % 4 * 2,
+                store_pair(g, to, first + warp / 2 * 32 + b * 16 + lane / 4 + r * 8, o_first + warp % 2 * (COLUMNS / 2) + n * 8 + lane % 4 * 2,
                            sum[b][n][2 * r], sum[b][n][2 * r + 1]);
+}
+
+/* widen    Bytes  2*rows*(from + to)   -> memory-bound. Rows of `from` BF16 values become rows of `to`, 8 at a time, zeros behind.
+ * Launch   one thread per 8 values written */
+__global__ void widen(const __nv_bfloat16 *x, int from, __nv_bfloat16 *y, int to, int64_t packs)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+
+    if (i >= packs)
+        return;
+    int64_t row = i / (to / 8);
+    int first = (int)(i % (to / 8)) * 8;
+    vg_pack<__nv_bfloat16, 8> pack;
+#pragma unroll
+    for (int e = 0; e < 8; e++)
+        pack.v[e] = first + e < from ? x[row * from + first + e] : __nv_bfloat16(0.0f);
+    *reinterpret_cast<vg_pack<__nv_bfloat16, 8> *>(y + i * 8) = pack;
 }
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
@@ -145,11 +164,13 @@ vg_status geometry_of(const vg_conv3d_args *a, geometry *g, vg_err *err)
     g->c = (int)w[4], g->o = (int)w[0], g->kt = (int)w[1], g->kh = (int)w[2], g->kw = (int)w[3], g->k = (int)k;
     g->front = a->pad_front;
     g->history = a->history ? (int)a->history->shape[0] : 0;
+    g->upto = g->history + (int)x[0];
     g->h = (int)x[1], g->w = (int)x[2], g->shift = a->upsample - 1;
     g->st = a->stride[0], g->sh = a->stride[1], g->sw = a->stride[2];
     g->top = a->pad[0], g->left = a->pad[2];
     g->out_h = (int)y[1], g->out_w = (int)y[2];
-    g->pixels = y[0] * y[1] * y[2];
+    g->parts = a->split > 1 ? a->split : 1, g->part = (int)y[3];
+    g->pixels = y[0] / g->parts * y[1] * y[2];
     g->pairs = y[3] % 2 == 0 && (uintptr_t)a->y->data % 8 == 0;
     return VG_OK;
 }
@@ -160,9 +181,8 @@ template <int COLUMNS, typename B, typename Y> vg_status launch_tensor(vg_backen
     int64_t blocks = (g.pixels + ROWS - 1) / ROWS * ((g.o + COLUMNS - 1) / COLUMNS);
 
     VG_CUDA_TRY(cudaFuncSetAttribute(tensor<COLUMNS, B, Y>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), err);
-    VG_CUDA_LAUNCH(be, err, (tensor<COLUMNS, B, Y>), (unsigned)blocks, 256, shared, g, static_cast<const __nv_bfloat16 *>(a->x->data),
-                   static_cast<const __nv_bfloat16 *>(a->history ? a->history->data : a->x->data), static_cast<const __nv_bfloat16 *>(a->w->data),
-                   a->bias ? static_cast<const B *>(a->bias->data) : nullptr, static_cast<Y *>(a->y->data));
+    VG_CUDA_LAUNCH(be, err, (tensor<COLUMNS, B, Y>), (unsigned)blocks, 256, shared, g, sources_of<__nv_bfloat16>(a, g),
+                   static_cast<const __nv_bfloat16 *>(a->w->data), results_of<B, Y>(a));
     return VG_OK;
 }
 
@@ -180,9 +200,51 @@ template <typename B, typename Y> vg_status choose_tensor(vg_backend *be, const 
 
 bool fits_tensor(const vg_conv3d_args *a, const geometry &g)
 {
-    int64_t frames = g.front + g.history + a->x->shape[0];
+    int64_t frames = g.front + g.upto + (a->more ? a->more->shape[0] : 0);
 
-    return a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && g.kh * g.kw <= 32 && (frames + 64) * (g.h + 64) * (g.w + 64) < (int64_t)1 << 31 && vg_cuda_packs(g.c, a->x->data, a->w->data, a->history ? a->history->data : nullptr);
+    return a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && g.kh * g.kw <= 32 && (frames + 64) * (g.h + 64) * (g.w + 64) < (int64_t)1 << 31 && vg_cuda_packs(g.c, a->x->data, a->w->data, a->history ? a->history->data : nullptr) &&
+           vg_cuda_packs(g.c, a->more ? a->more->data : nullptr);
+}
+
+int64_t wide(int64_t channels)
+{
+    return (channels + 7) / 8 * 8;
+}
+
+// *wider = t with the channels filled up to a multiple of 8, at *memory, which moves on.
+vg_status widen_into(vg_backend *be, const vg_tensor *t, char **memory, vg_tensor *wider, vg_err *err)
+{
+    int64_t c = t->shape[t->ndim - 1], packs = vg_tensor_numel(t) / c * (wide(c) / 8);
+
+    *wider = *t;
+    wider->data = *memory;
+    wider->shape[t->ndim - 1] = wide(c);
+    VG_CUDA_LAUNCH(be, err, widen, (unsigned)((packs + 255) / 256), 256, 0, static_cast<const __nv_bfloat16 *>(t->data), (int)c,
+                   static_cast<__nv_bfloat16 *>(wider->data), (int)wide(c), packs);
+    *memory += (packs * 16 + 255) / 256 * 256;
+    return VG_OK;
+}
+
+// BF16 with an odd number of channels (the picture's 3): zero channels fill it up for the tensor cores, and change no sum.
+vg_status conv_widened(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
+{
+    const vg_tensor *from[4] = {a->x, a->w, a->history, a->more};
+    vg_tensor to[4];
+    vg_conv3d_args args = *a;
+    size_t bytes = 0;
+    void *memory;
+
+    for (int i = 0; i < 4; i++)
+        bytes += from[i] ? (size_t)(vg_tensor_numel(from[i]) / from[i]->shape[from[i]->ndim - 1] * wide(a->x->shape[3]) * 2 + 256) : 0;
+    VG_TRY(vg_cuda_scratch(be, bytes, &memory, err));
+    char *at = static_cast<char *>(memory);
+    for (int i = 0; i < 4; i++)
+        if (from[i])
+            VG_TRY(widen_into(be, from[i], &at, &to[i], err));
+    args.x = &to[0], args.w = &to[1];
+    args.history = a->history ? &to[2] : nullptr;
+    args.more = a->more ? &to[3] : nullptr;
+    return vg_cuda_conv3d(be, &args, err);
 }
 
 } // namespace
@@ -194,18 +256,20 @@ vg_status vg_cuda_conv3d(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
 
     VG_TRY(geometry_of(a, &g, err));
     VG_TRY(vg_cuda_enter(be, err));
+    if (a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && g.c % 8 != 0)
+        return conv_widened(be, a, err);
     if (fits_tensor(a, g)) {
         const char *wanted = getenv("VGEN_CUDA_CONV");
+        if (vg_cuda(be)->capability == 90 && !wanted && vg_cuda_conv3d_tma_fits(be, a, &g))
+            return vg_cuda_conv3d_tma(be, a, &g, err);
         if (vg_cuda(be)->capability == 90 && !(wanted && strcmp(wanted, "mma") == 0))
             return vg_cuda_conv3d_sm90(be, a, &g, err);
         VG_CUDA_ACT(a->bias ? a->bias->dtype : a->y->dtype, B, VG_CUDA_ACT(a->y->dtype, Y, { return choose_tensor<B, Y>(be, a, g, err); }););
     }
     blocks = (g.pixels + 63) / 64 * ((g.o + 63) / 64);
     VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->w->dtype, W, VG_CUDA_ACT(a->bias ? a->bias->dtype : VG_F32, B, VG_CUDA_ACT(a->y->dtype, Y, {
-        const X *x = static_cast<const X *>(a->x->data);
-        VG_CUDA_LAUNCH(be, err, (direct<X, W, B, Y>), (unsigned)blocks, 256, 0, g, x,
-                       a->history ? static_cast<const X *>(a->history->data) : x, static_cast<const W *>(a->w->data),
-                       a->bias ? static_cast<const B *>(a->bias->data) : nullptr, static_cast<Y *>(a->y->data));
+        VG_CUDA_LAUNCH(be, err, (direct<X, W, B, Y>), (unsigned)blocks, 256, 0, g, sources_of<X>(a, g), static_cast<const W *>(a->w->data),
+                       results_of<B, Y>(a));
     }););););
     return VG_OK;
 }

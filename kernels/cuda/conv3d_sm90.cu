@@ -16,8 +16,8 @@ namespace {
  *           4x360x640: 4.97 ms, 369; 96 to 96 at 4x720x1280: 5.73 ms, 320; 96 to 3: 3.72 ms
  * Not done  copies by the copy engine (im2col maps); norm and SiLU in the epilogue; leaving out taps that meet zero frames only */
 template <int COLUMNS, typename B, typename Y>
-__global__ void __launch_bounds__(256, 2) product(const geometry g, const __nv_bfloat16 *x, const __nv_bfloat16 *history, const __nv_bfloat16 *w,
-                                                  const B *bias, Y *y)
+__global__ void __launch_bounds__(256, 2) product(const geometry g, const sources<__nv_bfloat16> from, const __nv_bfloat16 *w,
+                                                  const results<B, Y> to)
 {
 #if VG_DEVICE_SM90A
     extern __shared__ char raw[];
@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(256, 2) product(const geometry g, const __nv_b
     float sum[COLUMNS / 2];
     gather<COLUMNS> in;
 
-    in.start(g, x, history, w, first, o_first);
+    in.start(g, from, w, first, o_first);
 #pragma unroll
     for (int s = 0; s < STAGES - 1; s++) {
         if (s < steps)
@@ -55,9 +55,9 @@ __global__ void __launch_bounds__(256, 2) product(const geometry g, const __nv_b
     hopper::pin(sum);
 #pragma unroll
     for (int i = 0; i < COLUMNS / 2; i += 2)
-        store_pair(g, bias, y, first + group * 64 + warp * 16 + lane / 4 + i / 2 % 2 * 8, o_first + i / 4 * 8 + lane % 4 * 2, sum[i], sum[i + 1]);
+        store_pair(g, to, first + group * 64 + warp * 16 + lane / 4 + i / 2 % 2 * 8, o_first + i / 4 * 8 + lane % 4 * 2, sum[i], sum[i + 1]);
 #else
-    (void)x, (void)history, (void)w, (void)bias, (void)y;
+    (void)from, (void)w, (void)to;
 #endif
 }
 
@@ -69,9 +69,8 @@ template <int COLUMNS, typename B, typename Y> vg_status launch(vg_backend *be, 
     int64_t blocks = (g.pixels + ROWS - 1) / ROWS * ((g.o + COLUMNS - 1) / COLUMNS);
 
     VG_CUDA_TRY(cudaFuncSetAttribute(product<COLUMNS, B, Y>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), err);
-    VG_CUDA_LAUNCH(be, err, (product<COLUMNS, B, Y>), (unsigned)blocks, 256, shared, g, static_cast<const __nv_bfloat16 *>(a->x->data),
-                   static_cast<const __nv_bfloat16 *>(a->history ? a->history->data : a->x->data), static_cast<const __nv_bfloat16 *>(a->w->data),
-                   a->bias ? static_cast<const B *>(a->bias->data) : nullptr, static_cast<Y *>(a->y->data));
+    VG_CUDA_LAUNCH(be, err, (product<COLUMNS, B, Y>), (unsigned)blocks, 256, shared, g, sources_of<__nv_bfloat16>(a, g),
+                   static_cast<const __nv_bfloat16 *>(a->w->data), results_of<B, Y>(a));
     return VG_OK;
 }
 

@@ -69,6 +69,11 @@ vg_status vg_cuda_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *e
 // The same, apart from it: for an operation that is made of others, which have their own temporaries.
 vg_status vg_cuda_outer_scratch(vg_backend *be, size_t bytes, void **memory, vg_err *err);
 
+// A result that is wanted as codes only still needs a place for its values [rows,dim] where no kernel makes codes at once: *y becomes `made`,
+// in outer scratch memory, if it is NULL. Then vg_cuda_quantize_result makes the codes (nothing for kind NONE).
+vg_status vg_cuda_values(vg_backend *be, vg_tensor **y, vg_tensor *made, vg_dtype dtype, int64_t rows, int64_t dim, vg_err *err);
+vg_status vg_cuda_quantize_result(vg_backend *be, const vg_tensor *y, const vg_quant_out *quant, vg_err *err);
+
 // ---- scalars: the conversions of kernels/numeric.h by hardware ------------------------------------------------------
 
 static __device__ __forceinline__ float vg_to_float(float v)

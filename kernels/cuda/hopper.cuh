@@ -86,6 +86,13 @@ __device__ __forceinline__ void tma_load_3d(void *to, const CUtensorMap *map, ui
                  : "memory");
 }
 
+__device__ __forceinline__ void tma_load_4d(void *to, const CUtensorMap *map, uint64_t *full, int x, int y, int z, int t)
+{
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];"
+                 ::"r"(shared_address(to)), "l"(map), "r"(shared_address(full)), "r"(x), "r"(y), "r"(z), "r"(t)
+                 : "memory");
+}
+
 /* ---- registers ---- */
 
 template <int COUNT> __device__ __forceinline__ void registers_raise()
@@ -158,6 +165,18 @@ template <int N> struct wgmma_ss;
 #define VG_R0_15 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
 #define VG_R32_47 "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
 
+#define VG_R64_95 VG_R64_87 ",%88,%89,%90,%91,%92,%93,%94,%95"
+
+template <> struct wgmma_ss<8> {
+    static __device__ __forceinline__ void run(float (&d)[4], uint64_t a, uint64_t b, int add)
+    {
+        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %6, 0;\n"
+                     "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0,%1,%2,%3}, %4, %5, p, 1, 1, 0, 0;\n}\n"
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                     : "l"(a), "l"(b), "r"(add));
+    }
+};
+
 template <> struct wgmma_ss<32> {
     static __device__ __forceinline__ void run(float (&d)[16], uint64_t a, uint64_t b, int add)
     {
@@ -205,6 +224,17 @@ template <> struct wgmma_ss<176> {
                      "wgmma.mma_async.sync.aligned.m64n176k16.f32.bf16.bf16 {" VG_R0_31 "," VG_R32_63 "," VG_R64_87
                      "}, %88, %89, p, 1, 1, 0, 0;\n}\n"
                      : VG_D32(d, 0), VG_D32(d, 32), VG_D8(d, 64), VG_D8(d, 72), VG_D8(d, 80)
+                     : "l"(a), "l"(b), "r"(add));
+    }
+};
+
+template <> struct wgmma_ss<192> {
+    static __device__ __forceinline__ void run(float (&d)[96], uint64_t a, uint64_t b, int add)
+    {
+        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
+                     "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {" VG_R0_31 "," VG_R32_63 "," VG_R64_95
+                     "}, %96, %97, p, 1, 1, 0, 0;\n}\n"
+                     : VG_D32(d, 0), VG_D32(d, 32), VG_D32(d, 64)
                      : "l"(a), "l"(b), "r"(add));
     }
 };

@@ -1,5 +1,7 @@
 // layer_norm_modulate.cu: LayerNorm, then (1 + scale) * v + shift, or v * w + b, or nothing.
-#include "kernels/cuda/cuda.cuh"
+//
+// BF16 rows of up to 5120 elements are held by a warp each (norm.cuh); others go by a block each (here), and are quantised afterwards.
+#include "kernels/cuda/norm.cuh"
 
 #define CACHED       4 // packs of a row that a thread keeps in registers; further ones are read again
 #define MOST_THREADS 512
@@ -10,9 +12,7 @@
  *          element-wise for dim % 8 != 0 or odd addresses, the rest of the row comes from L1/L2 again)
  * Numerics FP32, mean first, then squared differences (two passes over registers), fixed order of sums (repeatable), one rounding;
  *          against the CPU: sums in another order, so up to a few FP32 ulp before the rounding
- * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), 32760x5120, best of 5 x 20 calls, 2026-11: BF16 301 us, 2.23 TB/s = 67 %;
- *          before, with 256 threads for this dim: 334 us
- * Not done several rows per block, or a warp per row without barriers: the two block sums are what is left */
+ * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), 32760x5120, best of 5 x 20 calls, 2026-11: BF16 301 us, 2.23 TB/s = 67 % */
 template <int N, typename X, typename Y>
 static __global__ void normalise(const X *x, const float *factor, const float *offset, float one, float eps, Y *y, int64_t dim)
 {
@@ -77,27 +77,37 @@ static __global__ void normalise(const X *x, const float *factor, const float *o
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
-vg_status vg_cuda_layer_norm_modulate(vg_backend *be, const vg_layer_norm_modulate_args *a, vg_err *err)
+static vg_status norm_general(vg_backend *be, const vg_layer_norm_modulate_args *a, const vg_norm_vectors *v, vg_err *err)
 {
     int64_t rows = a->x->shape[0], dim = a->x->shape[1];
-    const vg_tensor *factor_of = a->scale ? a->scale : a->w, *offset_of = a->scale ? a->shift : a->b;
-    const float *factor = factor_of ? static_cast<const float *>(factor_of->data) : nullptr;
-    const float *offset = offset_of ? static_cast<const float *>(offset_of->data) : nullptr;
-    float one = a->scale ? 1.0f : 0.0f;
-    bool packs = vg_cuda_packs(dim, a->x->data, a->y->data) && vg_cuda_packs(dim, factor, offset);
+    bool packs = vg_cuda_packs(dim, a->x->data, a->y->data) && vg_cuda_packs(dim, v->factor, v->offset);
     int64_t pieces = packs ? dim / 8 : dim;
     // Just enough threads that the registers hold the row: 160 for dim = 5120, where 256 would leave a third of them idle.
     int64_t wanted = (pieces + CACHED * 32 - 1) / (CACHED * 32) * 32;
     unsigned threads = (unsigned)(wanted > MOST_THREADS ? MOST_THREADS : wanted);
 
-    VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->y->dtype, Y, {
         const X *x = static_cast<const X *>(a->x->data);
         Y *y = static_cast<Y *>(a->y->data);
         if (packs)
-            VG_CUDA_LAUNCH(be, err, (normalise<8, X, Y>), (unsigned)rows, threads, 0, x, factor, offset, one, a->eps, y, dim);
+            VG_CUDA_LAUNCH(be, err, (normalise<8, X, Y>), (unsigned)rows, threads, 0, x, v->factor, v->offset, v->one, a->eps, y, dim);
         else
-            VG_CUDA_LAUNCH(be, err, (normalise<1, X, Y>), (unsigned)rows, threads, 0, x, factor, offset, one, a->eps, y, dim);
+            VG_CUDA_LAUNCH(be, err, (normalise<1, X, Y>), (unsigned)rows, threads, 0, x, v->factor, v->offset, v->one, a->eps, y, dim);
     }););
     return VG_OK;
+}
+
+vg_status vg_cuda_layer_norm_modulate(vg_backend *be, const vg_layer_norm_modulate_args *a, vg_err *err)
+{
+    int64_t rows = a->x->shape[0], dim = a->x->shape[1];
+    vg_norm_vectors vectors = vg_cuda_norm_vectors(a, nullptr);
+    vg_layer_norm_modulate_args plain = *a;
+    vg_tensor y;
+
+    VG_TRY(vg_cuda_enter(be, err));
+    if (vg_cuda_norm_fits(a, &vectors))
+        return vg_cuda_norm<false>(be, a, a->x, nullptr, &vectors, err);
+    VG_TRY(vg_cuda_values(be, &plain.y, &y, a->x->dtype, rows, dim, err));
+    VG_TRY(norm_general(be, &plain, &vectors, err));
+    return vg_cuda_quantize_result(be, plain.y, &a->quant, err);
 }

@@ -7,9 +7,11 @@
 //                one more rounding for blocks), then a BF16 product.
 //   plain        both operands become F32 in scratch memory, block and group scales applied, then an F32 product. Any shape, any
 //                format, any GPU; slow. vg_cuda_backend::plain_products counts it.
-// What the epilogue cannot do exactly (scales outside the sum, a bias of another dtype, activations, which follow a rounding) is
-// done by `finish` or by the activation operation.
+// What the epilogue cannot do (scales outside the sum, a bias of another dtype, activations other than GELU) is done by `finish` or by the
+// activation operation. GELU in the epilogue acts on the unrounded sum, and with a static quantisation its codes are the product's own
+// output: no values are written at all (ops.h, vg_linear_args).
 #include "kernels/cuda/blas.cuh"
+#include "kernels/cuda/codes.cuh"
 
 #define TEMPORARY_BYTES ((size_t)256 << 20) // sums in FP32 are made for as many rows at a time as fit here
 
@@ -139,9 +141,17 @@ static vg_product product_of(const vg_linear_args *a)
     return p;
 }
 
-static vg_status multiply_plain_formats(vg_backend *be, const vg_linear_args *a, vg_err *err)
+// For the scale of an E4M3 result, which the library multiplies by.
+static __global__ void reciprocal(const float *x, float *y)
+{
+    *y = __fdiv_rn(1.0f, *x);
+}
+
+static vg_status multiply_plain_formats(vg_backend *be, const vg_linear_args *a, bool gelu, vg_err *err)
 {
     vg_product p = product_of(a);
+
+    p.gelu = gelu;
 
     if (a->bias) {
         p.bias = a->bias->data;
@@ -150,8 +160,35 @@ static vg_status multiply_plain_formats(vg_backend *be, const vg_linear_args *a,
     return vg_cuda_multiply(be, &p, err);
 }
 
+// E4M3 x E4M3 with one scale each, as codes of one known scale.
+static vg_status multiply_e4m3_to_codes(vg_backend *be, const vg_linear_args *a, vg_err *err)
+{
+    vg_product p = product_of(a);
+    void *factor;
+
+    VG_TRY(vg_cuda_scratch(be, 256, &factor, err));
+    VG_CUDA_LAUNCH(be, err, reciprocal, 1, 1, 0, static_cast<const float *>(a->quant.scale->data), static_cast<float *>(factor));
+    p.x_scale = static_cast<const float *>(a->x_scale->data), p.w_scale = static_cast<const float *>(a->w_scale->data);
+    p.x_mode = p.w_mode = VG_SCALE_TENSOR;
+    p.gelu = a->act == VG_ACT_GELU_TANH;
+    p.bias = a->bias ? a->bias->data : nullptr;
+    p.bias_type = VG_BF16;
+    p.y = a->quant.q->data;
+    p.y_type = VG_E4M3;
+    p.y_factor = static_cast<const float *>(factor);
+    return vg_cuda_multiply(be, &p, err);
+}
+
+// Are these operands such that the codes can be the product's own output?
+static bool makes_codes(vg_backend *be, const vg_linear_args *a)
+{
+    return !a->y && a->quant.kind == VG_QUANT_TENSOR_STATIC && a->x->dtype == VG_E4M3 && vg_tensor_numel(a->x_scale) == 1 &&
+           vg_tensor_numel(a->w_scale) == 1 && a->x_scale->ndim == 1 && a->w_scale->ndim == 1 && (!a->bias || a->bias->dtype == VG_BF16) &&
+           (a->act == VG_ACT_NONE || a->act == VG_ACT_GELU_TANH) && vg_cuda(be)->capability >= 89;
+}
+
 // E4M3 x E4M3. Both scales scalar, or both per row, or groups of x with blocks or groups of w.
-static vg_status multiply_e4m3(vg_backend *be, const vg_linear_args *a, vg_err *err)
+static vg_status multiply_e4m3(vg_backend *be, const vg_linear_args *a, bool gelu, vg_err *err)
 {
     vg_product p = product_of(a);
     int64_t groups = (p.k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, padded = (groups + 3) / 4 * 4, n_blocks = (p.n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
@@ -193,8 +230,9 @@ static vg_status multiply_e4m3(vg_backend *be, const vg_linear_args *a, vg_err *
     if (bias_fits) {
         p.bias = a->bias->data;
         p.bias_type = VG_BF16;
-    } else if (a->bias && a->y->dtype == VG_BF16)
+    } else if (a->bias && (a->y->dtype == VG_BF16 || gelu))
         return VG_FAIL(err, VG_E_UNSUPPORTED, "linear: an F32 bias with BF16 results");
+    p.gelu = gelu;
     VG_TRY(vg_cuda_multiply(be, &p, err));
     if (a->bias && !bias_fits)
         return launch_finish(be, a, static_cast<const float *>(a->y->data), nullptr, nullptr, 0, p.m, err);
@@ -244,16 +282,24 @@ static bool is_regular(const vg_linear_args *a)
     return a->x->dtype != VG_BF16 || (a->w->shape[0] % 8 == 0 && vg_cuda_packs(a->x->shape[1], a->x->data, a->w->data, a->y->data));
 }
 
-static vg_status multiply(vg_backend *be, const vg_linear_args *a, vg_err *err)
+// One product in the operands' own formats, or VG_E_UNSUPPORTED.
+static vg_status multiply_direct(vg_backend *be, const vg_linear_args *a, bool gelu, vg_err *err)
 {
     bool same = a->x->dtype == a->w->dtype, bias_fits = !a->bias || a->bias->dtype == a->y->dtype;
-    vg_status status = VG_E_UNSUPPORTED;
 
     if (same && a->x->dtype == VG_E4M3)
-        status = multiply_e4m3(be, a, err);
-    else if (same && bias_fits && is_regular(a) && (a->x->dtype == VG_BF16 || a->y->dtype == VG_F32))
-        status = multiply_plain_formats(be, a, err);
-    else if (a->x->dtype == VG_BF16 && a->w->dtype == VG_E4M3)
+        return multiply_e4m3(be, a, gelu, err);
+    if (same && bias_fits && is_regular(a) && (a->x->dtype == VG_BF16 || a->y->dtype == VG_F32))
+        return multiply_plain_formats(be, a, gelu, err);
+    return VG_E_UNSUPPORTED;
+}
+
+// The sum alone; a->act is not looked at.
+static vg_status multiply(vg_backend *be, const vg_linear_args *a, vg_err *err)
+{
+    vg_status status = multiply_direct(be, a, false, err);
+
+    if (status == VG_E_UNSUPPORTED && a->x->dtype == VG_BF16 && a->w->dtype == VG_E4M3)
         status = multiply_converted(be, a, VG_BF16, err);
     if (status != VG_E_UNSUPPORTED)
         return status;
@@ -261,8 +307,62 @@ static vg_status multiply(vg_backend *be, const vg_linear_args *a, vg_err *err)
     return multiply_converted(be, a, VG_F32, err);
 }
 
+// The product with its activation in it if the epilogue has one; `left` is what is still to be done to y.
+static vg_status multiply_and_activate(vg_backend *be, const vg_linear_args *a, vg_act *left, vg_err *err)
+{
+    vg_status status = VG_E_UNSUPPORTED;
+
+    *left = VG_ACT_NONE;
+    if (a->act == VG_ACT_GELU_TANH && a->y->dtype == VG_BF16)
+        status = multiply_direct(be, a, true, err);
+    if (status != VG_E_UNSUPPORTED)
+        return status;
+    *left = a->act;
+    return multiply(be, a, err);
+}
+
+// A result that is wanted as codes only: columns of it at a time, so that its values never need all their memory. Each column's sum is the
+// same as in a whole product, unless the library chooses another order for the narrower one.
+static vg_status multiply_to_codes(vg_backend *be, const vg_linear_args *a, vg_err *err)
+{
+    vg_dtype dtype = a->bias ? a->bias->dtype : VG_BF16;
+    int64_t m = a->x->shape[0], n = a->w->shape[0];
+    int64_t columns = (int64_t)(TEMPORARY_BYTES / ((size_t)m * vg_dtype_size(dtype))) / VG_QUANT_GROUP * VG_QUANT_GROUP;
+    void *memory;
+
+    columns = columns < VG_QUANT_GROUP ? VG_QUANT_GROUP : columns;
+    columns = columns < n ? columns : n;
+    VG_TRY(vg_cuda_outer_scratch(be, (size_t)(m * columns) * vg_dtype_size(dtype), &memory, err));
+    for (int64_t first = 0; first < n; first += columns) {
+        const int64_t count = n - first < columns ? n - first : columns, shape[2] = {m, count};
+        vg_tensor y = vg_tensor_of(memory, dtype, 2, shape), w = vg_tensor_rows(a->w, first, count), w_scale, bias;
+        vg_linear_args part = *a;
+        vg_codes codes = vg_cuda_codes(&a->quant);
+        vg_act left;
+        part.w = &w;
+        part.y = &y;
+        if (a->w_scale && a->w_scale->ndim == 2) {
+            w_scale = vg_tensor_rows(a->w_scale, first / VG_QUANT_GROUP, (count + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP);
+            part.w_scale = &w_scale;
+        } else if (a->w_scale && a->w_scale->shape[0] > 1) {
+            w_scale = vg_tensor_rows(a->w_scale, first, count);
+            part.w_scale = &w_scale;
+        }
+        if (a->bias) {
+            bias = vg_tensor_rows(a->bias, first, count);
+            part.bias = &bias;
+        }
+        codes.q += first;
+        codes.scales += codes.kind == VG_QUANT_GROUP_DYNAMIC ? first / VG_QUANT_GROUP * m : 0;
+        VG_TRY(multiply_and_activate(be, &part, &left, err));
+        VG_TRY(vg_cuda_encode(be, left, &y, &codes, err));
+    }
+    return VG_OK;
+}
+
 /* Bytes m*k*size(x) + n*k*size(w) + m*n*size(y)   FLOPs 2*m*n*k, compute-bound from m of some hundred on
- * Numerics: FP32 accumulation (no TF32; FP8 moves partial sums to FP32 registers every 128 of K unless VGEN_CUDA_FP8_FAST is set),
+ * Numerics: FP32 accumulation (no TF32; FP8 with one scale a tensor or row keeps partial sums in the tensor cores' accumulators unless
+ * vg_backend.fp8_exact is set, which moves them to FP32 registers every 128 of K),
  * one rounding of the sum; the order of the sum is the library's, repeatable for one shape, GPU and version.
  * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: M=75600, TFLOP/s (library 13.1, its first choice)
  *          (N, K)          BF16   FP8 tensor   the same, VGEN_CUDA_FP8_FAST   FP8 1x128 by 128x128
@@ -272,13 +372,19 @@ static vg_status multiply(vg_backend *be, const vg_linear_args *a, vg_err *err)
  * Not done timing the library's other choices per shape */
 vg_status vg_cuda_linear(vg_backend *be, const vg_linear_args *a, vg_err *err)
 {
-    VG_TRY(vg_cuda_enter(be, err));
-    VG_TRY(multiply(be, a, err));
-    if (a->act == VG_ACT_NONE)
-        return VG_OK;
+    vg_status status = VG_E_UNSUPPORTED;
     vg_activation_args act = {};
-    act.x = a->y;
-    act.act = a->act;
-    act.y = a->y;
-    return vg_cuda_activation(be, &act, err);
+
+    VG_TRY(vg_cuda_enter(be, err));
+    if (makes_codes(be, a))
+        status = multiply_e4m3_to_codes(be, a, err);
+    if (status != VG_E_UNSUPPORTED)
+        return status;
+    if (!a->y)
+        return multiply_to_codes(be, a, err);
+    VG_TRY(multiply_and_activate(be, a, &act.act, err));
+    act.x = act.y = a->y;
+    if (act.act != VG_ACT_NONE)
+        VG_TRY(vg_cuda_activation(be, &act, err));
+    return vg_cuda_quantize_result(be, a->y, &a->quant, err);
 }

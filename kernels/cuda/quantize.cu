@@ -1,48 +1,7 @@
 // quantize.cu: activations to E4M3, per tensor (times the reciprocal of the scale) or per 1x128 group (divided by it).
 // Source: modelopt-fp8 6.5, 6.6.
-#include "kernels/cuda/cuda.cuh"
-
-// 16 values as 16 bytes by the paired hardware conversion: to nearest even, saturating at 448. A NaN loses its sign.
-static __device__ __forceinline__ void store_e4m3(__nv_fp8_e4m3 *to, const float (&v)[16])
-{
-    alignas(16) __nv_fp8x2_storage_t pairs[8];
-#pragma unroll
-    for (int i = 0; i < 8; i++)
-        pairs[i] = __nv_cvt_float2_to_fp8x2(make_float2(v[2 * i], v[2 * i + 1]), __NV_SATFINITE, __NV_E4M3);
-    *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(pairs);
-}
-static __device__ __forceinline__ void store_e4m3(__nv_fp8_e4m3 *to, const float (&v)[8])
-{
-    alignas(8) __nv_fp8x2_storage_t pairs[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        pairs[i] = __nv_cvt_float2_to_fp8x2(make_float2(v[2 * i], v[2 * i + 1]), __NV_SATFINITE, __NV_E4M3);
-    *reinterpret_cast<uint2 *>(to) = *reinterpret_cast<const uint2 *>(pairs);
-}
-static __device__ __forceinline__ void store_e4m3(__nv_fp8_e4m3 *to, const float (&v)[1])
-{
-    to->__x = __nv_cvt_float_to_fp8(v[0], __NV_SATFINITE, __NV_E4M3);
-}
-
-/* largest    Bytes  n*size(x)   -> memory-bound
- * *bits = bits of the largest |x|; the bits of floats >= 0 sort like integers, so atomicMax does it, in any order with one result.
- * NaN is passed over: it becomes the E4M3 NaN whatever the scale. *bits must be 0 before. */
-template <int N, typename X> static __global__ void largest(const X *x, int64_t packs, unsigned *bits)
-{
-    int64_t step = (int64_t)gridDim.x * blockDim.x;
-    float most = 0.0f, v[N];
-
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < packs; i += step) {
-        vg_load<N>(x + i * N, v);
-#pragma unroll
-        for (int j = 0; j < N; j++)
-            most = fmaxf(most, fabsf(v[j]));
-    }
-    for (int offset = 16; offset; offset /= 2)
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, offset));
-    if (threadIdx.x % 32 == 0)
-        atomicMax(bits, __float_as_uint(most));
-}
+#include "kernels/cuda/activate.cuh"
+#include "kernels/cuda/codes.cuh"
 
 /* by_tensor    Bytes  n*(size(x) + 1), each once   -> memory-bound
  * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), 75600x5120 BF16, 2026-11: static 382 us, 3.04 TB/s = 91 %; dynamic, both passes, 635 us,
@@ -70,53 +29,69 @@ static __global__ void by_tensor(const X *x, __nv_fp8_e4m3 *q, int64_t packs, co
 #pragma unroll
     for (int j = 0; j < N; j++)
         v[j] *= reciprocal;
-    store_e4m3(q + i * N, v);
+    vg_store_codes(q + i * N, v);
 }
 
-/* by_group    Bytes  n*(size(x) + 1) + 4*n/128, x once   -> memory-bound
- * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), 75600x5120 BF16, 2026-11: 433 us, 2.68 TB/s = 80 %
- * Launch   half a warp per (row, group), 8 elements per thread; element-wise (N = 1, 8 times) for odd rows and addresses
- * Numerics scale = max(amax, 1e-10) / 448, q = x / scale, both by division as the CPU does; equal bit for bit */
-template <int N, typename X>
-static __global__ void by_group(const X *x, __nv_fp8_e4m3 *q, float *scales, int64_t rows, int64_t k, int64_t groups)
+#define TASKS 4 // groups of a half-warp at a time: their loads are in flight together
+
+/* encode    Bytes  n*(size(x) + 1) [+ 4*n/128 for groups], x once   -> memory-bound
+ * Launch   half a warp per (row, 128 columns), TASKS of them, 8 elements per thread; element-wise (N = 1, 8 times) for odd rows and addresses
+ * Numerics the activation rounded to x's dtype, then times the reciprocal of the one scale, or divided by the group's own
+ *          scale = max(amax, 1e-10) / 448, correctly rounded: equal to the CPU bit for bit (but for the activation and the sign of a NaN) */
+template <int N, typename X, bool GROUPS>
+static __global__ void encode(vg_act act, const X *x, vg_codes codes, unsigned tasks, unsigned groups, int64_t k)
 {
-    int64_t task = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / 16, row = task / groups, group = task % groups;
+    unsigned first = (blockIdx.x * blockDim.x + threadIdx.x) / 16 * TASKS;
     int lane = threadIdx.x % 16;
-    float v[8], most = 0.0f, scale;
-    bool work = row < rows;
+    float v[TASKS][8], reciprocal = GROUPS ? 0.0f : __fdiv_rn(1.0f, *codes.scales);
 
 #pragma unroll
-    for (int j = 0; j < 8; j += N) {
-        int64_t column = group * VG_QUANT_GROUP + (N == 8 ? lane * 8 : j * 16 + lane);
-        float part[N];
-        if (work && column < k)
-            vg_load<N>(x + row * k + column, part);
-        else
+    for (int t = 0; t < TASKS; t++) {
+        unsigned task = first + t, row = task / groups, group = task - row * groups;
+#pragma unroll
+        for (int j = 0; j < 8; j += N) {
+            int64_t column = (int64_t)group * VG_QUANT_GROUP + (N == 8 ? lane * 8 : j * 16 + lane);
+            float part[N] = {};
+            if (task < tasks && column < k)
+                vg_load<N>(x + (int64_t)row * k + column, part);
 #pragma unroll
             for (int e = 0; e < N; e++)
-                part[e] = 0.0f;
-#pragma unroll
-        for (int e = 0; e < N; e++) {
-            v[j + e] = part[e];
-            most = fmaxf(most, fabsf(part[e]));
+                v[t][j + e] = part[e];
         }
     }
-    for (int offset = 8; offset; offset /= 2)
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, offset));
-    scale = (most > VG_QUANT_AMAX_MIN ? most : VG_QUANT_AMAX_MIN) / VG_E4M3_MAX;
-    if (!work)
-        return;
-    if (lane == 0)
-        scales[group * rows + row] = scale;
 #pragma unroll
-    for (int j = 0; j < 8; j += N) {
-        int64_t column = group * VG_QUANT_GROUP + (N == 8 ? lane * 8 : j * 16 + lane);
-        float part[N];
+    for (int t = 0; t < TASKS; t++) {
+        unsigned task = first + t, row = task / groups, group = task - row * groups;
+        float scale = 0.0f;
+        if (act != VG_ACT_NONE)
 #pragma unroll
-        for (int e = 0; e < N; e++)
-            part[e] = v[j + e] / scale;
-        if (column < k)
-            store_e4m3(q + row * k + column, part);
+            for (int e = 0; e < 8; e++)
+                v[t][e] = vg_rounded<X>(vg_activate<sizeof(X) == 2>(act, v[t][e]));
+        if (GROUPS) {
+            float most = 0.0f;
+#pragma unroll
+            for (int e = 0; e < 8; e++)
+                most = fmaxf(most, fabsf(v[t][e]));
+            scale = vg_group_scale(vg_half_warp_max(most));
+            vg_divide<sizeof(X) == 2 ? 1 : 2>(v[t], scale);
+        } else
+#pragma unroll
+            for (int e = 0; e < 8; e++)
+                v[t][e] = __fmul_rn(v[t][e], reciprocal);
+        if (task >= tasks)
+            continue;
+        if (GROUPS && lane == 0)
+            codes.scales[group * codes.rows + row] = scale;
+#pragma unroll
+        for (int j = 0; j < 8; j += N) {
+            int64_t column = (int64_t)group * VG_QUANT_GROUP + (N == 8 ? lane * 8 : j * 16 + lane);
+            float part[N];
+#pragma unroll
+            for (int e = 0; e < N; e++)
+                part[e] = v[t][j + e];
+            if (column < k)
+                vg_store_codes(codes.q + row * codes.ld + column, part);
+        }
     }
 }
 
@@ -131,13 +106,9 @@ template <typename X> static vg_status quantize_tensor(vg_backend *be, const vg_
     unsigned *bits = nullptr;
 
     if (a->kind == VG_QUANT_TENSOR_DYNAMIC) {
-        int64_t most = vg_cuda(be)->sm_count * 8, blocks = (packs + 255) / 256;
         VG_TRY(vg_cuda_scratch(be, 256, (void **)&bits, err));
         VG_CUDA_TRY(cudaMemsetAsync(bits, 0, sizeof *bits, vg_cuda(be)->stream), err);
-        if (packs)
-            VG_CUDA_LAUNCH(be, err, (largest<16, X>), (unsigned)(blocks < most ? blocks : most), 256, 0, x, packs, bits);
-        if (rest)
-            VG_CUDA_LAUNCH(be, err, (largest<1, X>), (unsigned)((rest + 255) / 256 < most ? (rest + 255) / 256 : most), 256, 0, x + done, rest, bits);
+        VG_TRY(vg_cuda_largest(be, a->x, bits, err));
     }
     if (packs)
         VG_CUDA_LAUNCH(be, err, (by_tensor<16, X>), (unsigned)((packs + 255) / 256), 256, 0, x, q, packs, bits, scale, bits ? scale : nullptr);
@@ -147,25 +118,61 @@ template <typename X> static vg_status quantize_tensor(vg_backend *be, const vg_
     return VG_OK;
 }
 
-template <typename X> static vg_status quantize_groups(vg_backend *be, const vg_quantize_args *a, vg_err *err)
+vg_status vg_cuda_encode(vg_backend *be, vg_act act, const vg_tensor *x, const vg_codes *codes, vg_err *err)
 {
-    const X *x = static_cast<const X *>(a->x->data);
-    __nv_fp8_e4m3 *q = static_cast<__nv_fp8_e4m3 *>(a->q->data);
-    int64_t rows = a->x->shape[0], k = a->x->shape[1], groups = a->scale->shape[0];
-    unsigned blocks = (unsigned)((rows * groups + 15) / 16);
-    float *scales = static_cast<float *>(a->scale->data);
+    int64_t rows = x->shape[0], k = x->shape[1], groups = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, tasks = rows * groups;
+    unsigned blocks = (unsigned)((tasks + 16 * TASKS - 1) / (16 * TASKS));
 
-    if (vg_cuda_packs(k, x, q))
-        VG_CUDA_LAUNCH(be, err, (by_group<8, X>), blocks, 256, 0, x, q, scales, rows, k, groups);
-    else
-        VG_CUDA_LAUNCH(be, err, (by_group<1, X>), blocks, 256, 0, x, q, scales, rows, k, groups);
+    if (tasks > (int64_t)1 << 31)
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "quantize: %lld groups of 128 are too many for the cuda backend", (long long)tasks);
+    bool packs = vg_cuda_packs(k, x->data) && codes->ld % 8 == 0 && reinterpret_cast<uintptr_t>(codes->q) % 8 == 0;
+#define ENCODE(N, GROUPS)                                                                          \
+    VG_CUDA_LAUNCH(be, err, (encode<N, X, GROUPS>), blocks, 256, 0, act, static_cast<const X *>(x->data), *codes, (unsigned)tasks, (unsigned)groups, k)
+    VG_CUDA_ACT(x->dtype, X, {
+        if (codes->kind == VG_QUANT_GROUP_DYNAMIC) {
+            if (packs)
+                ENCODE(8, true);
+            else
+                ENCODE(1, true);
+        } else {
+            if (packs)
+                ENCODE(8, false);
+            else
+                ENCODE(1, false);
+        }
+    });
+#undef ENCODE
     return VG_OK;
 }
 
 vg_status vg_cuda_quantize(vg_backend *be, const vg_quantize_args *a, vg_err *err)
 {
+    vg_quant_out out = {a->kind, a->q, a->scale};
+
     VG_TRY(vg_cuda_enter(be, err));
-    VG_CUDA_ACT(a->x->dtype, X, {
-        return a->kind == VG_QUANT_GROUP_DYNAMIC ? quantize_groups<X>(be, a, err) : quantize_tensor<X>(be, a, err);
-    });
+    if (a->kind == VG_QUANT_GROUP_DYNAMIC) {
+        vg_codes codes = vg_cuda_codes(&out);
+        return vg_cuda_encode(be, VG_ACT_NONE, a->x, &codes, err);
+    }
+    VG_CUDA_ACT(a->x->dtype, X, { return quantize_tensor<X>(be, a, err); });
+}
+
+vg_status vg_cuda_values(vg_backend *be, vg_tensor **y, vg_tensor *made, vg_dtype dtype, int64_t rows, int64_t dim, vg_err *err)
+{
+    const int64_t shape[2] = {rows, dim};
+    void *memory;
+
+    if (*y)
+        return VG_OK;
+    VG_TRY(vg_cuda_outer_scratch(be, (size_t)rows * (size_t)dim * vg_dtype_size(dtype), &memory, err));
+    *made = vg_tensor_of(memory, dtype, 2, shape);
+    *y = made;
+    return VG_OK;
+}
+
+vg_status vg_cuda_quantize_result(vg_backend *be, const vg_tensor *y, const vg_quant_out *quant, vg_err *err)
+{
+    vg_quantize_args args = {y, quant->kind, quant->q, quant->scale};
+
+    return quant->kind == VG_QUANT_NONE ? VG_OK : vg_cuda_quantize(be, &args, err);
 }

@@ -24,6 +24,7 @@ enum {
     BLOCK_LINEARS
 };
 enum { SHIFT_MSA, SCALE_MSA, GATE_MSA, C_SHIFT, C_SCALE, C_GATE, MODULATIONS };
+enum { HEAD_SHIFT, HEAD_SCALE, HEAD_MODULATIONS };
 enum { TIME_1, TIME_2, TIME_PROJ, TEXT_1, TEXT_2, PROJ_OUT, GLOBAL_LINEARS };
 
 /* The weight table: which dimension of the config is a layer's output (n) and input (k). */
@@ -78,9 +79,8 @@ typedef struct dit_block {
     struct {
         vg_tensor k, v; /* [tokens, heads, head_dim] */
     } text[WAN_TEXTS];
-    float amax[BLOCK_LINEARS];
     int streamed; /* number among the streamed blocks; -1: resident */
-    char *at;     /* streamed: where its tensors point into */
+    char *at;     /* streamed: where the weights of its linear layers begin */
 } dit_block;
 
 struct wan_dit {
@@ -94,11 +94,13 @@ struct wan_dit {
     vg_tensor table; /* [2, dim] F32 */
     dit_block *blocks;
     vg_arena *text[WAN_TEXTS]; /* keys and values of one prompt */
-    vg_arena *rope, *step, *work;
+    vg_arena *rope, *step, *work, *calibration;
     int64_t grid[3]; /* patches the rope tables are for */
     vg_tensor rope_cos, rope_sin;
-    double timestep;      /* what temb and proj hold; NaN = nothing */
-    vg_tensor temb, proj; /* [dim], [6, dim], compute dtype */
+    double timestep; /* what mod holds; NaN = nothing */
+    vg_tensor
+        mod; /* [6 layers + 2, dim] F32: each block's modulation, then the head's shift and scale */
+    vg_tensor amax; /* [layers BLOCK_LINEARS] F32 while calibrating */
 };
 
 /* ---- loading ---- */
@@ -159,7 +161,7 @@ static vg_status load_globals(wan_dit *d, vg_err *err)
     return VG_OK;
 }
 
-/* Bytes of the largest block as it will be laid out. Nothing is read but headers. */
+/* Bytes of the largest block's linear weights as they will be laid out. Nothing is read but headers. */
 static vg_status measure_blocks(wan_dit *d, const char *dir, const char *component,
                                 const vg_module_options *options, size_t *bytes, vg_err *err)
 {
@@ -258,6 +260,7 @@ void wan_dit_close(wan_dit *d)
 {
     if (!d)
         return;
+    vg_arena_free(d->calibration);
     vg_arena_free(d->work);
     vg_arena_free(d->step);
     vg_arena_free(d->rope);
@@ -271,31 +274,17 @@ void wan_dit_close(wan_dit *d)
 
 /* ---- streamed blocks ---- */
 
-static void move_tensor(vg_tensor *t, const char *from, size_t bytes, char *to)
+/* Only the weights of linear layers move; what else a block has is resident, and may be used while another block is bound. */
+static void move_block(dit_block *b, char *to)
 {
-    const char *at = t->data;
-    if (at && at >= from && at < from + bytes)
-        t->data = to + (at - from);
-}
-
-/* Every tensor of a block that load_block fills. */
-static void move_block(dit_block *b, size_t bytes, char *to)
-{
-    vg_tensor *const others[] = {&b->norm_q1, &b->norm_k1, &b->norm_q2, &b->norm_k2,
-                                 &b->norm2_w, &b->norm2_b, &b->table};
     for (int j = 0; j < BLOCK_LINEARS; j++) {
-        vg_linear_layer *l = &b->linear[j];
-        move_tensor(&l->w, b->at, bytes, to);
-        move_tensor(&l->w_scale, b->at, bytes, to);
-        move_tensor(&l->x_scale, b->at, bytes, to);
-        move_tensor(&l->bias, b->at, bytes, to);
+        vg_tensor *w = &b->linear[j].w;
+        w->data = to + ((char *)w->data - b->at);
     }
-    for (size_t j = 0; j < sizeof others / sizeof others[0]; j++)
-        move_tensor(others[j], b->at, bytes, to);
     b->at = to;
 }
 
-/* Before a block is run: its tensors point to where it lies now, until release_block. */
+/* Before a block is run: its weights point to where they lie now, until release_block. */
 static vg_status bind_block(wan_dit *d, int64_t i, vg_err *err)
 {
     dit_block *b = &d->blocks[i];
@@ -303,7 +292,7 @@ static vg_status bind_block(wan_dit *d, int64_t i, vg_err *err)
     if (b->streamed < 0)
         return VG_OK;
     VG_TRY(vg_stream_bind(d->stream, b->streamed, &memory, err));
-    move_block(b, d->block_bytes, memory);
+    move_block(b, memory);
     return VG_OK;
 }
 
@@ -407,7 +396,33 @@ vg_status wan_dit_set_text(wan_dit *d, int slot, const float *rows, int64_t toke
     return status;
 }
 
-/* temb and timestep_proj of one timestep; the same for both prompts and for equal timesteps. Source: wan 2.5. */
+/* y = a + b in FP32: a modulation table plus the timestep's vector. */
+static vg_status add_f32(const wan_dit *d, const vg_tensor *a, const vg_tensor *b, vg_tensor *y,
+                         vg_err *err)
+{
+    return vg_linear_combination(
+        d->be, &(vg_linear_combination_args){.count = 2, .x = {a, b}, .coef = {1, 1}, .y = y}, err);
+}
+
+/* Every modulation of one step: table + timestep_proj for the blocks, table + temb for the head. */
+static vg_status add_tables(wan_dit *d, const vg_tensor *temb, const vg_tensor *proj, vg_err *err)
+{
+    const wan_dit_config *c = &d->config;
+    VG_TRY(
+        matrix(d->step, VG_F32, c->layers * MODULATIONS + HEAD_MODULATIONS, c->dim, &d->mod, err));
+    for (int64_t i = 0; i < c->layers; i++) {
+        vg_tensor rows = vg_tensor_rows(&d->mod, i * MODULATIONS, MODULATIONS);
+        VG_TRY(add_f32(d, &d->blocks[i].table, proj, &rows, err));
+    }
+    for (int i = 0; i < HEAD_MODULATIONS; i++) {
+        vg_tensor row = vg_tensor_rows(&d->mod, c->layers * MODULATIONS + i, 1),
+                  table = vg_tensor_rows(&d->table, i, 1);
+        VG_TRY(add_f32(d, &table, temb, &row, err));
+    }
+    return VG_OK;
+}
+
+/* The modulations of one timestep; the same for both prompts and for equal timesteps. Source: wan 2.5. */
 static vg_status embed_timestep(wan_dit *d, double timestep, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
@@ -425,7 +440,7 @@ static vg_status embed_timestep(wan_dit *d, double timestep, vg_err *err)
     }
     d->timestep = NAN;
     vg_arena_reset(d->step, 0);
-    vg_tensor s = {0}, t1, t2, silu, proj;
+    vg_tensor s = {0}, t1, t2, temb, silu, proj;
     vg_status status = matrix(d->step, VG_F32, 1, c->freq_dim, &s, err);
     if (status == VG_OK)
         status = vg_backend_upload(d->be, &s, sinusoid, err);
@@ -437,18 +452,17 @@ static vg_status embed_timestep(wan_dit *d, double timestep, vg_err *err)
     VG_TRY(matrix(d->step, VG_F32, 1, c->dim, &t2, err));
     VG_TRY(vg_linear_run1(d->step, &d->global[TIME_1], &s, VG_ACT_SILU, &t1, err));
     VG_TRY(vg_linear_run1(d->step, &d->global[TIME_2], &t1, VG_ACT_NONE, &t2, err));
-    d->temb = t2;
+    temb = t2;
     if (d->compute != VG_F32) {
-        VG_TRY(matrix(d->step, d->compute, 1, c->dim, &d->temb, err));
-        VG_TRY(vg_cast(d->be, &(vg_cast_args){.x = &t2, .y = &d->temb}, err));
+        VG_TRY(matrix(d->step, d->compute, 1, c->dim, &temb, err));
+        VG_TRY(vg_cast(d->be, &(vg_cast_args){.x = &t2, .y = &temb}, err));
     }
     VG_TRY(matrix(d->step, d->compute, 1, c->dim, &silu, err));
     VG_TRY(matrix(d->step, d->compute, 1, MODULATIONS * c->dim, &proj, err));
-    VG_TRY(vg_activation(
-        d->be, &(vg_activation_args){.x = &d->temb, .act = VG_ACT_SILU, .y = &silu}, err));
+    VG_TRY(vg_activation(d->be, &(vg_activation_args){.x = &temb, .act = VG_ACT_SILU, .y = &silu},
+                         err));
     VG_TRY(vg_linear_run1(d->step, &d->global[TIME_PROJ], &silu, VG_ACT_NONE, &proj, err));
-    d->proj = vg_tensor_reshape(&proj, 2, MODULATIONS, c->dim);
-    d->temb = vg_tensor_reshape(&d->temb, 1, c->dim);
+    VG_TRY(add_tables(d, &temb, &proj, err));
     d->timestep = timestep;
     return VG_OK;
 }
@@ -514,24 +528,90 @@ static vg_status prepare_rope(wan_dit *d, const int64_t grid[3], vg_err *err)
 
 /* ---- forward ---- */
 
+/* The residual stream is touched three times a block, each time by one operation that adds the result of a part, normalises the sum and
+ * writes what the linear layers of the next part read (`in`). */
 typedef struct dit_run {
     int slot;
     vg_tensor h;          /* [N, dim] residual stream */
     vg_tensor a, q, k, v; /* [N, dim] */
-    vg_tensor g;          /* [N, ffn] */
-    vg_tensor mod;        /* [6, dim] F32 */
+    vg_tensor hidden;     /* bytes, for the feed of FFN_DOWN */
+    vg_feed in;           /* in a */
 } dit_run;
 
-static vg_tensor row_of(const vg_tensor *m, int64_t i)
+/* What follows LayerNorm, and which layers read the result. */
+typedef struct dit_norm {
+    const vg_tensor *scale, *shift, *w, *b; /* [dim] F32: a modulation or an affine pair */
+    const vg_linear_layer *readers[3];
+    int count;
+} dit_norm;
+
+static vg_tensor modulation(const wan_dit *d, int64_t layer, int which)
 {
-    vg_tensor row = vg_tensor_rows(m, i, 1);
-    return vg_tensor_reshape(&row, 1, m->shape[1]);
+    vg_tensor row = vg_tensor_rows(&d->mod, layer * MODULATIONS + which, 1);
+    return vg_tensor_reshape(&row, 1, d->config.dim);
 }
 
-static vg_status attend(const wan_dit *d, const vg_tensor *q, const vg_tensor *k,
-                        const vg_tensor *v, vg_tensor *y, vg_err *err)
+/* The norm in front of self-attention, or of the head behind the last block. */
+typedef struct dit_entry {
+    vg_tensor scale, shift;
+    dit_norm norm;
+} dit_entry;
+
+static void entry_of(const wan_dit *d, int64_t layer, dit_entry *e)
 {
-    vg_tensor qh = heads_of(d, q), yh = heads_of(d, y);
+    bool head = layer == d->config.layers;
+    e->scale = modulation(d, layer, head ? HEAD_SCALE : SCALE_MSA);
+    e->shift = modulation(d, layer, head ? HEAD_SHIFT : SHIFT_MSA);
+    e->norm = (dit_norm){.scale = &e->scale, .shift = &e->shift};
+    if (head) {
+        e->norm.readers[e->norm.count++] = &d->global[PROJ_OUT];
+        return;
+    }
+    for (int j = ATTN1_Q; j <= ATTN1_V; j++)
+        e->norm.readers[e->norm.count++] = &d->blocks[layer].linear[j];
+}
+
+/* in = norm(h), for the first block. */
+static vg_status enter(const wan_dit *d, dit_run *r, const dit_norm *n, vg_err *err)
+{
+    vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
+    return vg_layer_norm_modulate(d->be,
+                                  &(vg_layer_norm_modulate_args){.x = &r->h,
+                                                                 .scale = n->scale,
+                                                                 .shift = n->shift,
+                                                                 .eps = (float)d->config.eps,
+                                                                 .y = vg_feed_values(&r->in),
+                                                                 .quant = vg_feed_codes(&r->in)},
+                                  err);
+}
+
+/* h += y * gate, in = norm(h). */
+static vg_status add_and_norm(const wan_dit *d, dit_run *r, const vg_tensor *y,
+                              const vg_tensor *gate, const dit_norm *n, vg_err *err)
+{
+    vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
+    return vg_residual_norm(d->be,
+                            &(vg_residual_norm_args){.x = &r->h,
+                                                     .add = y,
+                                                     .gate = gate,
+                                                     .sum = &r->h,
+                                                     .scale = n->scale,
+                                                     .shift = n->shift,
+                                                     .w = n->w,
+                                                     .b = n->b,
+                                                     .eps = (float)d->config.eps,
+                                                     .y = vg_feed_values(&r->in),
+                                                     .quant = vg_feed_codes(&r->in)},
+                            err);
+}
+
+/* in = attention(q, k, v), for the output projection. */
+static vg_status attend(const wan_dit *d, dit_run *r, const vg_linear_layer *reader,
+                        const vg_tensor *k, const vg_tensor *v, vg_err *err)
+{
+    vg_tensor qh = heads_of(d, &r->q), yh = heads_of(d, &r->a);
+    (void)reader;
+    r->in = (vg_feed){.kind = VG_QUANT_NONE, .x = r->a};
     return vg_attention(
         d->be,
         &(vg_attention_args){.q = &qh,
@@ -542,86 +622,74 @@ static vg_status attend(const wan_dit *d, const vg_tensor *q, const vg_tensor *k
         err);
 }
 
-static vg_status modulated_norm(const wan_dit *d, const dit_run *r, int scale, int shift,
-                                vg_tensor *y, vg_err *err)
+/* One linear layer of the present feed. */
+static vg_status project(const wan_dit *d, dit_run *r, const vg_linear_layer *layer, vg_tensor *y,
+                         vg_err *err)
 {
-    vg_tensor scale_row = row_of(&r->mod, scale), shift_row = row_of(&r->mod, shift);
-    return vg_layer_norm_modulate(d->be,
-                                  &(vg_layer_norm_modulate_args){.x = &r->h,
-                                                                 .scale = &scale_row,
-                                                                 .shift = &shift_row,
-                                                                 .eps = (float)d->config.eps,
-                                                                 .y = y},
-                                  err);
+    return vg_linear_run_fed(d->work, &layer, 1, &r->in, VG_ACT_NONE, &y, err);
 }
 
-static vg_status add_gated(const wan_dit *d, dit_run *r, const vg_tensor *y, int gate, vg_err *err)
+static vg_status self_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
 {
-    vg_tensor row = gate < 0 ? (vg_tensor){0} : row_of(&r->mod, gate);
-    return vg_gate_residual(
-        d->be,
-        &(vg_gate_residual_args){.x = &r->h, .y = y, .gate = gate < 0 ? NULL : &row, .out = &r->h},
-        err);
-}
-
-static vg_status self_attention(wan_dit *d, const dit_block *b, dit_run *r, vg_err *err)
-{
-    VG_TRY(modulated_norm(d, r, SCALE_MSA, SHIFT_MSA, &r->a, err));
-    VG_TRY(vg_linear_run(d->work,
-                         (const vg_linear_layer *const[]){&b->linear[ATTN1_Q], &b->linear[ATTN1_K],
-                                                          &b->linear[ATTN1_V]},
-                         3, &r->a, VG_ACT_NONE, (vg_tensor *const[]){&r->q, &r->k, &r->v}, err));
+    const dit_block *b = &d->blocks[layer];
+    vg_tensor gate = modulation(d, layer, GATE_MSA);
+    VG_TRY(
+        vg_linear_run_fed(d->work,
+                          (const vg_linear_layer *const[]){&b->linear[ATTN1_Q], &b->linear[ATTN1_K],
+                                                           &b->linear[ATTN1_V]},
+                          3, &r->in, VG_ACT_NONE, (vg_tensor *const[]){&r->q, &r->k, &r->v}, err));
     VG_TRY(norm_heads(d, &b->norm_q1, &d->rope_cos, &d->rope_sin, &r->q, err));
     VG_TRY(norm_heads(d, &b->norm_k1, &d->rope_cos, &d->rope_sin, &r->k, err));
     vg_tensor k = heads_of(d, &r->k), v = heads_of(d, &r->v);
-    VG_TRY(attend(d, &r->q, &k, &v, &r->a, err));
-    VG_TRY(vg_linear_run1(d->work, &b->linear[ATTN1_O], &r->a, VG_ACT_NONE, &r->q, err));
-    return add_gated(d, r, &r->q, GATE_MSA, err);
+    VG_TRY(attend(d, r, &b->linear[ATTN1_O], &k, &v, err));
+    VG_TRY(project(d, r, &b->linear[ATTN1_O], &r->q, err));
+    return add_and_norm(
+        d, r, &r->q, &gate,
+        &(dit_norm){
+            .w = &b->norm2_w, .b = &b->norm2_b, .readers = {&b->linear[ATTN2_Q]}, .count = 1},
+        err);
 }
 
-static vg_status cross_attention(wan_dit *d, const dit_block *b, dit_run *r, vg_err *err)
+static vg_status cross_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
 {
-    VG_TRY(vg_layer_norm_modulate(d->be,
-                                  &(vg_layer_norm_modulate_args){.x = &r->h,
-                                                                 .w = &b->norm2_w,
-                                                                 .b = &b->norm2_b,
-                                                                 .eps = (float)d->config.eps,
-                                                                 .y = &r->a},
-                                  err));
-    VG_TRY(vg_linear_run1(d->work, &b->linear[ATTN2_Q], &r->a, VG_ACT_NONE, &r->q, err));
+    const dit_block *b = &d->blocks[layer];
+    vg_tensor scale = modulation(d, layer, C_SCALE), shift = modulation(d, layer, C_SHIFT);
+    VG_TRY(project(d, r, &b->linear[ATTN2_Q], &r->q, err));
     VG_TRY(norm_heads(d, &b->norm_q2, NULL, NULL, &r->q, err));
-    VG_TRY(attend(d, &r->q, &b->text[r->slot].k, &b->text[r->slot].v, &r->a, err));
-    VG_TRY(vg_linear_run1(d->work, &b->linear[ATTN2_O], &r->a, VG_ACT_NONE, &r->q, err));
-    return add_gated(d, r, &r->q, -1, err);
+    VG_TRY(attend(d, r, &b->linear[ATTN2_O], &b->text[r->slot].k, &b->text[r->slot].v, err));
+    VG_TRY(project(d, r, &b->linear[ATTN2_O], &r->q, err));
+    return add_and_norm(
+        d, r, &r->q, NULL,
+        &(dit_norm){.scale = &scale, .shift = &shift, .readers = {&b->linear[FFN_UP]}, .count = 1},
+        err);
 }
 
-static vg_status feed_forward(wan_dit *d, const dit_block *b, dit_run *r, vg_err *err)
+static vg_tensor hidden_like(const wan_dit *d, int64_t rows)
 {
-    VG_TRY(modulated_norm(d, r, C_SCALE, C_SHIFT, &r->a, err));
-    VG_TRY(vg_linear_run1(d->work, &b->linear[FFN_UP], &r->a, VG_ACT_GELU_TANH, &r->g, err));
-    VG_TRY(vg_linear_run1(d->work, &b->linear[FFN_DOWN], &r->g, VG_ACT_NONE, &r->q, err));
-    return add_gated(d, r, &r->q, C_GATE, err);
+    return vg_tensor_make(NULL, d->compute, 2, rows, d->config.ffn_dim);
 }
 
-/* y = a + b in FP32: a modulation table plus the timestep's vector. */
-static vg_status add_f32(const wan_dit *d, const vg_tensor *a, const vg_tensor *b, vg_tensor *y,
-                         vg_err *err)
+static vg_status feed_forward(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
 {
-    return vg_linear_combination(
-        d->be, &(vg_linear_combination_args){.count = 2, .x = {a, b}, .coef = {1, 1}, .y = y}, err);
+    const dit_block *b = &d->blocks[layer];
+    const vg_linear_layer *down = &b->linear[FFN_DOWN];
+    vg_tensor gate = modulation(d, layer, C_GATE), like = hidden_like(d, r->h.shape[0]);
+    vg_feed hidden;
+    dit_entry next;
+    entry_of(d, layer + 1, &next);
+    vg_feed_make(&down, 1, &like, r->hidden.data, &hidden);
+    VG_TRY(vg_linear_feed(d->work, &b->linear[FFN_UP], &r->in, VG_ACT_GELU_TANH, &hidden, err));
+    VG_TRY(vg_linear_run_fed(d->work, &down, 1, &hidden, VG_ACT_NONE, (vg_tensor *const[]){&r->q},
+                             err));
+    return add_and_norm(d, r, &r->q, &gate, &next.norm, err);
 }
 
 static vg_status head(wan_dit *d, dit_run *r, vg_tensor *v, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
-    vg_tensor out, mod = vg_tensor_rows(&r->mod, 0, 2);
-    for (int i = 0; i < 2; i++) { /* [shift, scale] = table + temb */
-        vg_tensor row = row_of(&mod, i), table = row_of(&d->table, i);
-        VG_TRY(add_f32(d, &table, &d->temb, &row, err));
-    }
-    VG_TRY(modulated_norm(d, r, 1, 0, &r->a, err));
+    vg_tensor out;
     VG_TRY(matrix(d->work, d->compute, r->h.shape[0], dimension(c, PATCH_OUT), &out, err));
-    VG_TRY(vg_linear_run1(d->work, &d->global[PROJ_OUT], &r->a, VG_ACT_NONE, &out, err));
+    VG_TRY(project(d, r, &d->global[PROJ_OUT], &out, err));
     return vg_unpatchify(
         d->be,
         &(vg_unpatchify_args){.x = &out, .patch = {c->patch[0], c->patch[1], c->patch[2]}, .y = v},
@@ -643,6 +711,26 @@ static vg_status embed_patches(wan_dit *d, const vg_tensor *x, dit_run *r, vg_er
     return VG_OK;
 }
 
+/* The buffers of a forward. a also holds feeds; hidden is as large as the widest feed of any block's FFN_DOWN, half of the values where
+ * its layers read codes. */
+static vg_status take_buffers(wan_dit *d, int64_t n, dit_run *r, vg_err *err)
+{
+    const wan_dit_config *c = &d->config;
+    vg_tensor *rows[] = {&r->h, &r->q, &r->k, &r->v}, like = hidden_like(d, n), bytes;
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        VG_TRY(matrix(d->work, d->compute, n, c->dim, rows[i], err));
+    VG_TRY(vg_arena_tensor(d->work, VG_U8, 1, (const int64_t[]){(int64_t)vg_feed_most_bytes(&r->h)},
+                           &bytes, err));
+    r->a = vg_tensor_of(bytes.data, d->compute, 2, r->h.shape);
+    for (int64_t i = 0; i < c->layers; i++) {
+        const vg_linear_layer *down = &d->blocks[i].linear[FFN_DOWN];
+        size_t wanted = vg_feed_bytes(&down, 1, &like);
+        most = wanted > most ? wanted : most;
+    }
+    return vg_arena_tensor(d->work, VG_U8, 1, (const int64_t[]){(int64_t)most}, &r->hidden, err);
+}
+
 static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int slot,
                          const atomic_int *cancel, wan_dit_progress *progress, void *user,
                          vg_tensor *v, vg_err *err)
@@ -652,23 +740,20 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int sl
                              x->shape[3] / c->patch[2]};
     int64_t n = grid[0] * grid[1] * grid[2];
     dit_run r = {.slot = slot};
+    dit_entry first;
     VG_TRY(prepare_rope(d, grid, err));
     VG_TRY(embed_timestep(d, timestep, err));
-    vg_tensor *rows[] = {&r.h, &r.a, &r.q, &r.k, &r.v};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        VG_TRY(matrix(d->work, d->compute, n, c->dim, rows[i], err));
-    VG_TRY(matrix(d->work, VG_F32, MODULATIONS, c->dim, &r.mod, err));
+    VG_TRY(take_buffers(d, n, &r, err));
     VG_TRY(embed_patches(d, x, &r, err));
-    VG_TRY(matrix(d->work, d->compute, n, c->ffn_dim, &r.g, err));
+    entry_of(d, 0, &first);
+    VG_TRY(enter(d, &r, &first.norm, err));
     for (int64_t i = 0; i < c->layers; i++) {
-        const dit_block *b = &d->blocks[i];
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
         VG_TRY(bind_block(d, i, err));
-        VG_TRY(add_f32(d, &b->table, &d->proj, &r.mod, err));
-        VG_TRY(self_attention(d, b, &r, err));
-        VG_TRY(cross_attention(d, b, &r, err));
-        VG_TRY(feed_forward(d, b, &r, err));
+        VG_TRY(self_attention(d, i, &r, err));
+        VG_TRY(cross_attention(d, i, &r, err));
+        VG_TRY(feed_forward(d, i, &r, err));
         VG_TRY(release_block(d, i, err));
         if (progress)
             progress(user, (int)i + 1, (int)c->layers);
@@ -703,21 +788,34 @@ vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int s
 
 vg_status wan_dit_calibrate_begin(wan_dit *d, vg_err *err)
 {
-    (void)err;
-    for (int64_t i = 0; i < d->config.layers; i++)
-        for (int j = 0; j < BLOCK_LINEARS; j++) {
-            d->blocks[i].amax[j] = 0;
-            d->blocks[i].linear[j].amax = &d->blocks[i].amax[j];
-        }
+    int64_t count = d->config.layers * BLOCK_LINEARS;
+    if (!d->calibration)
+        VG_TRY(vg_arena_new(d->be, 0, &d->calibration, err));
+    vg_arena_reset(d->calibration, 0);
+    VG_TRY(vg_arena_tensor(d->calibration, VG_F32, 1, &count, &d->amax, err));
+    VG_TRY(vg_backend_zero(d->be, &d->amax, err));
+    for (int64_t i = 0; i < count; i++)
+        d->blocks[i / BLOCK_LINEARS].linear[i % BLOCK_LINEARS].amax =
+            vg_tensor_rows(&d->amax, i, 1);
     return VG_OK;
 }
 
-void wan_dit_calibrate_each(const wan_dit *d, void (*fn)(void *user, const char *layer, float amax),
-                            void *user)
+vg_status wan_dit_calibrate_each(const wan_dit *d,
+                                 void (*fn)(void *user, const char *layer, float amax), void *user,
+                                 vg_err *err)
 {
-    for (int64_t i = 0; i < d->config.layers; i++)
-        for (int j = 0; j < BLOCK_LINEARS; j++)
-            fn(user, d->blocks[i].linear[j].name, d->blocks[i].amax[j]);
+    int64_t count = d->config.layers * BLOCK_LINEARS;
+    float *amax;
+    if (!d->amax.data)
+        return VG_OK;
+    amax = malloc((size_t)count * sizeof *amax);
+    if (!amax)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld input ranges", (long long)count);
+    vg_status status = vg_backend_download(d->be, amax, &d->amax, err);
+    for (int64_t i = 0; status == VG_OK && i < count; i++)
+        fn(user, d->blocks[i / BLOCK_LINEARS].linear[i % BLOCK_LINEARS].name, amax[i]);
+    free(amax);
+    return status;
 }
 
 static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n, int64_t k,

@@ -29,7 +29,7 @@ int wan_dit_unused(const wan_dit *dit, const char **first);
 
 /* Linear layers of the blocks, for calibration: fn is called for each with its running maximum enabled. */
 vg_status wan_dit_calibrate_begin(wan_dit *dit, vg_err *err);
-void wan_dit_calibrate_each(const wan_dit *dit, void (*fn)(void *user, const char *layer, float amax), void *user);
+vg_status wan_dit_calibrate_each(const wan_dit *dit, void (*fn)(void *user, const char *layer, float amax), void *user, vg_err *err);
 
 /* Count linear layers by precision under `options`, and the bytes of all weights as they would be loaded. */
 vg_status wan_dit_precision(const vg_weights *weights, const char *component, const wan_dit_config *config,

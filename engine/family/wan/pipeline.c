@@ -388,10 +388,11 @@ static void collect_amax(void *user, const char *layer, float amax)
 static vg_status finish_expert(denoise_run *r, vg_err *err)
 {
     collect c = {r, r->expert >= 0 ? wan_expert_names[r->expert] : "", VG_OK, err};
+    vg_status status = VG_OK;
     if (r->dit && r->calibration)
-        wan_dit_calibrate_each(r->dit, collect_amax, &c);
+        status = wan_dit_calibrate_each(r->dit, collect_amax, &c, err);
     release_expert(r);
-    return c.status;
+    return status != VG_OK ? status : c.status;
 }
 
 static vg_status open_expert(denoise_run *r, int expert, vg_err *err)

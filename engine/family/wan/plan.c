@@ -1,6 +1,7 @@
 /* plan.c: what a generation will need, before anything is allocated, and which precision the layers will run in. Headers only. */
 #include "engine/family/wan/dit.h"
 #include "engine/family/wan/vae.h"
+#include "engine/dummy.h"
 #include "engine/stream.h"
 
 #include <stdio.h>
@@ -177,14 +178,13 @@ static vg_status plan_vae(const vg_model *model, const vg_generate_params *p, co
     vg_engine engine = {.threads = 1};
     wan_vae *vae = NULL;
     vg_status status;
-    char *dir;
     for (int i = 2; i < 4; i++)
         if (p->vae_tiling && latent[i] > tile)
             latent[i] = tile;
-    VG_TRY(vg_model_weights_dir(model, "vae", &dir, err));
-    VG_TRY_GOTO(status, vg_dry_backend_open(kind_of(p), &engine.be, err), done);
+    VG_TRY(vg_dry_backend_open(kind_of(p), &engine.be, err));
     VG_TRY_GOTO(status,
-                wan_vae_open(&engine, dir, &c->vae, vg_compute_dtype(p->vae_compute),
+                wan_vae_open(&engine, VG_DUMMY_PREFIX "vae", &c->vae, /* shapes are the config's */
+                             vg_compute_dtype(p->vae_compute),
                              encoder ? WAN_VAE_ENCODER : WAN_VAE_DECODER, &vae, err),
                 done);
     size_t weights = engine.be->bytes_now;
@@ -196,37 +196,49 @@ static vg_status plan_vae(const vg_model *model, const vg_generate_params *p, co
 done:
     wan_vae_close(vae);
     vg_backend_close(engine.be);
-    free(dir);
     return status;
 }
 
-vg_status wan_plan(const vg_model *model, const vg_generate_params *p, vg_plan *plan, vg_err *err)
+/* Is a stage asked for? stages: NULL-terminated names, or NULL for all. */
+static bool wants(const char *const *stages, const char *name)
+{
+    if (!stages)
+        return true;
+    for (; *stages; stages++)
+        if (strcmp(*stages, name) == 0)
+            return true;
+    return false;
+}
+
+vg_status wan_plan(const vg_model *model, const vg_generate_params *p, const char *const *stages,
+                   vg_plan *plan, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     int64_t latent[4];
     int forwards = p->guidance_scale > 1 ? 2 : 1;
     wan_latent_shape(c, p, latent);
-    if (c->has_text) {
+    if (c->has_text && wants(stages, "text")) {
         vg_plan_stage *s = add_stage(plan, "text");
         vg_umt5_plan(&c->text, vg_compute_dtype(p->compute), p->max_text_tokens, &s->weights,
                      &s->activations);
         s->workspace = library_bytes(p);
     }
-    if (c->has_vae && c->image)
+    if (c->has_vae && c->image && wants(stages, "encode"))
         VG_TRY(plan_vae(model, p, latent, true, add_stage(plan, "encode"), err));
-    VG_TRY(plan_calibration(model, p, plan, err));
+    if (wants(stages, "calibrate"))
+        VG_TRY(plan_calibration(model, p, plan, err));
     for (int e = 0; e < c->experts; e++) {
-        vg_plan_stage *s = add_stage(plan, wan_expert_names[e]), expert;
+        vg_plan_stage expert;
+        if (!wants(stages, wan_expert_names[e]))
+            continue;
         VG_TRY(plan_expert(model, p, e, &expert, err));
+        vg_plan_stage *s = add_stage(plan, wan_expert_names[e]);
         memcpy(expert.name, s->name, sizeof expert.name);
         *s = expert;
     }
-    if (c->has_vae)
+    if (c->has_vae && wants(stages, "decode"))
         VG_TRY(plan_vae(model, p, latent, false, add_stage(plan, "decode"), err));
     plan->tokens = wan_dit_tokens(&c->dit[0], latent);
-    memcpy(plan->latent, latent, sizeof plan->latent);
-    plan->text_dim = c->dit[0].text_dim;
-    plan->condition_channels = wan_condition_channels(c);
     plan->tflop_per_step =
         forwards * wan_dit_flop(&c->dit[0], plan->tokens, p->max_text_tokens) * 1e-12;
     return VG_OK;

@@ -15,28 +15,28 @@ typedef struct encode_job {
     int done, of;
 } encode_job;
 
-/* Frames [first, first+count) of the region as [count,height,width,3] on the backend. */
+/* Frames [first, first+count) of the region as [count,height,width,3] on the backend. host: room for a tile's frames. */
 static vg_status gather(encode_job *job, int64_t first, int64_t count, int64_t y, int64_t x,
                         int64_t height, int64_t width, float *host, vg_tensor *frames, vg_err *err)
 {
     wan_vae *v = job->vae;
-    const int64_t *s = job->shape;
-    for (int64_t f = 0; f < count && !v->be->ops->dry; f++)
-        for (int64_t r = 0; r < height; r++)
-            for (int64_t c = 0; c < width; c++)
-                for (int64_t k = 0; k < 3; k++)
-                    host[((f * height + r) * width + c) * 3 + k] =
-                        job->sample[((k * s[1] + first + f) * s[2] + y + r) * s[3] + x + c];
-    vg_tensor raw;
-    VG_TRY(vg_arena_tensor(job->arena, VG_F32, 4, (const int64_t[]){count, height, width, 3}, &raw,
-                           err));
-    VG_TRY(vg_backend_upload(v->be, &raw, host, err));
-    VG_TRY(vg_backend_sync(v->be, err));
-    *frames = raw;
-    if (v->compute == VG_F32)
-        return VG_OK;
-    VG_TRY(vg_arena_tensor(job->arena, v->compute, 4, raw.shape, frames, err));
-    return vg_cast(v->be, &(vg_cast_args){.x = &raw, .y = frames}, err);
+    const int64_t *s = job->shape, planes[4] = {3, count, height, width};
+    bool whole = height == s[2] && width == s[3];
+    vg_tensor planar;
+    VG_TRY(vg_arena_tensor(job->arena, v->compute, 4, (const int64_t[]){count, height, width, 3},
+                           frames, err));
+    VG_TRY(vg_arena_tensor(job->arena, VG_F32, 4, planes, &planar, err));
+    for (int64_t k = 0; k < 3; k++) {
+        const float *from = job->sample + (k * s[1] + first) * s[2] * s[3];
+        vg_tensor plane = vg_tensor_rows(&planar, k, 1);
+        for (int64_t i = 0; i < count * height && !whole && !v->be->ops->dry; i++)
+            memcpy(host + i * width, from + (i / height * s[2] + y + i % height) * s[3] + x,
+                   (size_t)width * sizeof *host);
+        VG_TRY(vg_backend_upload(v->be, &plane, whole ? from : host, err));
+        VG_TRY(vg_backend_sync(v->be, err));
+    }
+    return vg_channel_affine(
+        v->be, &(vg_channel_affine_args){.x = &planar, .to_channels_last = true, .y = frames}, err);
 }
 
 /* quant_conv's mean half, to host FP32 [t,h,w,z]. */
@@ -66,7 +66,7 @@ static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
     wan_vae_state *state = NULL;
     vg_status status;
     int64_t written = 0;
-    float *host = malloc((size_t)(CHUNK * height * width * 3) * sizeof *host);
+    float *host = malloc((size_t)(CHUNK * height * width) * sizeof *host);
     if (!host)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lldx%lld frames", (long long)width,
                        (long long)height);

@@ -21,6 +21,7 @@ typedef struct net_layer {
 } net_layer;
 
 #define LAYERS_MAX 192
+#define SPARES_MAX 32 /* different shapes of frames: two a level and a few */
 
 struct wan_vae_net {
     vg_dtype compute;
@@ -252,6 +253,11 @@ typedef struct net_sizes {
     size_t buffer[2]; /* elements of the two alternating activations */
     size_t history, work;
     size_t weights;
+    struct {
+        extent frame;
+        int64_t c;
+    } spare[SPARES_MAX]; /* shapes of frames that have a spare tail, see `feed` */
+    int spares;
 } net_sizes;
 
 static size_t volume(extent e, int64_t c)
@@ -264,14 +270,28 @@ static size_t max_size(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* The spare tail of this shape, once. */
+static void count_spare(net_sizes *s, extent frame, int64_t c)
+{
+    for (int i = 0; i < s->spares; i++)
+        if (s->spare[i].c == c && s->spare[i].frame.h == frame.h && s->spare[i].frame.w == frame.w)
+            return;
+    if (s->spares == SPARES_MAX)
+        return;
+    s->spare[s->spares].frame = frame;
+    s->spare[s->spares++].c = c;
+    s->history += 2 * volume(frame, c);
+}
+
 /* Elements that a chunk of this extent needs; the larger of the first and the later chunks where they differ. */
 static net_sizes measure(const wan_vae_net *net, bool first, extent e)
 {
-    net_sizes s = {{0}, 0, 0, 0};
+    net_sizes s = {0};
     int at = 0;
     for (int i = 0; i < net->count; i++) {
         const net_layer *l = &net->layer[i];
         extent out = layer_shape(l, first, e), frame = {1, e.h, e.w};
+        extent head = {e.t > 2 ? e.t - 2 : 0, e.h, e.w};
         size_t work = 0, k = (size_t)(l->cin * l->cout);
         switch (l->kind) {
         case CONV:
@@ -279,13 +299,16 @@ static net_sizes measure(const wan_vae_net *net, bool first, extent e)
             s.weights += 27 * k;
             break;
         case HEAD:
-            work = volume(e, l->cin);
+            work = volume(head, l->cin);
             s.history += 2 * volume(frame, l->cin);
+            count_spare(&s, frame, l->cin);
             s.weights += 27 * k;
             break;
         case RES:
-            work = volume(e, l->cin) + volume(e, l->cout) + (in_place(l) ? 0 : volume(e, l->cout));
+            work = volume(head, l->cin) + volume(e, l->cout);
             s.history += 2 * volume(frame, l->cin) + 2 * volume(frame, l->cout);
+            count_spare(&s, frame, l->cin);
+            count_spare(&s, frame, l->cout);
             s.weights += 27 * k + 27 * (size_t)(l->cout * l->cout) + (in_place(l) ? 0 : k);
             break;
         case ATTN:
@@ -293,7 +316,7 @@ static net_sizes measure(const wan_vae_net *net, bool first, extent e)
             s.weights += 4 * k;
             break;
         case UP3D:
-            work = first ? 0 : 2 * volume(frame, l->cin) + 3 * volume(e, l->cin);
+            work = first ? 0 : 2 * volume(e, l->cin);
             s.history += 2 * volume(frame, l->cin);
             s.weights += 9 * k + 6 * (size_t)(l->cin * l->cin);
             break;
@@ -339,6 +362,15 @@ typedef struct history {
     int have;
 } history;
 
+/* Frames [T,H,W,C] on their way into a causal convolution. The last two lie in memory of their own, which becomes the layer's history
+ * as it is; the old history is then the spare tail for the next layer with frames of this shape. So nothing is copied, unless T is 1:
+ * then the history's last frame moves in front of it. */
+typedef struct feed {
+    vg_tensor head; /* the frames before the last two; absent if T <= 2 */
+    vg_tensor tail; /* [2,H,W,C]; of one frame, in the second place, if T is 1 */
+    int64_t frames;
+} feed;
+
 struct wan_vae_state {
     const wan_vae_net *net;
     vg_backend *be;
@@ -346,6 +378,8 @@ struct wan_vae_state {
     vg_tensor buffer[2]; /* flat */
     int64_t height, width, chunk_frames;
     bool started;
+    vg_tensor spare[SPARES_MAX]; /* tails [2,H,W,C], each of another shape */
+    int spares;
     history slots[]; /* net->slots */
 };
 
@@ -422,26 +456,62 @@ static vg_status remember(wan_vae_state *s, int slot, const vg_tensor *x, int ke
     return vg_backend_copy(s->be, &last, &from, err);
 }
 
-/* y = causal 3x3x3 convolution of x with this layer's history, which then moves on. */
-static vg_status causal_conv(wan_vae_state *s, int slot, const vg_tensor *x, const vg_tensor *w,
-                             const vg_tensor *b, vg_tensor *y, vg_err *err)
+/* y = causal 3x3x3 convolution of x, then more (may be NULL), behind this layer's history; plus residual, or NULL. */
+static vg_status convolve(wan_vae_state *s, int slot, const vg_tensor *x, const vg_tensor *more,
+                          const vg_tensor *w, const vg_tensor *b, const vg_tensor *residual,
+                          vg_tensor *y, vg_err *err)
 {
     history *h = &s->slots[slot];
     vg_tensor past = {0};
     if (h->have > 0)
         past = vg_tensor_rows(&h->mem, 2 - h->have, h->have);
-    VG_TRY(vg_conv3d(s->be,
+    return vg_conv3d(s->be,
                      &(vg_conv3d_args){.x = x,
                                        .history = h->have ? &past : NULL,
+                                       .more = more,
                                        .pad_front = 2 - h->have,
                                        .upsample = 1,
                                        .w = w,
                                        .bias = b,
                                        .stride = {1, 1, 1},
                                        .pad = {1, 1, 1, 1},
+                                       .residual = residual,
                                        .y = y},
-                     err));
-    return remember(s, slot, x, 2, err);
+                     err);
+}
+
+/* The spare tail for frames like x's, taken out of the state; new memory when there is none. */
+static vg_status take_spare(wan_vae_state *s, const vg_tensor *x, vg_tensor *tail, vg_err *err)
+{
+    for (int i = 0; i < s->spares; i++) {
+        const int64_t *shape = s->spare[i].shape;
+        if (shape[1] == x->shape[1] && shape[2] == x->shape[2] && shape[3] == x->shape[3]) {
+            *tail = s->spare[i];
+            s->spare[i] = s->spare[--s->spares];
+            return VG_OK;
+        }
+    }
+    return frames_tensor(s->memory, x->dtype, 2, x, x->shape[3], tail, err);
+}
+
+/* y = causal_conv(feed), plus residual; the feed's tail becomes the history. */
+static vg_status feed_conv(wan_vae_state *s, int slot, const feed *f, const vg_tensor *w,
+                           const vg_tensor *b, const vg_tensor *residual, vg_tensor *y, vg_err *err)
+{
+    history *h = &s->slots[slot];
+    vg_tensor one = vg_tensor_rows(&f->tail, 1, 1);
+    const vg_tensor *tail = f->frames == 1 ? &one : &f->tail;
+    VG_TRY(convolve(s, slot, f->head.data ? &f->head : tail, f->head.data ? tail : NULL, w, b,
+                    residual, y, err));
+    if (f->frames == 1 && h->have > 0) {
+        vg_tensor to = vg_tensor_rows(&f->tail, 0, 1), from = vg_tensor_rows(&h->mem, 1, 1);
+        VG_TRY(vg_backend_copy(s->be, &to, &from, err));
+    }
+    if (h->mem.data && s->spares < SPARES_MAX)
+        s->spare[s->spares++] = h->mem;
+    h->mem = f->tail;
+    h->have = f->frames > 1 || h->have > 0 ? 2 : 1;
+    return VG_OK;
 }
 
 static vg_tensor pixels(const vg_tensor *x)
@@ -470,25 +540,48 @@ static vg_status matmul(wan_vae_state *s, const vg_tensor *rows, const vg_tensor
         s->be, &(vg_linear_args){.x = rows, .w = w, .bias = b, .act = VG_ACT_NONE, .y = y}, err);
 }
 
+/* norm and SiLU of x into a feed; its head goes to `head`, which may be x. */
+static vg_status norm_feed(wan_vae_state *s, const vg_tensor *x, const vg_tensor *gamma,
+                           const vg_tensor *head, feed *f, vg_err *err)
+{
+    int64_t t = x->shape[0], last = t < 2 ? t : 2;
+    *f = (feed){.frames = t};
+    VG_TRY(take_spare(s, x, &f->tail, err));
+    if (t > 2) {
+        vg_tensor from = vg_tensor_rows(x, 0, t - 2);
+        f->head = vg_tensor_rows(head, 0, t - 2);
+        VG_TRY(norm(s, &from, gamma, true, &f->head, err));
+    }
+    vg_tensor from = vg_tensor_rows(x, t - last, last),
+              to = vg_tensor_rows(&f->tail, 2 - last, last);
+    return norm(s, &from, gamma, true, &to, err);
+}
+
+/* The same into work memory. */
+static vg_status norm_new_feed(wan_vae_state *s, const vg_tensor *x, const vg_tensor *gamma,
+                               feed *f, vg_err *err)
+{
+    vg_tensor head = {0};
+    if (x->shape[0] > 2)
+        VG_TRY(frames_tensor(s->work, x->dtype, x->shape[0] - 2, x, x->shape[3], &head, err));
+    return norm_feed(s, x, gamma, &head, f, err);
+}
+
 /* x is replaced by the block's output, in place or in y. */
 static vg_status run_res(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_tensor *y,
                          vg_err *err)
 {
-    vg_tensor a, c, d;
-    VG_TRY(vg_arena_tensor(s->work, x->dtype, 4, x->shape, &a, err));
+    vg_tensor c, *to = in_place(l) ? x : y;
+    feed f;
+    VG_TRY(norm_new_feed(s, x, &l->norm1, &f, err));
     VG_TRY(frames_tensor(s->work, x->dtype, x->shape[0], x, l->cout, &c, err));
-    VG_TRY(norm(s, x, &l->norm1, true, &a, err));
-    VG_TRY(causal_conv(s, l->slot, &a, &l->w1, &l->b1, &c, err));
-    VG_TRY(norm(s, &c, &l->norm2, true, &c, err));
-    if (in_place(l)) {
-        VG_TRY(causal_conv(s, l->slot + 1, &c, &l->w2, &l->b2, &a, err));
-        return add_into(s, x, &a, err);
+    VG_TRY(feed_conv(s, l->slot, &f, &l->w1, &l->b1, NULL, &c, err));
+    VG_TRY(norm_feed(s, &c, &l->norm2, &c, &f, err));
+    if (!in_place(l)) {
+        vg_tensor xp = pixels(x), yp = pixels(y);
+        VG_TRY(matmul(s, &xp, &l->ws, &l->bs, &yp, err));
     }
-    VG_TRY(frames_tensor(s->work, x->dtype, x->shape[0], x, l->cout, &d, err));
-    VG_TRY(causal_conv(s, l->slot + 1, &c, &l->w2, &l->b2, &d, err));
-    vg_tensor xp = pixels(x), yp = pixels(y);
-    VG_TRY(matmul(s, &xp, &l->ws, &l->bs, &yp, err));
-    return add_into(s, y, &d, err);
+    return feed_conv(s, l->slot + 1, &f, &l->w2, &l->b2, to, to, err);
 }
 
 /* Single-head attention within each frame. */
@@ -529,29 +622,21 @@ static vg_status double_frames(wan_vae_state *s, const net_layer *l, const vg_te
                                vg_tensor *doubled, vg_err *err)
 {
     history *h = &s->slots[l->slot];
-    int64_t t = x->shape[0], c = l->cin;
-    vg_tensor all;
-    VG_TRY(frames_tensor(s->work, x->dtype, t + 2, x, c, &all, err));
-    VG_TRY(frames_tensor(s->work, x->dtype, 2 * t, x, c, doubled, err));
-    vg_tensor past = vg_tensor_rows(&all, 0, 2), now = vg_tensor_rows(&all, 2, t);
-    if (h->have < 2)
-        VG_TRY(vg_backend_zero(s->be, &past, err));
-    if (h->have > 0) {
-        vg_tensor to = vg_tensor_rows(&past, 2 - h->have, h->have),
-                  from = vg_tensor_rows(&h->mem, 2 - h->have, h->have);
-        VG_TRY(vg_backend_copy(s->be, &to, &from, err));
-    }
-    VG_TRY(vg_backend_copy(s->be, &now, x, err));
-    for (int64_t i = 0; i < 2 * t; i++) {
-        vg_tensor window = vg_tensor_rows(&all, i / 2, 3), w = vg_tensor_rows(&l->w2, i % 2 * c, c),
-                  b = vg_tensor_rows(&l->b2, i % 2 * c, c);
-        vg_tensor y = vg_tensor_rows(doubled, i, 1);
-        VG_TRY(vg_conv3d(
-            s->be,
-            &(vg_conv3d_args){
-                .x = &window, .upsample = 1, .w = &w, .bias = &b, .stride = {1, 1, 1}, .y = &y},
-            err));
-    }
+    vg_tensor past = {0};
+    if (h->have > 0)
+        past = vg_tensor_rows(&h->mem, 2 - h->have, h->have);
+    VG_TRY(frames_tensor(s->work, x->dtype, 2 * x->shape[0], x, l->cin, doubled, err));
+    VG_TRY(vg_conv3d(s->be,
+                     &(vg_conv3d_args){.x = x,
+                                       .history = h->have ? &past : NULL,
+                                       .pad_front = 2 - h->have,
+                                       .upsample = 1,
+                                       .w = &l->w2,
+                                       .bias = &l->b2,
+                                       .stride = {1, 1, 1},
+                                       .split = 2,
+                                       .y = doubled},
+                     err));
     return remember(s, l->slot, x, 2, err);
 }
 
@@ -607,10 +692,11 @@ static vg_status run_down(wan_vae_state *s, const net_layer *l, const vg_tensor 
 static vg_status run_layer(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_tensor *y,
                            vg_err *err)
 {
-    vg_tensor a;
+    feed f;
     switch (l->kind) {
     case CONV:
-        return causal_conv(s, l->slot, x, &l->w1, &l->b1, y, err);
+        VG_TRY(convolve(s, l->slot, x, NULL, &l->w1, &l->b1, NULL, y, err));
+        return remember(s, l->slot, x, 2, err);
     case RES:
         return run_res(s, l, x, y, err);
     case ATTN:
@@ -622,9 +708,8 @@ static vg_status run_layer(wan_vae_state *s, const net_layer *l, vg_tensor *x, v
     case DOWN3D:
         return run_down(s, l, x, y, err);
     default: /* HEAD */
-        VG_TRY(vg_arena_tensor(s->work, x->dtype, 4, x->shape, &a, err));
-        VG_TRY(norm(s, x, &l->norm1, true, &a, err));
-        return causal_conv(s, l->slot, &a, &l->w1, &l->b1, y, err);
+        VG_TRY(norm_new_feed(s, x, &l->norm1, &f, err));
+        return feed_conv(s, l->slot, &f, &l->w1, &l->b1, NULL, y, err);
     }
 }
 
