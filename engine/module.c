@@ -536,7 +536,7 @@ vg_status vg_module_rows(vg_module *m, const char *name, int64_t rows, int64_t d
 {
     vg_source s;
     VG_TRY(find_checked(m, name, 2, (const int64_t[]){rows, dim}, &s, err));
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count && !m->be->ops->dry; i++)
         VG_TRY(vg_source_read(&s, dtype, ids[i] * dim, dim,
                               (char *)to + (size_t)(i * dim) * vg_dtype_size(dtype), err));
     return VG_OK;

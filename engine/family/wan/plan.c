@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static vg_plan_stage *add_stage(vg_plan *plan, const char *name)
 {
@@ -157,15 +158,19 @@ static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool
     const int64_t shape[4] = {3, shown, height, width};
     float *latents = calloc((size_t)(2 * latent[0] * latent[1] * latent[2] * latent[3]),
                             sizeof *latents);
-    void *pixels = calloc((size_t)(3 * shown * height * width), encoder ? sizeof(float) : 1);
+    /* Room for pictures that nobody makes: addresses only, however large the clip. */
+    size_t bytes = (size_t)(3 * shown * height * width) * (encoder ? sizeof(float) : 1);
+    void *pixels = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     vg_status status = VG_OK;
-    if (!latents || !pixels)
+    if (!latents || pixels == MAP_FAILED)
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory for planning %d frames", frames);
     else if (encoder)
         status = wan_vae_encode(vae, pixels, shape, false, NULL, latents, err);
     else
         status = wan_vae_decode(vae, latents, latent, true, false, NULL, pixels, NULL, err);
-    free(pixels);
+    if (pixels != MAP_FAILED)
+        munmap(pixels, bytes);
     free(latents);
     return status;
 }
@@ -199,6 +204,25 @@ done:
     return status;
 }
 
+static vg_status plan_text(const vg_model *model, const vg_generate_params *p, vg_plan_stage *s,
+                           vg_err *err)
+{
+    const wan_config *c = wan_config_of(model);
+    vg_engine engine = {.threads = 1};
+    vg_backend *be;
+    VG_TRY(vg_dry_backend_open(kind_of(p), &be, err));
+    engine.be = be;
+    vg_status status =
+        vg_umt5_rehearse(&engine, VG_DUMMY_PREFIX "text_encoder", &c->text,
+                         vg_compute_dtype(p->compute), p->max_text_tokens, &s->weights, err);
+    if (status == VG_OK) {
+        s->activations = be->bytes_peak - s->weights;
+        s->workspace = be->reached - be->bytes_peak + library_bytes(p);
+    }
+    vg_backend_close(be);
+    return status;
+}
+
 /* Is a stage asked for? stages: NULL-terminated names, or NULL for all. */
 static bool wants(const char *const *stages, const char *name)
 {
@@ -217,12 +241,8 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, const cha
     int64_t latent[4];
     int forwards = p->guidance_scale > 1 ? 2 : 1;
     wan_latent_shape(c, p, latent);
-    if (c->has_text && wants(stages, "text")) {
-        vg_plan_stage *s = add_stage(plan, "text");
-        vg_umt5_plan(&c->text, vg_compute_dtype(p->compute), p->max_text_tokens, &s->weights,
-                     &s->activations);
-        s->workspace = library_bytes(p);
-    }
+    if (c->has_text && wants(stages, "text"))
+        VG_TRY(plan_text(model, p, add_stage(plan, "text"), err));
     if (c->has_vae && c->image && wants(stages, "encode"))
         VG_TRY(plan_vae(model, p, latent, true, add_stage(plan, "encode"), err));
     if (wants(stages, "calibrate"))
