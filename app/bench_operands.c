@@ -167,6 +167,13 @@ static void make_quantize(maker *m, vg_quantize_args *a)
     quantised(m, a->kind, EMPTY, d[0], d[1], &a->q, &a->scale);
 }
 
+static void make_amax(maker *m, vg_amax_args *a)
+{
+    const int64_t *d = m->row->d;
+    a->x = TENSOR(m, FILLED, act_dtype(m), 2, d[0], d[1]);
+    a->most = TENSOR(m, SCALES, VG_F32, 1, 1);
+}
+
 static vg_tensor *weight_scale(maker *m, int what, vg_bench_form form, int64_t n, int64_t k)
 {
     return form == VG_BENCH_BLOCK     ? TENSOR(m, what, VG_F32, 2, groups(n), groups(k))
@@ -190,13 +197,6 @@ static void make_dequantize_weight(maker *m, vg_dequantize_weight_args *a)
     a->q = TENSOR(m, FILLED, VG_E4M3, 2, d[0], d[1]);
     a->scale = weight_scale(m, SCALES, m->row->in, d[0], d[1]);
     a->y = TENSOR(m, EMPTY, VG_BF16, 2, d[0], d[1]);
-}
-
-static void make_amax(maker *m, vg_amax_args *a)
-{
-    const int64_t *d = m->row->d;
-    a->x = TENSOR(m, FILLED, act_dtype(m), 2, d[0], d[1]);
-    a->most = TENSOR(m, SCALES, VG_F32, 1, 1);
 }
 
 static void make_linear(maker *m, vg_linear_args *a)

@@ -50,10 +50,10 @@ void vg_backend_close(vg_backend *be)
 {
     if (!be)
         return;
+    free(be->gemm_cache);
     vg_backend_unreserve(be);
     vg_pool_free(be->pool);
     be->pool = NULL;
-    free(be->gemm_cache);
     be->ops->close(be);
 }
 

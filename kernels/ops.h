@@ -44,6 +44,12 @@ typedef struct vg_quantize_args {
     vg_tensor *scale;   /* F32: TENSOR_*: [1] (in for STATIC, out for DYNAMIC); GROUP: [ceil(K/128), M] out, token fastest */
 } vg_quantize_args;
 
+/* *most = max(*most, max |x|): the range of a layer's input, gathered over calls without a word to the host. A NaN is passed over. */
+typedef struct vg_amax_args {
+    const vg_tensor *x; /* any shape, act dtype */
+    vg_tensor *most;    /* [1] F32, in and out, >= 0 */
+} vg_amax_args;
+
 /* scale = amax / 448 (1 where amax is 0), q = sat_e4m3(w / scale), in FP32. Where w holds NaN or infinity the scale becomes NaN: whoever
  * made it looks. Source: modelopt-fp8 3.4, 3.6. */
 typedef struct vg_quantize_weight_args {
@@ -58,12 +64,6 @@ typedef struct vg_dequantize_weight_args {
     const vg_tensor *scale; /* F32 [1], [N] or [ceil(N/128), ceil(K/128)] */
     vg_tensor *y;           /* [N,K] act dtype */
 } vg_dequantize_weight_args;
-
-/* *most = max(*most, max |x|): the range of a layer's input, gathered over calls without a word to the host. A NaN is passed over. */
-typedef struct vg_amax_args {
-    const vg_tensor *x; /* any shape, act dtype */
-    vg_tensor *most;    /* [1] F32, in and out, >= 0 */
-} vg_amax_args;
 
 /* A second form of an operation's result: E4M3 codes of the rounded result, bit for bit as vg_quantize would make them, so that the
  * producer of a linear layer's input writes what the layer reads. With a kind the operation's own y may be NULL: nobody wants the values;

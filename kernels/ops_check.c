@@ -139,32 +139,6 @@ vg_status vg_check_quantize(const vg_quantize_args *a, vg_err *err)
     return VG_FAIL(err, VG_E_ARG, "quantize: kind %d does not quantise", (int)a->kind);
 }
 
-static vg_status need_blocks(const char *op, const vg_tensor *scale, const vg_tensor *w, vg_err *err)
-{
-    return need_shape(op, "scale", scale, F32, 2,
-                      SHAPE(groups_of(w->shape[0]), groups_of(w->shape[1])), err);
-}
-
-vg_status vg_check_quantize_weight(const vg_quantize_weight_args *a, vg_err *err)
-{
-    VG_TRY(need("quantize_weight", "w", a->w, F32 | BF16 | F16, 2, err));
-    VG_TRY(need_like("quantize_weight", "q", a->q, E4M3, a->w, err));
-    VG_TRY(need("quantize_weight", "scale", a->scale, F32, ANY_RANK, err));
-    return a->scale->ndim == 2 ? need_blocks("quantize_weight", a->scale, a->w, err)
-                               : need_vector("quantize_weight", "scale", a->scale, F32, 1, err);
-}
-
-vg_status vg_check_dequantize_weight(const vg_dequantize_weight_args *a, vg_err *err)
-{
-    VG_TRY(need("dequantize_weight", "q", a->q, E4M3, 2, err));
-    VG_TRY(need_like("dequantize_weight", "y", a->y, ACT, a->q, err));
-    VG_TRY(need("dequantize_weight", "scale", a->scale, F32, ANY_RANK, err));
-    if (a->scale->ndim == 2)
-        return need_blocks("dequantize_weight", a->scale, a->q, err);
-    return need_vector("dequantize_weight", "scale", a->scale, F32,
-                       a->scale->ndim == 1 && a->scale->shape[0] == 1 ? 1 : a->q->shape[0], err);
-}
-
 vg_status vg_check_amax(const vg_amax_args *a, vg_err *err)
 {
     VG_TRY(need("amax", "x", a->x, ACT, ANY_RANK, err));
@@ -199,6 +173,32 @@ static vg_status check_values(const char *op, const vg_tensor *y, const vg_quant
                               const vg_tensor *like, vg_err *err)
 {
     return !y && q->kind != VG_QUANT_NONE ? VG_OK : need_like(op, "y", y, ACT, like, err);
+}
+
+static vg_status need_blocks(const char *op, const vg_tensor *scale, const vg_tensor *w, vg_err *err)
+{
+    return need_shape(op, "scale", scale, F32, 2,
+                      SHAPE(groups_of(w->shape[0]), groups_of(w->shape[1])), err);
+}
+
+vg_status vg_check_quantize_weight(const vg_quantize_weight_args *a, vg_err *err)
+{
+    VG_TRY(need("quantize_weight", "w", a->w, F32 | BF16 | F16, 2, err));
+    VG_TRY(need_like("quantize_weight", "q", a->q, E4M3, a->w, err));
+    VG_TRY(need("quantize_weight", "scale", a->scale, F32, ANY_RANK, err));
+    return a->scale->ndim == 2 ? need_blocks("quantize_weight", a->scale, a->w, err)
+                               : need_vector("quantize_weight", "scale", a->scale, F32, 1, err);
+}
+
+vg_status vg_check_dequantize_weight(const vg_dequantize_weight_args *a, vg_err *err)
+{
+    VG_TRY(need("dequantize_weight", "q", a->q, E4M3, 2, err));
+    VG_TRY(need_like("dequantize_weight", "y", a->y, ACT, a->q, err));
+    VG_TRY(need("dequantize_weight", "scale", a->scale, F32, ANY_RANK, err));
+    if (a->scale->ndim == 2)
+        return need_blocks("dequantize_weight", a->scale, a->q, err);
+    return need_vector("dequantize_weight", "scale", a->scale, F32,
+                       a->scale->ndim == 1 && a->scale->shape[0] == 1 ? 1 : a->q->shape[0], err);
 }
 
 static vg_status check_linear_scales(const vg_linear_args *a, vg_err *err)

@@ -143,6 +143,11 @@ void vg_cost_quantize(const vg_quantize_args *a, vg_op_cost *cost)
     append(cost, " %s", quant_name(a->kind));
 }
 
+void vg_cost_amax(const vg_amax_args *a, vg_op_cost *cost)
+{
+    moves(cost, bytes_of(a->x), a->x);
+}
+
 void vg_cost_quantize_weight(const vg_quantize_weight_args *a, vg_op_cost *cost)
 {
     /* One scale needs all of the weights first; a block stays in the caches. */
@@ -155,11 +160,6 @@ void vg_cost_dequantize_weight(const vg_dequantize_weight_args *a, vg_op_cost *c
 {
     moves(cost, bytes_of(a->q) + bytes_of(a->scale) + bytes_of(a->y), a->q);
     append(cost, " -> %s", dtype_name(a->y->dtype));
-}
-
-void vg_cost_amax(const vg_amax_args *a, vg_op_cost *cost)
-{
-    moves(cost, bytes_of(a->x), a->x);
 }
 
 void vg_cost_embedding(const vg_embedding_args *a, vg_op_cost *cost)
