@@ -101,8 +101,7 @@ static vg_status open_engine(const vg_settings *s, vg_engine **engine, int *lock
     if (busy)
         return VG_FAIL(err, VG_E_BUSY, "the device is at work for %s; wait for it, or cancel it",
                        *holder ? holder : "somebody else");
-    return vg_engine_open(!strcmp(device, "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU, 0,
-                          threads > 0 ? threads : 0, engine, err);
+    return vg_device_open(device, threads, engine, err);
 }
 
 /* The results of --json FILE. */
@@ -232,7 +231,7 @@ const vg_command vg_command_bench = {
         "  vgen bench --ops --only attention\n",
     .settings =
         "model load_format quantization prompt negative_prompt height width num_frames num_inference_steps guidance_scale guidance_scale_2 "
-        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act vae_use_tiling device threads vram_limit",
+        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act fp8_sums vae_use_tiling device threads vram_limit",
     .specs = specs,
     .run = run,
 };

@@ -87,6 +87,19 @@ vg_status vg_device_check(const char *device, vg_err *err)
     return VG_OK;
 }
 
+vg_status vg_device_open(const char *device, int threads, vg_engine **engine, vg_err *err)
+{
+    VG_TRY(vg_engine_open(!strcmp(device, "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU, 0,
+                          threads > 0 ? threads : 0, engine, err));
+    char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/gemm", cache);
+    vg_status status = vg_backend_keep_choices(vg_engine_backend(*engine), folder, err);
+    free(folder);
+    free(cache);
+    if (status != VG_OK)
+        vg_engine_close(*engine);
+    return status;
+}
+
 const char *vg_device_default(void)
 {
     static const char *chosen; /* opening a driver takes seconds: once per process */

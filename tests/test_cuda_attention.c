@@ -6,7 +6,7 @@ typedef struct shape {
     int64_t nq, nk, heads, d;
 } shape;
 
-/* With BF16 operands each weight p is rounded once (2^-9), so at most 2^-9 max|v|, on the GPU alone; and y once on both sides. */
+/* With BF16 operands each weight p is rounded once (2^-9), so at most 2^-9 max|v| on either side; and y once on both sides. */
 static void compare_operands(const char *kernel, vg_attention_args args, vg_dtype out)
 {
     const int64_t *q = args.q->shape;

@@ -1,11 +1,11 @@
 /* test_cuda_vae_whole.c: the whole autoencoder with generated weights: small clips, GPU against CPU, with the real number of channels; plan
- * against measured memory. With VG_BENCH=1 the two sizes of the README, with a table of the time of every operation (each waited
- * for, so their sum is more than a run takes). */
+ * against measured memory. With VG_BENCH=1 the two sizes of the README, with a table of the time of every operation. */
 #include "check_cuda.h"
 
 #include "engine/dummy.h"
 #include "engine/family/wan/vae.h"
 #include "engine/model.h"
+#include "kernels/profile.h"
 
 static const wan_vae_config CONFIG = {.base_dim = 96,
                                       .decoder_base_dim = 96,
@@ -52,19 +52,18 @@ static float *noise(int64_t count, double scale)
 typedef struct outcome {
     float *sample, *latents; /* [F,H,W,3], [z,T,h,w] */
     int64_t samples, values;
-    size_t grown[2]; /* bytes that decode and encode took beyond the weights */
+    size_t grown[2]; /* bytes that decode and encode took beside the weights */
 } outcome;
 
 static const int64_t LATENT[4] = {16, 3, 7, 10};
 
-static outcome run(vg_device_kind kind, vg_dtype compute)
+static outcome run(vg_engine *engine, vg_dtype compute)
 {
     int64_t pixels[4] = {3, wan_vae_frames(LATENT[1]), LATENT[2] * 8, LATENT[3] * 8};
     outcome o = {.samples = 3 * pixels[1] * pixels[2] * pixels[3],
                  .values = LATENT[0] * LATENT[1] * LATENT[2] * LATENT[3]};
     float *z = noise(o.values, 1.7), *clip = noise(o.samples, 1.0);
-    vg_engine *engine = open_on(kind);
-    vg_backend *be = vg_engine_backend(engine);
+    vg_backend *be = engine->be;
     wan_vae *vae = open_vae(engine, compute, WAN_VAE_DECODER | WAN_VAE_ENCODER);
     size_t weights = be->bytes_now;
     vg_err err;
@@ -78,10 +77,29 @@ static outcome run(vg_device_kind kind, vg_dtype compute)
     CHECK_OK(wan_vae_encode(vae, clip, pixels, false, NULL, o.latents, &err), err);
     o.grown[1] = be->bytes_peak - weights;
     wan_vae_close(vae);
-    assert_int_equal(be->bytes_now, 0);
-    vg_engine_close(engine);
     free(z);
     free(clip);
+    return o;
+}
+
+static outcome run_on(vg_device_kind kind, vg_dtype compute)
+{
+    vg_engine *engine = open_on(kind);
+    outcome o = run(engine, compute);
+
+    vg_engine_close(engine);
+    return o;
+}
+
+/* On the backend that only counts. */
+static outcome plan(vg_dtype compute)
+{
+    vg_engine engine = {.threads = 1};
+    vg_err err;
+
+    CHECK_OK(vg_dry_backend_open(VG_DEVICE_CUDA, &engine.be, &err), err);
+    outcome o = run(&engine, compute);
+    vg_backend_close(engine.be);
     return o;
 }
 
@@ -110,8 +128,8 @@ static void test_cuda_vae_whole_agrees(void **state)
     (void)state;
     if (!gpu)
         skip();
-    outcome exact = run(VG_DEVICE_CPU, VG_F32), f32 = run(VG_DEVICE_CUDA, VG_F32),
-            bf16 = run(VG_DEVICE_CUDA, VG_BF16);
+    outcome exact = run_on(VG_DEVICE_CPU, VG_F32), f32 = run_on(VG_DEVICE_CUDA, VG_F32),
+            bf16 = run_on(VG_DEVICE_CUDA, VG_BF16), planned = plan(VG_BF16);
     double d[4] = {apart(f32.sample, exact.sample, exact.samples),
                    apart(bf16.sample, exact.sample, exact.samples),
                    apart(f32.latents, exact.latents, exact.values),
@@ -120,6 +138,10 @@ static void test_cuda_vae_whole_agrees(void **state)
                   d[0], d[1], d[2], d[3]);
     assert_true(d[0] < 1e-4 && d[2] < 1e-4);
     assert_true(d[1] < 3e-2 && d[3] < 3e-2);
+    print_message("decode took %zu bytes, planned %zu; encode %zu, planned %zu\n", bf16.grown[0],
+                  planned.grown[0], bf16.grown[1], planned.grown[1]);
+    assert_true(bf16.grown[0] <= planned.grown[0] && bf16.grown[1] <= planned.grown[1]);
+    drop(&planned);
     drop(&exact);
     drop(&f32);
     drop(&bf16);
@@ -127,172 +149,33 @@ static void test_cuda_vae_whole_agrees(void **state)
 
 /* ---- times ---- */
 
-typedef struct op_time {
-    char what[96];
-    double seconds, flops;
-    int calls;
-} op_time;
-
-static op_time times[256];
-static int time_count;
-static const vg_backend_ops *real_ops;
-
-static void add_time(const char *what, double taken, double flops)
-{
-    int i = 0;
-
-    while (i < time_count && strcmp(times[i].what, what) != 0)
-        i++;
-    if (i == time_count) {
-        if (time_count == 256)
-            return;
-        time_count++;
-        snprintf(times[i].what, sizeof times[i].what, "%s", what);
-    }
-    times[i].seconds += taken;
-    times[i].flops += flops;
-    times[i].calls++;
-}
-
-#define TIMED(name)                                                                                \
-    static vg_status timed_##name(vg_backend *be, const vg_##name##_args *a, vg_err *err)          \
-    {                                                                                              \
-        char what[96] = #name;                                                                     \
-        double flops = describe_##name(a, what, sizeof what), from;                                \
-        VG_TRY(real_ops->sync(be, err));                                                           \
-        from = seconds();                                                                          \
-        VG_TRY(real_ops->name(be, a, err));                                                        \
-        VG_TRY(real_ops->sync(be, err));                                                           \
-        add_time(what, seconds() - from, flops);                                                   \
-        return VG_OK;                                                                              \
-    }
-
-static double describe_conv3d(const vg_conv3d_args *a, char *what, size_t size)
-{
-    const int64_t *y = a->y->shape, *w = a->w->shape;
-
-    snprintf(what, size, "conv3d %lldx%lldx%lld %lldx%lldx%lld %lld to %lld%s%s", (long long)y[0],
-             (long long)y[1], (long long)y[2], (long long)w[1], (long long)w[2], (long long)w[3],
-             (long long)w[4], (long long)w[0], a->upsample == 2 ? " up" : "",
-             a->residual ? " + residual" : "");
-    return 2.0 * (double)vg_tensor_numel(a->y) * (double)(w[1] * w[2] * w[3] * w[4]);
-}
-
-static double describe_linear(const vg_linear_args *a, char *what, size_t size)
-{
-    snprintf(what, size, "linear %lldx%lldx%lld", (long long)a->x->shape[0],
-             (long long)a->x->shape[1], (long long)a->w->shape[0]);
-    return 2.0 * (double)vg_tensor_numel(a->x) * (double)a->w->shape[0];
-}
-
-static double describe_attention(const vg_attention_args *a, char *what, size_t size)
-{
-    snprintf(what, size, "attention %lld x %lld", (long long)a->q->shape[0],
-             (long long)a->q->shape[2]);
-    return 4.0 * (double)vg_tensor_numel(a->q) * (double)a->k->shape[0];
-}
-
-static double describe_channel_norm(const vg_channel_norm_args *a, char *what, size_t size)
-{
-    snprintf(what, size, "channel_norm %lldx%lld", (long long)a->x->shape[0],
-             (long long)a->x->shape[1]);
-    return 0;
-}
-
-static double describe_gate_residual(const vg_gate_residual_args *a, char *what, size_t size)
-{
-    snprintf(what, size, "gate_residual %lldx%lld", (long long)a->x->shape[0],
-             (long long)a->x->shape[1]);
-    return 0;
-}
-
-static double describe_channel_affine(const vg_channel_affine_args *a, char *what, size_t size)
-{
-    snprintf(what, size, "channel_affine %lld values", (long long)vg_tensor_numel(a->x));
-    return 0;
-}
-
-static double describe_frames_to_u8(const vg_frames_to_u8_args *a, char *what, size_t size)
-{
-    snprintf(what, size, "frames_to_u8 %lld values", (long long)vg_tensor_numel(a->x));
-    return 0;
-}
-
-static double describe_cast(const vg_cast_args *a, char *what, size_t size)
-{
-    snprintf(what, size, "cast %lld values", (long long)vg_tensor_numel(a->x));
-    return 0;
-}
-
-TIMED(conv3d)
-TIMED(linear)
-TIMED(attention)
-TIMED(channel_norm)
-TIMED(gate_residual)
-TIMED(channel_affine)
-TIMED(frames_to_u8)
-TIMED(cast)
-
-#define TIMED_TRANSFER(name, to_type, from_type)                                                   \
-    static vg_status timed_##name(vg_backend *be, to_type to, from_type from, size_t bytes,        \
-                                  vg_err *err)                                                     \
-    {                                                                                              \
-        double begin;                                                                              \
-        VG_TRY(real_ops->sync(be, err));                                                           \
-        begin = seconds();                                                                         \
-        VG_TRY(real_ops->name(be, to, from, bytes, err));                                          \
-        VG_TRY(real_ops->sync(be, err));                                                           \
-        add_time("(" #name ")", seconds() - begin, 0);                                             \
-        return VG_OK;                                                                              \
-    }
-TIMED_TRANSFER(upload, void *, const void *)
-TIMED_TRANSFER(download, void *, const void *)
-TIMED_TRANSFER(copy, void *, const void *)
-
 static int by_seconds(const void *a, const void *b)
 {
-    const op_time *x = a, *y = b;
+    const vg_profile_entry *const *x = a, *const *y = b;
 
-    return x->seconds < y->seconds ? 1 : x->seconds > y->seconds ? -1 : 0;
+    return (*x)->seconds < (*y)->seconds ? 1 : (*x)->seconds > (*y)->seconds ? -1 : 0;
 }
 
-static void print_times(void)
+static void print_profile(vg_profile *profile)
 {
+    const vg_profile_entry *entries[512];
+    int count = vg_profile_count(profile) < 512 ? vg_profile_count(profile) : 512;
     double sum = 0;
 
-    for (int i = 0; i < time_count; i++)
-        sum += times[i].seconds;
-    qsort(times, (size_t)time_count, sizeof times[0], by_seconds);
-    for (int i = 0; i < time_count && i < 40; i++)
-        print_message("  %-52s %5d x %8.3f ms = %7.1f ms %5.1f %% %6.0f TFLOP/s\n", times[i].what,
-                      times[i].calls, 1e3 * times[i].seconds / times[i].calls,
-                      1e3 * times[i].seconds, 100 * times[i].seconds / sum,
-                      times[i].flops / times[i].seconds * 1e-12);
-    print_message("  sum of operations %.3f s\n", sum);
-    time_count = 0;
-}
-
-static void profile(vg_backend *be, vg_backend_ops *timed, bool on)
-{
-    if (!on) {
-        be->ops = real_ops;
-        print_times();
-        return;
+    for (int i = 0; i < count; i++) {
+        entries[i] = vg_profile_at(profile, i);
+        sum += entries[i]->seconds;
     }
-    real_ops = be->ops;
-    *timed = *real_ops;
-    timed->conv3d = timed_conv3d;
-    timed->linear = timed_linear;
-    timed->attention = timed_attention;
-    timed->channel_norm = timed_channel_norm;
-    timed->gate_residual = timed_gate_residual;
-    timed->channel_affine = timed_channel_affine;
-    timed->frames_to_u8 = timed_frames_to_u8;
-    timed->cast = timed_cast;
-    timed->upload = timed_upload;
-    timed->download = timed_download;
-    timed->copy = timed_copy;
-    be->ops = timed;
+    qsort(entries, (size_t)count, sizeof entries[0], by_seconds);
+    for (int i = 0; i < count && i < 24; i++) {
+        const vg_profile_entry *e = entries[i];
+        double one = e->seconds / (double)e->calls;
+        print_message(
+            "  %-14s %-44s %5lld x %7.3f ms = %6.1f ms %4.1f %% %5.0f TFLOP/s %5.0f GB/s\n",
+            vg_op_name(e->op), e->cost.shape, (long long)e->calls, 1e3 * one, 1e3 * e->seconds,
+            100 * e->seconds / sum, e->cost.flops / one * 1e-12, e->cost.bytes / one * 1e-9);
+    }
+    print_message("  sum of operations %.3f s\n", sum);
 }
 
 static size_t used(vg_backend *be)
@@ -304,47 +187,69 @@ static size_t used(vg_backend *be)
     return info.memory_total - info.memory_free;
 }
 
-static void bench(vg_engine *engine, int64_t height, int64_t width, bool profiled)
+/* One whole run: decode latents to rgb, or encode clip to latents. */
+static double run_once(wan_vae *vae, bool encode, const int64_t latent[4], const int64_t pixels[4],
+                       float *z, const float *clip, uint8_t *rgb)
+{
+    double from = seconds();
+    vg_err err;
+
+    if (encode)
+        CHECK_OK(wan_vae_encode(vae, clip, pixels, false, NULL, z, &err), err);
+    else
+        CHECK_OK(wan_vae_decode(vae, z, latent, true, false, NULL, rgb, NULL, &err), err);
+    return seconds() - from;
+}
+
+/* Bytes that a run takes, weights included, by the backend that only counts. */
+static size_t planned_bytes(bool encode, const int64_t latent[4], const int64_t pixels[4], float *z,
+                            const float *clip, uint8_t *rgb)
+{
+    vg_engine dry = {.threads = 1};
+    vg_err err;
+    size_t peak;
+
+    CHECK_OK(vg_dry_backend_open(VG_DEVICE_CUDA, &dry.be, &err), err);
+    wan_vae *vae = open_vae(&dry, VG_BF16, encode ? WAN_VAE_ENCODER : WAN_VAE_DECODER);
+    dry.be->bytes_peak = dry.be->bytes_now;
+    run_once(vae, encode, latent, pixels, z, clip, rgb);
+    peak = dry.be->bytes_peak;
+    wan_vae_close(vae);
+    vg_backend_close(dry.be);
+    return peak;
+}
+
+static void bench(vg_engine *engine, bool encode, int64_t height, int64_t width, bool profiled)
 {
     vg_backend *be = vg_engine_backend(engine);
     int64_t latent[4] = {16, 21, height / 8, width / 8}, pixels[4] = {3, 81, height, width};
     float *z = noise(latent[0] * latent[1] * latent[2] * latent[3], 1.7),
           *clip = noise(3 * 81 * height * width, 1.0);
     uint8_t *rgb = malloc((size_t)(3 * 81 * height * width));
-    vg_backend_ops timed;
+    const char *what = encode ? "encode" : "decode";
+    vg_profile *profile;
     vg_err err;
 
     assert_non_null(rgb);
-    for (int encode = 0; encode < 2; encode++) {
-        wan_vae *vae = open_vae(engine, VG_BF16, encode ? WAN_VAE_ENCODER : WAN_VAE_DECODER);
-        double best = 1e9, taken;
-        be->bytes_peak = be->bytes_now;
-        for (int round = 0; round < 2 + profiled; round++) {
-            if (round == 2)
-                profile(be, &timed, true);
-            taken = seconds();
-            if (encode)
-                CHECK_OK(wan_vae_encode(vae, clip, pixels, false, NULL, z, &err), err);
-            else
-                CHECK_OK(wan_vae_decode(vae, z, latent, true, false, NULL, rgb, NULL, &err), err);
-            taken = seconds() - taken;
-            best = round < 2 && taken < best ? taken : best;
-            print_message("BENCH vae %s %lldx%lldx81 round %d: %.3f s\n",
-                          encode ? "encode" : "decode", (long long)height, (long long)width, round,
-                          taken);
-            if (round == 2)
-                profile(be, &timed, false);
-        }
-        size_t weights, activations;
-        wan_vae_net_plan(&CONFIG, VG_BF16, encode, encode ? 4 : 1, encode ? height : height / 8,
-                         encode ? width : width / 8, &weights, &activations);
-        print_message("BENCH vae %s %lldx%lldx81: best %.3f s; peak %.3f GiB counted, plan %.3f "
-                      "GiB, device in use %.3f GiB\n",
-                      encode ? "encode" : "decode", (long long)height, (long long)width, best,
-                      (double)be->bytes_peak / 0x1p30, (double)(weights + activations) / 0x1p30,
-                      (double)used(be) / 0x1p30);
-        wan_vae_close(vae);
+    wan_vae *vae = open_vae(engine, VG_BF16, encode ? WAN_VAE_ENCODER : WAN_VAE_DECODER);
+    be->bytes_peak = be->bytes_now;
+    for (int round = 0; round < 3; round++)
+        print_message("BENCH vae %s %lldx%lldx81 round %d: %.3f s\n", what, (long long)height,
+                      (long long)width, round, run_once(vae, encode, latent, pixels, z, clip, rgb));
+    if (profiled) {
+        CHECK_OK(vg_profile_new(be, true, &profile, &err), err);
+        be->profile = profile;
+        run_once(vae, encode, latent, pixels, z, clip, rgb);
+        CHECK_OK(vg_profile_resolve(profile, &err), err);
+        print_profile(profile);
+        vg_profile_free(profile);
     }
+    print_message("BENCH vae %s %lldx%lldx81: peak %.3f GiB, planned %.3f GiB; device in use %.3f "
+                  "GiB afterwards\n",
+                  what, (long long)height, (long long)width, (double)be->bytes_peak / 0x1p30,
+                  (double)planned_bytes(encode, latent, pixels, z, clip, rgb) / 0x1p30,
+                  (double)used(be) / 0x1p30);
+    wan_vae_close(vae);
     free(z);
     free(clip);
     free(rgb);
@@ -356,8 +261,10 @@ static void test_cuda_vae_whole_bench(void **state)
     if (!gpu || !getenv("VG_BENCH"))
         skip();
     vg_engine *engine = open_on(VG_DEVICE_CUDA);
-    bench(engine, 720, 1280, true);
-    bench(engine, 480, 832, false);
+    for (int encode = 0; encode < 2; encode++) {
+        bench(engine, encode, 720, 1280, true);
+        bench(engine, encode, 480, 832, false);
+    }
     vg_engine_close(engine);
 }
 

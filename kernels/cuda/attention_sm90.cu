@@ -484,14 +484,23 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
 
 #endif
 
-/* attend   Bytes  at least 2*D*heads*(2*nq + 2*nk); K and V are read nq/128 times from L2 (5.5 TB/s at 700 TFLOP/s)
- *          FLOPs  4*nq*nk*heads*D, compute-bound: floor = FLOPs / (4096 per clock and multiprocessor)
+/* attend   Bytes  at least 2*D*heads*(2*nq + 2*nk); K and V are read nq/(128*CLUSTER) times from L2 (2.9 TB/s at 740 TFLOP/s)
+ *          FLOPs  4*nq*nk*heads*D, compute-bound: floor = FLOPs / (4096 per clock and multiprocessor); at 700 W the clock is what
+ *          the energy of a FLOP leaves of it, so that instructions and bytes saved count although the tensor cores are busy
  * Launch   one block of 384 threads per multiprocessor; registers 24 (producer) and 240 (consumers); any nq, nk >= 1
- * Numerics BF16 products, FP32 scores, maximum and sum; exp2 by the special function unit (2 ulp); P rounded to BF16 before the
- *          second product, so against the CPU 2^-8 of the largest |v| plus one rounding; fixed order, repeatable bit for bit
- * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: 75600 x 75600, 40 x 128: 170 ms, 689 TFLOP/s (70 % of the datasheet's 989); 20280 x 20280,
- *          40 x 128: 11.6 ms, 727; 32760 x 32760, 12 x 128: 9.1 ms, 728; 75600 x 512, 40 x 128: 1.55 ms, 510
- * Not done cluster multicast of K and V; Q in registers; 8-bit operands */
+ * Numerics BF16 products, FP32 scores and sums; exp2 by the special function unit (2 ulp); P rounded to BF16 before the second product, so
+ *          against exact weights 2^-9 of the largest |v| plus one rounding; |v| < 2^94 for FIXED; fixed order, repeatable bit for bit.
+ *          Codes: bit for bit as quantize.cu makes them of y
+ * Measured NVIDIA H100 80GB HBM3, 700 W, random data, 2026-11, seconds of continuous running at 65 C:
+ *          75600 x 75600, 40 x 128: 157 ms, 745 TFLOP/s (75 % of the datasheet's 989; at the clock it had, 1463 MHz, the tensor cores were
+ *          busy for 94 %); 32760 x 32760: 29.6 ms, 744; 20280 x 20280: 11.6 ms, 723. From a cool start 754, 773, 782.
+ *          75600 x 512, 40 x 128: 1.41 ms, 561. q and k of standard deviation 3: 729
+ *          Before, the same way: 650 (1454 MHz, 83 %). Clusters 682, fixed reference 745
+ * Not done Tried on the same card at 75600, TFLOP/s with clusters: no turns 737; the turn given before the last products 738; 192 keys 746
+ *          and 160 keys 742, but worse at 512 keys; Q in registers with 128 keys and 3 stages 714, 144 keys 715; scores of the next tile
+ *          in a second set of registers (112 keys) 717, (80) 685; three consumers of 64 rows with 80 keys 644 (online maximum);
+ *          L2 eviction hints 681 against 682; a wait of all blocks at each tile +0.5 % without clusters. Without any loads
+ *          the old kernel made 725, without softmax 790: what is left is the products' own energy. 8-bit operands */
 template <int D, int CLUSTER, mode MODE>
 __global__ void __launch_bounds__(THREADS, 1)
     attend(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,

@@ -6,17 +6,27 @@
 #include "kernels/cuda/hopper.cuh"
 #include "kernels/cuda/tensor_map.cuh"
 
+// Blocks of a cluster; GPUs before sm_90 know none, and run no kernel of this file.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define VG_CLUSTER(n)
+#else
+#define VG_CLUSTER(n) __cluster_dims__(n, 1, 1)
+#endif
+
 namespace {
 
 constexpr int PIXELS = 256, CHUNK = 64;      // of a tile; channels per box, 128 bytes
 constexpr int LINES = 320;                   // most pixels of a box: 256 and two more rows of 32
 constexpr int A_BYTES = LINES * 128, A_SLOTS = 3;
+constexpr int BIAS_MAX = 1024;               // biases in shared memory; the last tile may reach 191 beyond the channels
 constexpr int THREADS = 384;                 // a warpgroup that copies, two that multiply
 
-// Columns (output channels) of a tile decide how many slots of weights fit.
+// Columns (output channels) of a tile decide how many slots of weights fit, and whether blocks work in pairs: on two tiles with the same
+// weights, of which each brings one half to both.
 template <int N> struct layout {
+    static constexpr int BLOCKS = N >= 96 ? 2 : 1;
     static constexpr int B_BYTES = N * 128, B_SLOTS = N == 192 ? 4 : 8;
-    static constexpr int SHARED = A_SLOTS * A_BYTES + B_SLOTS * B_BYTES + 256 + 1024; // and barriers, alignment
+    static constexpr int SHARED = A_SLOTS * A_BYTES + B_SLOTS * B_BYTES + BIAS_MAX * 4 + 256 + 1024; // and barriers, alignment
 };
 
 struct job {
@@ -25,13 +35,15 @@ struct job {
     int shift, top, left;
     int width_log2, height;       // of a tile
     uint32_t box_bytes;
-    int tiles_n, tiles_x, tiles_y, tiles;
+    int tiles_n, tiles_x, tiles_y; // per output frame and parity
+    int groups, work;              // of tiles that blocks take together: per picture, and in all
     int rows, columns;            // of the output, per parity
     int out_h, out_w, o, parts, part;
     bool packs;                   // results can be stored 8 channels at a time
     bool bias_f32;
     const void *bias;             // or null
     const __nv_bfloat16 *residual; // or null
+    bool residual_ahead;          // it is as the boxes are: the copying thread calls it into the L2 cache
     __nv_bfloat16 *y;
 };
 
@@ -41,19 +53,24 @@ struct tile {
     int top;                      // input row of the first tap, from y
 };
 
+struct maps {
+    CUtensorMap history, x, more, weights, residual;
+};
+
 #if VG_DEVICE_SM90A
-__device__ __forceinline__ tile tile_of(const job &j, int index, int columns)
+template <int N> __device__ __forceinline__ tile tile_of(const job &j, int index)
 {
     tile t;
-    t.o = index % j.tiles_n * columns;
+    int picture;
+    t.o = index % j.tiles_n * N;
     index /= j.tiles_n;
     t.row_parity = j.shift ? index >> 1 & 1 : 0;
     t.column_parity = j.shift ? index & 1 : 0;
     index >>= 2 * j.shift;
-    t.x = (index % j.tiles_x) << j.width_log2;
-    index /= j.tiles_x;
-    t.y = index % j.tiles_y * j.height;
-    t.frame = index / j.tiles_y;
+    picture = index % j.groups * layout<N>::BLOCKS + (layout<N>::BLOCKS > 1 ? (int)hopper::cluster_rank() : 0);
+    t.x = (picture % j.tiles_x) << j.width_log2;
+    t.y = picture / j.tiles_x * j.height; // below the picture for the last of an odd number
+    t.frame = index / j.groups;
     t.first_dt = j.front - t.frame * j.st > 0 ? j.front - t.frame * j.st : 0;
     t.top = (t.row_parity - j.top) >> j.shift;
     return t;
@@ -77,23 +94,38 @@ struct barriers {
 
 template <int N> struct shared_memory {
     char *a, *b;
+    float *bias; // zeros if there is none
     barriers *bar;
 };
 
 // ---- the copying thread ----
 
 template <int N>
-__device__ __forceinline__ void copy_tiles(const job &j, const shared_memory<N> &s, const CUtensorMap *history, const CUtensorMap *x,
-                                           const CUtensorMap *more, const CUtensorMap *weights)
+__device__ __forceinline__ void copy_weights(const shared_memory<N> &s, int slot, const CUtensorMap *weights, int c, int tap, int o)
+{
+    char *to = s.b + slot * layout<N>::B_BYTES;
+
+    if (layout<N>::BLOCKS == 1)
+        hopper::tma_load_3d(to, weights, &s.bar->full_b[slot], c, tap, o);
+    else {
+        int half = (int)hopper::cluster_rank();
+        hopper::tma_load_3d_to(to + half * layout<N>::B_BYTES / 2, weights, &s.bar->full_b[slot], 3, c, tap, o + half * N / 2);
+    }
+}
+
+template <int N>
+__device__ __forceinline__ void copy_tiles(const job &j, const shared_memory<N> &s, const maps &m)
 {
     ring<A_SLOTS> a;
     ring<layout<N>::B_SLOTS> b;
 
-    for (int index = (int)blockIdx.x; index < j.tiles; index += (int)gridDim.x) {
-        tile t = tile_of(j, index, N);
+    for (int index = (int)blockIdx.x / layout<N>::BLOCKS; index < j.work; index += (int)gridDim.x / layout<N>::BLOCKS) {
+        tile t = tile_of<N>(j, index);
+        for (int c = 0; c < N && j.residual_ahead; c += CHUNK)
+            hopper::tma_prefetch_4d(&m.residual, t.o + c, t.x, t.y, t.frame);
         for (int dt = t.first_dt; dt < j.kt; dt++) {
             int frame = t.frame * j.st + dt - j.front;
-            const CUtensorMap *from = frame < j.history ? history : frame < j.upto ? x : more;
+            const CUtensorMap *from = frame < j.history ? &m.history : frame < j.upto ? &m.x : &m.more;
             frame -= frame < j.history ? 0 : frame < j.upto ? j.history : j.upto;
             for (int c = 0; c < j.chunks; c++)
                 for (int dx = 0, column = 0; dx < j.kw; dx++) {
@@ -108,8 +140,7 @@ __device__ __forceinline__ void copy_tiles(const job &j, const shared_memory<N> 
                     for (int dy = 0; dy < j.kh; dy++) {
                         hopper::barrier_wait(&s.bar->empty_b[b.slot], b.phase ^ 1);
                         hopper::barrier_expect(&s.bar->full_b[b.slot], layout<N>::B_BYTES);
-                        hopper::tma_load_3d(s.b + b.slot * layout<N>::B_BYTES, weights, &s.bar->full_b[b.slot], c * CHUNK,
-                                            (dt * j.kh + dy) * j.kw + dx, t.o);
+                        copy_weights<N>(s, b.slot, &m.weights, c * CHUNK, (dt * j.kh + dy) * j.kw + dx, t.o);
                         b.next();
                     }
                 }
@@ -126,12 +157,14 @@ template <int N> struct reader {
 
     __device__ __forceinline__ void give_back(const shared_memory<N> &s)
     {
-        if (threadIdx.x % 128 == 0) {
-            if (old_a >= 0)
-                hopper::barrier_arrive(&s.bar->empty_a[old_a]);
-            if (old_b >= 0)
-                hopper::barrier_arrive(&s.bar->empty_b[old_b]);
-        }
+        int thread = threadIdx.x % 128;
+
+        if (thread == 0 && old_a >= 0)
+            hopper::barrier_arrive(&s.bar->empty_a[old_a]);
+        if (layout<N>::BLOCKS == 1 && thread == 0 && old_b >= 0)
+            hopper::barrier_arrive(&s.bar->empty_b[old_b]);
+        if (layout<N>::BLOCKS > 1 && thread < layout<N>::BLOCKS && old_b >= 0)
+            hopper::barrier_arrive_at(&s.bar->empty_b[old_b], (uint32_t)thread);
         old_a = old_b = -1;
     }
 };
@@ -184,11 +217,6 @@ __device__ __forceinline__ int64_t element_of(const job &j, const tile &t, int p
     return ((((int64_t)t.frame * j.parts + t.o / j.part) * j.out_h + row) * j.out_w + column) * j.part + t.o % j.part;
 }
 
-__device__ __forceinline__ float bias_of(const job &j, int o)
-{
-    return j.bias_f32 ? static_cast<const float *>(j.bias)[o] : __bfloat162float(static_cast<const __nv_bfloat16 *>(j.bias)[o]);
-}
-
 // Lane i of each four has channels 2i, 2i+1 of four blocks of 8; afterwards all channels of block i.
 __device__ __forceinline__ void transpose_quad(uint32_t (&v)[4])
 {
@@ -212,39 +240,56 @@ __device__ __forceinline__ uint32_t add_pair(uint32_t rounded, uint32_t residual
     return mma::pack_bf16(__low2float(a) + __low2float(b), __high2float(a) + __high2float(b));
 }
 
-template <int N> __device__ __forceinline__ void store_packs(const job &j, const tile &t, const int64_t (&at)[4], float (&sum)[2][N / 2])
+// The residual beside 32 channels from t.o + 32 q.
+__device__ __forceinline__ void load_residual(const job &j, const tile &t, const int64_t (&at)[4], int q, uint4 (&r)[4])
+{
+    int own = q * 32 + threadIdx.x % 4 * 8;
+
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        r[i] = at[i] < 0 || t.o + own >= j.o ? make_uint4(0, 0, 0, 0) : *reinterpret_cast<const uint4 *>(j.residual + at[i] + own);
+}
+
+// NOTE: y may be the residual, so the compiler may not load behind a store; hence the residual is loaded one step ahead, by hand. With 192
+// columns there are registers for that only once the first sums are stored.
+template <int N> constexpr bool loads_early = N < 192;
+
+template <int N>
+__device__ __forceinline__ void store_packs(const job &j, const tile &t, const int64_t (&at)[4], uint4 (&residual)[2][4], const float *bias,
+                                            float (&sum)[2][N / 2])
 {
     int lane = threadIdx.x % 4;
 
 #pragma unroll
     for (int q = 0; q < N / 32; q++) {
-        float bias[4][2] = {};
         int own = q * 32 + lane * 8;
+        if (j.residual && !loads_early<N> && q < 2)
+            load_residual(j, t, at, q, residual[q % 2]);
+        if (j.residual && q + 1 < N / 32 && (loads_early<N> || q > 0))
+            load_residual(j, t, at, q + 1, residual[(q + 1) % 2]);
+        float2 add[4];
 #pragma unroll
-        for (int k = 0; k < 4 && j.bias; k++) {
-            int o = t.o + q * 32 + k * 8 + lane * 2;
-            bias[k][0] = o < j.o ? bias_of(j, o) : 0.0f;
-            bias[k][1] = o < j.o ? bias_of(j, o + 1) : 0.0f;
-        }
+        for (int k = 0; k < 4; k++)
+            add[k] = *reinterpret_cast<const float2 *>(bias + t.o + q * 32 + k * 8 + lane * 2);
 #pragma unroll
         for (int i = 0; i < 4; i++) { // block of 64 pixels i / 2, rows i % 2 * 8 + lane / 4 of each 16
             uint32_t v[4];
 #pragma unroll
             for (int k = 0; k < 4; k++)
-                v[k] = mma::pack_bf16(sum[i / 2][(q * 4 + k) * 4 + i % 2 * 2] + bias[k][0], sum[i / 2][(q * 4 + k) * 4 + i % 2 * 2 + 1] + bias[k][1]);
+                v[k] = mma::pack_bf16(sum[i / 2][(q * 4 + k) * 4 + i % 2 * 2] + add[k].x, sum[i / 2][(q * 4 + k) * 4 + i % 2 * 2 + 1] + add[k].y);
             transpose_quad(v);
-            if (at[i] < 0 || t.o + own >= j.o)
-                continue;
             if (j.residual) {
-                uint4 r = *reinterpret_cast<const uint4 *>(j.residual + at[i] + own);
+                uint4 r = residual[q % 2][i];
                 v[0] = add_pair(v[0], r.x), v[1] = add_pair(v[1], r.y), v[2] = add_pair(v[2], r.z), v[3] = add_pair(v[3], r.w);
             }
-            *reinterpret_cast<uint4 *>(j.y + at[i] + own) = make_uint4(v[0], v[1], v[2], v[3]);
+            if (at[i] >= 0 && t.o + own < j.o)
+                *reinterpret_cast<uint4 *>(j.y + at[i] + own) = make_uint4(v[0], v[1], v[2], v[3]);
         }
     }
 }
 
-template <int N> __device__ __forceinline__ void store_singles(const job &j, const tile &t, const int64_t (&at)[4], float (&sum)[2][N / 2])
+template <int N>
+__device__ __forceinline__ void store_singles(const job &j, const tile &t, const int64_t (&at)[4], const float *bias, float (&sum)[2][N / 2])
 {
 #pragma unroll
     for (int i = 0; i < 4; i++)
@@ -253,7 +298,7 @@ template <int N> __device__ __forceinline__ void store_singles(const job &j, con
             int o = e / 2 * 8 + threadIdx.x % 4 * 2 + e % 2;
             if (at[i] < 0 || t.o + o >= j.o)
                 continue;
-            float v = sum[i / 2][e / 2 * 4 + i % 2 * 2 + e % 2] + (j.bias ? bias_of(j, t.o + o) : 0.0f);
+            float v = sum[i / 2][e / 2 * 4 + i % 2 * 2 + e % 2] + bias[t.o + o];
             if (j.residual)
                 v = vg_rounded<__nv_bfloat16>(v) + __bfloat162float(j.residual[at[i] + o]);
             j.y[at[i] + o] = __float2bfloat16_rn(v);
@@ -266,10 +311,11 @@ template <int N, int LAST> __device__ __forceinline__ void multiply_tiles(const 
     int group = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
 
     in.old_a = in.old_b = -1;
-    for (int index = (int)blockIdx.x; index < j.tiles; index += (int)gridDim.x) {
-        tile t = tile_of(j, index, N);
+    for (int index = (int)blockIdx.x / layout<N>::BLOCKS; index < j.work; index += (int)gridDim.x / layout<N>::BLOCKS) {
+        tile t = tile_of<N>(j, index);
         float sum[2][N / 2];
         int64_t at[4];
+        uint4 residual[2][4];
         bool add = false;
         if (t.first_dt >= j.kt) { // zero frames only
 #pragma unroll
@@ -282,6 +328,11 @@ template <int N, int LAST> __device__ __forceinline__ void multiply_tiles(const 
             if (LAST != 4)
                 accumulate<N, LAST>(j, t, s, in, group, add, sum);
         }
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            at[i] = element_of(j, t, group * 128 + i / 2 * 64 + warp * 16 + i % 2 * 8 + lane / 4);
+        if (j.residual && N >= 32 && loads_early<N> && j.packs)
+            load_residual(j, t, at, 0, residual[0]);
         hopper::wgmma_wait<0>();
         hopper::pin(sum[0]);
         hopper::pin(sum[1]);
@@ -290,13 +341,10 @@ template <int N, int LAST> __device__ __forceinline__ void multiply_tiles(const 
             in.a.next();
         }
         in.give_back(s);
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            at[i] = element_of(j, t, group * 128 + i / 2 * 64 + warp * 16 + i % 2 * 8 + lane / 4);
         if (N >= 32 && j.packs)
-            store_packs<N>(j, t, at, sum);
+            store_packs<N>(j, t, at, residual, s.bias, sum);
         else
-            store_singles<N>(j, t, at, sum);
+            store_singles<N>(j, t, at, s.bias, sum);
     }
 }
 #endif
@@ -308,16 +356,18 @@ template <int N, int LAST> __device__ __forceinline__ void multiply_tiles(const 
  * Numerics BF16 products, FP32 sums in the order dt, 64 channels, dx, dy (repeatable), bias added in FP32, one rounding; then the residual,
  *          one more. Taps that meet zero frames are left out. LAST: the last chunk has 16 * LAST channels, its others are zero */
 template <int N, int LAST>
-__global__ void __launch_bounds__(THREADS, 1) product(const __grid_constant__ CUtensorMap history, const __grid_constant__ CUtensorMap x,
-                                                      const __grid_constant__ CUtensorMap more, const __grid_constant__ CUtensorMap weights,
-                                                      const __grid_constant__ job j)
+__global__ void VG_CLUSTER(layout<N>::BLOCKS) __launch_bounds__(THREADS, 1) product(const __grid_constant__ maps m,
+                                                                                                                  const __grid_constant__ job j)
 {
 #if VG_DEVICE_SM90A
     extern __shared__ char raw[];
     shared_memory<N> s;
     s.a = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~(uintptr_t)1023);
     s.b = s.a + A_SLOTS * A_BYTES;
-    s.bar = reinterpret_cast<barriers *>(s.b + layout<N>::B_SLOTS * layout<N>::B_BYTES);
+    s.bias = reinterpret_cast<float *>(s.b + layout<N>::B_SLOTS * layout<N>::B_BYTES);
+    s.bar = reinterpret_cast<barriers *>(s.bias + BIAS_MAX);
+    for (int o = (int)threadIdx.x; o < BIAS_MAX; o += THREADS)
+        s.bias[o] = !j.bias || o >= j.o ? 0.0f : j.bias_f32 ? static_cast<const float *>(j.bias)[o] : __bfloat162float(static_cast<const __nv_bfloat16 *>(j.bias)[o]);
     if (threadIdx.x == 0) {
         for (int i = 0; i < A_SLOTS; i++) {
             hopper::barrier_init(&s.bar->full_a[i], 1);
@@ -325,19 +375,23 @@ __global__ void __launch_bounds__(THREADS, 1) product(const __grid_constant__ CU
         }
         for (int i = 0; i < layout<N>::B_SLOTS; i++) {
             hopper::barrier_init(&s.bar->full_b[i], 1);
-            hopper::barrier_init(&s.bar->empty_b[i], 2);
+            hopper::barrier_init(&s.bar->empty_b[i], 2 * layout<N>::BLOCKS);
         }
         hopper::barrier_init_fence();
     }
     __syncthreads();
+    if (layout<N>::BLOCKS > 1)
+        hopper::cluster_sync();
     if (threadIdx.x < 128) {
         hopper::registers_drop<40>();
         if (threadIdx.x == 0)
-            copy_tiles<N>(j, s, &history, &x, &more, &weights);
+            copy_tiles<N>(j, s, m);
     } else {
         hopper::registers_raise<232>();
         multiply_tiles<N, LAST>(j, s);
     }
+    if (layout<N>::BLOCKS > 1)
+        hopper::cluster_sync(); // no block leaves while the other still copies or arrives here
 #endif
 }
 
@@ -361,19 +415,20 @@ int reach(const conv::geometry &g)
 }
 
 // The tile that leaves the fewest multiprocessors idle; among equals the one whose boxes have the fewest lines.
-void choose_tile(const conv::geometry &g, job *j, int sm_count)
+void choose_tile(const conv::geometry &g, job *j, int blocks, int sm_count)
 {
     int64_t best = INT64_MAX;
 
     for (int log2 = 3; log2 <= 5; log2++) {
         int width = 1 << log2, height = PIXELS / width, lines = (height + reach(g)) * width;
         int x = ceil_div(j->columns, width), y = ceil_div(j->rows, height);
-        int64_t tiles = (int64_t)x * y * j->tiles_n * (g.pixels / ((int64_t)g.out_h * g.out_w)) << 2 * g.shift;
-        int64_t cost = (tiles + sm_count - 1) / sm_count * 1000 + lines;
+        int groups = ceil_div((int64_t)x * y, blocks), at_once = sm_count / blocks;
+        int64_t work = (int64_t)groups * j->tiles_n * (g.pixels / ((int64_t)g.out_h * g.out_w)) << 2 * g.shift;
+        int64_t cost = (work + at_once - 1) / at_once * 1000 + lines;
         if (lines <= LINES && cost < best) {
             best = cost;
             j->width_log2 = log2, j->height = height, j->box_bytes = (uint32_t)lines * 128;
-            j->tiles_x = x, j->tiles_y = y, j->tiles = (int)tiles;
+            j->tiles_x = x, j->tiles_y = y, j->groups = groups, j->work = (int)work;
         }
     }
 }
@@ -390,18 +445,21 @@ template <int N, int LAST> vg_status launch(vg_backend *be, const vg_conv3d_args
 {
     constexpr int shared = layout<N>::SHARED;
     const int64_t dims[3] = {g.c, g.k / g.c, g.o};
-    const int box[3] = {CHUNK, 1, N};
-    CUtensorMap history, x, more, weights;
-    int blocks = vg_cuda(be)->sm_count;
+    constexpr int together = layout<N>::BLOCKS;
+    const int box[3] = {CHUNK, 1, N / together};
+    maps m;
+    int at_once = vg_cuda(be)->sm_count / together;
 
     j.tiles_n = ceil_div(g.o, N);
-    choose_tile(g, &j, blocks);
-    VG_TRY(frames_map(a->x, j, &x, err));
-    VG_TRY(frames_map(a->history ? a->history : a->x, j, &history, err));
-    VG_TRY(frames_map(a->more ? a->more : a->x, j, &more, err));
-    VG_TRY(vg_cuda_tensor_map("conv3d", a->w->data, 3, dims, box, &weights, err));
+    choose_tile(g, &j, together, vg_cuda(be)->sm_count);
+    j.residual_ahead = j.residual && !g.shift && g.parts == 1 && vg_cuda_packs(g.o, j.residual);
+    VG_TRY(frames_map(a->x, j, &m.x, err));
+    VG_TRY(frames_map(a->history ? a->history : a->x, j, &m.history, err));
+    VG_TRY(frames_map(a->more ? a->more : a->x, j, &m.more, err));
+    VG_TRY(frames_map(j.residual_ahead ? a->residual : a->x, j, &m.residual, err));
+    VG_TRY(vg_cuda_tensor_map("conv3d", a->w->data, 3, dims, box, &m.weights, err));
     VG_CUDA_TRY(cudaFuncSetAttribute(product<N, LAST>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), err);
-    VG_CUDA_LAUNCH(be, err, (product<N, LAST>), (unsigned)(j.tiles < blocks ? j.tiles : blocks), THREADS, shared, history, x, more, weights, j);
+    VG_CUDA_LAUNCH(be, err, (product<N, LAST>), (unsigned)((j.work < at_once ? j.work : at_once) * together), THREADS, shared, m, j);
     return VG_OK;
 }
 
@@ -417,7 +475,7 @@ template <int N> vg_status launch_last(vg_backend *be, const vg_conv3d_args *a, 
 bool vg_cuda_conv3d_tma_fits(vg_backend *be, const vg_conv3d_args *a, const conv::geometry *g)
 {
     (void)be;
-    return g->sh == 1 && g->sw == 1 && g->kh <= 3 && reach(*g) <= 2 && (!g->shift || (g->out_h % 2 == 0 && g->out_w % 2 == 0)) &&
+    return g->sh == 1 && g->sw == 1 && g->o <= BIAS_MAX - 192 && g->kh <= 3 && reach(*g) <= 2 && (!g->shift || (g->out_h % 2 == 0 && g->out_w % 2 == 0)) &&
            a->y->dtype == VG_BF16 && g->pixels < 1 << 30 && (g->parts == 1 || g->part % 192 == 0) && vg_cuda_has_tensor_maps();
 }
 

@@ -93,6 +93,45 @@ __device__ __forceinline__ void tma_load_4d(void *to, const CUtensorMap *map, ui
                  : "memory");
 }
 
+/* A box on its way into the L2 cache; nobody waits for it. */
+__device__ __forceinline__ void tma_prefetch_4d(const CUtensorMap *map, int x, int y, int z, int t)
+{
+    asm volatile("cp.async.bulk.prefetch.tensor.4d.L2.global.tile [%0, {%1, %2, %3, %4}];" ::"l"(map), "r"(x), "r"(y), "r"(z), "r"(t) : "memory");
+}
+
+/* ---- clusters: blocks that run at the same time on neighbouring multiprocessors and reach each other's shared memory ---- */
+
+__device__ __forceinline__ uint32_t cluster_rank()
+{
+    uint32_t rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+
+/* All threads of all blocks of the cluster meet. */
+__device__ __forceinline__ void cluster_sync()
+{
+    asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+
+/* One arrival at the same barrier of block `rank`. */
+__device__ __forceinline__ void barrier_arrive_at(uint64_t *b, uint32_t rank)
+{
+    asm volatile("{\n.reg .b32 there;\n"
+                 "mapa.shared::cluster.u32 there, %0, %1;\n"
+                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}\n" ::"r"(shared_address(b)), "r"(rank)
+                 : "memory");
+}
+
+/* The box goes to the same place in every block of `mask`, and is counted at each one's barrier. */
+__device__ __forceinline__ void tma_load_3d_to(void *to, const CUtensorMap *map, uint64_t *full, uint16_t mask, int x, int y, int z)
+{
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
+                 "[%0], [%1, {%4, %5, %6}], [%2], %3;" ::"r"(shared_address(to)),
+                 "l"(map), "r"(shared_address(full)), "h"(mask), "r"(x), "r"(y), "r"(z)
+                 : "memory");
+}
+
 /* ---- registers ---- */
 
 template <int COUNT> __device__ __forceinline__ void registers_raise()

@@ -1,10 +1,9 @@
 /* vae_decode.c: latents to frames, one latent frame at a time: the first gives one frame, each later one four. */
+#include "engine/family/wan/ferry.h"
 #include "engine/family/wan/vae.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-typedef vg_status frames_fn(void *ctx, int64_t first, const vg_tensor *frames, vg_err *err);
 
 typedef struct decode_job {
     wan_vae *vae;
@@ -14,7 +13,8 @@ typedef struct decode_job {
     const wan_vae_hooks *hooks;
     int done, of;
     vg_arena *arena;
-    uint8_t *rgb; /* whole-frame output, one of the two */
+    wan_ferry *ferry; /* frames on their way to the host */
+    uint8_t *rgb;     /* whole-frame output, one of the two */
     float *sample;
     wan_tile *tile; /* tiled output */
 } decode_job;
@@ -53,8 +53,42 @@ static vg_status prepare(decode_job *job, const float *host, const int64_t shape
         err);
 }
 
+static void frames_delivered(void *user)
+{
+    decode_job *job = user;
+    if (job->hooks->progress)
+        job->hooks->progress(job->hooks->user, ++job->done, job->of);
+}
+
+/* Begin the way of a chunk's frames to the host, in the form that is wanted there. */
+static vg_status send_frames(decode_job *job, int64_t first, const vg_tensor *frames, vg_err *err)
+{
+    vg_backend *be = job->vae->be;
+    int64_t at = first * frames->shape[1] * frames->shape[2] * 3;
+    bool bytes = job->rgb && !job->tile;
+    float *values = job->tile ? job->tile->v : job->sample;
+    void *to = bytes ? (void *)(job->rgb + at) : (void *)(values + at), *device;
+    VG_TRY(wan_ferry_board(job->ferry, &device, err));
+    vg_tensor out = vg_tensor_of(device, bytes ? VG_U8 : VG_F32, 4, frames->shape);
+    if (bytes)
+        VG_TRY(vg_frames_to_u8(be, &(vg_frames_to_u8_args){.x = frames, .y = &out}, err));
+    else if (frames->dtype == VG_F32)
+        VG_TRY(vg_backend_copy(be, &out, frames, err));
+    else
+        VG_TRY(vg_cast(be, &(vg_cast_args){.x = frames, .y = &out}, err));
+    return wan_ferry_send(job->ferry, vg_tensor_bytes(&out), to, frames_delivered, job, err);
+}
+
+/* Bytes of the frames of one chunk. */
+static size_t chunk_bytes(const decode_job *job, const int64_t shape[4])
+{
+    int64_t frames = 1, height = shape[2], width = shape[3];
+    wan_vae_net_shape(job->vae->decoder, shape[1] == 1, &frames, &height, &width);
+    return (size_t)(frames * height * width * 3) * (job->rgb && !job->tile ? 1 : sizeof(float));
+}
+
 static vg_status decode_region(decode_job *job, const float *host, const int64_t shape[4],
-                               frames_fn *fn, void *ctx, vg_err *err)
+                               vg_err *err)
 {
     wan_vae *v = job->vae;
     wan_vae_state *state = NULL;
@@ -63,6 +97,7 @@ static vg_status decode_region(decode_job *job, const float *host, const int64_t
     size_t mark = vg_arena_mark(job->arena);
     int64_t first = 0;
     VG_TRY_GOTO(status, prepare(job, host, shape, &z, err), done);
+    VG_TRY_GOTO(status, wan_ferry_new(v->be, chunk_bytes(job, shape), &job->ferry, err), done);
     VG_TRY_GOTO(
         status,
         wan_vae_state_new(v->decoder, v->be, shape[2], shape[3], shape[1] > 1 ? 1 : 0, &state, err),
@@ -70,28 +105,16 @@ static vg_status decode_region(decode_job *job, const float *host, const int64_t
     for (int64_t t = 0; t < shape[1]; t++) {
         vg_tensor x = vg_tensor_rows(&z, t, 1);
         VG_TRY_GOTO(status, wan_vae_net_run(state, &x, job->hooks->cancel, &frames, err), done);
-        VG_TRY_GOTO(status, fn(ctx, first, &frames, err), done);
+        VG_TRY_GOTO(status, send_frames(job, first, &frames, err), done);
         first += frames.shape[0];
-        if (job->hooks->progress)
-            job->hooks->progress(job->hooks->user, ++job->done, job->of);
     }
+    status = wan_ferry_arrive(job->ferry, err);
 done:
     wan_vae_state_free(state);
+    wan_ferry_free(job->ferry);
+    job->ferry = NULL;
     vg_arena_reset(job->arena, mark);
     return status;
-}
-
-static vg_status download_f32(decode_job *job, const vg_tensor *frames, float *to, vg_err *err)
-{
-    size_t mark = vg_arena_mark(job->arena);
-    vg_tensor f = *frames;
-    if (frames->dtype != VG_F32) {
-        VG_TRY(vg_arena_tensor(job->arena, VG_F32, 4, frames->shape, &f, err));
-        VG_TRY(vg_cast(job->vae->be, &(vg_cast_args){.x = frames, .y = &f}, err));
-    }
-    VG_TRY(vg_backend_download(job->vae->be, to, &f, err));
-    vg_arena_reset(job->arena, mark);
-    return VG_OK;
 }
 
 static vg_status download_u8(decode_job *job, const vg_tensor *frames, uint8_t *to, vg_err *err)
@@ -103,16 +126,6 @@ static vg_status download_u8(decode_job *job, const vg_tensor *frames, uint8_t *
     VG_TRY(vg_backend_download(job->vae->be, to, &bytes, err));
     vg_arena_reset(job->arena, mark);
     return VG_OK;
-}
-
-static vg_status take_frames(void *ctx, int64_t first, const vg_tensor *frames, vg_err *err)
-{
-    decode_job *job = ctx;
-    int64_t frame = frames->shape[1] * frames->shape[2] * 3;
-    if (job->tile)
-        return download_f32(job, frames, job->tile->v + first * frame, err);
-    return job->rgb ? download_u8(job, frames, job->rgb + first * frame, err)
-                    : download_f32(job, frames, job->sample + first * frame, err);
 }
 
 static vg_status decode_tile(void *ctx, int64_t y, int64_t x, int64_t height, int64_t width,
@@ -128,7 +141,7 @@ static vg_status decode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
             memcpy(region + (i * height + r) * width, job->latents + (i * s[2] + y + r) * s[3] + x,
                    (size_t)width * sizeof *region);
     job->tile = out;
-    vg_status status = decode_region(job, region, shape, take_frames, job, err);
+    vg_status status = decode_region(job, region, shape, err);
     job->tile = NULL;
     free(region);
     return status;
@@ -200,7 +213,7 @@ vg_status wan_vae_decode(wan_vae *v, const float *latents, const int64_t shape[4
     if (tiling && (shape[2] > limit || shape[3] > limit))
         status = decode_tiled(&job, frames, err);
     else
-        status = decode_region(&job, latents, shape, take_frames, &job, err);
+        status = decode_region(&job, latents, shape, err);
     if (status == VG_OK)
         status = vg_backend_sync(v->be, err);
     vg_arena_free(job.arena);

@@ -1,4 +1,5 @@
 /* vae_encode.c: frames to the posterior mean, in chunks of 1, 4, 4, ... frames. */
+#include "engine/family/wan/ferry.h"
 #include "engine/family/wan/vae.h"
 
 #include <stdlib.h>
@@ -12,31 +13,47 @@ typedef struct encode_job {
     const int64_t *shape;
     const wan_vae_hooks *hooks;
     vg_arena *arena;
+    wan_ferry *ferry; /* frames on their way to the device */
     int done, of;
 } encode_job;
 
-/* Frames [first, first+count) of the region as [count,height,width,3] on the backend. host: room for a tile's frames. */
-static vg_status gather(encode_job *job, int64_t first, int64_t count, int64_t y, int64_t x,
-                        int64_t height, int64_t width, float *host, vg_tensor *frames, vg_err *err)
+typedef struct region {
+    int64_t y, x, height, width;
+} region;
+
+/* Begin the way of chunk t's frames of the region to the device, as planes [3,count,height,width]. */
+static vg_status send_chunk(encode_job *job, int64_t t, const region *r, vg_err *err)
 {
-    wan_vae *v = job->vae;
-    const int64_t *s = job->shape, planes[4] = {3, count, height, width};
-    bool whole = height == s[2] && width == s[3];
-    vg_tensor planar;
-    VG_TRY(vg_arena_tensor(job->arena, v->compute, 4, (const int64_t[]){count, height, width, 3},
-                           frames, err));
-    VG_TRY(vg_arena_tensor(job->arena, VG_F32, 4, planes, &planar, err));
-    for (int64_t k = 0; k < 3; k++) {
-        const float *from = job->sample + (k * s[1] + first) * s[2] * s[3];
-        vg_tensor plane = vg_tensor_rows(&planar, k, 1);
-        for (int64_t i = 0; i < count * height && !whole && !v->be->ops->dry; i++)
-            memcpy(host + i * width, from + (i / height * s[2] + y + i % height) * s[3] + x,
-                   (size_t)width * sizeof *host);
-        VG_TRY(vg_backend_upload(v->be, &plane, whole ? from : host, err));
-        VG_TRY(vg_backend_sync(v->be, err));
-    }
-    return vg_channel_affine(
-        v->be, &(vg_channel_affine_args){.x = &planar, .to_channels_last = true, .y = frames}, err);
+    const int64_t *s = job->shape;
+    int64_t first = t ? 1 + CHUNK * (t - 1) : 0, count = t ? CHUNK : 1;
+    int64_t lines = count * r->height, planes = 3 * lines;
+    void *host;
+    VG_TRY(wan_ferry_load(job->ferry, &host, err));
+    float *to = host;
+    for (int64_t i = 0; to && i < planes; i++)
+        memcpy(
+            to + i * r->width,
+            job->sample +
+                ((i / lines * s[1] + first + i % lines / r->height) * s[2] + r->y + i % r->height) *
+                    s[3] +
+                r->x,
+            (size_t)r->width * sizeof *to);
+    return wan_ferry_bring(job->ferry, (size_t)(planes * r->width) * sizeof *to, err);
+}
+
+/* The frames that came as [count,height,width,3] in the compute dtype. */
+static vg_status take_chunk(encode_job *job, int64_t t, const region *r, vg_tensor *frames,
+                            vg_err *err)
+{
+    vg_backend *be = job->vae->be;
+    const int64_t count = t ? CHUNK : 1, shape[4] = {count, r->height, r->width, 3};
+    void *device;
+    VG_TRY(vg_arena_tensor(job->arena, job->vae->compute, 4, shape, frames, err));
+    VG_TRY(wan_ferry_take(job->ferry, &device, err));
+    vg_tensor planes = vg_tensor_make(device, VG_F32, 4, 3, count, r->height, r->width);
+    VG_TRY(vg_channel_affine(
+        be, &(vg_channel_affine_args){.x = &planes, .to_channels_last = true, .y = frames}, err));
+    return wan_ferry_left(job->ferry, err);
 }
 
 /* quant_conv's mean half, to host FP32 [t,h,w,z]. */
@@ -63,26 +80,27 @@ static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
 {
     encode_job *job = ctx;
     wan_vae *v = job->vae;
+    const region r = {y, x, height, width};
     wan_vae_state *state = NULL;
     vg_status status;
-    int64_t written = 0;
-    float *host = malloc((size_t)(CHUNK * height * width) * sizeof *host);
-    if (!host)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lldx%lld frames", (long long)width,
-                       (long long)height);
+    int64_t written = 0, most = out->frames > 1 ? CHUNK : 1;
+    VG_TRY_GOTO(
+        status,
+        wan_ferry_new(v->be, (size_t)(most * height * width * 3) * sizeof(float), &job->ferry, err),
+        done);
     VG_TRY_GOTO(status,
                 wan_vae_state_new(v->encoder, v->be, height, width, out->frames > 1 ? CHUNK : 0,
                                   &state, err),
                 done);
+    VG_TRY_GOTO(status, send_chunk(job, 0, &r, err), done);
     for (int64_t t = 0; t < out->frames; t++) {
         size_t mark = vg_arena_mark(job->arena);
         vg_tensor frames, latent;
-        VG_TRY_GOTO(status,
-                    gather(job, t ? 1 + CHUNK * (t - 1) : 0, t ? CHUNK : 1, y, x, height, width,
-                           host, &frames, err),
-                    done);
+        VG_TRY_GOTO(status, take_chunk(job, t, &r, &frames, err), done);
         VG_TRY_GOTO(status, wan_vae_net_run(state, &frames, job->hooks->cancel, &latent, err),
                     done);
+        if (t + 1 < out->frames) /* while this chunk is computed */
+            VG_TRY_GOTO(status, send_chunk(job, t + 1, &r, err), done);
         if (latent.shape[0] != 1 || latent.shape[1] != out->height ||
             latent.shape[2] != out->width) {
             status = VG_FAIL(err, VG_E_SHAPE, "frames of %lldx%lld do not divide into latents",
@@ -97,7 +115,8 @@ static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
     }
 done:
     wan_vae_state_free(state);
-    free(host);
+    wan_ferry_free(job->ferry);
+    job->ferry = NULL;
     return status;
 }
 

@@ -20,8 +20,9 @@ typedef struct net_layer {
     vg_tensor ws, bs; /* RES: conv_shortcut as a matrix, absent if cin == cout */
 } net_layer;
 
-#define LAYERS_MAX 192
-#define SPARES_MAX 32 /* different shapes of frames: two a level and a few */
+#define LAYERS_MAX     192
+#define WORK_ALIGNMENT ((size_t)16 * 256) /* of the tensors that a layer has at a time */
+#define SPARES_MAX     32                 /* different shapes of frames: two a level and a few */
 
 struct wan_vae_net {
     vg_dtype compute;
@@ -251,13 +252,7 @@ static bool in_place(const net_layer *l)
 
 typedef struct net_sizes {
     size_t buffer[2]; /* elements of the two alternating activations */
-    size_t history, work;
-    size_t weights;
-    struct {
-        extent frame;
-        int64_t c;
-    } spare[SPARES_MAX]; /* shapes of frames that have a spare tail, see `feed` */
-    int spares;
+    size_t work;      /* most elements that one layer takes beside them */
 } net_sizes;
 
 static size_t volume(extent e, int64_t c)
@@ -270,89 +265,40 @@ static size_t max_size(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* The spare tail of this shape, once. */
-static void count_spare(net_sizes *s, extent frame, int64_t c)
+static size_t layer_work(const net_layer *l, bool first, extent e)
 {
-    for (int i = 0; i < s->spares; i++)
-        if (s->spare[i].c == c && s->spare[i].frame.h == frame.h && s->spare[i].frame.w == frame.w)
-            return;
-    if (s->spares == SPARES_MAX)
-        return;
-    s->spare[s->spares].frame = frame;
-    s->spare[s->spares++].c = c;
-    s->history += 2 * volume(frame, c);
+    extent head = {e.t > 2 ? e.t - 2 : 0, e.h, e.w}, out = layer_shape(l, first, e);
+    switch (l->kind) {
+    case HEAD:
+        return volume(head, l->cin);
+    case RES:
+        return volume(head, l->cin) + volume(e, l->cout);
+    case ATTN:
+        return 5 * volume(e, l->cin);
+    case UP3D:
+        return first ? 0 : 2 * volume(e, l->cin);
+    case DOWN3D:
+        return volume((extent){e.t, out.h, out.w}, l->cin);
+    default:
+        return 0;
+    }
 }
 
-/* Elements that a chunk of this extent needs; the larger of the first and the later chunks where they differ. */
+/* What a chunk of this extent needs. */
 static net_sizes measure(const wan_vae_net *net, bool first, extent e)
 {
     net_sizes s = {0};
     int at = 0;
     for (int i = 0; i < net->count; i++) {
         const net_layer *l = &net->layer[i];
-        extent out = layer_shape(l, first, e), frame = {1, e.h, e.w};
-        extent head = {e.t > 2 ? e.t - 2 : 0, e.h, e.w};
-        size_t work = 0, k = (size_t)(l->cin * l->cout);
-        switch (l->kind) {
-        case CONV:
-            s.history += 2 * volume(frame, l->cin);
-            s.weights += 27 * k;
-            break;
-        case HEAD:
-            work = volume(head, l->cin);
-            s.history += 2 * volume(frame, l->cin);
-            count_spare(&s, frame, l->cin);
-            s.weights += 27 * k;
-            break;
-        case RES:
-            work = volume(head, l->cin) + volume(e, l->cout);
-            s.history += 2 * volume(frame, l->cin) + 2 * volume(frame, l->cout);
-            count_spare(&s, frame, l->cin);
-            count_spare(&s, frame, l->cout);
-            s.weights += 27 * k + 27 * (size_t)(l->cout * l->cout) + (in_place(l) ? 0 : k);
-            break;
-        case ATTN:
-            work = 5 * volume(e, l->cin);
-            s.weights += 4 * k;
-            break;
-        case UP3D:
-            work = first ? 0 : 2 * volume(e, l->cin);
-            s.history += 2 * volume(frame, l->cin);
-            s.weights += 9 * k + 6 * (size_t)(l->cin * l->cin);
-            break;
-        case DOWN3D: {
-            extent spatial = {e.t, out.h, out.w}, one = {1, out.h, out.w};
-            work = volume(spatial, l->cin);
-            s.history += 2 * volume(one, l->cin);
-            s.weights += 9 * k + 3 * (size_t)(l->cin * l->cin);
-            break;
-        }
-        default:
-            s.weights += 9 * k;
-            break;
-        }
+        s.work = max_size(s.work, layer_work(l, first, e));
+        e = layer_shape(l, first, e);
         if (!in_place(l)) {
             at ^= 1;
-            s.buffer[at] = max_size(s.buffer[at], volume(out, l->cout));
+            s.buffer[at] = max_size(s.buffer[at], volume(e, l->cout));
         }
-        s.work = max_size(s.work, work);
-        e = out;
     }
     return s;
-}
-
-void wan_vae_net_plan(const wan_vae_config *config, vg_dtype compute, bool encoder, int64_t frames,
-                      int64_t height, int64_t width, size_t *weights, size_t *activations)
-{
-    wan_vae_net *net;
-    size_t size = vg_dtype_size(compute);
-    *weights = *activations = 0;
-    if (build(config, compute, encoder, &net, NULL) != VG_OK)
-        return;
-    net_sizes s = measure(net, false, (extent){frames, height, width});
-    *weights = s.weights * size;
-    *activations = (s.buffer[0] + s.buffer[1] + s.history + s.work) * size;
-    free(net);
 }
 
 /* ---- running ---- */
@@ -405,7 +351,9 @@ vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t heig
     if (chunk_frames > 0)
         later = measure(net, false, (extent){chunk_frames, height, width});
     VG_TRY_GOTO(status, vg_arena_new(be, (size_t)1 << 20, &s->memory, err), fail);
-    VG_TRY_GOTO(status, vg_arena_new(be, (size_t)1 << 20, &s->work, err), fail);
+    /* One piece of memory for the largest layer, since layers of growing size would each take another. */
+    size_t work = max_size(first.work, later.work) * vg_dtype_size(net->compute) + WORK_ALIGNMENT;
+    VG_TRY_GOTO(status, vg_arena_new(be, work, &s->work, err), fail);
     for (int i = 0; i < 2; i++)
         VG_TRY_GOTO(status,
                     flat(s->memory, net->compute, max_size(first.buffer[i], later.buffer[i]),

@@ -26,8 +26,4 @@ vg_status wan_vae_net_run(wan_vae_state *state, const vg_tensor *x, const atomic
 
 /* Output shape of a chunk of `frames` frames (first: of the first chunk). */
 void wan_vae_net_shape(const wan_vae_net *net, bool first, int64_t *frames, int64_t *height, int64_t *width);
-
-/* Bytes of histories and work memory for chunks of `frames` input frames, from the config alone; weights of this half. */
-void wan_vae_net_plan(const wan_vae_config *config, vg_dtype compute, bool encoder, int64_t frames, int64_t height, int64_t width,
-                      size_t *weights, size_t *activations);
 #endif
