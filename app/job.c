@@ -473,7 +473,12 @@ static vg_status check_memory(const vg_model *model, const vg_generate_params *p
     vg_plan plan;
     char wanted[32], there[32];
     uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
-    if (vg_plan_make(model, params, &plan, NULL) != VG_OK)
+    vg_status status = vg_plan_make(model, params, &plan, NULL);
+    if (status == VG_E_NOMEM)
+        return VG_FAIL(err, VG_E_ARG,
+                       "height x width x num_frames: %dx%dx%d needs more memory than there is; make it smaller",
+                       params->height, params->width, params->num_frames);
+    if (status != VG_OK)
         return VG_OK;
     for (int i = 0; i < plan.count; i++) {
         uint64_t bytes = (uint64_t)plan.stages[i].activations + plan.stages[i].workspace;

@@ -149,29 +149,40 @@ static vg_status plan_calibration(const vg_model *model, const vg_generate_param
 
 #define REHEARSED_FRAMES 9 /* of the encoder: chunks of one, four and four frames; all later ones are like the last */
 
-/* Run one half of the VAE over the clip, or over one tile of it, on host memory that is never looked at. */
+/* Addresses of host memory for latents and pictures that nobody makes, however large the clip; NULL: none left. */
+static void *take_addresses(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void give_addresses(void *memory, size_t bytes)
+{
+    if (memory)
+        munmap(memory, bytes);
+}
+
+/* Run one half of the VAE over the clip, or over one tile of it. */
 static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool encoder, vg_err *err)
 {
     const wan_vae_config *c = &vae->config;
     int64_t height = latent[2] * c->spatial, width = latent[3] * c->spatial;
     int64_t shown = encoder ? (frames < REHEARSED_FRAMES ? frames : REHEARSED_FRAMES) : frames;
     const int64_t shape[4] = {3, shown, height, width};
-    float *latents = calloc((size_t)(2 * latent[0] * latent[1] * latent[2] * latent[3]),
-                            sizeof *latents);
-    /* Room for pictures that nobody makes: addresses only, however large the clip. */
-    size_t bytes = (size_t)(3 * shown * height * width) * (encoder ? sizeof(float) : 1);
-    void *pixels = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t latent_bytes = (size_t)(2 * latent[0] * latent[1] * latent[2] * latent[3]) * 4;
+    size_t pixel_bytes = (size_t)(3 * shown * height * width) * (encoder ? sizeof(float) : 1);
+    float *latents = take_addresses(latent_bytes);
+    void *pixels = take_addresses(pixel_bytes);
     vg_status status = VG_OK;
-    if (!latents || pixels == MAP_FAILED)
+    if (!latents || !pixels)
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory for planning %d frames", frames);
     else if (encoder)
         status = wan_vae_encode(vae, pixels, shape, false, NULL, latents, err);
     else
         status = wan_vae_decode(vae, latents, latent, true, false, NULL, pixels, NULL, err);
-    if (pixels != MAP_FAILED)
-        munmap(pixels, bytes);
-    free(latents);
+    give_addresses(pixels, pixel_bytes);
+    give_addresses(latents, latent_bytes);
     return status;
 }
 
