@@ -171,6 +171,8 @@ static vg_status bench_ops(const vg_args *args, vg_err *err)
     VG_TRY(positive(args, "scale", &options.scale, err));
     VG_TRY(positive(args, "row-seconds", &options.row_s, err));
     VG_TRY_GOTO(status, open_engine(&args->settings, &engine, &lock, err), done);
+    vg_engine_backend(engine)->fp8_exact =
+        !strcmp(vg_settings_get(&args->settings, VG_OPT_fp8_sums), "exact");
     vg_bench_ops_print_head(stdout);
     VG_TRY_GOTO(status,
                 vg_bench_ops_run(vg_engine_backend(engine), &options, &rows, &count, row_done, err),

@@ -473,12 +473,14 @@ static vg_status check_memory(const vg_model *model, const vg_generate_params *p
     vg_plan plan;
     char wanted[32], there[32];
     uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
-    vg_status status = vg_plan_make(model, params, &plan, NULL);
-    if (status == VG_E_NOMEM)
-        return VG_FAIL(err, VG_E_ARG,
-                       "height x width x num_frames: %dx%dx%d needs more memory than there is; make it smaller",
-                       params->height, params->width, params->num_frames);
-    if (status != VG_OK)
+    vg_status planned = vg_plan_make(model, params, &plan, NULL);
+    if (planned == VG_E_NOMEM)
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "height x width x num_frames: %dx%dx%d needs more than this machine has even "
+            "to be planned; make it smaller",
+            params->height, params->width, params->num_frames);
+    if (planned != VG_OK)
         return VG_OK;
     for (int i = 0; i < plan.count; i++) {
         uint64_t bytes = (uint64_t)plan.stages[i].activations + plan.stages[i].workspace;
@@ -752,7 +754,7 @@ vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err
 char *vg_job_recipe(const vg_job *job, int variant)
 {
     static const vg_option_id left_out[] = {
-        VG_OPT_output,        VG_OPT_save_latents, VG_OPT_save_frames, VG_OPT_init_latents,
+        VG_OPT_output,        VG_OPT_save_latents, VG_OPT_save_frames,  VG_OPT_init_latents,
         VG_OPT_max_steps_run, VG_OPT_threads,      VG_OPT_quantization, VG_OPT_vram_limit};
     vg_settings s = {{0}};
     vg_settings_copy(&s, &job->resolved);

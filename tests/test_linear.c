@@ -211,7 +211,6 @@ static void test_linear_feeds_equal_values(void **state)
     vg_engine *engine = open_engine();
     vg_backend *be = vg_engine_backend(engine);
     vg_arena *arena;
-    vg_threads *pool;
     vg_err err;
     (void)state;
     for (int i = 0; i < M * K; i++)
@@ -219,9 +218,7 @@ static void test_linear_feeds_equal_values(void **state)
     for (int i = 0; i < N * K; i++)
         w[i] = cosf((float)i * 1.7f);
     vg_tensor xt = vg_tensor_make(x, VG_F32, 2, M, K), wt = vg_tensor_make(w, VG_F32, 2, N, K);
-    CHECK_OK(vg_threads_new(1, &pool, &err), err);
-    CHECK_OK(vg_quantise_weight(pool, &wt, true, q, scales, &err), err);
-    vg_threads_free(pool);
+    quantise(be, &wt, true, q, scales);
     CHECK_OK(vg_arena_new(be, 1 << 16, &arena, &err), err);
     for (int i = 0; i < 6; i++) {
         /* 4: two static scales, 5: calibrating; both want the values. */
