@@ -474,7 +474,7 @@ static vg_status check_memory(const vg_model *model, const vg_generate_params *p
     char wanted[32], there[32];
     uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
     vg_status planned = vg_plan_make(model, params, &plan, NULL);
-    if (planned == VG_E_NOMEM) /* the plan rehearses with the real frames in host memory */
+    if (planned == VG_E_NOMEM)
         return VG_FAIL(
             err, VG_E_ARG,
             "height x width x num_frames: %dx%dx%d needs more than this machine has even "

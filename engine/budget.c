@@ -149,14 +149,6 @@ static void explain(vg_engine *engine, const vg_model *model, const vg_generate_
 
 /* ---- stages ---- */
 
-static bool is_named(const char *const *names, const char *name)
-{
-    for (; *names; names++)
-        if (strcmp(*names, name) == 0)
-            return true;
-    return false;
-}
-
 vg_status vg_budget_begin(vg_engine *engine, const vg_model *model,
                           const vg_generate_params *params, const char *const *stages,
                           vg_plan *plan, vg_err *err)
@@ -168,12 +160,10 @@ vg_status vg_budget_begin(vg_engine *engine, const vg_model *model,
     VG_TRY(vg_budget_limit(engine, params, &limit, err));
     p.device = be->ops->kind;
     p.memory_limit = limit;
-    VG_TRY(vg_plan_make(model, &p, plan, err));
+    VG_TRY(vg_plan_stages(model, &p, stages, plan, err));
     p.memory_limit = params->memory_limit;
     for (int i = 0; i < plan->count; i++) {
         size_t total = vg_plan_total(&plan->stages[i]);
-        if (!is_named(stages, plan->stages[i].name))
-            continue;
         if (limit && total > limit)
             return refuse(model, &p, &plan->stages[i], limit, err);
         if (total > most) {

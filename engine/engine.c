@@ -360,8 +360,14 @@ vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_p
 vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan,
                        vg_err *err)
 {
+    return vg_plan_stages(model, params, NULL, plan, err);
+}
+
+vg_status vg_plan_stages(const vg_model *model, const vg_generate_params *params,
+                         const char *const *stages, vg_plan *plan, vg_err *err)
+{
     vg_plan p = {0};
-    VG_TRY(model->family->plan(model, params, &p, err));
+    VG_TRY(model->family->plan(model, params, stages, &p, err));
     size_t most = 0;
     for (int i = 0; i < p.count; i++) {
         size_t total = vg_plan_total(&p.stages[i]);

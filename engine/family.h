@@ -30,7 +30,8 @@ struct vg_family {
     vg_status (*inspect)(const vg_checkpoint *checkpoint, char **missing, char *precision, size_t precision_size, vg_err *err);
     /* Defaults that follow from the checkpoint: boundary_ratio, flow_shift, grid, size steps. */
     vg_status (*defaults)(const vg_model *model, vg_generate_params *params, vg_err *err);
-    vg_status (*plan)(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
+    /* stages: names, NULL-terminated, of those to plan; NULL: all. */
+    vg_status (*plan)(const vg_model *model, const vg_generate_params *params, const char *const *stages, vg_plan *plan, vg_err *err);
     vg_status (*encode)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_callbacks *cb, vg_conditioning *out, vg_err *err);
     /* NULL: this family takes no image. The result is what vg_generate_params.condition wants. */
     vg_status (*encode_image)(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_frames *image,

@@ -9,7 +9,7 @@
 
 typedef struct vg_loader vg_loader;
 
-/* threads: 0 = as many as this process may use, at most 16. */
+/* threads: 0 = as many as this process may use, at most 12. */
 vg_status vg_loader_new(vg_backend *be, int threads, vg_loader **loader, vg_err *err);
 void vg_loader_free(vg_loader *loader);
 

@@ -41,6 +41,9 @@ static inline vg_dtype vg_compute_dtype(vg_compute compute)
     return compute == VG_COMPUTE_BF16 ? VG_BF16 : VG_F32;
 }
 
+/* vg_plan_make for some stages: names, NULL-terminated; NULL: all. What the others need is not looked at. */
+vg_status vg_plan_stages(const vg_model *model, const vg_generate_params *params, const char *const *stages, vg_plan *plan, vg_err *err);
+
 /* DIR of a component of the model, malloc'd. */
 vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir, vg_err *err);
 /* What vg_weights_open takes for a component: its folder, or "dummy:" and its folder. malloc'd. */

@@ -403,15 +403,25 @@ static vg_status take(vg_module *m, vg_dtype dtype, int ndim, const int64_t *sha
     size_t bytes;
     VG_TRY(vg_shape_bytes(shape, ndim, dtype, &bytes, err));
     m->bytes += bytes;
+    return vg_arena_tensor(bytes < SMALL_CHUNK_BYTES / 2 ? m->small : m->arena, dtype, ndim, shape,
+                           t, err);
+}
+
+/* The same for the weights of a linear layer. */
+static vg_status take_matrix(vg_module *m, vg_dtype dtype, const int64_t *shape, vg_tensor *t,
+                             vg_err *err)
+{
+    size_t bytes;
     if (!m->into.memory)
-        return vg_arena_tensor(bytes < SMALL_CHUNK_BYTES / 2 ? m->small : m->arena, dtype, ndim,
-                               shape, t, err);
+        return take(m, dtype, 2, shape, t, err);
+    VG_TRY(vg_shape_bytes(shape, 2, dtype, &bytes, err));
+    m->bytes += bytes;
+    bytes = (bytes + 255) / 256 * 256;
     if (bytes > m->into.bytes - m->into.used)
         return VG_FAIL(err, VG_E_NOMEM, "%s: a block of weights is larger than %zu bytes",
                        m->component, m->into.bytes);
-    *t = vg_tensor_of(m->into.memory + m->into.used, dtype, ndim, shape);
-    bytes = (bytes + 255) / 256 * 256;
-    m->into.used = bytes < m->into.bytes - m->into.used ? m->into.used + bytes : m->into.bytes;
+    *t = vg_tensor_of(m->into.memory + m->into.used, dtype, 2, shape);
+    m->into.used += bytes;
     return VG_OK;
 }
 
@@ -481,12 +491,21 @@ static vg_status bring_copy(vg_module *m, const void *from, size_t bytes, void *
 
 static vg_status place(vg_module *m, const vg_source *s, vg_dtype dtype, vg_tensor *t, vg_err *err)
 {
-    if (is_view(m, s, dtype) && !m->into.memory) {
+    if (is_view(m, s, dtype)) {
         *t = s->t;
         m->bytes += vg_tensor_bytes(&s->t);
         return VG_OK;
     }
     VG_TRY(take(m, dtype, s->t.ndim, s->t.shape, t, err));
+    return bring(m, s, dtype, t->data, NULL, err);
+}
+
+static vg_status place_matrix(vg_module *m, const vg_source *s, vg_dtype dtype, vg_tensor *t,
+                              vg_err *err)
+{
+    if (!m->into.memory)
+        return place(m, s, dtype, t, err);
+    VG_TRY(take_matrix(m, dtype, s->t.shape, t, err));
     return bring(m, s, dtype, t->data, NULL, err);
 }
 
@@ -521,7 +540,7 @@ vg_status vg_module_rows(vg_module *m, const char *name, int64_t rows, int64_t d
 {
     vg_source s;
     VG_TRY(find_checked(m, name, 2, (const int64_t[]){rows, dim}, &s, err));
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count && !m->be->ops->dry; i++)
         VG_TRY(vg_source_read(&s, dtype, ids[i] * dim, dim,
                               (char *)to + (size_t)(i * dim) * vg_dtype_size(dtype), err));
     return VG_OK;
@@ -751,13 +770,13 @@ static vg_status load_stored_fp8(vg_module *m, const vg_source *w, const vg_laye
     if (choice->dequantised) {
         conversion c = {.layer = l->name,
                         .raw_scale = vg_tensor_of(scales, VG_F32, ndim, shape)};
-        VG_TRY_GOTO(status, take(m, m->options.compute, 2, w->t.shape, &l->w, err), done);
+        VG_TRY_GOTO(status, take_matrix(m, m->options.compute, w->t.shape, &l->w, err), done);
         c.w = l->w;
         m->dequantised++;
         status = begin_conversion(m, w, &c, err);
         goto done;
     }
-    VG_TRY_GOTO(status, place(m, w, VG_E4M3, &l->w, err), done);
+    VG_TRY_GOTO(status, place_matrix(m, w, VG_E4M3, &l->w, err), done);
     VG_TRY_GOTO(status, take(m, VG_F32, ndim, shape, &l->w_scale, err), done);
     status = bring_copy(m, scales, (size_t)count * sizeof *scales, l->w_scale.data, err);
 done:
@@ -771,7 +790,7 @@ static vg_status make_fp8(vg_module *m, const vg_source *w, const vg_layer_choic
     int ndim;
     int64_t shape[2];
     scale_shape(choice->used, l->n, l->k, &ndim, shape);
-    VG_TRY(take(m, VG_E4M3, 2, w->t.shape, &l->w, err));
+    VG_TRY(take_matrix(m, VG_E4M3, w->t.shape, &l->w, err));
     VG_TRY(take(m, VG_F32, ndim, shape, &l->w_scale, err));
     return begin_conversion(
         m, w, &(conversion){.layer = l->name, .w = l->w, .w_scale = l->w_scale}, err);
@@ -813,7 +832,7 @@ static vg_status load_matrix(vg_module *m, const vg_layer_choice *choice, vg_dty
     mark_used(m, name);
     return choice->used != VG_PRECISION_HIGH || choice->dequantised
                ? load_fp8(m, &s, choice, l, err)
-               : place(m, &s, dtype, &l->w, err);
+               : place_matrix(m, &s, dtype, &l->w, err);
 }
 
 vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k, bool bias,

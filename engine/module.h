@@ -67,8 +67,8 @@ vg_status vg_module_linear(vg_module *module, const char *layer, int64_t n, int6
 /* Rows ids[0..count) of a table [rows, dim] that stays on the host, as `dtype` (F32 or BF16) to host memory. 0 <= id < rows. */
 vg_status vg_module_rows(vg_module *module, const char *name, int64_t rows, int64_t dim, const int32_t *ids, int64_t count,
                          vg_dtype dtype, void *to, vg_err *err);
-/* Lay tensors out in this memory of the backend, one behind the other, instead of the module's own; NULL: the module's own again.
- * VG_E_NOMEM from a tensor that does not fit any more. */
+/* Lay the weights [n,k] of linear layers out in this memory of the backend, one behind the other, instead of the module's own; NULL: the
+ * module's own again. Everything small stays the module's: biases, scales, norms. VG_E_NOMEM from a layer that does not fit any more. */
 void vg_module_into(vg_module *module, void *memory, size_t bytes);
 size_t vg_module_into_used(const vg_module *module);
 /* Operations from here on find all tensors handed out so far, and NaN or infinity in weights that were made FP8 is told: VG_E_FORMAT

@@ -178,14 +178,15 @@ void vg_umt5_close(vg_umt5 *e)
     free(e);
 }
 
-/* bias[h, i, j] of one layer, with masked keys at the most negative finite value. Keys beyond `keys` are not run at all. */
+/* buckets[j - i + length - 1] = bucket of j - i, |j - i| < length. bias[h, i, j] of one layer, with masked keys at the most negative finite value. Keys beyond `keys` are not run at all. */
 static vg_status upload_bias(vg_umt5 *e, const umt5_layer *l, const uint8_t *mask, int64_t length,
-                             int64_t keys, float *host, vg_tensor *bias, vg_err *err)
+                             int64_t keys, const int64_t *buckets, float *host, vg_tensor *bias,
+                             vg_err *err)
 {
     const vg_umt5_config *c = &e->config;
-    for (int64_t i = 0; i < length; i++)
+    for (int64_t i = 0; i < length && !e->be->ops->dry; i++)
         for (int64_t j = 0; j < keys; j++) {
-            const float *row = l->bias + vg_umt5_bucket(c, j - i) * c->heads;
+            const float *row = l->bias + buckets[j - i + length - 1] * c->heads;
             bool masked = mask && !mask[j];
             for (int64_t h = 0; h < c->heads; h++)
                 host[(h * length + i) * keys + j] = masked ? -3.3895314e38f : row[h];
@@ -275,7 +276,8 @@ static vg_status embed(vg_umt5 *e, const int32_t *ids, vg_tensor *x, vg_err *err
 }
 
 static vg_status run_allocated(vg_umt5 *e, const int32_t *ids, const uint8_t *mask, int64_t length,
-                               const atomic_int *cancel, float *out, float *host_bias, vg_err *err)
+                               const atomic_int *cancel, float *out, const int64_t *buckets,
+                               float *host_bias, vg_err *err)
 {
     const vg_umt5_config *c = &e->config;
     int64_t inner = c->heads * c->d_kv;
@@ -297,7 +299,7 @@ static vg_status run_allocated(vg_umt5 *e, const int32_t *ids, const uint8_t *ma
     for (int64_t i = 0; i < c->layers; i++) {
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in the text encoder");
-        VG_TRY(upload_bias(e, &e->layers[i], mask, length, r.keys, host_bias, &r.bias, err));
+        VG_TRY(upload_bias(e, &e->layers[i], mask, length, r.keys, buckets, host_bias, &r.bias, err));
         VG_TRY(run_layer(e, &e->layers[i], &r, err));
     }
     VG_TRY(vg_rms_norm(
@@ -320,22 +322,38 @@ vg_status vg_umt5_run(vg_umt5 *e, const int32_t *ids, const uint8_t *mask, int64
     if (length < 1)
         return VG_FAIL(err, VG_E_ARG, "no token to encode");
     float *bias = malloc(bytes);
-    if (!bias)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the attention bias of %lld tokens",
-                       (long long)length);
-    vg_status status = run_allocated(e, ids, mask, length, cancel, out, bias, err);
+    int64_t *buckets = malloc((size_t)(2 * length - 1) * sizeof *buckets);
+    vg_status status = VG_OK;
+    if (!bias || !buckets)
+        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for the attention bias of %lld tokens",
+                         (long long)length);
+    for (int64_t i = 0; status == VG_OK && i < 2 * length - 1; i++)
+        buckets[i] = vg_umt5_bucket(&e->config, i - (length - 1));
+    if (status == VG_OK)
+        status = run_allocated(e, ids, mask, length, cancel, out, buckets, bias, err);
     vg_arena_reset(e->arena, mark);
+    free(buckets);
     free(bias);
     return status;
 }
 
-void vg_umt5_plan(const vg_umt5_config *c, vg_dtype compute, int64_t length, size_t *weights,
-                  size_t *activations)
+vg_status vg_umt5_rehearse(vg_engine *engine, const char *dir, const vg_umt5_config *c,
+                           vg_dtype compute, int64_t length, size_t *weights, vg_err *err)
 {
-    size_t inner = (size_t)(c->heads * c->d_kv), d = (size_t)c->d_model, f = (size_t)c->d_ff,
-           n = (size_t)length;
-    size_t per_layer = 4 * inner * d + 3 * d * f + 2 * d, size = vg_dtype_size(compute);
-    *weights = ((size_t)c->layers * per_layer + d) * size; /* the embedding stays on the host */
-    *activations = n * (2 * d + 4 * inner + 2 * f) * size + (size_t)c->heads * n * n * 4 +
-                   (compute == VG_F32 ? 0 : n * d * 4);
+    vg_umt5 *e = NULL;
+    float *out = calloc((size_t)(length * c->d_model), sizeof *out);
+    int32_t *ids = calloc((size_t)length, sizeof *ids);
+    vg_status status = VG_OK;
+    if (!out || !ids)
+        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for planning %lld tokens", (long long)length);
+    if (status == VG_OK)
+        status = vg_umt5_open(engine, dir, c, compute, &e, err);
+    if (status == VG_OK) {
+        *weights = engine->be->bytes_now;
+        status = vg_umt5_run(e, ids, NULL, length, NULL, out, err);
+    }
+    vg_umt5_close(e);
+    free(ids);
+    free(out);
+    return status;
 }

@@ -15,8 +15,10 @@ typedef struct dry_backend {
     vg_backend base;
     vg_backend_ops ops;
     vg_pool *places; /* one region without end */
-    void *scratch;   /* as the CUDA backend keeps it */
-    size_t scratch_bytes;
+    struct {
+        void *memory;
+        size_t bytes;
+    } scratch[2]; /* as the CUDA backend keeps them: of an operation, and of one made of others */
 } dry_backend;
 
 static dry_backend *dry(vg_backend *be)
@@ -118,75 +120,115 @@ static vg_status dry_fence_wait(vg_backend *be, vg_fence *fence, vg_err *err)
     return VG_OK;
 }
 
-static void dry_trim(vg_backend *be)
+static void drop_scratch(vg_backend *be, int which)
 {
-    vg_backend_release(be, dry(be)->scratch, dry(be)->scratch_bytes);
-    dry(be)->scratch = NULL;
-    dry(be)->scratch_bytes = 0;
+    vg_backend_release(be, dry(be)->scratch[which].memory, dry(be)->scratch[which].bytes);
+    dry(be)->scratch[which].memory = NULL;
+    dry(be)->scratch[which].bytes = 0;
 }
 
-static vg_status take_scratch(vg_backend *be, size_t bytes, vg_err *err)
+static void dry_trim(vg_backend *be)
 {
-    if (be->ops->kind != VG_DEVICE_CUDA || bytes <= dry(be)->scratch_bytes)
+    drop_scratch(be, 0);
+    drop_scratch(be, 1);
+}
+
+static vg_status take_scratch(vg_backend *be, int which, size_t bytes, vg_err *err)
+{
+    if (be->ops->kind != VG_DEVICE_CUDA || bytes <= dry(be)->scratch[which].bytes)
         return VG_OK;
-    dry_trim(be);
-    VG_TRY(vg_backend_alloc(be, bytes, &dry(be)->scratch, err));
-    dry(be)->scratch_bytes = bytes;
+    drop_scratch(be, which);
+    VG_TRY(vg_backend_alloc(be, bytes, &dry(be)->scratch[which].memory, err));
+    dry(be)->scratch[which].bytes = bytes;
     return VG_OK;
 }
 
-/* ---- scratch of the CUDA backend ---- */
+/* ---- scratch of the CUDA backend: what the files of kernels/cuda ask for. test_cuda_memory holds plans against runs. ---- */
+
+#define PART_BYTES ((size_t)256 << 20) /* sums and scores are made in parts of this size */
+
+typedef struct need {
+    size_t own, outer;
+} need;
 
 static int64_t groups_of(int64_t n)
 {
     return (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
 }
 
-/* Scales brought into the library's form (kernels/cuda/linear.cu). Shapes that the library refuses take more: they are not planned. */
-static size_t scratch_linear(const vg_linear_args *a)
+static size_t at_most(size_t bytes, size_t limit)
+{
+    return bytes < limit ? bytes : limit;
+}
+
+/* Scales brought into the library's form; values of a result that is wanted as codes only. Shapes that the library refuses take more:
+ * they are not planned. */
+static need need_linear(const vg_linear_args *a)
 {
     int64_t m = a->x->shape[0], k = a->x->shape[1], n = a->w->shape[0];
     int64_t groups = groups_of(k), padded = (groups + 3) / 4 * 4 * groups_of(n);
     bool scalar = a->x_scale && a->x_scale->ndim == 1 && a->w_scale && a->w_scale->ndim == 1 &&
                   a->w_scale->shape[0] == 1;
+    need s = {0, 0};
 
-    if (a->x->dtype != VG_E4M3 || scalar)
-        return 0;
-    return (size_t)(groups * m + (padded > groups * n ? padded : groups * n)) * 4 + 512;
+    if (a->x->dtype == VG_E4M3 && !scalar)
+        s.own = (size_t)(groups * m + (padded > groups * n ? padded : groups * n)) * 4 + 512;
+    else if (!a->y)
+        s.own = 256;
+    if (!a->y)
+        s.outer = at_most((size_t)(m * n) * 2, PART_BYTES);
+    return s;
 }
 
-static size_t scratch_quantize(const vg_quantize_args *a)
+static need need_quantize(const vg_quantize_args *a)
 {
-    return a->kind == VG_QUANT_TENSOR_DYNAMIC ? 256 : 0;
+    return (need){.own = a->kind == VG_QUANT_TENSOR_DYNAMIC ? 256 : 0};
 }
 
-/* BF16 channels filled up to a multiple of 8 (kernels/cuda/conv3d.cu). */
-static size_t scratch_conv3d(const vg_conv3d_args *a)
+/* Scores of some rows, for what the tensor core kernels do not do. */
+static need need_attention(const vg_attention_args *a)
 {
-    const vg_tensor *all[4] = {a->x, a->w, a->history, a->more};
-    int64_t c = a->x->shape[3], wide = (c + 7) / 8 * 8;
-    size_t bytes = 0;
+    int64_t nq = a->q->shape[0], heads = a->q->shape[1], d = a->q->shape[2],
+            ld = (a->k->shape[0] + 7) / 8 * 8;
 
-    for (int i = 0; i < 4; i++)
-        if (all[i])
-            bytes += (size_t)(vg_tensor_numel(all[i]) / c * wide * 2) + 256;
-    return a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && c != wide ? bytes : 0;
+    if (d <= 128 && !a->bias && a->q->dtype == VG_BF16)
+        return (need){0, 0};
+    return (need){.own = at_most((size_t)(heads * nq) * (size_t)(ld * 6 + d * 4), PART_BYTES) + 1024};
 }
 
-static size_t scratch_none(const void *args)
+static size_t widened(const vg_tensor *t, int64_t c)
+{
+    return t ? (size_t)(vg_tensor_numel(t) / c * ((c + 7) / 8 * 8)) * 2 + 256 : 0;
+}
+
+/* Channels filled up to a multiple of 8. */
+static need need_conv3d(const vg_conv3d_args *a)
+{
+    int64_t c = a->x->shape[3];
+
+    if (a->x->dtype != VG_BF16 || c % 8 == 0)
+        return (need){0, 0};
+    return (need){.own = widened(a->x, c) + widened(a->w, c) + widened(a->history, c) +
+                         widened(a->more, c)};
+}
+
+static need need_nothing(const void *args)
 {
     (void)args;
-    return 0;
+    return (need){0, 0};
 }
 
-#define SCRATCH_OF(args)                                                                           \
-    _Generic((args), const vg_linear_args *: scratch_linear, const vg_quantize_args *: scratch_quantize, \
-             const vg_conv3d_args *: scratch_conv3d, default: scratch_none)(args)
+#define NEED_OF(args)                                                                              \
+    _Generic((args), const vg_linear_args *: need_linear, const vg_quantize_args *: need_quantize, \
+             const vg_attention_args *: need_attention, const vg_conv3d_args *: need_conv3d,       \
+             default: need_nothing)(args)
 
 #define VG_OP(name, help)                                                                          \
     static vg_status dry_op_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err)      \
     {                                                                                              \
-        return take_scratch(be, SCRATCH_OF(args), err);                                            \
+        need n = NEED_OF(args);                                                                    \
+        VG_TRY(take_scratch(be, 1, n.outer, err));                                                 \
+        return take_scratch(be, 0, n.own, err);                                                    \
     }
 #include "kernels/ops.def"
 #undef VG_OP

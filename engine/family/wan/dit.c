@@ -80,7 +80,7 @@ typedef struct dit_block {
         vg_tensor k, v; /* [tokens, heads, head_dim] */
     } text[WAN_TEXTS];
     int streamed; /* number among the streamed blocks; -1: resident */
-    char *at;     /* streamed: where its tensors point into */
+    char *at;     /* streamed: where the weights of its linear layers begin */
 } dit_block;
 
 struct wan_dit {
@@ -95,7 +95,6 @@ struct wan_dit {
     dit_block *blocks;
     vg_arena *text[WAN_TEXTS]; /* keys and values of one prompt */
     vg_arena *rope, *step, *work, *calibration;
-    vg_arena *kept;  /* of streamed blocks: what others read of them, see keep_small */
     int64_t grid[3]; /* patches the rope tables are for */
     vg_tensor rope_cos, rope_sin;
     double timestep; /* what mod holds; NaN = nothing */
@@ -162,7 +161,7 @@ static vg_status load_globals(wan_dit *d, vg_err *err)
     return VG_OK;
 }
 
-/* Bytes of the largest block as it will be laid out. Nothing is read but headers. */
+/* Bytes of the largest block's linear weights as they will be laid out. Nothing is read but headers. */
 static vg_status measure_blocks(wan_dit *d, const char *dir, const char *component,
                                 const vg_module_options *options, size_t *bytes, vg_err *err)
 {
@@ -211,27 +210,6 @@ static vg_status open_stream(wan_dit *d, const char *dir, const char *component,
     return VG_OK;
 }
 
-static vg_status keep_tensor(wan_dit *d, vg_tensor *t, vg_err *err)
-{
-    vg_tensor copy;
-    if (!t->data)
-        return VG_OK;
-    VG_TRY(vg_arena_tensor(d->kept, t->dtype, t->ndim, t->shape, &copy, err));
-    VG_TRY(vg_backend_copy(d->be, &copy, t, err));
-    *t = copy;
-    return VG_OK;
-}
-
-/* What is read of a block while it is not bound stays resident: its modulation table (all tables are added once a step), and the
- * scales of its input, which the block before writes. */
-static vg_status keep_small(wan_dit *d, dit_block *b, vg_err *err)
-{
-    VG_TRY(keep_tensor(d, &b->table, err));
-    for (int j = 0; j < BLOCK_LINEARS; j++)
-        VG_TRY(keep_tensor(d, &b->linear[j].x_scale, err));
-    return VG_OK;
-}
-
 static vg_status load_streamed(wan_dit *d, int64_t i, vg_err *err)
 {
     dit_block *b = &d->blocks[i];
@@ -241,7 +219,6 @@ static vg_status load_streamed(wan_dit *d, int64_t i, vg_err *err)
     vg_module_into(d->module, memory, d->block_bytes);
     VG_TRY(load_block(d, i, err));
     VG_TRY(vg_module_settle(d->module, err));
-    VG_TRY(keep_small(d, b, err));
     VG_TRY(vg_stream_keep(d->stream, b->streamed, vg_module_into_used(d->module), err));
     vg_module_into(d->module, NULL, 0);
     return VG_OK;
@@ -262,7 +239,7 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     d->be = engine->be;
     d->timestep = NAN;
     VG_TRY_GOTO(status, vg_module_open(engine, dir, component, options, &d->module, err), fail);
-    vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step, &d->work, &d->kept};
+    vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step, &d->work};
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, load_globals(d, err), fail);
@@ -284,7 +261,6 @@ void wan_dit_close(wan_dit *d)
     if (!d)
         return;
     vg_arena_free(d->calibration);
-    vg_arena_free(d->kept);
     vg_arena_free(d->work);
     vg_arena_free(d->step);
     vg_arena_free(d->rope);
@@ -298,31 +274,17 @@ void wan_dit_close(wan_dit *d)
 
 /* ---- streamed blocks ---- */
 
-static void move_tensor(vg_tensor *t, const char *from, size_t bytes, char *to)
+/* Only the weights of linear layers move; what else a block has is resident, and may be used while another block is bound. */
+static void move_block(dit_block *b, char *to)
 {
-    const char *at = t->data;
-    if (at && at >= from && at < from + bytes)
-        t->data = to + (at - from);
-}
-
-/* Every tensor of a block that load_block fills; those that keep_small took out lie elsewhere and stay. */
-static void move_block(dit_block *b, size_t bytes, char *to)
-{
-    vg_tensor *const others[] = {&b->norm_q1, &b->norm_k1, &b->norm_q2,
-                                 &b->norm_k2, &b->norm2_w, &b->norm2_b};
     for (int j = 0; j < BLOCK_LINEARS; j++) {
-        vg_linear_layer *l = &b->linear[j];
-        move_tensor(&l->w, b->at, bytes, to);
-        move_tensor(&l->w_scale, b->at, bytes, to);
-        move_tensor(&l->x_scale, b->at, bytes, to);
-        move_tensor(&l->bias, b->at, bytes, to);
+        vg_tensor *w = &b->linear[j].w;
+        w->data = to + ((char *)w->data - b->at);
     }
-    for (size_t j = 0; j < sizeof others / sizeof others[0]; j++)
-        move_tensor(others[j], b->at, bytes, to);
     b->at = to;
 }
 
-/* Before a block is run: its tensors point to where it lies now, until release_block. */
+/* Before a block is run: its weights point to where they lie now, until release_block. */
 static vg_status bind_block(wan_dit *d, int64_t i, vg_err *err)
 {
     dit_block *b = &d->blocks[i];
@@ -330,7 +292,7 @@ static vg_status bind_block(wan_dit *d, int64_t i, vg_err *err)
     if (b->streamed < 0)
         return VG_OK;
     VG_TRY(vg_stream_bind(d->stream, b->streamed, &memory, err));
-    move_block(b, d->block_bytes, memory);
+    move_block(b, memory);
     return VG_OK;
 }
 

@@ -1,11 +1,13 @@
 /* plan.c: what a generation will need, before anything is allocated, and which precision the layers will run in. Headers only. */
 #include "engine/family/wan/dit.h"
 #include "engine/family/wan/vae.h"
+#include "engine/dummy.h"
 #include "engine/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static vg_plan_stage *add_stage(vg_plan *plan, const char *name)
 {
@@ -147,16 +149,31 @@ static vg_status plan_calibration(const vg_model *model, const vg_generate_param
 
 #define REHEARSED_FRAMES 9 /* of the encoder: chunks of one, four and four frames; all later ones are like the last */
 
-/* Run one half of the VAE over the clip, or over one tile of it, on host memory that is never looked at. */
+/* Addresses of host memory for latents and pictures that nobody makes, however large the clip; NULL: none left. */
+static void *take_addresses(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void give_addresses(void *memory, size_t bytes)
+{
+    if (memory)
+        munmap(memory, bytes);
+}
+
+/* Run one half of the VAE over the clip, or over one tile of it. */
 static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool encoder, vg_err *err)
 {
     const wan_vae_config *c = &vae->config;
     int64_t height = latent[2] * c->spatial, width = latent[3] * c->spatial;
     int64_t shown = encoder ? (frames < REHEARSED_FRAMES ? frames : REHEARSED_FRAMES) : frames;
     const int64_t shape[4] = {3, shown, height, width};
-    float *latents = calloc((size_t)(2 * latent[0] * latent[1] * latent[2] * latent[3]),
-                            sizeof *latents);
-    void *pixels = calloc((size_t)(3 * shown * height * width), encoder ? sizeof(float) : 1);
+    size_t latent_bytes = (size_t)(2 * latent[0] * latent[1] * latent[2] * latent[3]) * 4;
+    size_t pixel_bytes = (size_t)(3 * shown * height * width) * (encoder ? sizeof(float) : 1);
+    float *latents = take_addresses(latent_bytes);
+    void *pixels = take_addresses(pixel_bytes);
     vg_status status = VG_OK;
     if (!latents || !pixels)
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory for planning %d frames", frames);
@@ -164,8 +181,8 @@ static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool
         status = wan_vae_encode(vae, pixels, shape, false, NULL, latents, err);
     else
         status = wan_vae_decode(vae, latents, latent, true, false, NULL, pixels, NULL, err);
-    free(pixels);
-    free(latents);
+    give_addresses(pixels, pixel_bytes);
+    give_addresses(latents, latent_bytes);
     return status;
 }
 
@@ -177,14 +194,13 @@ static vg_status plan_vae(const vg_model *model, const vg_generate_params *p, co
     vg_engine engine = {.threads = 1};
     wan_vae *vae = NULL;
     vg_status status;
-    char *dir;
     for (int i = 2; i < 4; i++)
         if (p->vae_tiling && latent[i] > tile)
             latent[i] = tile;
-    VG_TRY(vg_model_weights_dir(model, "vae", &dir, err));
-    VG_TRY_GOTO(status, vg_dry_backend_open(kind_of(p), &engine.be, err), done);
+    VG_TRY(vg_dry_backend_open(kind_of(p), &engine.be, err));
     VG_TRY_GOTO(status,
-                wan_vae_open(&engine, dir, &c->vae, vg_compute_dtype(p->vae_compute),
+                wan_vae_open(&engine, VG_DUMMY_PREFIX "vae", &c->vae, /* shapes are the config's */
+                             vg_compute_dtype(p->vae_compute),
                              encoder ? WAN_VAE_ENCODER : WAN_VAE_DECODER, &vae, err),
                 done);
     size_t weights = engine.be->bytes_now;
@@ -196,37 +212,64 @@ static vg_status plan_vae(const vg_model *model, const vg_generate_params *p, co
 done:
     wan_vae_close(vae);
     vg_backend_close(engine.be);
-    free(dir);
     return status;
 }
 
-vg_status wan_plan(const vg_model *model, const vg_generate_params *p, vg_plan *plan, vg_err *err)
+static vg_status plan_text(const vg_model *model, const vg_generate_params *p, vg_plan_stage *s,
+                           vg_err *err)
+{
+    const wan_config *c = wan_config_of(model);
+    vg_engine engine = {.threads = 1};
+    vg_backend *be;
+    VG_TRY(vg_dry_backend_open(kind_of(p), &be, err));
+    engine.be = be;
+    vg_status status =
+        vg_umt5_rehearse(&engine, VG_DUMMY_PREFIX "text_encoder", &c->text,
+                         vg_compute_dtype(p->compute), p->max_text_tokens, &s->weights, err);
+    if (status == VG_OK) {
+        s->activations = be->bytes_peak - s->weights;
+        s->workspace = be->reached - be->bytes_peak + library_bytes(p);
+    }
+    vg_backend_close(be);
+    return status;
+}
+
+/* Is a stage asked for? stages: NULL-terminated names, or NULL for all. */
+static bool wants(const char *const *stages, const char *name)
+{
+    if (!stages)
+        return true;
+    for (; *stages; stages++)
+        if (strcmp(*stages, name) == 0)
+            return true;
+    return false;
+}
+
+vg_status wan_plan(const vg_model *model, const vg_generate_params *p, const char *const *stages,
+                   vg_plan *plan, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     int64_t latent[4];
     int forwards = p->guidance_scale > 1 ? 2 : 1;
     wan_latent_shape(c, p, latent);
-    if (c->has_text) {
-        vg_plan_stage *s = add_stage(plan, "text");
-        vg_umt5_plan(&c->text, vg_compute_dtype(p->compute), p->max_text_tokens, &s->weights,
-                     &s->activations);
-        s->workspace = library_bytes(p);
-    }
-    if (c->has_vae && c->image)
+    if (c->has_text && wants(stages, "text"))
+        VG_TRY(plan_text(model, p, add_stage(plan, "text"), err));
+    if (c->has_vae && c->image && wants(stages, "encode"))
         VG_TRY(plan_vae(model, p, latent, true, add_stage(plan, "encode"), err));
-    VG_TRY(plan_calibration(model, p, plan, err));
+    if (wants(stages, "calibrate"))
+        VG_TRY(plan_calibration(model, p, plan, err));
     for (int e = 0; e < c->experts; e++) {
-        vg_plan_stage *s = add_stage(plan, wan_expert_names[e]), expert;
+        vg_plan_stage expert;
+        if (!wants(stages, wan_expert_names[e]))
+            continue;
         VG_TRY(plan_expert(model, p, e, &expert, err));
+        vg_plan_stage *s = add_stage(plan, wan_expert_names[e]);
         memcpy(expert.name, s->name, sizeof expert.name);
         *s = expert;
     }
-    if (c->has_vae)
+    if (c->has_vae && wants(stages, "decode"))
         VG_TRY(plan_vae(model, p, latent, false, add_stage(plan, "decode"), err));
     plan->tokens = wan_dit_tokens(&c->dit[0], latent);
-    memcpy(plan->latent, latent, sizeof plan->latent);
-    plan->text_dim = c->dit[0].text_dim;
-    plan->condition_channels = wan_condition_channels(c);
     plan->tflop_per_step =
         forwards * wan_dit_flop(&c->dit[0], plan->tokens, p->max_text_tokens) * 1e-12;
     return VG_OK;

@@ -87,7 +87,7 @@ vg_status wan_rehearse(vg_engine *engine, const vg_model *model, const vg_genera
                        vg_plan_stage *stage, vg_err *err);
 
 /* plan.c */
-vg_status wan_plan(const vg_model *model, const vg_generate_params *params, vg_plan *plan, vg_err *err);
+vg_status wan_plan(const vg_model *model, const vg_generate_params *params, const char *const *stages, vg_plan *plan, vg_err *err);
 vg_status wan_precision(const vg_model *model, const vg_generate_params *params, vg_precision_report *report, vg_err *err);
 vg_status wan_needs_input_scales(const vg_model *model, bool *needed, vg_err *err);
 
