@@ -62,6 +62,8 @@ typedef struct vg_bench_result {
     vg_bench_range per_it;
     double wall_s[VG_BENCH_STAGE_COUNT], total_s; /* a stage without the loading inside of it; warm-up counts */
     size_t peak_bytes[VG_BENCH_STAGE_COUNT];
+    size_t planned_bytes;   /* what vgen plan says of the largest stage */
+    int streamed_blocks;    /* of the transformer, kept on the host because of the memory limit */
     vg_bench_stage peak_stage; /* calibration, which a model needs once, does not count */
     double flop_per_it;
     double floor_s_per_it; /* 0: unknown device */

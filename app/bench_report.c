@@ -233,6 +233,9 @@ void vg_bench_print(FILE *out, const vg_bench_plan *plan, const vg_bench_result 
     print_wall(out, results, count);
     print_clocks(out, results, count);
     for (int i = 0; i < count; i++) {
+        if (results[i].streamed_blocks)
+            fprintf(out, "\n%s: %d blocks streamed from the host\n",
+                    vg_scheme_label(results[i].scheme), results[i].streamed_blocks);
         if (*results[i].scales)
             fprintf(out, "\n%s: input scales %s\n", vg_scheme_label(results[i].scheme),
                     results[i].scales);
@@ -335,6 +338,8 @@ static cJSON *result_json(const vg_bench_plan *plan, const vg_bench_result *r)
     cJSON_AddNumberToObject(o, "calibrate_s", r->wall_s[VG_BENCH_CALIBRATE]);
     cJSON_AddNumberToObject(o, "peak_device_bytes", (double)r->peak_bytes[r->peak_stage]);
     cJSON_AddStringToObject(o, "peak_stage", vg_bench_stage_name(r->peak_stage));
+    cJSON_AddNumberToObject(o, "planned_peak_bytes", (double)r->planned_bytes);
+    cJSON_AddNumberToObject(o, "streamed_blocks", r->streamed_blocks);
     cJSON *peaks = cJSON_AddObjectToObject(o, "stage_peak_bytes");
     for (int s = VG_BENCH_TEXT; s < VG_BENCH_STAGE_COUNT; s++)
         cJSON_AddNumberToObject(peaks, vg_bench_stage_name((vg_bench_stage)s),

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "app/cli.h"
+#include "engine/budget.h"
 #include "engine/rng.h"
 
 /* Calibration of static scales runs at this size: how large the scales are does not change how fast the products are. */
@@ -384,7 +385,17 @@ static vg_status prepare(bench *b, vg_scheme scheme, vg_err *err)
         return VG_FAIL(err, VG_E_ARG,
                        "--steps-run %d and %d to warm up are more than the %d steps of the job",
                        plan->steps_run, plan->warm_up, p->steps);
-    VG_TRY(vg_plan_make(b->model, p, &memory, err));
+    vg_generate_params planned = *p;
+    planned.device = b->be->ops->kind;
+    VG_TRY(vg_budget_limit(b->engine, p, &planned.memory_limit, err));
+    VG_TRY(vg_plan_make(b->model, &planned, &memory, err));
+    for (int i = 0; i < memory.count; i++) {
+        const vg_plan_stage *stage = &memory.stages[i];
+        if (vg_plan_total(stage) > b->r->planned_bytes)
+            b->r->planned_bytes = vg_plan_total(stage);
+        if (stage->streamed > b->r->streamed_blocks)
+            b->r->streamed_blocks = stage->streamed;
+    }
     b->r->tokens = memory.tokens;
     b->text_dim = memory.text_dim;
     b->takes_image = memory.condition_channels > 0;
@@ -395,7 +406,9 @@ static vg_status prepare(bench *b, vg_scheme scheme, vg_err *err)
     b->r->guidance_scale = p->guidance_scale;
     if (scheme == VG_SCHEME_FP8)
         snprintf(b->r->scales, sizeof b->r->scales, "%s",
-                 p->fp8_act == VG_FP8_ACT_DYNAMIC ? "dynamic" : "the checkpoint's own");
+                 p->fp8_act == VG_FP8_ACT_DYNAMIC       ? "dynamic"
+                 : p->fp8_act == VG_FP8_ACT_WEIGHT_ONLY ? "none"
+                                                        : "the checkpoint's own");
     return vg_model_precision(b->model, p, &b->r->precision, err);
 }
 

@@ -101,8 +101,7 @@ static vg_status open_engine(const vg_settings *s, vg_engine **engine, int *lock
     if (busy)
         return VG_FAIL(err, VG_E_BUSY, "the device is at work for %s; wait for it, or cancel it",
                        *holder ? holder : "somebody else");
-    return vg_engine_open(!strcmp(device, "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU, 0,
-                          threads > 0 ? threads : 0, engine, err);
+    return vg_device_open(device, threads, engine, err);
 }
 
 /* The results of --json FILE. */
@@ -172,6 +171,8 @@ static vg_status bench_ops(const vg_args *args, vg_err *err)
     VG_TRY(positive(args, "scale", &options.scale, err));
     VG_TRY(positive(args, "row-seconds", &options.row_s, err));
     VG_TRY_GOTO(status, open_engine(&args->settings, &engine, &lock, err), done);
+    vg_engine_backend(engine)->fp8_exact =
+        !strcmp(vg_settings_get(&args->settings, VG_OPT_fp8_sums), "exact");
     vg_bench_ops_print_head(stdout);
     VG_TRY_GOTO(status,
                 vg_bench_ops_run(vg_engine_backend(engine), &options, &rows, &count, row_done, err),
@@ -232,7 +233,7 @@ const vg_command vg_command_bench = {
         "  vgen bench --ops --only attention\n",
     .settings =
         "model load_format quantization prompt negative_prompt height width num_frames num_inference_steps guidance_scale guidance_scale_2 "
-        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act vae_use_tiling device threads vram_limit",
+        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act fp8_sums vae_use_tiling device threads vram_limit",
     .specs = specs,
     .run = run,
 };

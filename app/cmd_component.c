@@ -60,10 +60,7 @@ static vg_status run_part(vg_args *args, vg_model *model, const vg_component_par
         VG_TRY(vg_device_check(device, err));
     VG_TRY_GOTO(status, vg_safetensors_open(vg_args_get(args, "in"), &in, err), done);
     VG_TRY_GOTO(status,
-                vg_engine_open(!strcmp(*device ? device : vg_device_default(), "cuda")
-                                   ? VG_DEVICE_CUDA
-                                   : VG_DEVICE_CPU,
-                               0, threads > 0 ? threads : 0, &engine, err),
+                vg_device_open(*device ? device : vg_device_default(), threads, &engine, err),
                 done);
     VG_TRY_GOTO(status,
                 vg_component_run(engine, model, args->words[0], params, in, &out, &out_count, err),

@@ -87,6 +87,19 @@ vg_status vg_device_check(const char *device, vg_err *err)
     return VG_OK;
 }
 
+vg_status vg_device_open(const char *device, int threads, vg_engine **engine, vg_err *err)
+{
+    VG_TRY(vg_engine_open(!strcmp(device, "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU, 0,
+                          threads > 0 ? threads : 0, engine, err));
+    char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/gemm", cache);
+    vg_status status = vg_backend_keep_choices(vg_engine_backend(*engine), folder, err);
+    free(folder);
+    free(cache);
+    if (status != VG_OK)
+        vg_engine_close(*engine);
+    return status;
+}
+
 const char *vg_device_default(void)
 {
     static const char *chosen; /* opening a driver takes seconds: once per process */
@@ -460,7 +473,14 @@ static vg_status check_memory(const vg_model *model, const vg_generate_params *p
     vg_plan plan;
     char wanted[32], there[32];
     uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
-    if (vg_plan_make(model, params, &plan, NULL) != VG_OK)
+    vg_status planned = vg_plan_make(model, params, &plan, NULL);
+    if (planned == VG_E_NOMEM) /* the plan rehearses with the real frames in host memory */
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "height x width x num_frames: %dx%dx%d needs more than this machine has even "
+            "to be planned; make it smaller",
+            params->height, params->width, params->num_frames);
+    if (planned != VG_OK)
         return VG_OK;
     for (int i = 0; i < plan.count; i++) {
         uint64_t bytes = (uint64_t)plan.stages[i].activations + plan.stages[i].workspace;
@@ -734,7 +754,7 @@ vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err
 char *vg_job_recipe(const vg_job *job, int variant)
 {
     static const vg_option_id left_out[] = {
-        VG_OPT_output,        VG_OPT_save_latents, VG_OPT_save_frames, VG_OPT_init_latents,
+        VG_OPT_output,        VG_OPT_save_latents, VG_OPT_save_frames,  VG_OPT_init_latents,
         VG_OPT_max_steps_run, VG_OPT_threads,      VG_OPT_quantization, VG_OPT_vram_limit};
     vg_settings s = {{0}};
     vg_settings_copy(&s, &job->resolved);

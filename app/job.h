@@ -71,4 +71,6 @@ uint64_t vg_job_hash(uint64_t hash, const void *bytes, size_t size); /* FNV-1a, 
 const char *vg_device_default(void);
 /* VG_E_UNSUPPORTED or VG_E_DEVICE with one clear line when the device cannot run a job. */
 vg_status vg_device_check(const char *device, vg_err *err);
+/* An engine on "cpu" or "cuda", which keeps its choices of matrix product algorithms below the cache folder. threads: of the CPU, 0 = all. */
+vg_status vg_device_open(const char *device, int threads, vg_engine **engine, vg_err *err);
 #endif

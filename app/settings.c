@@ -537,8 +537,11 @@ void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_para
                    : !strcmp(text, "0.37") ? VG_FLOW_GRID_037
                                            : VG_FLOW_GRID_036;
     p->scheme = scheme;
-    p->fp8_act = !strcmp(vg_settings_get(s, VG_OPT_fp8_act), "dynamic") ? VG_FP8_ACT_DYNAMIC
-                                                                        : VG_FP8_ACT_STATIC;
+    text = vg_settings_get(s, VG_OPT_fp8_act);
+    p->fp8_act = !strcmp(text, "dynamic")       ? VG_FP8_ACT_DYNAMIC
+                 : !strcmp(text, "weight-only") ? VG_FP8_ACT_WEIGHT_ONLY
+                                                : VG_FP8_ACT_STATIC;
+    p->fp8_exact = !strcmp(vg_settings_get(s, VG_OPT_fp8_sums), "exact");
     p->compute =
         !strcmp(vg_settings_get(s, VG_OPT_compute), "f32") ? VG_COMPUTE_F32 : VG_COMPUTE_BF16;
     p->vae_compute =

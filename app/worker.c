@@ -87,9 +87,8 @@ static void tell_started(vg_worker *w, const vg_device_info *info)
 static vg_status open_engine(vg_worker *w, vg_device_info *info, vg_err *err)
 {
     char identity[17] = "";
-    vg_device_kind kind = !strcmp(w->job.device, "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
-    int threads = vg_settings_int(&w->job.resolved, VG_OPT_threads);
-    VG_TRY(vg_engine_open(kind, 0, threads > 0 ? threads : 0, &w->engine, err));
+    VG_TRY(vg_device_open(w->job.device, vg_settings_int(&w->job.resolved, VG_OPT_threads),
+                          &w->engine, err));
     VG_TRY(vg_backend_info(vg_engine_backend(w->engine), info, err));
     tell_started(w, info);
     VG_TRY(

@@ -329,6 +329,7 @@ vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_param
                      const vg_conditioning *text, const vg_denoise_state *resume,
                      const vg_callbacks *cb, vg_latents *out, vg_err *err)
 {
+    engine->be->fp8_exact = params->fp8_exact;
     return uncancel(engine, model->family->denoise(cancellable(engine, cb), model, params, text,
                                                    resume, cb, out, err));
 }

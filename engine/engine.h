@@ -62,7 +62,8 @@ typedef struct vg_generate_params {
     const char *scheduler; /* NULL = checkpoint's; "unipc", "euler" */
     int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = by the checkpoint's version */
     vg_scheme scheme;
-    vg_fp8_act fp8_act;          /* FP8 made at load: static needs input_scales */
+    vg_fp8_act fp8_act;          /* FP8 per tensor made at load: static needs input_scales */
+    bool fp8_exact;              /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
     const char *input_scales;    /* path of a calibration file (vg_calibrate), or NULL */
     vg_compute compute, vae_compute;
     bool vae_tiling;

@@ -1,6 +1,18 @@
 /* linear.c: running linear layers of any precision. Loading is module.c's. */
 #include "engine/linear.h"
 
+vg_status vg_fp8_act_check(int capability, vg_quant_kind act, vg_err *err)
+{
+    bool groups = act == VG_QUANT_GROUP_DYNAMIC;
+    if (act == VG_QUANT_NONE || capability == 0 || (groups ? capability == 90 : capability >= 89))
+        return VG_OK;
+    return VG_FAIL(err, VG_E_UNSUPPORTED,
+                   "this GPU (compute capability %d.%d) has no %s FP8 products, which need %s; "
+                   "--fp8-act weight-only runs FP8 weights on it",
+                   capability / 10, capability % 10, groups ? "per-block" : "per-tensor",
+                   groups ? "9.0" : "8.9 or more");
+}
+
 static bool same_quantisation(const vg_linear_layer *a, const vg_linear_layer *b)
 {
     return a->act == b->act &&

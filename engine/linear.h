@@ -19,8 +19,18 @@ const char *vg_scheme_help(vg_scheme scheme);
 /* VG_E_ARG lists the names. */
 vg_status vg_scheme_parse(const char *name, vg_scheme *scheme, vg_err *err);
 
-/* Where the per-tensor activation scale comes from when weights are made FP8 at load. */
-typedef enum vg_fp8_act { VG_FP8_ACT_STATIC, VG_FP8_ACT_DYNAMIC, VG_FP8_ACT_COUNT } vg_fp8_act;
+/* How the inputs of FP8 layers are quantised. STATIC, DYNAMIC: where the scale comes from when weights are made FP8 per tensor at load; a
+ * checkpoint's own scales, and groups of per-block layers, are what they are. WEIGHT_ONLY: not at all, in any FP8 layer: its weights are
+ * dequantised in front of the product, which also runs on GPUs that cannot multiply FP8 (compute capability below 8.9; per block: other
+ * than 9.0). */
+typedef enum vg_fp8_act {
+    VG_FP8_ACT_STATIC,
+    VG_FP8_ACT_DYNAMIC,
+    VG_FP8_ACT_WEIGHT_ONLY,
+    VG_FP8_ACT_COUNT
+} vg_fp8_act;
+/* VG_E_UNSUPPORTED, saying what would run, when a device of this compute capability (0: CPU, which runs all) has no product for such inputs. */
+vg_status vg_fp8_act_check(int capability, vg_quant_kind act, vg_err *err);
 
 typedef struct vg_linear_layer {
     const char *name;    /* e.g. "blocks.0.attn1.to_q", owned by the module's arena of names */

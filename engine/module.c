@@ -188,6 +188,8 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
         if (input)
             VG_TRY(check_scale_values(component, name, input, err));
     }
+    if (options->fp8_act == VG_FP8_ACT_WEIGHT_ONLY)
+        choice->act = VG_QUANT_NONE;
     if (options->scheme == VG_SCHEME_BF16) {
         choice->used = VG_PRECISION_HIGH;
         choice->act = VG_QUANT_NONE;
@@ -242,6 +244,8 @@ vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *
         choice->act = options->fp8_act == VG_FP8_ACT_STATIC ? VG_QUANT_TENSOR_STATIC
                                                             : VG_QUANT_TENSOR_DYNAMIC;
     }
+    if (options->fp8_act == VG_FP8_ACT_WEIGHT_ONLY)
+        choice->act = VG_QUANT_NONE;
     return VG_OK;
 }
 
@@ -818,8 +822,11 @@ vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k
     char name[NAME_MAX_BYTES];
     vg_layer_choice choice;
     vg_linear_layer l = {.n = n, .k = k, .act = VG_QUANT_NONE};
+    vg_device_info device;
     VG_TRY(vg_layer_choose(m->weights, &m->census, m->component, layer, n, k, quantisable,
                            &m->options, &choice, err));
+    VG_TRY(vg_backend_info(m->be, &device, err));
+    VG_TRY(vg_fp8_act_check(device.capability, choice.act, err));
     VG_TRY(keep_name(m, layer, &l.name, err));
     VG_TRY(load_matrix(m, &choice, dtype, &l, err));
     if (bias) {

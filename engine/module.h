@@ -11,7 +11,7 @@
 typedef struct vg_module_options {
     vg_dtype compute;         /* F32 or BF16 */
     int scheme;               /* vg_scheme or VG_SCHEME_AUTO */
-    vg_fp8_act fp8_act;       /* FP8 made at load */
+    vg_fp8_act fp8_act;       /* inputs of FP8 layers */
     const char *input_scales; /* calibration file for static scales, or NULL */
     const char *identity;     /* of the model; the calibration file must carry the same */
     int streamed;             /* transformer blocks that are kept on the host and come when they are run (engine/stream.h) */

@@ -76,10 +76,16 @@ typedef struct vg_quant_out {
 
 typedef enum vg_act { VG_ACT_NONE, VG_ACT_SILU, VG_ACT_GELU_TANH, VG_ACT_GELU_ERF, VG_ACT_COUNT } vg_act;
 
+/* A backend that applies GELU_TANH to the sum as it is, where the contract of vg_linear rounds it to BF16 first (by up to 2^-9 of it), may be
+ * off by this, relative and absolute. |s GELU'(s)| <= 1.13 |GELU(s)| for s > 0, so 1.13 2^-9 relative there; for s < 0 it is at most
+ * 0.2, so 0.2 2^-9 absolute. The tangent of the GPU's special function unit, 2^-11 of 1, adds |s| / 2 2^-11, and counts
+ * only while |s| < 4. */
+#define VG_GELU_FUSED_RELATIVE (1.13 * 0x1p-9 + 0x1p-11)
+#define VG_GELU_FUSED_ABSOLUTE (0.2 * 0x1p-9 + 2 * 0x1p-11)
+
 /* y[m,n] = act( sum_k x[m,k] w[n,k] * scales + bias[n] ). FP32 accumulation, one rounding of the sum to y's dtype;
  * with act != NONE and BF16 y the sum is rounded to BF16 before the activation (as two torch calls would). With GELU_TANH a backend
- * may leave that first rounding out, and the rounding before a static quantisation: |y - exact| grows by no more than it was, see
- * VG_GELU_FUSED_TOLERANCE. */
+ * may leave that first rounding out, and also the one in front of a static quantisation: within VG_GELU_FUSED_*. */
 typedef struct vg_linear_args {
     const vg_tensor *x;       /* [M,K] F32, BF16, or E4M3 (then x_scale) */
     const vg_tensor *x_scale; /* per vg_quantize_args, NULL for F32/BF16 x */

@@ -63,6 +63,8 @@ static void expect_result(const cJSON *o, const char *quantization, int steps)
     assert_true(number(wall, "total") >= sum);
     assert_true(number(o, "peak_device_bytes") > 1e6);
     assert_true(*text(o, "peak_stage"));
+    assert_true(number(o, "planned_peak_bytes") > 1e6);
+    assert_int_equal(number(o, "streamed_blocks"), 0);
     assert_true(number(o, "tflops") > 0);
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(o, "floor_s_per_it"))); /* no datasheet of a CPU */
     assert_true(cJSON_IsObject(clocks));
@@ -220,6 +222,7 @@ static void test_cli_bench_mistakes_are_one_line(void **state)
         {2, {"bench", "--ops", "--scale", "-1"}, "above 0"},
         {2, {"bench", "--ops", "--device", "cpu", "--only", "nothing like it"}, "no row"},
         {1, {"bench", "--model", "/nonexistent"}, NULL},
+        {1, {"bench", "--device", "cpu", "--vram-limit", "0.001"}, "does not fit"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cli_result r = cli_run(cases[i].argv);

@@ -183,6 +183,138 @@ static void test_cuda_fused_group_division(void **state)
     }
 }
 
+/* All mantissas of BF16 values and of their group's maximum, in every exponent that gives a code between 0 and 448. */
+static void test_cuda_fused_group_division_of_all_mantissas(void **state)
+{
+    enum { EXPONENTS = 21, GROUPS = (128 * EXPONENTS + 126) / 127, K = GROUPS * 128 };
+    vg_tensor *x, *q, *scale;
+    vg_quant_out got;
+    vg_err err;
+
+    (void)state;
+    NEED_GPU();
+    x = check_tensor(VG_BF16, 2, 128, K);
+    q = check_tensor(VG_E4M3, 2, 128, K), scale = check_tensor(VG_F32, 2, GROUPS, 128);
+    for (int row = 0; row < 128; row++)
+        for (int group = 0, at = 0; group < GROUPS; group++)
+            for (int i = 0; i < 128; i++) {
+                double most = 1.0 + row / 128.0, v = (1.0 + at % 128 / 128.0) * exp2(-(at / 128));
+                check_set(x, (int64_t)row * K + group * 128 + i, i == 0 || v > most ? most : v);
+                at += i > 0;
+            }
+    got = codes_for(VG_QUANT_GROUP_DYNAMIC, 128, K);
+    CHECK_OK(vg_quantize(check_cpu()->four,
+                         &(vg_quantize_args){x, VG_QUANT_GROUP_DYNAMIC, q, scale}, &err),
+             err);
+    CHECK_OK(vg_quantize(gpu, &(vg_quantize_args){on_gpu(x), got.kind, got.q, got.scale}, &err),
+             err);
+    expect_same_bits("group codes", q, back(got.q));
+    expect_same_bits("group scales", scale, back(got.scale));
+    release_all();
+}
+
+/* E4M3 operands to codes of GELU, with one scale each: the product's own output. */
+static void test_cuda_fused_gelu_codes(void **state)
+{
+    const int64_t shapes[][3] = {{33, 65, 511}, {272, 1536, 1536}, {64, 256, 5120}};
+    check_rng rng = {78};
+    vg_err err;
+
+    (void)state;
+    NEED_GPU();
+    for (int s = 0; s < 3; s++) {
+        int64_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
+        double step = 0.01, *reference;
+        vg_tensor *x = check_fill(check_tensor(VG_E4M3, 2, m, k), &rng, 0.0, 400.0),
+                  *w = check_fill(check_tensor(VG_E4M3, 2, n, k), &rng, 0.0, 400.0),
+                  *x_scale = check_tensor(VG_F32, 1, 1), *w_scale = check_tensor(VG_F32, 1, 1),
+                  *bias = check_fill(check_tensor(VG_BF16, 1, n), &rng, 0.0, 1.0),
+                  *y = check_tensor(VG_F32, 2, m, n);
+        vg_quant_out codes = codes_for(VG_QUANT_TENSOR_STATIC, m, n);
+        vg_linear_args args = {.x = x,
+                               .x_scale = x_scale,
+                               .w = w,
+                               .w_scale = w_scale,
+                               .bias = bias,
+                               .act = VG_ACT_GELU_TANH,
+                               .y = y},
+                       on = args;
+        vg_tensor *first;
+        check_set(x_scale, 0, 1.0 / 400), check_set(w_scale, 0, 3.0 / 400 / sqrt((double)k));
+        CHECK_OK(vg_linear(check_cpu()->four, &args, &err), err);
+        on.x = on_gpu(x), on.w = on_gpu(w), on.bias = on_gpu(bias);
+        on.x_scale = on_gpu(x_scale), on.w_scale = on_gpu(w_scale), on.y = NULL;
+        vg_backend_upload(gpu, codes.scale, &(float){(float)step}, &err);
+        on.quant = codes;
+        CHECK_OK(vg_linear(gpu, &on, &err), err);
+        first = back(codes.q);
+        reference = check_reference(y);
+        for (int64_t i = 0; i < m * n; i++)
+            reference[i] = fmin(check_get(y, i) / step, 448.0);
+        /* Half a step of E4M3 (2^-4, or 2^-10 below its normal range); GELU as VG_GELU_FUSED says; sums that stay in short accumulators: their
+         * 14 bits on sums of up to 4, 2^-12, in steps of 1 / step. */
+        CHECK_CLOSE("linear to codes of GELU", first, reference,
+                    0x1p-10 + (VG_GELU_FUSED_ABSOLUTE + 0x1p-10) / step,
+                    0x1p-4 + VG_GELU_FUSED_RELATIVE + 0x1p-9);
+        free(reference);
+        CHECK_OK(vg_linear(gpu, &on, &err), err);
+        expect_same_bits("linear to codes, repeated", first, back(codes.q));
+        release_all();
+    }
+}
+
+/* Choices timed once serve every later run: the same file, the same bits; a damaged file is made anew. */
+static void test_cuda_fused_choices_are_kept(void **state)
+{
+    enum { M = 2048, W = 1536 };
+    char folder[] = "/tmp/vgen-choices-XXXXXX", command[256];
+    check_rng rng = {79};
+    vg_tensor *x, *w, *y[4];
+    vg_backend *shared = gpu;
+    vg_err err;
+
+    (void)state;
+    NEED_GPU();
+    assert_non_null(mkdtemp(folder));
+    x = check_fill(check_tensor(VG_BF16, 2, M, W), &rng, 0.0, 1.0);
+    w = check_fill(check_tensor(VG_BF16, 2, W, W), &rng, 0.0, 1.0);
+    for (int run = 0; run < 4; run++) {
+        vg_tensor *dy;
+        y[run] = check_tensor(VG_BF16, 2, M, W);
+        CHECK_OK(vg_backend_open(VG_DEVICE_CUDA, 0, 0, &gpu, &err), err);
+        CHECK_OK(vg_backend_keep_choices(gpu, folder, &err), err);
+        dy = on_gpu(y[run]);
+        for (int i = 0; i < 2; i++)
+            CHECK_OK(
+                vg_linear(gpu, &(vg_linear_args){.x = on_gpu(x), .w = on_gpu(w), .y = dy}, &err),
+                err);
+        CHECK_OK(vg_backend_download(gpu, y[run]->data, dy, &err), err);
+        for (; mirror_count; mirror_count--)
+            vg_backend_release(gpu, mirrors[mirror_count - 1].block.data,
+                               vg_tensor_bytes(&mirrors[mirror_count - 1].block));
+        vg_backend_close(gpu);
+        gpu = shared;
+        snprintf(command, sizeof command, "test $(cat %s/*.txt | wc -l) = 2", folder);
+        assert_int_equal(system(command), 0);
+        if (run == 1) { /* half a line */
+            snprintf(command, sizeof command,
+                     "for f in %s/*.txt; do head -c 300 $f > $f.x; mv $f.x $f; done", folder);
+            assert_int_equal(system(command), 0);
+        }
+        if (run == 2) {
+            snprintf(command, sizeof command,
+                     "for f in %s/*.txt; do head -c 100 /dev/urandom > $f; done", folder);
+            assert_int_equal(system(command), 0);
+        }
+    }
+    assert_memory_equal(y[0]->data, y[1]->data, vg_tensor_bytes(y[0]));
+    expect_near("another choice", y[0], y[2], 1e-2);
+    expect_near("another choice", y[0], y[3], 1e-2);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+    release_all();
+}
+
 static void test_cuda_fused_linear_codes(void **state)
 {
     const int64_t shapes[][3] = {
@@ -356,7 +488,10 @@ int main(void)
         cmocka_unit_test(test_cuda_fused_residual_norm),
         cmocka_unit_test(test_cuda_fused_activation_codes),
         cmocka_unit_test(test_cuda_fused_group_division),
+        cmocka_unit_test(test_cuda_fused_group_division_of_all_mantissas),
         cmocka_unit_test(test_cuda_fused_linear_codes),
+        cmocka_unit_test(test_cuda_fused_gelu_codes),
+        cmocka_unit_test(test_cuda_fused_choices_are_kept),
         cmocka_unit_test(test_cuda_fused_amax),
         cmocka_unit_test(test_cuda_fused_bench),
     };

@@ -87,21 +87,29 @@ static vg_status open_layer(void **state, const layer_file *f, vg_engine *engine
     return status;
 }
 
-/* Run the layer on the golden input (BF16 values as FP32) and compare. */
+/* Run the layer on the golden input (BF16 values as FP32). */
+static void layer_output(vg_engine *engine, const vg_linear_layer *l, const vg_tensor *x,
+                         vg_tensor *y)
+{
+    vg_err err;
+    vg_arena *arena;
+    vg_tensor in;
+    CHECK_OK(vg_arena_new(vg_engine_backend(engine), 1 << 16, &arena, &err), err);
+    CHECK_OK(vg_arena_tensor(arena, VG_F32, 2, x->shape, &in, &err), err);
+    CHECK_OK(vg_host_to_f32(x, 0, vg_tensor_numel(x), in.data, &err), err);
+    CHECK_OK(vg_linear_run1(arena, l, &in, VG_ACT_NONE, y, &err), err);
+    vg_arena_free(arena);
+}
+
 static double layer_error(vg_engine *engine, const vg_linear_layer *l, const vg_tensor *x,
                           const vg_tensor *wanted)
 {
-    vg_err err;
-    vg_backend *be = vg_engine_backend(engine);
-    vg_arena *arena;
-    vg_tensor in, y;
-    CHECK_OK(vg_arena_new(be, 1 << 16, &arena, &err), err);
-    CHECK_OK(vg_arena_tensor(arena, VG_F32, 2, x->shape, &in, &err), err);
-    CHECK_OK(vg_host_to_f32(x, 0, vg_tensor_numel(x), in.data, &err), err);
-    CHECK_OK(vg_arena_tensor(arena, VG_F32, 2, wanted->shape, &y, &err), err);
-    CHECK_OK(vg_linear_run1(arena, l, &in, VG_ACT_NONE, &y, &err), err);
-    double error = rel_l2(y.data, wanted->data, vg_tensor_numel(wanted));
-    vg_arena_free(arena);
+    float *values = calloc((size_t)vg_tensor_numel(wanted), sizeof *values);
+    vg_tensor y = vg_tensor_of(values, VG_F32, wanted->ndim, wanted->shape);
+    assert_non_null(values);
+    layer_output(engine, l, x, &y);
+    double error = rel_l2(values, wanted->data, vg_tensor_numel(wanted));
+    free(values);
     return error;
 }
 
@@ -110,6 +118,7 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
     vg_err err;
     vg_engine *engine = open_engine();
     vg_safetensors *st = open_file(GOLDEN "fp8.safetensors");
+    static float values[1 << 16];
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         const int *g = shapes[s];
         int64_t n = g[1], k = g[2];
@@ -155,9 +164,130 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
             if (!(error < 1e-5))
                 fail_msg("%s %dx%dx%d: relative L2 %.2e", cases[i].what, g[0], g[1], g[2], error);
             vg_module_close(module);
+            /* Weights alone: stored ones give what the dequantised layer gives, made ones what rounded weights do. */
+            vg_tensor plain = vg_tensor_make(values, VG_F32, 2, x->shape[0], n);
+            options.fp8_act = VG_FP8_ACT_WEIGHT_ONLY;
+            CHECK_OK(open_layer(state, &f, engine, &options, n, k, &module, &l, &err), err);
+            assert_true(l.act == VG_QUANT_NONE && l.w.dtype == VG_E4M3);
+            assert_true((size_t)vg_tensor_numel(&plain) <= sizeof values / sizeof values[0]);
+            layer_output(engine, &l, x, &plain);
+            vg_module_close(module);
+            options.scheme = VG_SCHEME_BF16;
+            CHECK_OK(open_layer(state, &f, engine, &options, n, k, &module, &l, &err), err);
+            assert_true(l.w.dtype == VG_F32);
+            error = layer_error(engine, &l, x, &plain);
+            if (!(error < (cases[i].w.dtype == VG_E4M3 ? 1e-6 : 0.05)))
+                fail_msg("%s, weight-only: relative L2 %.2e", cases[i].what, error);
+            vg_module_close(module);
         }
     }
     vg_safetensors_close(st);
+    vg_engine_close(engine);
+}
+
+static void test_linear_fp8_needs_a_gpu_that_multiplies_it(void **state)
+{
+    vg_err err;
+    (void)state;
+    for (int act = 0; act < VG_QUANT_KIND_COUNT; act++)
+        CHECK_OK(vg_fp8_act_check(0, (vg_quant_kind)act, &err), err);
+    CHECK_OK(vg_fp8_act_check(80, VG_QUANT_NONE, &err), err);
+    CHECK_OK(vg_fp8_act_check(89, VG_QUANT_TENSOR_STATIC, &err), err);
+    CHECK_OK(vg_fp8_act_check(90, VG_QUANT_GROUP_DYNAMIC, &err), err);
+    CHECK_FAILS(vg_fp8_act_check(86, VG_QUANT_TENSOR_DYNAMIC, &err), VG_E_UNSUPPORTED, err);
+    assert_non_null(strstr(err.message, "weight-only"));
+    CHECK_FAILS(vg_fp8_act_check(100, VG_QUANT_GROUP_DYNAMIC, &err), VG_E_UNSUPPORTED, err);
+}
+
+/* What a producer writes into a feed gives the bits that quantising its values gives. */
+static void test_linear_feeds_equal_values(void **state)
+{
+    enum { M = 5, K = 300, N = 40 };
+    const vg_quant_kind acts[] = {VG_QUANT_NONE, VG_QUANT_TENSOR_STATIC, VG_QUANT_GROUP_DYNAMIC,
+                                  VG_QUANT_TENSOR_DYNAMIC};
+    static float x[M * K], w[N * K], y[2][2][M * N], scales[3 * 1], bias[N], amax;
+    static uint8_t q[N * K];
+    float x_scale[2] = {0.02f, 0.03f};
+    vg_engine *engine = open_engine();
+    vg_backend *be = vg_engine_backend(engine);
+    vg_arena *arena;
+    vg_err err;
+    (void)state;
+    for (int i = 0; i < M * K; i++)
+        x[i] = sinf((float)i) * 3;
+    for (int i = 0; i < N * K; i++)
+        w[i] = cosf((float)i * 1.7f);
+    vg_tensor xt = vg_tensor_make(x, VG_F32, 2, M, K), wt = vg_tensor_make(w, VG_F32, 2, N, K);
+    quantise(be, &wt, true, q, scales);
+    CHECK_OK(vg_arena_new(be, 1 << 16, &arena, &err), err);
+    for (int i = 0; i < 6; i++) {
+        /* 4: two static scales, 5: calibrating; both want the values. */
+        vg_quant_kind act = i < 4 ? acts[i] : VG_QUANT_TENSOR_STATIC;
+        vg_linear_layer l = {.name = "l", .n = N, .k = K, .w = wt, .act = act}, other;
+        if (act != VG_QUANT_NONE) {
+            l.w = vg_tensor_make(q, VG_E4M3, 2, N, K);
+            l.w_scale = vg_tensor_make(scales, VG_F32, 2, 1, 3);
+        }
+        l.bias = vg_tensor_make(bias, VG_F32, 1, N);
+        l.x_scale = vg_tensor_make(&x_scale[0], VG_F32, 1, 1);
+        l.x_scale_value = x_scale[0];
+        other = l;
+        if (i == 4) {
+            other.x_scale = vg_tensor_make(&x_scale[1], VG_F32, 1, 1);
+            other.x_scale_value = x_scale[1];
+        }
+        if (i == 5)
+            other.amax = vg_tensor_make(&amax, VG_F32, 1, 1);
+        const vg_linear_layer *layers[] = {&l, &other};
+        vg_tensor out[2][2], memory;
+        vg_feed feed, next;
+        for (int j = 0; j < 4; j++)
+            out[j / 2][j % 2] = vg_tensor_make(y[j / 2][j % 2], VG_F32, 2, M, N);
+        CHECK_OK(vg_linear_run(arena, layers, 2, &xt, VG_ACT_GELU_TANH,
+                               (vg_tensor *const[]){&out[0][0], &out[0][1]}, &err),
+                 err);
+        assert_true(vg_feed_bytes(layers, 2, &xt) <= vg_feed_most_bytes(&xt));
+        CHECK_OK(vg_arena_tensor(arena, VG_U8, 1,
+                                 (const int64_t[]){(int64_t)vg_feed_bytes(layers, 2, &xt)}, &memory,
+                                 &err),
+                 err);
+        vg_feed_make(layers, 2, &xt, memory.data, &feed);
+        assert_true(feed.kind == (i == 1 || i == 2 ? act : VG_QUANT_NONE));
+        CHECK_OK(vg_activation(be,
+                               &(vg_activation_args){.x = &xt,
+                                                     .act = VG_ACT_NONE,
+                                                     .y = vg_feed_values(&feed),
+                                                     .quant = vg_feed_codes(&feed)},
+                               &err),
+                 err);
+        CHECK_OK(vg_linear_run_fed(arena, layers, 2, &feed, VG_ACT_GELU_TANH,
+                                   (vg_tensor *const[]){&out[1][0], &out[1][1]}, &err),
+                 err);
+        assert_memory_equal(y[0], y[1], sizeof y[0]);
+        /* A layer that writes a feed itself. */
+        const vg_linear_layer *reader = &l;
+        vg_tensor q2;
+        CHECK_OK(vg_arena_tensor(arena, VG_U8, 1,
+                                 (const int64_t[]){(int64_t)vg_feed_most_bytes(&out[0][0])}, &q2,
+                                 &err),
+                 err);
+        vg_feed_make(&reader, 1, &out[0][0], q2.data, &next);
+        CHECK_OK(vg_linear_feed(arena, &l, &feed, VG_ACT_GELU_TANH, &next, &err), err);
+        if (next.kind == VG_QUANT_NONE)
+            assert_memory_equal(next.x.data, y[0][0], sizeof y[0][0]);
+        else
+            for (int64_t j = 0; j < M * N; j++) {
+                float s = next.kind == VG_QUANT_TENSOR_STATIC ? x_scale[0]
+                                                              : ((float *)next.scale.data)[j / N];
+                float got = vg_e4m3_to_f32(((uint8_t *)next.q.data)[j]) * s, want = y[0][0][j];
+                want = fminf(want, 448 * s);
+                if (!(fabsf(got - want) <= fabsf(want) / 16 + s / 1024 * 1.01f))
+                    fail_msg("kind %d, element %d: %g for %g", (int)next.kind, (int)j, (double)got,
+                             (double)want);
+            }
+        vg_arena_reset(arena, 0);
+    }
+    vg_arena_free(arena);
     vg_engine_close(engine);
 }
 
@@ -352,6 +482,8 @@ int main(void)
         cmocka_unit_test(test_linear_weight_codes_are_the_reference),
         cmocka_unit_test_setup_teardown(test_linear_fp8_outputs_are_the_reference, scratch_open,
                                         scratch_close),
+        cmocka_unit_test(test_linear_fp8_needs_a_gpu_that_multiplies_it),
+        cmocka_unit_test(test_linear_feeds_equal_values),
         cmocka_unit_test_setup_teardown(test_linear_layers_of_one_input_share_its_quantisation,
                                         scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_linear_damaged_scales_name_the_layer, scratch_open,

@@ -1,6 +1,6 @@
 /* test_model_pipeline.c: whole runs of the tiny models against diffusers (tests/oracle/make_pipeline.py): 10 steps with guidance, every
- * sampler, FP32 within 1e-3 (it is some 1e-6; runs amplify an error by up to 1.7), BF16 within 5e-2. And what a run promises: the same
- * bytes again, the same bytes after an interruption at any step, and an end within one block of a cancel. */
+ * sampler, FP32 within 1e-3 (it is some 1e-6; runs amplify an error by up to 1.7), BF16 within 2e-2 (it is 1.1e-2 to 1.8e-2). And what a
+ * run promises: the same bytes again, the same bytes after an interruption at any step, and an end within one block of a cancel. */
 #include "engine/json.h"
 #include "tests/model.h"
 
@@ -141,9 +141,9 @@ static void test_model_pipeline_f32_as_diffusers(void **state)
 static void test_model_pipeline_bf16_as_diffusers(void **state)
 {
     (void)state;
-    compare_run(&(run_settings){"tiny-a", "pipeline_bf16", VG_COMPUTE_BF16, 5e-2, false});
-    compare_run(&(run_settings){"tiny-b", "pipeline_bf16", VG_COMPUTE_BF16, 5e-2, false});
-    compare_run(&(run_settings){"tiny-c", "pipeline_bf16", VG_COMPUTE_BF16, 5e-2, false});
+    compare_run(&(run_settings){"tiny-a", "pipeline_bf16", VG_COMPUTE_BF16, 2e-2, false});
+    compare_run(&(run_settings){"tiny-b", "pipeline_bf16", VG_COMPUTE_BF16, 2e-2, false});
+    compare_run(&(run_settings){"tiny-c", "pipeline_bf16", VG_COMPUTE_BF16, 2e-2, false});
 }
 
 /* ---- repeat, resume ---- */

@@ -2,28 +2,15 @@
 #ifndef VG_KERNELS_CUDA_ATTENTION_CUH
 #define VG_KERNELS_CUDA_ATTENTION_CUH
 
+#include "kernels/cuda/attention_list.h"
 #include "kernels/cuda/cuda.cuh"
 
-// Which key tiles a query tile looks at. Dense attention has no list: all of them. With one, row (head * q_tiles + q_tile) of
-// `tiles` holds `counts` tile numbers, ascending, at least one each: what sparse attention fills in.
-struct vg_key_tiles {
-    const int32_t *tiles, *counts;
-    int stride; // entries per row of tiles
-
-    __device__ __forceinline__ int count(int row, int all) const
-    {
-        return tiles ? counts[row] : all;
-    }
-    __device__ __forceinline__ int tile(int row, int i) const
-    {
-        return tiles ? tiles[(int64_t)row * stride + i] : i;
-    }
-};
-
-// attention_sm90.cu: TMA and WGMMA on compute capability 9.0; BF16, head size 64 or 128, no bias, scale > 0, aligned rows.
+// attention_sm90.cu: TMA and WGMMA on compute capability 9.0; BF16, head size 64 or 128, no bias, scale > 0, aligned rows. y may be NULL if
+// codes are wanted, which it writes itself; groups of codes need head size 128. No list: all key tiles.
 bool vg_cuda_attention_sm90_fits(vg_backend *be, const vg_attention_args *a);
-vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, vg_err *err);
+vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, const vg_key_tiles *list, vg_err *err);
 
+// The others write y and no codes.
 // attention_mma.cu: mma.sync, compute capability 8.0 and up; BF16, head sizes 8..128 in steps of 8, no bias, scale > 0.
 bool vg_cuda_attention_mma_fits(const vg_attention_args *a);
 vg_status vg_cuda_attention_mma(vg_backend *be, const vg_attention_args *a, vg_err *err);

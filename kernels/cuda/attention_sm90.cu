@@ -5,14 +5,24 @@
 // the blocks share one head's K and V in the L2 cache.
 //   producer  (warpgroup 0, one thread): copies Q once per tile and K, V tiles into a ring of STAGES slots with the copy engine.
 //   consumers (warpgroups 1 and 2): 64 query rows each. Per key tile j: issue S_j = Q K_j^T, then O += P_(j-1) V_(j-1), and
-//             compute the softmax of S_j on the ordinary cores while the second product runs.
-// Ping-pong: named barriers PING, PONG let the two consumers issue products in turns, so one's softmax overlaps the other's products.
-// Hand-over by mbarriers: *_full (copy done), *_empty (all 8 consumer warps have read). Slot and phase follow from a running count.
+//             compute the weights of S_j on the ordinary cores while the second product runs.
+// Turns: named barriers let the two consumers issue products one after the other, so one's weights overlap the other's products.
+// Clusters: two blocks take neighbouring query tiles of a head. Each copies 64 of the 128 channels of every K and V tile into both, which
+// halves what the L2 cache has to deliver: the kernel runs at the power limit, and that is where it saves most. (Head size 64 or a list
+// of key tiles: clusters of one.) The last pair of a head may have only one real tile; the other block computes on zeros and stores nothing.
+// Fixed reference (head size 128, no list): softmax does not change when all scores of a row are shifted, and neither BF16 weights nor
+// FP32 sums lose precision while they stay in range. So the first key tile's maximum serves for the whole row, without a search for a
+// larger one in every tile; a tile whose weights sum up to 2^16 moves the reference by a power of 2, exactly. Only a score 2^7 above the
+// reference (in log2 units) overflows its weight: such tiles are marked, and a second launch of the kernel that follows the maximum online
+// does them over. That launch reads one word when there are none.
+// Hand-over by mbarriers: *_full (copies done), *_empty (all 8 consumer warps of all blocks of the cluster have read). Slot and phase follow
+// from a running count.
 // Key tiles go from the last to the first, so only the first one computed can be partial and the loop has no masks.
 #include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/codes.cuh"
 #include "kernels/cuda/hopper.cuh"
 
-#include <cstring>
+#include <atomic>
 
 namespace {
 
@@ -26,17 +36,24 @@ template <> struct shape<64> {
     static constexpr int KEYS = 128;
 };
 
+// FIXED: the whole attention, by fixed references. ONLINE: the same, following the maximum. AGAIN: ONLINE for the marked query tiles.
+enum mode { FIXED, ONLINE, AGAIN };
+
 struct launch_args {
-    __nv_bfloat16 *y;
-    vg_key_tiles list;
+    __nv_bfloat16 *y; // or null
+    vg_codes codes;
+    vg_key_tiles list; // tiles null: all of them
+    // Query tiles to do over: marks[head * q_tiles + q_tile] has a byte for each warp; *any is `call` if there is one.
+    unsigned long long *marks;
+    unsigned *any, call;
     int nq, nk, heads, q_tiles, key_tiles;
     float scale_log2; // scale * log2(e)
 };
 
 #if VG_DEVICE_SM90A
 
-enum { CONSUMER_WARPS = 8 };
-enum { PING = 1, PONG = 2 }; // named barriers; 0 is __syncthreads
+constexpr float LARGE = 65536.0f; // sum of a tile's weights that moves the reference; leaves 2^111 for |v| and the number of keys
+enum { CONSUMER_WARPS = 8 }; // as many as bytes in a mark
 
 // Tiles are [D/64][rows][64] with the 128-byte swizzle.
 template <int D, int KEYS> struct storage {
@@ -44,6 +61,56 @@ template <int D, int KEYS> struct storage {
     __nv_bfloat16 k[STAGES][KEYS * D];
     __nv_bfloat16 v[STAGES][KEYS * D];
     uint64_t q_full, q_empty, k_full[STAGES], k_empty[STAGES], v_full[STAGES], v_empty[STAGES];
+};
+
+__device__ __forceinline__ int tile_count(const launch_args &a, int row)
+{
+    return a.list.tiles ? a.list.counts[row] : a.key_tiles;
+}
+
+__device__ __forceinline__ int tile_at(const launch_args &a, int row, int i)
+{
+    return a.list.tiles ? a.list.tiles[(int64_t)row * a.list.stride + i] : i;
+}
+
+// What a block of a cluster works on, one after the other.
+template <int CLUSTER, mode MODE> struct schedule {
+    const launch_args &a;
+    int groups, all, step, at, rank; // groups of CLUSTER query tiles per head
+
+    __device__ __forceinline__ explicit schedule(const launch_args &args)
+        : a(args), groups((a.q_tiles + CLUSTER - 1) / CLUSTER), all(a.heads * groups), step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
+          rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0)
+    {
+        skip();
+    }
+    __device__ __forceinline__ void skip()
+    {
+        if (MODE == AGAIN)
+            while (at < all && a.marks[at] == 0)
+                at += step;
+    }
+    __device__ __forceinline__ bool more() const
+    {
+        return at < all;
+    }
+    __device__ __forceinline__ void advance()
+    {
+        at += step;
+        skip();
+    }
+    __device__ __forceinline__ int row() const // as marks and lists of key tiles count
+    {
+        return head() * a.q_tiles + q_tile();
+    }
+    __device__ __forceinline__ int head() const
+    {
+        return at / groups;
+    }
+    __device__ __forceinline__ int q_tile() const
+    {
+        return at % groups * CLUSTER + rank;
+    }
 };
 
 // Position in a ring of STAGES slots.
@@ -60,32 +127,40 @@ struct ring {
     }
 };
 
-template <int D, int KEYS>
-__device__ __forceinline__ void produce(storage<D, KEYS> &s, const CUtensorMap *q_map, const CUtensorMap *k_map, const CUtensorMap *v_map,
-                                        const launch_args &a)
+template <int D, int CLUSTER, mode MODE>
+__device__ __forceinline__ void produce(storage<D, shape<D>::KEYS> &s, const CUtensorMap *q_map, const CUtensorMap *k_map,
+                                        const CUtensorMap *v_map, const launch_args &a)
 {
+    constexpr int KEYS = shape<D>::KEYS;
     constexpr uint32_t q_bytes = Q_ROWS * D * 2, tile_bytes = KEYS * D * 2;
     ring k, v;
     uint32_t q_phase = 1; // a fresh barrier counts as free
+    schedule<CLUSTER, MODE> work(a);
 
+    // The own barrier counts the bytes from all blocks of the cluster; they may arrive before it is told to expect them.
     auto load = [&](ring &r, __nv_bfloat16 *to, uint64_t *full, uint64_t *empty, const CUtensorMap *map, int tile, int head) {
         hopper::barrier_wait(&empty[r.slot], r.phase ^ 1);
         hopper::barrier_expect(&full[r.slot], tile_bytes);
-        hopper::tma_load_3d(to + r.slot * KEYS * D, map, &full[r.slot], 0, tile * KEYS, head * (D / 64));
+        if (CLUSTER > 1)
+            hopper::tma_multicast_3d(to + r.slot * KEYS * D + work.rank * KEYS * 64, map, &full[r.slot], 0, tile * KEYS,
+                                     head * (D / 64) + work.rank, (1 << CLUSTER) - 1);
+        else
+            hopper::tma_load_3d(to + r.slot * KEYS * D, map, &full[r.slot], 0, tile * KEYS, head * (D / 64));
         r.advance();
     };
 
-    for (int work = blockIdx.x; work < a.heads * a.q_tiles; work += gridDim.x, q_phase ^= 1) {
-        int head = work / a.q_tiles, q_tile = work % a.q_tiles, n = a.list.count(work, a.key_tiles);
+    for (; work.more(); work.advance(), q_phase ^= 1) {
+        int head = work.head(), row = work.row(), n = tile_count(a, row);
         hopper::barrier_wait(&s.q_empty, q_phase);
         hopper::barrier_expect(&s.q_full, q_bytes);
-        hopper::tma_load_3d(s.q, q_map, &s.q_full, 0, q_tile * Q_ROWS, head * (D / 64));
-        load(k, s.k[0], s.k_full, s.k_empty, k_map, a.list.tile(work, n - 1), head);
+        hopper::tma_load_3d(s.q, q_map, &s.q_full, 0, work.q_tile() * Q_ROWS, head * (D / 64));
+        load(k, s.k[0], s.k_full, s.k_empty, k_map, tile_at(a, row, n - 1), head);
+#pragma unroll 1 // few registers
         for (int j = n - 2; j >= 0; j--) {
-            load(k, s.k[0], s.k_full, s.k_empty, k_map, a.list.tile(work, j), head);
-            load(v, s.v[0], s.v_full, s.v_empty, v_map, a.list.tile(work, j + 1), head);
+            load(k, s.k[0], s.k_full, s.k_empty, k_map, tile_at(a, row, j), head);
+            load(v, s.v[0], s.v_full, s.v_empty, v_map, tile_at(a, row, j + 1), head);
         }
-        load(v, s.v[0], s.v_full, s.v_empty, v_map, a.list.tile(work, 0), head);
+        load(v, s.v[0], s.v_full, s.v_empty, v_map, tile_at(a, row, 0), head);
     }
 }
 
@@ -103,20 +178,49 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high)
     return packed;
 }
 
+// Of 4 x 4 words among 4 lanes the transpose: x[i] becomes what lane i of the four had at the place of this lane.
+__device__ __forceinline__ void exchange(uint32_t (&x)[4], int lane)
+{
+#pragma unroll
+    for (int bit = 1; bit <= 2; bit *= 2)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (!(i & bit)) {
+                uint32_t got = __shfl_xor_sync(0xffffffffu, lane & bit ? x[i] : x[i | bit], bit);
+                x[i] = lane & bit ? got : x[i];
+                x[i | bit] = lane & bit ? x[i | bit] : got;
+            }
+}
+
 // One consumer's half of the work. Register i of S and O is row lane/4 + 8*(i/2%2) of the warp's 16, column i/4*8 + lane%4*2 + i%2.
-template <int D, int KEYS> struct consumer {
+template <int D, int CLUSTER, mode MODE> struct consumer {
+    static constexpr int KEYS = shape<D>::KEYS;
     storage<D, KEYS> &sh;
     const launch_args &a;
     int group, lane, warp; // consumer 0 or 1; warp 0..3 in it
-    float s[KEYS / 2], o[D / 2], most[2], sum[2], factor[2]; // most: largest score times scale_log2
+    uint32_t peer;         // sh in block lane % CLUSTER
+    float s[KEYS / 2], o[D / 2], sum[2];
+    float most[2], factor[2]; // most: the largest score times scale_log2, or the reference in its place
+    bool overflow;
     uint32_t p[KEYS / 4];
     ring k, v;
 
+    // A slot of K or V, which this warp has read: every block that copies into it has to know.
     __device__ __forceinline__ void free_slot(uint64_t *empty)
     {
         __syncwarp();
-        if (lane == 0)
-            hopper::barrier_arrive(empty);
+        if (lane < CLUSTER)
+            hopper::barrier_arrive_in(peer + (uint32_t)(reinterpret_cast<char *>(empty) - reinterpret_cast<char *>(&sh)));
+    }
+
+    __device__ __forceinline__ void take_turn()
+    {
+        hopper::named_sync(1 + group, 256); // barrier 0 is __syncthreads
+    }
+
+    __device__ __forceinline__ void give_turn()
+    {
+        hopper::named_arrive(2 - group, 256);
     }
 
     // S = Q K^T, issued and committed. Rows of 64 channels: a step of 16 channels is 32 bytes inside the swizzle, then the next half.
@@ -155,6 +259,52 @@ template <int D, int KEYS> struct consumer {
         for (int i = 0; i < KEYS / 2; i++)
             if (i / 4 * 8 + lane % 4 * 2 + i % 2 >= limit)
                 s[i] = -INFINITY;
+    }
+
+    // S becomes 2^(scale_log2 s - most); the reference is moved only if the tile's weights are large.
+    __device__ __forceinline__ void weigh()
+    {
+        float total[2] = {0.0f, 0.0f};
+
+#pragma unroll
+        for (int i = 0; i < KEYS / 2; i++) {
+            s[i] = exp2_fast(s[i] * a.scale_log2 - most[i / 2 % 2]);
+            total[i / 2 % 2] += s[i];
+        }
+        hopper::pin(s); // all of this comes before the wait for the second product
+        if (__any_sync(0xffffffffu, !(fmaxf(total[0], total[1]) < LARGE)))
+            move_reference(total);
+        sum[0] += total[0];
+        sum[1] += total[1];
+    }
+
+    // Rows whose weights have become large (total: of this tile and lane) go on in units 2^k times as large.
+    __device__ __forceinline__ void move_reference(float (&total)[2])
+    {
+        hopper::wgmma_wait<0>();
+        hopper::pin(o);
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float row = total[r], factor;
+            row += __shfl_xor_sync(0xffffffffu, row, 1);
+            row += __shfl_xor_sync(0xffffffffu, row, 2);
+            overflow |= !(row < INFINITY);
+            int k = row >= LARGE ? min((int)(__float_as_uint(row) >> 23) - 127, 120) : 0;
+            factor = __uint_as_float((uint32_t)(127 - k) << 23);
+            most[r] += (float)k;
+            sum[r] *= factor;
+            total[r] *= factor;
+#pragma unroll
+            for (int i = 0; i < KEYS / 8; i++) {
+                s[4 * i + 2 * r] *= factor;
+                s[4 * i + 2 * r + 1] *= factor;
+            }
+#pragma unroll
+            for (int i = 0; i < D / 8; i++) {
+                o[4 * i + 2 * r] *= factor;
+                o[4 * i + 2 * r + 1] *= factor;
+            }
+        }
     }
 
     // S becomes e^(scale (s - max)); `factor` is what the sums so far have to be multiplied with.
@@ -201,32 +351,85 @@ template <int D, int KEYS> struct consumer {
         }
     }
 
+    // The codes of 8 of every 32 columns of a finished row, `line` as below. Groups: a head of 128 is one.
+    __device__ __forceinline__ void encode(const uint32_t (&line)[D / 32][4], int row, int head)
+    {
+        const bool by_group = a.codes.kind == VG_QUANT_GROUP_DYNAMIC;
+        float v[D / 32][8], most = 0.0f, scale;
+
+#pragma unroll
+        for (int i = 0; i < D / 32; i++)
+#pragma unroll
+            for (int e = 0; e < 8; e++) {
+                v[i][e] = __uint_as_float(e % 2 ? line[i][e / 2] & 0xffff0000u : line[i][e / 2] << 16);
+                most = fmaxf(most, fabsf(v[i][e]));
+            }
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+        scale = by_group ? vg_group_scale(most) : 1.0f / *a.codes.scales;
+        if (row >= a.nq)
+            return;
+        if (by_group && lane % 4 == 0)
+            a.codes.scales[head * a.codes.rows + row] = scale;
+#pragma unroll
+        for (int i = 0; i < D / 32; i++) {
+            if (by_group)
+                vg_divide<1>(v[i], scale);
+            else
+#pragma unroll
+                for (int e = 0; e < 8; e++)
+                    v[i][e] *= scale;
+            vg_store_codes(a.codes.q + row * a.codes.ld + head * D + i * 32 + lane % 4 * 8, v[i]);
+        }
+    }
+
+    // Four lanes share a row, two columns of every 8 each; they exchange words so that each has 8 columns of every 32.
     __device__ __forceinline__ void store(int head, int q_tile)
     {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             int row = q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r;
             float total = sum[r], inverse;
+            uint32_t line[D / 32][4];
             total += __shfl_xor_sync(0xffffffffu, total, 1);
             total += __shfl_xor_sync(0xffffffffu, total, 2);
             inverse = 1.0f / total;
-            if (row >= a.nq)
-                continue;
-            __nv_bfloat16 *to = a.y + ((int64_t)row * a.heads + head) * D + lane % 4 * 2;
 #pragma unroll
-            for (int i = 0; i < D / 8; i++)
-                *reinterpret_cast<uint32_t *>(to + i * 8) = pack_bf16(o[4 * i + 2 * r] * inverse, o[4 * i + 2 * r + 1] * inverse);
+            for (int i = 0; i < D / 32; i++) {
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    line[i][e] = pack_bf16(o[16 * i + 4 * e + 2 * r] * inverse, o[16 * i + 4 * e + 2 * r + 1] * inverse);
+                exchange(line[i], lane);
+                if (a.y && row < a.nq)
+                    *reinterpret_cast<uint4 *>(a.y + ((int64_t)row * a.heads + head) * D + i * 32 + lane % 4 * 8) =
+                        make_uint4(line[i][0], line[i][1], line[i][2], line[i][3]);
+            }
+            if (a.codes.kind != VG_QUANT_NONE)
+                encode(line, row, head);
         }
+    }
+
+    // A row whose weights have overflowed has a sum that is no number or infinite, and so has its result.
+    __device__ __forceinline__ void mark(int q_tile, int row)
+    {
+        bool again = __any_sync(0xffffffffu, overflow);
+
+        if (lane != 0 || q_tile >= a.q_tiles)
+            return;
+        reinterpret_cast<unsigned char *>(&a.marks[row])[group * 4 + warp] = again;
+        if (again)
+            *a.any = a.call;
     }
 
     __device__ __forceinline__ void run()
     {
         uint32_t q_phase = 0;
 
+        peer = hopper::address_in(&sh, lane % CLUSTER);
         if (group == 1)
-            hopper::named_arrive(PING, 256); // consumer 0 goes first
-        for (int work = blockIdx.x; work < a.heads * a.q_tiles; work += gridDim.x, q_phase ^= 1) {
-            int n = a.list.count(work, a.key_tiles);
+            give_turn(); // consumer 0 goes first
+        for (schedule<CLUSTER, MODE> work(a); work.more(); work.advance(), q_phase ^= 1) {
+            int row = work.row(), n = tile_count(a, row);
 
             hopper::barrier_wait(&sh.q_full, q_phase);
             hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
@@ -235,60 +438,81 @@ template <int D, int KEYS> struct consumer {
             hopper::pin(s);
             free_slot(&sh.k_empty[k.slot]);
             k.advance();
-            mask(a.list.tile(work, n - 1));
+            mask(tile_at(a, row, n - 1));
             softmax<true>();
+            overflow = false;
             convert();
 
             for (int j = n - 2; j >= 0; j--) {
                 hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
-                hopper::named_sync(group == 0 ? PING : PONG, 256);
+                take_turn();
                 issue_scores();
                 hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
                 issue_values(j != n - 2);
-                hopper::named_arrive(group == 0 ? PONG : PING, 256);
+                give_turn();
                 hopper::wgmma_wait<1>();
                 hopper::pin(s);
                 free_slot(&sh.k_empty[k.slot]);
                 k.advance();
-                softmax<false>();
+                if (MODE == FIXED)
+                    weigh();
+                else
+                    softmax<false>();
                 hopper::wgmma_wait<0>();
                 hopper::pin(o);
                 free_slot(&sh.v_empty[v.slot]);
                 v.advance();
                 convert();
-                rescale();
+                if (MODE != FIXED)
+                    rescale();
             }
-            free_slot(&sh.q_empty);
+            __syncwarp();
+            if (lane == 0)
+                hopper::barrier_arrive(&sh.q_empty);
             hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
             issue_values(n > 1);
             hopper::wgmma_wait<0>();
             hopper::pin(o);
             free_slot(&sh.v_empty[v.slot]);
             v.advance();
-            store(work / a.q_tiles, work % a.q_tiles);
+            store(work.head(), work.q_tile());
+            if (MODE == FIXED)
+                mark(work.q_tile(), row);
         }
     }
 };
 
 #endif
 
-/* attend   Bytes  at least 2*D*heads*(2*nq + 2*nk); K and V are read nq/128 times from L2 (5.5 TB/s at 700 TFLOP/s)
- *          FLOPs  4*nq*nk*heads*D, compute-bound: floor = FLOPs / (4096 per clock and multiprocessor)
+/* attend   Bytes  at least 2*D*heads*(2*nq + 2*nk); K and V are read nq/(128*CLUSTER) times from L2 (2.9 TB/s at 740 TFLOP/s)
+ *          FLOPs  4*nq*nk*heads*D, compute-bound: floor = FLOPs / (4096 per clock and multiprocessor); at 700 W the clock is what
+ *          the energy of a FLOP leaves of it, so that instructions and bytes saved count although the tensor cores are busy
  * Launch   one block of 384 threads per multiprocessor; registers 24 (producer) and 240 (consumers); any nq, nk >= 1
- * Numerics BF16 products, FP32 scores, maximum and sum; exp2 by the special function unit (2 ulp); P rounded to BF16 before the
- *          second product, so against the CPU 2^-8 of the largest |v| plus one rounding; fixed order, repeatable bit for bit
- * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: 75600 x 75600, 40 x 128: 170 ms, 689 TFLOP/s (70 % of the datasheet's 989); 20280 x 20280,
- *          40 x 128: 11.6 ms, 727; 32760 x 32760, 12 x 128: 9.1 ms, 728; 75600 x 512, 40 x 128: 1.55 ms, 510
- * Not done cluster multicast of K and V; Q in registers; 8-bit operands */
-template <int D>
-__global__ void __launch_bounds__(THREADS, 1) attend(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,
+ * Numerics BF16 products, FP32 scores and sums; exp2 by the special function unit (2 ulp); P rounded to BF16 before the second product, so
+ *          against exact weights 2^-9 of the largest |v| plus one rounding; |v| < 2^94 for FIXED; fixed order, repeatable bit for bit.
+ *          Codes: bit for bit as quantize.cu makes them of y
+ * Measured NVIDIA H100 80GB HBM3, 700 W, random data, 2026-11, seconds of continuous running at 65 C:
+ *          75600 x 75600, 40 x 128: 157 ms, 745 TFLOP/s (75 % of the datasheet's 989; at the clock it had, 1463 MHz, the tensor cores were
+ *          busy for 94 %); 32760 x 32760: 29.6 ms, 744; 20280 x 20280: 11.6 ms, 723. From a cool start 754, 773, 782.
+ *          75600 x 512, 40 x 128: 1.41 ms, 561. q and k of standard deviation 3: 729
+ *          Before, the same way: 650 (1454 MHz, 83 %). Clusters 682, fixed reference 745
+ * Not done Tried on the same card at 75600, TFLOP/s with clusters: no turns 737; the turn given before the last products 738; 192 keys 746
+ *          and 160 keys 742, but worse at 512 keys; Q in registers with 128 keys and 3 stages 714, 144 keys 715; scores of the next tile
+ *          in a second set of registers (112 keys) 717, (80) 685; three consumers of 64 rows with 80 keys 644 (online maximum);
+ *          L2 eviction hints 681 against 682; a wait of all blocks at each tile +0.5 % without clusters. Without any loads
+ *          the old kernel made 725, without softmax 790: what is left is the products' own energy. 8-bit operands */
+template <int D, int CLUSTER, mode MODE>
+__global__ void __launch_bounds__(THREADS, 1)
+    attend(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,
                                                      const __grid_constant__ CUtensorMap v_map, const __grid_constant__ launch_args a)
 {
 #if VG_DEVICE_SM90A
     constexpr int KEYS = shape<D>::KEYS;
+    if (MODE == AGAIN && *a.any != a.call)
+        return;
     extern __shared__ char raw[];
     auto &s = *reinterpret_cast<storage<D, KEYS> *>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~(uintptr_t)1023);
-    int group = threadIdx.x / 128;
+    int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128, 0); // known to be the same in a warp: addresses stay in uniform registers
 
     if (threadIdx.x == 0) {
         hopper::tma_prefetch(&q_map);
@@ -298,22 +522,24 @@ __global__ void __launch_bounds__(THREADS, 1) attend(const __grid_constant__ CUt
         hopper::barrier_init(&s.q_empty, CONSUMER_WARPS);
         for (int i = 0; i < STAGES; i++) {
             hopper::barrier_init(&s.k_full[i], 1);
-            hopper::barrier_init(&s.k_empty[i], CONSUMER_WARPS);
+            hopper::barrier_init(&s.k_empty[i], CONSUMER_WARPS * CLUSTER);
             hopper::barrier_init(&s.v_full[i], 1);
-            hopper::barrier_init(&s.v_empty[i], CONSUMER_WARPS);
+            hopper::barrier_init(&s.v_empty[i], CONSUMER_WARPS * CLUSTER);
         }
         hopper::barrier_init_fence();
     }
-    __syncthreads();
+    hopper::cluster_sync();
     if (group == 0) {
         hopper::registers_drop<24>();
         if (threadIdx.x == 0)
-            produce<D, KEYS>(s, &q_map, &k_map, &v_map, a);
+            produce<D, CLUSTER, MODE>(s, &q_map, &k_map, &v_map, a);
+        __syncwarp();
     } else {
         hopper::registers_raise<240>();
-        consumer<D, KEYS> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
+        consumer<D, CLUSTER, MODE> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
         c.run();
     }
+    hopper::cluster_sync(); // nothing may arrive in a block that has ended
 #else
     (void)q_map, (void)k_map, (void)v_map, (void)a;
 #endif
@@ -339,12 +565,12 @@ encode_fn encoder()
     return found;
 }
 
-// [rows, heads * d] as boxes of [d/64][box_rows][64], swizzled.
-vg_status map_of(const vg_tensor *t, int box_rows, CUtensorMap *map, vg_err *err)
+// [rows, heads * d] as boxes of [halves][box_rows][64], swizzled.
+vg_status map_of(const vg_tensor *t, int box_rows, int halves, CUtensorMap *map, vg_err *err)
 {
     int64_t heads = t->shape[1], d = t->shape[2];
     cuuint64_t dims[3] = {64, (cuuint64_t)t->shape[0], (cuuint64_t)(heads * d / 64)}, strides[2] = {(cuuint64_t)(heads * d * 2), 128};
-    cuuint32_t box[3] = {64, (cuuint32_t)box_rows, (cuuint32_t)(d / 64)}, steps[3] = {1, 1, 1};
+    cuuint32_t box[3] = {64, (cuuint32_t)box_rows, (cuuint32_t)halves}, steps[3] = {1, 1, 1};
     CUresult result = encoder()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, t->data, dims, strides, box, steps,
                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
@@ -354,28 +580,60 @@ vg_status map_of(const vg_tensor *t, int box_rows, CUtensorMap *map, vg_err *err
     return VG_OK;
 }
 
-template <int D> vg_status launch(vg_backend *be, const vg_attention_args *a, vg_err *err)
+launch_args arguments(const vg_attention_args *a, int keys)
 {
-    constexpr int KEYS = shape<D>::KEYS;
-    constexpr size_t shared = (size_t)(Q_ROWS + 2 * STAGES * KEYS) * D * 2 + 128 + 1024; // tiles, barriers, alignment
-    CUtensorMap q, k, v;
     launch_args args = {};
-    int64_t work;
 
-    args.y = static_cast<__nv_bfloat16 *>(a->y->data);
+    args.y = a->y ? static_cast<__nv_bfloat16 *>(a->y->data) : nullptr;
+    args.codes = vg_cuda_codes(&a->quant);
     args.nq = (int)a->q->shape[0];
     args.nk = (int)a->k->shape[0];
     args.heads = (int)a->q->shape[1];
     args.q_tiles = (args.nq + Q_ROWS - 1) / Q_ROWS;
-    args.key_tiles = (args.nk + KEYS - 1) / KEYS;
+    args.key_tiles = (args.nk + keys - 1) / keys;
     args.scale_log2 = a->scale * 1.44269504088896340736f;
-    work = (int64_t)args.heads * args.q_tiles;
-    VG_TRY(map_of(a->q, Q_ROWS, &q, err));
-    VG_TRY(map_of(a->k, KEYS, &k, err));
-    VG_TRY(map_of(a->v, KEYS, &v, err));
-    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
-    VG_CUDA_LAUNCH(be, err, attend<D>, (unsigned)(work < vg_cuda(be)->sm_count ? work : vg_cuda(be)->sm_count), THREADS, shared, q, k, v, args);
+    return args;
+}
+
+template <int D, int CLUSTER, mode MODE> vg_status launch(vg_backend *be, const vg_attention_args *a, const launch_args &args, vg_err *err)
+{
+    constexpr int KEYS = shape<D>::KEYS;
+    constexpr size_t shared = (size_t)(Q_ROWS + 2 * STAGES * KEYS) * D * 2 + 128 + 1024; // tiles, barriers, alignment
+    CUtensorMap q, k, v;
+    int64_t blocks = (int64_t)args.heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER, most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
+    cudaLaunchConfig_t config = {};
+    cudaLaunchAttribute cluster = {};
+
+    VG_TRY(map_of(a->q, Q_ROWS, D / 64, &q, err));
+    VG_TRY(map_of(a->k, KEYS, D / 64 / CLUSTER, &k, err));
+    VG_TRY(map_of(a->v, KEYS, D / 64 / CLUSTER, &v, err));
+    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D, CLUSTER, MODE>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = CLUSTER;
+    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    config.gridDim = dim3((unsigned)(blocks < most ? blocks : most));
+    config.blockDim = dim3(THREADS);
+    config.dynamicSmemBytes = shared;
+    config.stream = vg_cuda(be)->stream;
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+    VG_CUDA_TRY(cudaLaunchKernelEx(&config, attend<D, CLUSTER, MODE>, q, k, v, args), err);
     return VG_OK;
+}
+
+// What scratch memory holds from before does no harm: every mark is written, and `any` by chance equal to `call` only has the marks read.
+vg_status launch_fixed(vg_backend *be, const vg_attention_args *a, launch_args args, vg_err *err)
+{
+    static std::atomic<unsigned> calls;
+    size_t marks = (size_t)args.heads * (size_t)args.q_tiles;
+    unsigned long long *memory;
+
+    VG_TRY(vg_cuda_scratch(be, (marks + 1) * sizeof *memory, (void **)&memory, err));
+    args.marks = memory;
+    args.any = reinterpret_cast<unsigned *>(memory + marks);
+    args.call = ++calls;
+    VG_TRY((launch<128, 2, FIXED>(be, a, args, err)));
+    return launch<128, 1, AGAIN>(be, a, args, err);
 }
 
 } // namespace
@@ -383,15 +641,30 @@ template <int D> vg_status launch(vg_backend *be, const vg_attention_args *a, vg
 bool vg_cuda_attention_sm90_fits(vg_backend *be, const vg_attention_args *a)
 {
     int64_t d = a->q->shape[2];
+    bool values = !a->y || (a->y->dtype == VG_BF16 && vg_cuda_packs(d, a->y->data));
+    bool codes = a->quant.kind == VG_QUANT_NONE ||
+                 (vg_cuda_packs(d, a->quant.q->data) && (d == VG_QUANT_GROUP || a->quant.kind == VG_QUANT_TENSOR_STATIC));
 
     return vg_cuda(be)->capability == 90 && (d == 64 || d == 128) && !a->bias && a->scale > 0.0f && a->q->dtype == VG_BF16 &&
-           a->k->dtype == VG_BF16 && a->v->dtype == VG_BF16 && a->y->dtype == VG_BF16 &&
-           vg_cuda_packs(d, a->q->data, a->k->data, a->v->data) && vg_cuda_packs(d, a->y->data) && a->q->shape[0] < 1 << 30 &&
-           a->k->shape[0] < 1 << 30 && a->q->shape[0] * a->q->shape[1] < (int64_t)1 << 31 && encoder();
+           a->k->dtype == VG_BF16 && a->v->dtype == VG_BF16 && values && codes && vg_cuda_packs(d, a->q->data, a->k->data, a->v->data) &&
+           a->q->shape[0] < 1 << 30 && a->k->shape[0] < 1 << 30 && a->q->shape[0] * a->q->shape[1] < (int64_t)1 << 31 && encoder();
 }
 
-vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, vg_err *err)
+vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, const vg_key_tiles *list, vg_err *err)
 {
+    bool narrow = a->q->shape[2] == 64;
+    launch_args args = arguments(a, narrow ? shape<64>::KEYS : shape<128>::KEYS);
+
     VG_TRY(vg_cuda_enter(be, err));
-    return a->q->shape[2] == 128 ? launch<128>(be, a, err) : launch<64>(be, a, err);
+    if (list)
+        args.list = *list;
+    if (narrow)
+        return launch<64, 1, ONLINE>(be, a, args, err);
+    return list || args.q_tiles == 1 ? launch<128, 1, ONLINE>(be, a, args, err) : launch_fixed(be, a, args, err);
+}
+
+void vg_cuda_attention_tile(int64_t head_dim, int64_t *query_rows, int64_t *keys)
+{
+    *query_rows = Q_ROWS;
+    *keys = head_dim == 64 ? shape<64>::KEYS : shape<128>::KEYS;
 }

@@ -114,6 +114,27 @@ __device__ __forceinline__ void cluster_sync()
     asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
+/* Where block `rank` of the cluster has what this block has at p. */
+__device__ __forceinline__ uint32_t address_in(const void *p, uint32_t rank)
+{
+    uint32_t address;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(shared_address(p)), "r"(rank));
+    return address;
+}
+
+__device__ __forceinline__ void barrier_arrive_in(uint32_t address)
+{
+    asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(address) : "memory");
+}
+
+/* Into the same place of every block whose bit is set in `ranks`, and counted by the same barrier of each. */
+__device__ __forceinline__ void tma_multicast_3d(void *to, const CUtensorMap *map, uint64_t *full, int x, int y, int z, uint16_t ranks)
+{
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%3, %4, %5}], "
+                 "[%2], %6;" ::"r"(shared_address(to)), "l"(map), "r"(shared_address(full)), "r"(x), "r"(y), "r"(z), "h"(ranks)
+                 : "memory");
+}
+
 /* One arrival at the same barrier of block `rank`. */
 __device__ __forceinline__ void barrier_arrive_at(uint64_t *b, uint32_t rank)
 {

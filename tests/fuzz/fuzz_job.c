@@ -36,6 +36,9 @@ static void fuzz_journal(const uint8_t *data, size_t size)
     vg_job_view_init(&view, &job);
     vg_job_view_refresh(&view, NULL, NULL);
     cJSON_Delete(vg_job_view_json(&view));
+    vg_job_memory memory = vg_job_view_memory(&view);
+    if (memory.is_device && memory.others > (uint64_t)1e18)
+        abort();
     vg_job_view_deinit(&view);
     vg_job_deinit(&job);
     free(path);

@@ -11,11 +11,14 @@ NAME.bf16.out.safetensors (the model as from_pretrained(torch_dtype=bfloat16) gi
   vae-decode        latents [1,16,T,h,w] (already de-normalised: what vae.decode receives) -> sample [1,3,F,H,W], clamped
   vae-encode        sample [1,3,F,H,W] in [-1,1] -> latents [1,16,T,h,w] = latent_dist.mode() (not normalised)
   vae-*-tiled       the same after vae.enable_tiling() (tile 256, stride 192 pixels); FP32 only
+
+tests/golden/demo/component/ has vae-encode and vae-decode of the bundled demo model: a trained VAE, and a clip of its world.
 """
 
 import common
+import demo_world
 import torch
-from common import GOLDEN, TINY, randn, save
+from common import DEMO, GOLDEN, TINY, randn, save
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5EncoderModel
 
@@ -125,9 +128,17 @@ def components(model_dir, out, case, key):
             write(out, f"vae-encode{suffix}", {"sample": video}, run_encode, models)
 
 
+def demo_vae(out):
+    models = both(AutoencoderKLWan, DEMO / "vae")
+    video = demo_world.make_clips(1, seed=2, height=40, width=56, frames=5)[0]
+    write(out, "vae-encode", {"sample": video}, run_encode, models)
+    write(out, "vae-decode", run_encode(models[""], {"sample": video}), run_decode, models)
+
+
 def main():
     for name in TINY:
         components(GOLDEN / name, GOLDEN / name / "component", CASES[name], name)
+    demo_vae(GOLDEN / "demo" / "component")
 
 
 if __name__ == "__main__":

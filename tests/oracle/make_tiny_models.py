@@ -148,7 +148,7 @@ MODELS = {
         tokenizer=dict(vocab_size=384, umt5_ids=False, extra_ids=100),
         text=dict(d_model=24, d_kv=8, num_heads=3, d_ff=40, num_layers=2),
         transformer=dict(num_attention_heads=2, attention_head_dim=64, ffn_dim=256, num_layers=1),
-        vae=dict(base_dim=4, dim_mult=[1, 1, 2, 2], num_res_blocks=1),
+        vae=dict(base_dim=6, dim_mult=[1, 1, 1, 2], num_res_blocks=1),
         experts=1, boundary=None, scheduler=("unipc", 3.0), bf16=("transformer", "text"), shard=None),
     "tiny-b": dict(
         tokenizer=dict(vocab_size=320, umt5_ids=True, extra_ids=300),

@@ -88,14 +88,14 @@ struct wan_dit {
     vg_dtype compute;
     vg_backend *be;
     vg_module *module;
-    vg_stream *stream; /* NULL: all blocks are resident */
+    vg_stream *stream;  /* NULL: all blocks are resident */
     size_t block_bytes; /* room of a streamed block */
     vg_linear_layer patch, global[GLOBAL_LINEARS];
     vg_tensor table; /* [2, dim] F32 */
     dit_block *blocks;
     vg_arena *text[WAN_TEXTS]; /* keys and values of one prompt */
     vg_arena *rope, *step, *work, *calibration;
-    vg_arena *kept; /* of streamed blocks: what others read of them, see keep_small */
+    vg_arena *kept;  /* of streamed blocks: what others read of them, see keep_small */
     int64_t grid[3]; /* patches the rope tables are for */
     vg_tensor rope_cos, rope_sin;
     double timestep; /* what mod holds; NaN = nothing */
@@ -308,8 +308,8 @@ static void move_tensor(vg_tensor *t, const char *from, size_t bytes, char *to)
 /* Every tensor of a block that load_block fills; those that keep_small took out lie elsewhere and stay. */
 static void move_block(dit_block *b, size_t bytes, char *to)
 {
-    vg_tensor *const others[] = {&b->norm_q1, &b->norm_k1, &b->norm_q2, &b->norm_k2,
-                                 &b->norm2_w, &b->norm2_b};
+    vg_tensor *const others[] = {&b->norm_q1, &b->norm_k1, &b->norm_q2,
+                                 &b->norm_k2, &b->norm2_w, &b->norm2_b};
     for (int j = 0; j < BLOCK_LINEARS; j++) {
         vg_linear_layer *l = &b->linear[j];
         move_tensor(&l->w, b->at, bytes, to);
@@ -648,15 +648,15 @@ static vg_status attend(const wan_dit *d, dit_run *r, const vg_linear_layer *rea
                         const vg_tensor *k, const vg_tensor *v, vg_err *err)
 {
     vg_tensor qh = heads_of(d, &r->q), yh = heads_of(d, &r->a);
-    (void)reader;
-    r->in = (vg_feed){.kind = VG_QUANT_NONE, .x = r->a};
+    vg_feed_make(&reader, 1, &r->a, r->a.data, &r->in);
     return vg_attention(
         d->be,
         &(vg_attention_args){.q = &qh,
                              .k = k,
                              .v = v,
                              .scale = (float)(1.0 / sqrt((double)d->config.head_dim)),
-                             .y = &yh},
+                             .y = vg_feed_values(&r->in) ? &yh : NULL,
+                             .quant = vg_feed_codes(&r->in)},
         err);
 }
 
@@ -882,8 +882,8 @@ static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n
             r->f32++;
         r->weight_bytes += elements * vg_dtype_size(dtype);
     }
-    if (choice->act != VG_QUANT_NONE) {
-        static const char *const acts[VG_QUANT_KIND_COUNT] = {"-", "static", "dynamic",
+    if (choice->used != VG_PRECISION_HIGH) {
+        static const char *const acts[VG_QUANT_KIND_COUNT] = {"weight-only", "static", "dynamic",
                                                               "dynamic 1x128"};
         snprintf(r->act, sizeof r->act, "%s", acts[choice->act]);
     }

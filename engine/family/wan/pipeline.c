@@ -356,8 +356,9 @@ typedef struct denoise_run {
     size_t grown;                  /* be->grown at the beginning */
     bool guided, preview;
     int64_t shape[4];
-    vg_tensor x, x_in, cond, uncond, f32; /* [C,T,h,w] */
-    float *latents, *velocity;            /* host copies of the last finished step */
+    vg_tensor x, x_in, cond, uncond, clean; /* [C,T,h,w] */
+    float *latents;                         /* host copy of the last finished step */
+    float *preview_latents;                 /* and of what it would be without its noise */
     uint8_t *picture;
     double seconds_done, progress_at;
     int forwards_done; /* of this step */
@@ -496,20 +497,18 @@ static void block_done(void *user, int done, int of)
     vg_emit_progress(r->cb, r->stage, "blocks", r->forwards_done * of + done, forwards * of);
 }
 
-/* The prediction of the clean picture, x0 = x - sigma v, of the middle latent frame. r->latents still holds x. */
+/* The prediction of the clean picture, x0 = x - sigma v, of the middle latent frame; r->x is still x. */
 static vg_status emit_preview(denoise_run *r, const vg_tensor *v, double sigma, int step, int steps,
                               vg_err *err)
 {
-    const vg_tensor *f32 = v;
-    int64_t count = numel(r->shape);
-    if (v->dtype != VG_F32) {
-        VG_TRY(vg_cast(r->be, &(vg_cast_args){.x = v, .y = &r->f32}, err));
-        f32 = &r->f32;
-    }
-    VG_TRY(vg_backend_download(r->be, r->velocity, f32, err));
-    for (int64_t i = 0; i < count; i++)
-        r->velocity[i] = r->latents[i] - (float)sigma * r->velocity[i];
-    vg_preview_render(&r->config->preview, r->velocity, r->shape, r->shape[1] / 2, r->picture);
+    VG_TRY(vg_linear_combination(
+        r->be,
+        &(vg_linear_combination_args){
+            .count = 2, .x = {&r->x, v}, .coef = {1, -(float)sigma}, .y = &r->clean},
+        err));
+    VG_TRY(vg_backend_download(r->be, r->preview_latents, &r->clean, err));
+    vg_preview_render(&r->config->preview, r->preview_latents, r->shape, r->shape[1] / 2,
+                      r->picture);
     vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_PREVIEW,
                                .stage = r->stage,
                                .detail = "",
@@ -602,12 +601,12 @@ static vg_status allocate_run(denoise_run *r, vg_err *err)
     int64_t in[4] = {r->config->dit[0].in_channels, r->shape[1], r->shape[2], r->shape[3]};
     if (compute != VG_F32 || r->config->image)
         VG_TRY(vg_arena_tensor(r->arena, compute, 4, in, &r->x_in, err));
-    if (compute != VG_F32 && r->preview)
-        VG_TRY(vg_arena_tensor(r->arena, VG_F32, 4, r->shape, &r->f32, err));
+    if (r->preview)
+        VG_TRY(vg_arena_tensor(r->arena, VG_F32, 4, r->shape, &r->clean, err));
     r->latents = malloc(count * sizeof *r->latents);
-    r->velocity = malloc(count * sizeof *r->velocity);
+    r->preview_latents = malloc(count * sizeof *r->preview_latents);
     r->picture = malloc((size_t)(r->shape[2] * r->shape[3]) * 3);
-    if (!r->latents || !r->velocity || !r->picture)
+    if (!r->latents || !r->preview_latents || !r->picture)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for latents of %zu values", count);
     return VG_OK;
 }
@@ -763,7 +762,7 @@ static void release_run(denoise_run *r)
     vg_scheduler_free(r->scheduler);
     vg_arena_free(r->arena);
     free(r->latents);
-    free(r->velocity);
+    free(r->preview_latents);
     free(r->picture);
 }
 
@@ -794,8 +793,7 @@ static vg_status begin_memory(denoise_run *r, vg_err *err)
         if (r->streamed[e])
             vg_emit_note(r->cb, VG_STAGE_LOAD,
                          "%s: %d of %lld blocks stay on the host and are streamed: memory limit",
-                         wan_expert_names[e], r->streamed[e],
-                         (long long)r->config->dit[e].layers);
+                         wan_expert_names[e], r->streamed[e], (long long)r->config->dit[e].layers);
     r->grown = r->be->grown;
     return VG_OK;
 }
@@ -807,7 +805,8 @@ static vg_status end_memory(denoise_run *r, vg_status status, vg_err *err)
                         : r->failed > 0 ? wan_expert_names[r->failed]
                                         : wan_expert_names[0];
     if (r->be->grown > r->grown)
-        vg_emit_note(r->cb, r->stage, "the memory plan was %zu bytes short", r->be->grown - r->grown);
+        vg_emit_note(r->cb, r->stage, "the memory plan was %zu bytes short",
+                     r->be->grown - r->grown);
     return vg_budget_end(r->engine, r->model, &p, stage, status, err);
 }
 

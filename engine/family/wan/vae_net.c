@@ -192,7 +192,7 @@ static vg_status load_layer(vg_module *module, vg_dtype compute, net_layer *n, v
 vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute,
                            bool encoder, wan_vae_net **net, vg_err *err)
 {
-    wan_vae_net *n;
+    wan_vae_net *n = NULL;
     VG_TRY(build(config, compute, encoder, &n, err));
     for (int i = 0; i < n->count; i++) {
         vg_status status = load_layer(module, compute, &n->layer[i], err);
