@@ -26,7 +26,11 @@ template <int LANES> static __device__ __forceinline__ float group_sum(float sum
 /* in_registers    Bytes  n*(size(x) + size(y)), gamma from L1   -> memory-bound
  * Launch   LANES neighbouring threads per pixel, three packs of 8 channels each, kept in registers: 96, 192, 384 or 768 channels;
  *          256 threads per block; y may be x
- * Numerics as normalise */
+ * Numerics as normalise
+ * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), BF16 with SiLU, 2026-11: 96 channels of 4x720x1280: 475 us, 2.98 TB/s = 89 %; 192 of
+ *          4x360x640: 249 us, 2.85; 384 of 2x180x320: 65 us, 2.71. Before, x read twice and a quarter of the lanes idle: 654 us, 65 %
+ * Not done  in the epilogue of the convolution before it: that is not overlapped with products, and some 25 operations for each of a
+ *          tile's values are estimated at two thirds of what this pass takes */
 template <int LANES, typename X, typename G, typename Y>
 static __global__ void __launch_bounds__(256) in_registers(const X *x, const G *gamma, bool silu, float factor, Y *y, int64_t pixels)
 {

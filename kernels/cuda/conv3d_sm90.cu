@@ -1,4 +1,5 @@
-// conv3d_sm90.cu: the implicit product of conv3d.cu with WGMMA. Shared tiles, gathering and tile sizes are the same: the swizzle of
+// conv3d_sm90.cu: the implicit product of conv3d.cu with WGMMA, for what conv3d_tma.cu does not take: strides in space, FP32 results, odd
+// sizes with upsampling, many output channels. Shared tiles, gathering and tile sizes are the same: the swizzle of
 // mma.cuh for rows of 64 is the 128-byte swizzle that WGMMA reads.
 #include "kernels/cuda/conv3d.cuh"
 #include "kernels/cuda/hopper.cuh"
@@ -13,8 +14,8 @@ namespace {
  *          copy the next slot but one while the tensor cores work on this one
  * Numerics BF16 products, FP32 sums in the order of k (repeatable), bias added in FP32, one rounding
  * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: 3x3x3, 384 to 384 at 1x90x160: 0.28 ms, 410 TFLOP/s, at 2x180x320: 1.88 ms, 489; 192 to 192 at
- *           4x360x640: 4.97 ms, 369; 96 to 96 at 4x720x1280: 5.73 ms, 320; 96 to 3: 3.72 ms
- * Not done  copies by the copy engine (im2col maps); norm and SiLU in the epilogue; leaving out taps that meet zero frames only */
+ *           4x360x640: 4.97 ms, 369; 96 to 96 at 4x720x1280: 5.73 ms, 320; 96 to 3: 3.72 ms. Bound by what the L2 cache gives: 28 KB for 1.6 MFLOP
+ * Not done  leaving out taps that meet zero frames only */
 template <int COLUMNS, typename B, typename Y>
 __global__ void __launch_bounds__(256, 2) product(const geometry g, const sources<__nv_bfloat16> from, const __nv_bfloat16 *w,
                                                   const results<B, Y> to)
