@@ -244,7 +244,8 @@ static cublasStatus_t run_plan(vg_backend *be, vg_cuda_blas *blas, plan *p, cons
 {
     float alpha = (float)g->alpha, beta = 0.0f;
 
-    return blas->Matmul(blas->handle, p->operation, &alpha, g->w, p->w, g->x, p->x, &beta, g->y, c_of(p), g->y, p->y, algorithm,
+    // C is not read; where its type is not that of y it must not be y either.
+    return blas->Matmul(blas->handle, p->operation, &alpha, g->w, p->w, g->x, p->x, &beta, p->c ? nullptr : g->y, c_of(p), g->y, p->y, algorithm,
                         blas->workspace, WORKSPACE_BYTES, vg_cuda(be)->stream);
 }
 

@@ -50,10 +50,22 @@ static __device__ __forceinline__ void vg_store_codes(__nv_fp8_e4m3 *to, const f
     to->__x = __nv_cvt_float_to_fp8(v[0], __NV_SATFINITE, __NV_E4M3);
 }
 
-// The scale of a 1x128 group from its largest magnitude.
-static __device__ __forceinline__ float vg_group_scale(float most)
+// 1 / x within one unit, by the special function unit; 0 for infinity.
+static __device__ __forceinline__ float vg_near_reciprocal(float x)
 {
-    return __fdiv_rn(most > VG_QUANT_AMAX_MIN ? most : VG_QUANT_AMAX_MIN, VG_E4M3_MAX);
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// The scale of a 1x128 group from its largest magnitude: most / 448, correctly rounded. BF16: of such magnitudes, by product and remainder.
+template <bool BF16 = false> static __device__ __forceinline__ float vg_group_scale(float most)
+{
+    const float r = 1.0f / VG_E4M3_MAX, a = most > VG_QUANT_AMAX_MIN ? most : VG_QUANT_AMAX_MIN, q = __fmul_rn(a, r);
+
+    if (!BF16)
+        return __fdiv_rn(a, VG_E4M3_MAX);
+    return a <= 0x1.fep127f ? __fmaf_rn(__fmaf_rn(-q, VG_E4M3_MAX, a), r, q) : a;
 }
 
 // Largest |v| over the 16 lanes of a half-warp; all 32 lanes take part. A NaN is passed over.
@@ -64,22 +76,23 @@ static __device__ __forceinline__ float vg_half_warp_max(float most)
     return most;
 }
 
-/* v[i] / scale for many v of one scale, as good as correctly rounded: the product with the rounded reciprocal and its exact remainder; for
- * FP32 values a second remainder (Markstein, 1990). One is enough for BF16 values: all 128 x 128 pairs of mantissas of v and amax, in
- * every exponent that gives a code other than 0 or 448, give the codes of the division (test_cuda_fused_group_division). Remainders are
- * exact while |v| > 2^-102; smaller ones have quotients below 2^-60: code 0 either way. scale is at most 2^120, or infinity for an
- * infinite amax, where finite v give 0 and others NaN. */
+/* v[i] / scale for many v of one scale, as good as correctly rounded: the product with the reciprocal, then its exact remainder. FP32
+ * values need a second remainder and the rounded reciprocal (Markstein, 1990). For BF16 values one is enough, with a reciprocal within two
+ * units: all 128 x 128 pairs of mantissas of v and amax, in every exponent that gives a code between 0 and 448, give the codes of
+ * the division (test_cuda_fused_group_division_of_all_mantissas). Remainders are exact while |v| > 2^-102; smaller ones have quotients
+ * below 2^-60: code 0 either way. Negative remainders keep the sign of a zero. scale is at most 2^120, or infinity for an infinite amax,
+ * where finite v give 0 and others NaN. */
 template <int REMAINDERS, int N> static __device__ __forceinline__ void vg_divide(float (&v)[N], float scale)
 {
-    float r = __frcp_rn(scale), divisor = scale <= 0x1p126f ? scale : 0.0f;
+    float r = REMAINDERS == 1 ? vg_near_reciprocal(scale) : __frcp_rn(scale), divisor = scale <= 0x1p126f ? scale : 0.0f;
 
 #pragma unroll
     for (int i = 0; i < N; i++) {
         float q = __fmul_rn(v[i], r);
 #pragma unroll
         for (int j = 0; j < REMAINDERS; j++)
-            q = __fmaf_rn(__fmaf_rn(-q, divisor, v[i]), r, q);
-        v[i] = __uint_as_float(__float_as_uint(q) | (__float_as_uint(v[i]) & 0x80000000u)); // a remainder turns -0 into 0
+            q = __fmaf_rn(-__fmaf_rn(q, divisor, -v[i]), r, q);
+        v[i] = q;
     }
 }
 

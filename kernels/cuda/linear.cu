@@ -14,6 +14,7 @@
 #include "kernels/cuda/codes.cuh"
 
 #define TEMPORARY_BYTES ((size_t)256 << 20) // sums in FP32 are made for as many rows at a time as fit here
+#define VALUES_BYTES    ((size_t)768 << 20) // values that become codes, for as many columns; products of 1664 columns are 6 % slower than whole ones
 
 /* dequantise   Bytes  n*(size(x) + size(y))   -> memory-bound
  * y = x * scales: groups [ceil(k/128)][rows] or blocks [ceil(rows/128)][ceil(k/128)], or neither; FP32, one rounding.
@@ -329,10 +330,11 @@ static vg_status multiply_to_codes(vg_backend *be, const vg_linear_args *a, vg_e
 {
     vg_dtype dtype = a->bias ? a->bias->dtype : VG_BF16;
     int64_t m = a->x->shape[0], n = a->w->shape[0];
-    int64_t columns = (int64_t)(TEMPORARY_BYTES / ((size_t)m * vg_dtype_size(dtype))) / VG_QUANT_GROUP * VG_QUANT_GROUP;
+    int64_t groups = (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, columns;
+    int64_t pieces = (int64_t)((size_t)(m * n) * vg_dtype_size(dtype) / VALUES_BYTES) + 1;
     void *memory;
 
-    columns = columns < VG_QUANT_GROUP ? VG_QUANT_GROUP : columns;
+    columns = (groups + pieces - 1) / pieces * VG_QUANT_GROUP;
     columns = columns < n ? columns : n;
     VG_TRY(vg_cuda_outer_scratch(be, (size_t)(m * columns) * vg_dtype_size(dtype), &memory, err));
     for (int64_t first = 0; first < n; first += columns) {
@@ -366,12 +368,14 @@ static vg_status multiply_to_codes(vg_backend *be, const vg_linear_args *a, vg_e
  * Numerics: FP32 accumulation (no TF32; FP8 with one scale a tensor or row keeps partial sums in the tensor cores' accumulators unless
  * vg_backend.fp8_exact is set, which moves them to FP32 registers every 128 of K),
  * one rounding of the sum; the order of the sum is the library's, repeatable for one shape, GPU and version.
- * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: M=75600, TFLOP/s (library 13.1, its first choice)
- *          (N, K)          BF16   FP8 tensor   the same, VGEN_CUDA_FP8_FAST   FP8 1x128 by 128x128
- *          5120, 5120      760    1252         1428                           1206
- *          13824, 5120     742    1286         1374                           1176
- *          5120, 13824     745    1233         -                              1162
- * Not done timing the library's other choices per shape */
+ * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: M=75600, TFLOP/s, the library's (13.1) first proposal / the best of its proposals
+ *          (N, K)          BF16        the same, GELU   FP8 tensor, fast   exact         FP8 1x128 by 128x128 (one proposal)
+ *          5120, 5120      723 / 779   -                1326 / 1505        1379 / 1379   1235
+ *          13824, 5120     587 / 734   744 / 748        1429 / 1429        1366 / 1366   1089, GELU 1159
+ *          5120, 13824     692 / 717   -                1291 / 1425        1351 / 1351   1107
+ * Error against FP64 of the E4M3 operands, relative L2, K = 5120 and 13824: exact 1.3e-4 and 1.3e-4, fast 1.5e-3 and 2.9e-3; the rounding
+ *          to BF16 is 1.6e-3, that of operands to E4M3 some 3e-2. Other engines' FP8 products are fast ones (CUTLASS, TransformerEngine)
+ * Not done q, k and v as one product of N=15360: no faster (704 BF16) */
 vg_status vg_cuda_linear(vg_backend *be, const vg_linear_args *a, vg_err *err)
 {
     vg_status status = VG_E_UNSUPPORTED;

@@ -32,7 +32,10 @@ static __device__ __forceinline__ void vg_load_shared(const float4 *shared, int 
  * Bytes    rows*dim*(2 [+ 2 + 2 with ADD] + 2 for y + 1 for codes), each once   -> memory-bound
  * Launch   a warp per row in a loop over rows, 12 warps a block, a block an SM (168 registers): up to 120 KB of loads in flight an SM
  * Numerics FP32; mean first, then squared differences, both from registers, in a fixed order (repeatable); sum as vg_gate_residual
- *          rounds it; y rounded once; codes from the rounded y */
+ *          rounds it; y rounded once; codes from the rounded y
+ * Measured NVIDIA H100 80GB HBM3, 75600x5120, copy 3.02 TB/s in the same run, 2026-11: norm 557 us, 2.78 TB/s = 92 % of copy; to static codes
+ *          440 us, 88 %; with the sum 1114 us, 92 %; sum and static codes 1021 us, 88 %; to groups, with IEEE divisions, 670 us, 57 %, with the
+ *          sum 1381 us, 65 %. Before, 4 warps a block and the vectors from L1: 598, 521, 1309, 1118 us */
 template <int P, bool ADD, int KIND>
 static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
     vg_norm_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *add, __nv_bfloat16 *sum, vg_norm_vectors vectors, __nv_bfloat16 *y, vg_codes codes,

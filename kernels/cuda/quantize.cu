@@ -72,7 +72,7 @@ static __global__ void encode(vg_act act, const X *x, vg_codes codes, unsigned t
 #pragma unroll
             for (int e = 0; e < 8; e++)
                 most = fmaxf(most, fabsf(v[t][e]));
-            scale = vg_group_scale(vg_half_warp_max(most));
+            scale = vg_group_scale<sizeof(X) == 2>(vg_half_warp_max(most));
             vg_divide<sizeof(X) == 2 ? 1 : 2>(v[t], scale);
         } else
 #pragma unroll

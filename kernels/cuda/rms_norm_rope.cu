@@ -69,7 +69,8 @@ static __global__ void normalise(const X *x, const W *w, float eps, const float 
 /* normalise_rows    Bytes, FLOPs as above
  * Launch   a warp per row in a loop over rows, see rows.cuh. A head size that divides 256 (the elements of 32 packs) gives each lane the same
  *          pairs in every pack: its 4 cosines and sines are read once per row
- * Numerics as above; the sum in another order */
+ * Numerics as above; the sum in another order
+ * Measured NVIDIA H100 80GB HBM3, 75600x5120 with rotation, 2026-11: 574 us, 2.76 TB/s = 92 % of the copy in the same run */
 template <int P>
 static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
     normalise_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *w, float eps, const float *cosines, const float *sines, int pairs, __nv_bfloat16 *y,

@@ -72,7 +72,7 @@ static __device__ __forceinline__ void vg_store_pack(__nv_bfloat16 *y, const vg_
 #pragma unroll
         for (int i = 0; i < 8; i++)
             most = fmaxf(most, fabsf(v[i]));
-        scale = vg_group_scale(vg_half_warp_max(present ? most : 0.0f));
+        scale = vg_group_scale<true>(vg_half_warp_max(present ? most : 0.0f));
         if (threadIdx.x % 16 == 0 && present)
             codes.scales[column / VG_QUANT_GROUP * codes.rows + row] = scale;
         vg_divide<1>(v, scale);
