@@ -16,8 +16,8 @@ static void find_device(const vg_settings *settings, vg_generate_params *params,
 {
     const char *device = vg_settings_get(settings, VG_OPT_device);
     vg_engine *engine = NULL;
-    params->device = !strcmp(*device ? device : vg_device_default(), "cuda") ? VG_DEVICE_CUDA
-                                                                             : VG_DEVICE_CPU;
+    params->device =
+        !strcmp(*device ? device : vg_device_default(), "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
     *limit = params->memory_limit;
     if (!*limit && params->device == VG_DEVICE_CUDA &&
         vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, NULL) == VG_OK)
@@ -81,7 +81,8 @@ static void print_plan(const planned *p, size_t limit)
                vg_text_bytes(stage->weights, w, sizeof w),
                vg_text_bytes(stage->activations, a, sizeof a),
                vg_text_bytes(stage->workspace, s, sizeof s),
-               vg_text_bytes(vg_plan_total(stage), t, sizeof t), i == p->plan.peak ? "  <- peak" : "");
+               vg_text_bytes(vg_plan_total(stage), t, sizeof t),
+               i == p->plan.peak ? "  <- peak" : "");
         print_limited(stage, limit);
     }
 }

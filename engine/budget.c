@@ -4,9 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MARGIN ((size_t)1 << 30) /* of a device's free memory: the driver's own needs, and other programs' small ones */
+#define MARGIN                                                                                     \
+    ((size_t)1                                                                                     \
+     << 30) /* of a device's free memory: the driver's own needs, and other programs' small ones */
 
-vg_status vg_budget_limit(vg_engine *engine, const vg_generate_params *p, size_t *limit, vg_err *err)
+vg_status vg_budget_limit(vg_engine *engine, const vg_generate_params *p, size_t *limit,
+                          vg_err *err)
 {
     vg_backend *be = engine->be;
     vg_device_info info;
@@ -30,10 +33,14 @@ typedef struct change {
 
 /* From what costs least to what changes the clip most. */
 static const change changes[] = {
-    {.tiling = true, .size = 1, .frames = 1}, {.fp8 = true, .size = 1, .frames = 1},
-    {true, true, 1, 1},                       {true, true, 1, 2},
-    {.size = 2, .frames = 1},                 {true, true, 2, 1},
-    {true, true, 2, 2},                       {true, true, 4, 4},
+    {.tiling = true, .size = 1, .frames = 1},
+    {.fp8 = true, .size = 1, .frames = 1},
+    {true, true, 1, 1},
+    {true, true, 1, 2},
+    {.size = 2, .frames = 1},
+    {true, true, 2, 1},
+    {true, true, 2, 2},
+    {true, true, 4, 4},
 };
 
 static bool is_new(const vg_generate_params *p, const change *c)
@@ -123,7 +130,8 @@ static vg_status refuse(const vg_model *model, const vg_generate_params *p,
         snprintf(streamed, sizeof streamed, " even with %d of %d blocks on the host",
                  stage->streamed, stage->blocks);
     advice_text(model, p, limit, advice, sizeof advice);
-    return VG_FAIL(err, VG_E_NOMEM, "stage %s does not fit: it wants %s (%zu bytes)%s, %s %s (%zu bytes); %s",
+    return VG_FAIL(err, VG_E_NOMEM,
+                   "stage %s does not fit: it wants %s (%zu bytes)%s, %s %s (%zu bytes); %s",
                    stage->name, amount(vg_plan_total(stage), wanted, sizeof wanted),
                    vg_plan_total(stage), streamed, amount(limit, there, sizeof there),
                    p->memory_limit ? "are allowed by --vram-limit" : "are free", limit, advice);
@@ -171,7 +179,8 @@ vg_status vg_budget_begin(vg_engine *engine, const vg_model *model,
             largest = plan->stages[i].name;
         }
     }
-    size_t kept = be->ops->kind == VG_DEVICE_CUDA ? VG_CUDA_LIBRARY_BYTES : 0; /* not of the region */
+    size_t kept =
+        be->ops->kind == VG_DEVICE_CUDA ? VG_CUDA_LIBRARY_BYTES : 0; /* not of the region */
     vg_status status = vg_backend_reserve(be, most > kept ? most - kept : most, err);
     if (status == VG_E_NOMEM)
         explain(engine, model, params, largest, err);

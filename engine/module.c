@@ -450,9 +450,8 @@ static void read_range(void *ctx, int64_t begin, int64_t end, int worker)
 {
     reading *r = ctx;
     (void)worker;
-    vg_status status =
-        vg_source_read(r->source, r->dtype, begin, end - begin,
-                       r->to + (size_t)begin * vg_dtype_size(r->dtype), NULL);
+    vg_status status = vg_source_read(r->source, r->dtype, begin, end - begin,
+                                      r->to + (size_t)begin * vg_dtype_size(r->dtype), NULL);
     if (status != VG_OK)
         atomic_store(&r->status, status);
 }
@@ -616,9 +615,9 @@ static vg_status check_made(vg_module *m, vg_err *err)
         const made_scale *made = &m->made[i];
         int64_t count = vg_tensor_numel(&made->scale);
         float *values = malloc(vg_tensor_bytes(&made->scale));
-        status = values ? vg_backend_download(m->be, values, &made->scale, err)
-                        : VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld scales",
-                                  (long long)count);
+        status = values
+                     ? vg_backend_download(m->be, values, &made->scale, err)
+                     : VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld scales", (long long)count);
         for (int64_t j = 0; status == VG_OK && j < count; j++)
             if (!isfinite(values[j]))
                 status = VG_FAIL(err, VG_E_FORMAT, "%s: layer %s: weights hold NaN or infinity",
@@ -768,8 +767,7 @@ static vg_status load_stored_fp8(vg_module *m, const vg_source *w, const vg_laye
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the scales of %s", l->name);
     VG_TRY_GOTO(status, vg_host_to_f32(stored, 0, count, scales, err), done);
     if (choice->dequantised) {
-        conversion c = {.layer = l->name,
-                        .raw_scale = vg_tensor_of(scales, VG_F32, ndim, shape)};
+        conversion c = {.layer = l->name, .raw_scale = vg_tensor_of(scales, VG_F32, ndim, shape)};
         VG_TRY_GOTO(status, take_matrix(m, m->options.compute, w->t.shape, &l->w, err), done);
         c.w = l->w;
         m->dequantised++;
@@ -792,8 +790,8 @@ static vg_status make_fp8(vg_module *m, const vg_source *w, const vg_layer_choic
     scale_shape(choice->used, l->n, l->k, &ndim, shape);
     VG_TRY(take_matrix(m, VG_E4M3, w->t.shape, &l->w, err));
     VG_TRY(take(m, VG_F32, ndim, shape, &l->w_scale, err));
-    return begin_conversion(
-        m, w, &(conversion){.layer = l->name, .w = l->w, .w_scale = l->w_scale}, err);
+    return begin_conversion(m, w, &(conversion){.layer = l->name, .w = l->w, .w_scale = l->w_scale},
+                            err);
 }
 
 static vg_status load_input_scale(vg_module *m, const vg_layer_choice *choice, vg_linear_layer *l,
@@ -812,8 +810,8 @@ static vg_status load_input_scale(vg_module *m, const vg_layer_choice *choice, v
 static vg_status load_fp8(vg_module *m, const vg_source *w, const vg_layer_choice *choice,
                           vg_linear_layer *l, vg_err *err)
 {
-    vg_status status = choice->made ? make_fp8(m, w, choice, l, err)
-                                    : load_stored_fp8(m, w, choice, l, err);
+    vg_status status =
+        choice->made ? make_fp8(m, w, choice, l, err) : load_stored_fp8(m, w, choice, l, err);
     l->act = choice->act;
     if (status == VG_OK && l->act == VG_QUANT_TENSOR_STATIC)
         status = load_input_scale(m, choice, l, err);

@@ -132,8 +132,7 @@ vg_status vg_source_read_direct(const vg_source *s, int64_t begin, int64_t count
             status = VG_FAIL(err, errno == EINVAL ? VG_E_UNSUPPORTED : VG_E_IO,
                              "cannot read a weight file: %s", strerror(errno));
         else
-            status =
-                VG_FAIL(err, VG_E_IO, "a weight file has become shorter while it was read");
+            status = VG_FAIL(err, VG_E_IO, "a weight file has become shorter while it was read");
     }
     close(fd);
     *data = (char *)buffer + (at - from);

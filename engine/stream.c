@@ -2,7 +2,11 @@
  *
  * DESIGN. A slot has two fences. `arrived` is set on COPY behind the copy into it, and COMPUTE follows it before a block is run; `left` is
  * set on COMPUTE behind the block's last operation, and COPY follows it before the slot is written again. The window of a block is itself
- * and the VG_STREAM_SLOTS - 1 after it; a slot whose block is outside of the window is the one to fill. */
+ * and the VG_STREAM_SLOTS - 1 after it; a slot whose block is outside of the window is the one to fill.
+ *
+ * Measured, H100, 8 blocks of 14B size, all streamed against all resident, ms a forward, 2026-11: 75,600 tokens BF16 2020 against 2016 to
+ * 2020, FP8 per-block 1862 to 1872 against 1863 to 1869; 32,760 tokens BF16 514 to 537 against 511 to 538, FP8 456 to 462 against 448 to
+ * 465. Same bytes out. */
 #include "engine/stream.h"
 
 #include <stdlib.h>
@@ -135,8 +139,8 @@ static vg_status fetch(vg_stream *s, int block, int first, vg_err *err)
             continue;
         t->block = -1;
         VG_TRY(ops->fence_follow(s->be, VG_QUEUE_COPY, t->left, err));
-        VG_TRY(ops->stream_in(s->be, t->memory, s->images[block].memory, s->images[block].bytes,
-                              err));
+        VG_TRY(
+            ops->stream_in(s->be, t->memory, s->images[block].memory, s->images[block].bytes, err));
         VG_TRY(ops->fence_set(s->be, VG_QUEUE_COPY, t->arrived, err));
         t->block = block;
         return VG_OK;

@@ -22,7 +22,8 @@ struct vg_umt5 {
     vg_module *module;
     vg_backend *be;
     vg_arena *arena;
-    const char *table; /* name of the embedding, which stays on the host: a prompt needs 512 of its 250,112 rows */
+    const char *
+        table; /* name of the embedding, which stays on the host: a prompt needs 512 of its 250,112 rows */
     vg_tensor final_norm;
     umt5_layer *layers;
 };
@@ -299,7 +300,8 @@ static vg_status run_allocated(vg_umt5 *e, const int32_t *ids, const uint8_t *ma
     for (int64_t i = 0; i < c->layers; i++) {
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in the text encoder");
-        VG_TRY(upload_bias(e, &e->layers[i], mask, length, r.keys, buckets, host_bias, &r.bias, err));
+        VG_TRY(
+            upload_bias(e, &e->layers[i], mask, length, r.keys, buckets, host_bias, &r.bias, err));
         VG_TRY(run_layer(e, &e->layers[i], &r, err));
     }
     VG_TRY(vg_rms_norm(
@@ -345,7 +347,8 @@ vg_status vg_umt5_rehearse(vg_engine *engine, const char *dir, const vg_umt5_con
     int32_t *ids = calloc((size_t)length, sizeof *ids);
     vg_status status = VG_OK;
     if (!out || !ids)
-        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for planning %lld tokens", (long long)length);
+        status =
+            VG_FAIL(err, VG_E_NOMEM, "out of memory for planning %lld tokens", (long long)length);
     if (status == VG_OK)
         status = vg_umt5_open(engine, dir, c, compute, &e, err);
     if (status == VG_OK) {

@@ -121,7 +121,9 @@ void vg_backend_keep(vg_backend *be, size_t bytes)
 
 /* ---- regions ---- */
 
-#define REGION_MIN ((size_t)64 << 20) /* a plan that is wrong in one place is wrong in others: grow by more than asked for */
+#define REGION_MIN                                                                                 \
+    ((size_t)64                                                                                    \
+     << 20) /* a plan that is wrong in one place is wrong in others: grow by more than asked for */
 
 bool vg_backend_reads_host(const vg_backend *be)
 {

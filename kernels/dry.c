@@ -193,7 +193,8 @@ static need need_attention(const vg_attention_args *a)
 
     if (d <= 128 && !a->bias && a->q->dtype == VG_BF16)
         return (need){0, 0};
-    return (need){.own = at_most((size_t)(heads * nq) * (size_t)(ld * 6 + d * 4), PART_BYTES) + 1024};
+    return (need){.own =
+                      at_most((size_t)(heads * nq) * (size_t)(ld * 6 + d * 4), PART_BYTES) + 1024};
 }
 
 static size_t widened(const vg_tensor *t, int64_t c)

@@ -175,7 +175,8 @@ static vg_status check_values(const char *op, const vg_tensor *y, const vg_quant
     return !y && q->kind != VG_QUANT_NONE ? VG_OK : need_like(op, "y", y, ACT, like, err);
 }
 
-static vg_status need_blocks(const char *op, const vg_tensor *scale, const vg_tensor *w, vg_err *err)
+static vg_status need_blocks(const char *op, const vg_tensor *scale, const vg_tensor *w,
+                             vg_err *err)
 {
     return need_shape(op, "scale", scale, F32, 2,
                       SHAPE(groups_of(w->shape[0]), groups_of(w->shape[1])), err);

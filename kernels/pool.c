@@ -124,8 +124,9 @@ vg_status vg_pool_take(vg_pool *pool, size_t bytes, void **memory, vg_err *err)
         *memory = pool->pieces[i].memory;
         return VG_OK;
     }
-    return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes, the largest free piece has %zu",
-                   bytes, vg_pool_largest(pool));
+    return VG_FAIL(err, VG_E_NOMEM,
+                   "out of memory: wanted %zu bytes, the largest free piece has %zu", bytes,
+                   vg_pool_largest(pool));
 }
 
 bool vg_pool_give(vg_pool *pool, void *memory)

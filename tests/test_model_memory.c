@@ -141,7 +141,8 @@ static void test_model_memory_streams_no_more_than_needed(void **state)
         p.memory_limit = limit;
         vg_plan_stage s = stage_of(deep, &p, "transformer");
         assert_true(vg_plan_total(&s) <= limit && s.streamed >= last.streamed);
-        if (s.streamed > VG_STREAM_SLOTS + 1) { /* one fewer would not fit; small weights share chunks of 1 MiB */
+        if (s.streamed > VG_STREAM_SLOTS +
+                             1) { /* one fewer would not fit; small weights share chunks of 1 MiB */
             size_t block = s.host / (size_t)s.streamed;
             assert_true(vg_plan_total(&s) + block + ((size_t)1 << 20) > limit);
         }
@@ -301,8 +302,9 @@ static void test_model_memory_bad_weights_are_told_on_a_device(void **state)
     vg_linear_layer layer;
     scratch_write(state, "w/x", "", 0);
     values[129][139] = NAN;
-    CHECK_OK(vg_safetensors_write(scratch_path(state, "w/model.safetensors"), &entry, 1, NULL, &err),
-             err);
+    CHECK_OK(
+        vg_safetensors_write(scratch_path(state, "w/model.safetensors"), &entry, 1, NULL, &err),
+        err);
     for (int separate = 0; separate < 2; separate++) {
         be->separate = separate;
         CHECK_OK(vg_module_open(engine, scratch_path(state, "w"), "w", &options, &module, &err),
@@ -354,8 +356,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_model_memory_limits_do_not_change_the_bytes,
                                         scratch_open, scratch_close),
-        cmocka_unit_test_setup_teardown(test_model_memory_streams_no_more_than_needed,
-                                        scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_memory_streams_no_more_than_needed, scratch_open,
+                                        scratch_close),
         cmocka_unit_test_setup_teardown(test_model_memory_too_little_is_refused, scratch_open,
                                         scratch_close),
         cmocka_unit_test(test_model_memory_every_allocation_may_fail),

@@ -105,7 +105,8 @@ static void test_quantize_weight_refuses_wrong_operands(void **state)
     vg_err err;
 
     (void)state;
-    CHECK_FAILS(vg_quantize_weight(be, &(vg_quantize_weight_args){w, q, NULL}, &err), VG_E_ARG, err);
+    CHECK_FAILS(vg_quantize_weight(be, &(vg_quantize_weight_args){w, q, NULL}, &err), VG_E_ARG,
+                err);
     CHECK_FAILS(vg_quantize_weight(be, &(vg_quantize_weight_args){w, q, many}, &err), VG_E_SHAPE,
                 err);
     CHECK_FAILS(vg_quantize_weight(be, &(vg_quantize_weight_args){w, q, two}, &err), VG_E_SHAPE,

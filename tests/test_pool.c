@@ -57,8 +57,9 @@ static void test_pool_random_takes_and_gives(void **state)
             used += rounded(bytes);
         } else if (count) {
             int at = (int)(check_random_bits(&rng) % (uint64_t)count);
-            assert_false(vg_pool_give(pool, list[at].memory + 256 * (rounded(list[at].bytes) > 256)
-                                                            + (rounded(list[at].bytes) <= 256)));
+            assert_false(vg_pool_give(pool, list[at].memory +
+                                                256 * (rounded(list[at].bytes) > 256) +
+                                                (rounded(list[at].bytes) <= 256)));
             assert_true(vg_pool_give(pool, list[at].memory));
             assert_false(vg_pool_give(pool, list[at].memory));
             used -= rounded(list[at].bytes);
@@ -119,7 +120,8 @@ static void test_backend_stage_memory(void **state)
     assert_int_equal(be->grown, 0);
     memset(a, 1, 1 << 19);
     memset(b, 2, 1 << 19);
-    CHECK_OK(vg_backend_alloc(be, 1 << 20, &c, &err), err); /* the plan was wrong: a further region */
+    CHECK_OK(vg_backend_alloc(be, 1 << 20, &c, &err),
+             err); /* the plan was wrong: a further region */
     assert_int_equal(be->grown, 1 << 20);
     memset(c, 3, 1 << 20);
     void *d;

@@ -17,9 +17,8 @@ static void dequantize_rows(void *ctx, int64_t begin, int64_t end, int worker)
     for (int64_t r = begin; r < end; r++) {
         vg_cpu_load(j->a->q, r * k, k, row);
         for (int64_t c = 0; c < k; c++)
-            row[c] *= s->ndim == 2
-                          ? scale[r / VG_QUANT_GROUP * s->shape[1] + c / VG_QUANT_GROUP]
-                          : scale[s->shape[0] > 1 ? r : 0];
+            row[c] *= s->ndim == 2 ? scale[r / VG_QUANT_GROUP * s->shape[1] + c / VG_QUANT_GROUP]
+                                   : scale[s->shape[0] > 1 ? r : 0];
         vg_cpu_store(j->a->y, r * k, k, row);
     }
 }

@@ -8,7 +8,8 @@
 typedef struct job {
     vg_backend *be;
     const vg_quantize_weight_args *a;
-    _Atomic uint32_t amax; /* FP32 bits; those of floats >= 0 order as integers, infinity above numbers, NaN above infinity */
+    _Atomic uint32_t
+        amax; /* FP32 bits; those of floats >= 0 order as integers, infinity above numbers, NaN above infinity */
 } job;
 
 static uint32_t largest(const float *x, int64_t count, uint32_t most)

@@ -367,7 +367,8 @@ typedef struct denoise_run {
 static void release_expert(denoise_run *r)
 {
     wan_dit_close(r->dit);
-    r->be->ops->trim(r->be); /* the next expert finds the memory as this one did, and as it was planned */
+    r->be->ops->trim(
+        r->be); /* the next expert finds the memory as this one did, and as it was planned */
     r->dit = NULL;
     r->expert = -1;
 }
@@ -445,7 +446,8 @@ static void prefetch_next(denoise_run *r)
     for (int i = vg_scheduler_at(r->scheduler); i < vg_scheduler_steps(r->scheduler); i++)
         if (expert_of(r, vg_scheduler_timestep(r->scheduler, i)) != r->expert)
             next = 1 - r->expert;
-    if (next == r->expert || vg_model_weights_dir(r->model, wan_expert_names[next], &dir, NULL) != VG_OK)
+    if (next == r->expert ||
+        vg_model_weights_dir(r->model, wan_expert_names[next], &dir, NULL) != VG_OK)
         return;
     r->prefetch = vg_prefetch_start(dir);
     free(dir);

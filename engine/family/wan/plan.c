@@ -147,7 +147,8 @@ static vg_status plan_calibration(const vg_model *model, const vg_generate_param
     return VG_OK;
 }
 
-#define REHEARSED_FRAMES 9 /* of the encoder: chunks of one, four and four frames; all later ones are like the last */
+#define REHEARSED_FRAMES                                                                           \
+    9 /* of the encoder: chunks of one, four and four frames; all later ones are like the last */
 
 /* Addresses of host memory for latents and pictures that nobody makes, however large the clip; NULL: none left. */
 static void *take_addresses(size_t bytes)
@@ -164,7 +165,8 @@ static void give_addresses(void *memory, size_t bytes)
 }
 
 /* Run one half of the VAE over the clip, or over one tile of it. */
-static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool encoder, vg_err *err)
+static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool encoder,
+                         vg_err *err)
 {
     const wan_vae_config *c = &vae->config;
     int64_t height = latent[2] * c->spatial, width = latent[3] * c->spatial;
@@ -186,8 +188,8 @@ static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool
     return status;
 }
 
-static vg_status plan_vae(const vg_model *model, const vg_generate_params *p, const int64_t shape[4],
-                          bool encoder, vg_plan_stage *s, vg_err *err)
+static vg_status plan_vae(const vg_model *model, const vg_generate_params *p,
+                          const int64_t shape[4], bool encoder, vg_plan_stage *s, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     int64_t tile = WAN_TILE / c->vae.spatial, latent[4] = {shape[0], shape[1], shape[2], shape[3]};
