@@ -226,6 +226,14 @@ static void tell_end(vg_worker *w, const vg_precision_report *report)
     vg_worker_tell_variant(w, "variant", o);
 }
 
+/* What comes after the text must fit, or nothing is begun: a decode that fails for memory would waste all the steps before it. */
+static vg_status check_memory(vg_worker *w, const vg_generate_params *params, vg_err *err)
+{
+    static const char *const stages[] = {"encode",        "calibrate", "transformer",
+                                         "transformer_2", "decode",    NULL};
+    return vg_budget_check(w->engine, w->model, params, stages, err);
+}
+
 /* Denoise, or read what was denoised. Unfinished because of max_steps: *latents holds the steps so far and nothing is kept but the state. */
 static vg_status need_latents(vg_worker *w, vg_generate_params *params, const char *path,
                               vg_latents *latents, vg_err *err)
@@ -238,6 +246,7 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     tell_begin(w, have_state ? state.scheduler.at : 0);
     if (have_state)
         vg_worker_note(w, "going on after step %d", state.scheduler.at);
+    VG_TRY_GOTO(status, check_memory(w, params, err), done);
     VG_TRY_GOTO(status, need_text(w, params, err), done);
     bool needed = false;
     VG_TRY_GOTO(status, vg_model_needs_input_scales(w->model, params, &needed, err), done);

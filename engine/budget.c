@@ -77,8 +77,8 @@ static bool advise(const vg_model *model, const vg_generate_params *params, size
         p.init_latents = p.condition = NULL; /* of another size, perhaps */
         p.vae_tiling = p.vae_tiling || c->tiling;
         p.scheme = c->fp8 && p.scheme == VG_SCHEME_BF16 ? VG_SCHEME_FP8_BLOCK : p.scheme;
-        p.height = params->height / c->size / 32 * 32;
-        p.width = params->width / c->size / 32 * 32;
+        p.height = params->height / c->size / 16 * 16;
+        p.width = params->width / c->size / 16 * 16;
         p.num_frames = (params->num_frames - 1) / c->frames / 4 * 4 + 1;
         if (c->size == 1) {
             p.height = params->height;
@@ -157,33 +157,46 @@ static void explain(vg_engine *engine, const vg_model *model, const vg_generate_
 
 /* ---- stages ---- */
 
+/* Plan the stages and refuse the first that does not fit. */
+static vg_status plan_within(vg_engine *engine, const vg_model *model,
+                             const vg_generate_params *params, const char *const *stages,
+                             vg_plan *plan, vg_err *err)
+{
+    vg_generate_params p = *params;
+    size_t limit;
+    VG_TRY(vg_budget_limit(engine, params, &limit, err));
+    p.device = engine->be->ops->kind;
+    p.memory_limit = limit;
+    VG_TRY(vg_plan_stages(model, &p, stages, plan, err));
+    p.memory_limit = params->memory_limit;
+    for (int i = 0; i < plan->count; i++)
+        if (limit && vg_plan_total(&plan->stages[i]) > limit)
+            return refuse(model, &p, &plan->stages[i], limit, err);
+    return VG_OK;
+}
+
+vg_status vg_budget_check(vg_engine *engine, const vg_model *model,
+                          const vg_generate_params *params, const char *const *stages, vg_err *err)
+{
+    vg_plan plan;
+    return plan_within(engine, model, params, stages, &plan, err);
+}
+
 vg_status vg_budget_begin(vg_engine *engine, const vg_model *model,
                           const vg_generate_params *params, const char *const *stages,
                           vg_plan *plan, vg_err *err)
 {
-    vg_generate_params p = *params;
-    size_t limit, most = 0;
-    const char *largest = stages[0];
     vg_backend *be = engine->be;
-    VG_TRY(vg_budget_limit(engine, params, &limit, err));
-    p.device = be->ops->kind;
-    p.memory_limit = limit;
-    VG_TRY(vg_plan_stages(model, &p, stages, plan, err));
-    p.memory_limit = params->memory_limit;
-    for (int i = 0; i < plan->count; i++) {
-        size_t total = vg_plan_total(&plan->stages[i]);
-        if (limit && total > limit)
-            return refuse(model, &p, &plan->stages[i], limit, err);
-        if (total > most) {
-            most = total;
-            largest = plan->stages[i].name;
-        }
-    }
-    size_t kept =
-        be->ops->kind == VG_DEVICE_CUDA ? VG_CUDA_LIBRARY_BYTES : 0; /* not of the region */
+    VG_TRY(plan_within(engine, model, params, stages, plan, err));
+    if (plan->count == 0)
+        return VG_OK;
+    const vg_plan_stage *largest = &plan->stages[plan->peak];
+    size_t most = vg_plan_total(largest), kept = be->ops->kind == VG_DEVICE_CUDA
+                                                     ? VG_CUDA_LIBRARY_BYTES
+                                                     : 0; /* not the region's */
     vg_status status = vg_backend_reserve(be, most > kept ? most - kept : most, err);
     if (status == VG_E_NOMEM)
-        explain(engine, model, params, largest, err);
+        explain(engine, model, params, largest->name, err);
     return status;
 }
 

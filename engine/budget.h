@@ -8,6 +8,10 @@
  * reads host memory, and no limit asked for). Makes the backend keep to it. */
 vg_status vg_budget_limit(vg_engine *engine, const vg_generate_params *params, size_t *limit, vg_err *err);
 
+/* Would the named stages (NULL-terminated) fit, as things are now? For refusing a job before its first stage. Errors as vg_budget_begin. */
+vg_status vg_budget_check(vg_engine *engine, const vg_model *model, const vg_generate_params *params, const char *const *stages,
+                          vg_err *err);
+
 /* Plan the named stages (of vg_plan_make; NULL-terminated) and take one region for the largest. *plan: how the run has to behave to fit.
  * VG_E_NOMEM, before anything is taken: names the stage, what it wants, what is there, and a setting that would fit, if there is one.
  * A second begin without an end in between keeps what is in use. */
