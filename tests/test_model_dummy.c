@@ -163,7 +163,11 @@ static void test_model_dummy_image(void **state)
     vg_frames image = {.count = 1, .height = p.height, .width = p.width};
     vg_conditioning text;
     vg_latents condition, none;
+    vg_plan plan;
     assert_string_equal(vg_model_modes(model), "i2v");
+    CHECK_OK(vg_plan_make(model, &p, &plan, &err), err);
+    assert_true(plan.condition_channels == 20 && plan.latent[0] == 16 && plan.latent[2] == 4 &&
+                plan.text_dim > 0);
     image.rgb = malloc((size_t)image.height * (size_t)image.width * 3);
     assert_non_null(image.rgb);
     for (int i = 0; i < image.height * image.width * 3; i++)

@@ -272,6 +272,9 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, const cha
     if (c->has_vae && wants(stages, "decode"))
         VG_TRY(plan_vae(model, p, latent, false, add_stage(plan, "decode"), err));
     plan->tokens = wan_dit_tokens(&c->dit[0], latent);
+    memcpy(plan->latent, latent, sizeof plan->latent);
+    plan->text_dim = c->dit[0].text_dim;
+    plan->condition_channels = wan_condition_channels(c);
     plan->tflop_per_step =
         forwards * wan_dit_flop(&c->dit[0], plan->tokens, p->max_text_tokens) * 1e-12;
     return VG_OK;
