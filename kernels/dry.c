@@ -161,7 +161,17 @@ static size_t at_most(size_t bytes, size_t limit)
     return bytes < limit ? bytes : limit;
 }
 
-/* Scales brought into the library's form; values of a result that is wanted as codes only. Shapes that the library refuses take more:
+/* Values of a result that is wanted as codes only, for some columns at a time. */
+static size_t values_bytes(int64_t m, int64_t n)
+{
+    size_t all = (size_t)(m * n) * 2;
+    int64_t pieces = (int64_t)(all / VG_CUDA_VALUES_BYTES) + 1,
+            columns = (groups_of(n) + pieces - 1) / pieces * VG_QUANT_GROUP;
+
+    return at_most((size_t)(m * columns) * 2, all);
+}
+
+/* Scales brought into the library's form; values that become codes, unless the library makes the codes. Shapes that it refuses take more:
  * they are not planned. */
 static need need_linear(const vg_linear_args *a)
 {
@@ -175,8 +185,8 @@ static need need_linear(const vg_linear_args *a)
         s.own = (size_t)(groups * m + (padded > groups * n ? padded : groups * n)) * 4 + 512;
     else if (!a->y)
         s.own = 256;
-    if (!a->y)
-        s.outer = at_most((size_t)(m * n) * 2, PART_BYTES);
+    if (!a->y && !(scalar && a->quant.kind == VG_QUANT_TENSOR_STATIC))
+        s.outer = values_bytes(m, n);
     return s;
 }
 
@@ -185,14 +195,16 @@ static need need_quantize(const vg_quantize_args *a)
     return (need){.own = a->kind == VG_QUANT_TENSOR_DYNAMIC ? 256 : 0};
 }
 
-/* Scores of some rows, for what the tensor core kernels do not do. */
+#define QUERY_TILE 128
+
+/* A mark per tile of queries; scores of some rows, for what the tensor core kernels do not do. */
 static need need_attention(const vg_attention_args *a)
 {
     int64_t nq = a->q->shape[0], heads = a->q->shape[1], d = a->q->shape[2],
             ld = (a->k->shape[0] + 7) / 8 * 8;
 
     if (d <= 128 && !a->bias && a->q->dtype == VG_BF16)
-        return (need){0, 0};
+        return (need){.own = (size_t)(heads * ((nq + QUERY_TILE - 1) / QUERY_TILE) + 1) * 8};
     return (need){.own =
                       at_most((size_t)(heads * nq) * (size_t)(ld * 6 + d * 4), PART_BYTES) + 1024};
 }

@@ -14,7 +14,6 @@
 #include "kernels/cuda/codes.cuh"
 
 #define TEMPORARY_BYTES ((size_t)256 << 20) // sums in FP32 are made for as many rows at a time as fit here
-#define VALUES_BYTES    ((size_t)768 << 20) // values that become codes, for as many columns; products of 1664 columns are 6 % slower than whole ones
 
 /* dequantise   Bytes  n*(size(x) + size(y))   -> memory-bound
  * y = x * scales: groups [ceil(k/128)][rows] or blocks [ceil(rows/128)][ceil(k/128)], or neither; FP32, one rounding.
@@ -331,7 +330,7 @@ static vg_status multiply_to_codes(vg_backend *be, const vg_linear_args *a, vg_e
     vg_dtype dtype = a->bias ? a->bias->dtype : VG_BF16;
     int64_t m = a->x->shape[0], n = a->w->shape[0];
     int64_t groups = (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, columns;
-    int64_t pieces = (int64_t)((size_t)(m * n) * vg_dtype_size(dtype) / VALUES_BYTES) + 1;
+    int64_t pieces = (int64_t)((size_t)(m * n) * vg_dtype_size(dtype) / VG_CUDA_VALUES_BYTES) + 1;
     void *memory;
 
     columns = (groups + pieces - 1) / pieces * VG_QUANT_GROUP;
