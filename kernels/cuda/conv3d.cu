@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(256) direct(const geometry g, const sources<X>
  * Numerics BF16 products, FP32 sums in the order of k (repeatable), bias added in FP32, one rounding
  * Measured NVIDIA H100 80GB HBM3, random data, 2026-11: 3x3x3, 384 to 384 at 2x180x320: 2.83 ms, 324 TFLOP/s; 192 to 192 at 4x360x640: 6.33 ms, 290;
  *           96 to 96 at 4x720x1280: 7.01 ms, 262; before the geometry of a line was worked out once per block: 220, 222, 208
- * Not done  norm and SiLU in the epilogue; leaving out taps that meet zero frames only */
+ * Not done  leaving out taps that meet zero frames only */
 template <int COLUMNS, typename B, typename Y>
 __global__ void __launch_bounds__(256, 2) tensor(const geometry g, const sources<__nv_bfloat16> from, const __nv_bfloat16 *w, const results<B, Y> to)
 {
@@ -260,7 +260,7 @@ vg_status vg_cuda_conv3d(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
         return conv_widened(be, a, err);
     if (fits_tensor(a, g)) {
         const char *wanted = getenv("VGEN_CUDA_CONV");
-        if (vg_cuda(be)->capability == 90 && !wanted && vg_cuda_conv3d_tma_fits(be, a, &g))
+        if (vg_cuda(be)->capability == 90 && !wanted && vg_cuda_conv3d_tma_fits(a, &g))
             return vg_cuda_conv3d_tma(be, a, &g, err);
         if (vg_cuda(be)->capability == 90 && !(wanted && strcmp(wanted, "mma") == 0))
             return vg_cuda_conv3d_sm90(be, a, &g, err);

@@ -203,7 +203,7 @@ template <typename B, typename Y> inline results<B, Y> results_of(const vg_conv3
 vg_status vg_cuda_conv3d_sm90(vg_backend *be, const vg_conv3d_args *a, const conv::geometry *g, vg_err *err);
 
 // conv3d_tma.cu: by WGMMA on tiles that the copy engine brings, for what fits it.
-bool vg_cuda_conv3d_tma_fits(vg_backend *be, const vg_conv3d_args *a, const conv::geometry *g);
+bool vg_cuda_conv3d_tma_fits(const vg_conv3d_args *a, const conv::geometry *g);
 vg_status vg_cuda_conv3d_tma(vg_backend *be, const vg_conv3d_args *a, const conv::geometry *g, vg_err *err);
 
 #endif

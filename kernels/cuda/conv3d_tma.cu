@@ -349,12 +349,21 @@ template <int N, int LAST> __device__ __forceinline__ void multiply_tiles(const 
 }
 #endif
 
-/* product    FLOPs  2*pixels*o*k, compute-bound. Bytes from L2 per tile, dt and 64 channels: kw boxes of (256 + 2 rows) * 128 and kt*kw weights of
- *            N * 128: 221 KB for 28 MFLOP with N = 96, half of that per FLOP with N = 192
+/* product    FLOPs  2*pixels*o*k, compute-bound. Bytes from the L2 cache per tile, dt and 64 channels: kw boxes of (256 + 2 rows) * 128 and
+ *            kh*kw weights of N * 128, halved by working in pairs: 166 KB for 28 MFLOP with N = 96, where gathering takes 516 KB; half of
+ *            that per FLOP with N = 192. Floor: 1.77 TFLOP for 96 to 96 at 4x720x1280 are 1.79 ms at 989 TFLOP/s
  * Launch   a block per multiprocessor that goes through tiles of 256 pixels x N channels: one thread copies into rings of boxes and of
- *          weights, two warpgroups multiply 128 pixels each; channel tiles and parities fastest, so that blocks that share inputs run together
+ *          weights, two warpgroups multiply 128 pixels each; channel tiles and parities fastest, so that blocks that share inputs run
+ *          together. The tile's width is chosen per call: the fewest waves, then the fewest lines per box
  * Numerics BF16 products, FP32 sums in the order dt, 64 channels, dx, dy (repeatable), bias added in FP32, one rounding; then the residual,
- *          one more. Taps that meet zero frames are left out. LAST: the last chunk has 16 * LAST channels, its others are zero */
+ *          one more. Taps that meet zero frames are left out. LAST: the last chunk has 16 * LAST channels, its others are zero
+ * Measured NVIDIA H100 80GB HBM3, random data, 690 W, 2026-11, TFLOP/s, with blocks each for itself and the residual loaded where it is added:
+ *          3x3x3, 384 to 384 at 1x90x160: 764, at 2x180x320: 849 (86 % of 989); 192 to 192 at 4x360x640: 781; 96 to 96 at 4x720x1280: 645; 96
+ *          to 3: 1.63 ms; gathering: 383, 430, 356, 307, 3.7 ms. Within a whole decode 753, 724, 623, and with a residual 709, 650, 495:
+ *          hence the residual on its way ahead of its use. Pairs and that are tested but were not timed by themselves
+ * Not done  four 2x2 convolutions with summed weights for upsampling: 2.25 times fewer FLOPs, but the sums would be rounded to BF16; norm and
+ *          SiLU in the epilogue, see channel_norm.cu; products of one tile beside the epilogue of another, for which 64 K registers do
+ *          not suffice at this tile size */
 template <int N, int LAST>
 __global__ void VG_CLUSTER(layout<N>::BLOCKS) __launch_bounds__(THREADS, 1) product(const __grid_constant__ maps m,
                                                                                                                   const __grid_constant__ job j)
@@ -367,7 +376,9 @@ __global__ void VG_CLUSTER(layout<N>::BLOCKS) __launch_bounds__(THREADS, 1) prod
     s.bias = reinterpret_cast<float *>(s.b + layout<N>::B_SLOTS * layout<N>::B_BYTES);
     s.bar = reinterpret_cast<barriers *>(s.bias + BIAS_MAX);
     for (int o = (int)threadIdx.x; o < BIAS_MAX; o += THREADS)
-        s.bias[o] = !j.bias || o >= j.o ? 0.0f : j.bias_f32 ? static_cast<const float *>(j.bias)[o] : __bfloat162float(static_cast<const __nv_bfloat16 *>(j.bias)[o]);
+        s.bias[o] = !j.bias || o >= j.o ? 0.0f
+                    : j.bias_f32        ? static_cast<const float *>(j.bias)[o]
+                                        : __bfloat162float(static_cast<const __nv_bfloat16 *>(j.bias)[o]);
     if (threadIdx.x == 0) {
         for (int i = 0; i < A_SLOTS; i++) {
             hopper::barrier_init(&s.bar->full_a[i], 1);
@@ -472,10 +483,11 @@ template <int N> vg_status launch_last(vg_backend *be, const vg_conv3d_args *a, 
 
 } // namespace
 
-bool vg_cuda_conv3d_tma_fits(vg_backend *be, const vg_conv3d_args *a, const conv::geometry *g)
+bool vg_cuda_conv3d_tma_fits(const vg_conv3d_args *a, const conv::geometry *g)
 {
-    (void)be;
-    return g->sh == 1 && g->sw == 1 && g->o <= BIAS_MAX - 192 && g->kh <= 3 && reach(*g) <= 2 && (!g->shift || (g->out_h % 2 == 0 && g->out_w % 2 == 0)) &&
+    bool whole_pairs = !g->shift || (g->out_h % 2 == 0 && g->out_w % 2 == 0); // of rows and of columns
+
+    return g->sh == 1 && g->sw == 1 && g->o <= BIAS_MAX - 192 && g->kh <= 3 && reach(*g) <= 2 && whole_pairs &&
            a->y->dtype == VG_BF16 && g->pixels < 1 << 30 && (g->parts == 1 || g->part % 192 == 0) && vg_cuda_has_tensor_maps();
 }
 
