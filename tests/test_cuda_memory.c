@@ -39,9 +39,9 @@ static void test_cuda_memory_quantize_weight(void **state)
                 check_set(w, n * k - 1, NAN);
             vg_tensor *gw = on_gpu_at(w, shift), *gq = on_gpu_at(q, shift), *gs = on_gpu(scale);
             CHECK_OK(vg_quantize_weight(gpu, &(vg_quantize_weight_args){gw, gq, gs}, &err), err);
-            CHECK_OK(vg_quantize_weight(check_cpu()->one, &(vg_quantize_weight_args){w, q, scale},
-                                        &err),
-                     err);
+            CHECK_OK(
+                vg_quantize_weight(check_cpu()->one, &(vg_quantize_weight_args){w, q, scale}, &err),
+                err);
             vg_tensor *bs = back(gs), *bq = back(gq);
             expect_same_bits("scale", scale, bs);
             if (!isnan(check_get(scale, vg_tensor_numel(scale) - 1)))
@@ -62,13 +62,14 @@ static void test_cuda_memory_dequantize_weight(void **state)
             int64_t n = sizes[s][0], k = sizes[s][1];
             vg_tensor *q = check_fill(check_tensor(VG_E4M3, 2, n, k), &rng, 0.0, 100.0),
                       *y = check_tensor(i % 2 ? VG_BF16 : VG_F32, 2, n, k);
-            vg_tensor *scale =
-                i % 3 == 2 ? check_tensor(VG_F32, 2, (n + 127) / 128, (k + 127) / 128)
-                           : check_tensor(VG_F32, 1, i % 3 ? n : 1);
+            vg_tensor *scale = i % 3 == 2
+                                   ? check_tensor(VG_F32, 2, (n + 127) / 128, (k + 127) / 128)
+                                   : check_tensor(VG_F32, 1, i % 3 ? n : 1);
             check_fill(scale, &rng, 0.02, 0.01);
             int shift = i / 6 ? 3 : 0;
             vg_tensor *gq = on_gpu_at(q, shift), *gy = on_gpu_at(y, shift), *gs = on_gpu(scale);
-            CHECK_OK(vg_dequantize_weight(gpu, &(vg_dequantize_weight_args){gq, gs, gy}, &err), err);
+            CHECK_OK(vg_dequantize_weight(gpu, &(vg_dequantize_weight_args){gq, gs, gy}, &err),
+                     err);
             CHECK_OK(vg_dequantize_weight(check_cpu()->one,
                                           &(vg_dequantize_weight_args){q, scale, y}, &err),
                      err);
@@ -122,8 +123,9 @@ static void test_cuda_memory_loader(void **state)
     static const struct {
         vg_dtype from, to;
         int64_t count;
-    } cases[] = {{VG_BF16, VG_BF16, 9000001}, {VG_F32, VG_BF16, 5000003}, {VG_BF16, VG_F32, 3000001},
-                 {VG_F16, VG_BF16, 77777},    {VG_E4M3, VG_E4M3, 20000001}, {VG_F32, VG_F32, 1}};
+    } cases[] = {{VG_BF16, VG_BF16, 9000001},  {VG_F32, VG_BF16, 5000003},
+                 {VG_BF16, VG_F32, 3000001},   {VG_F16, VG_BF16, 77777},
+                 {VG_E4M3, VG_E4M3, 20000001}, {VG_F32, VG_F32, 1}};
     enum { CASES = sizeof cases / sizeof cases[0], ROUNDS = 3 };
     check_rng rng = {8};
     vg_err err;
@@ -264,8 +266,8 @@ static void test_cuda_memory_limits_do_not_change_the_bytes(void **state)
             assert_int_equal(be->grown, grown);
             assert_int_equal(be->bytes_now, be->kept);
         }
-        int64_t count = latents[0].shape[0] * latents[0].shape[1] * latents[0].shape[2] *
-                        latents[0].shape[3];
+        int64_t count =
+            latents[0].shape[0] * latents[0].shape[1] * latents[0].shape[2] * latents[0].shape[3];
         assert_memory_equal(latents[0].values, latents[1].values, (size_t)count * 4);
         p.memory_limit = 0;
         be->bytes_peak = 0;
@@ -317,7 +319,8 @@ static void bench_load(const char *model_dir, int scheme, int threads, bool cold
     double begin;
     vg_model *model = open_model(model_dir);
     const wan_config *c = wan_config_of(model);
-    vg_module_options options = {.compute = VG_BF16, .scheme = scheme, .fp8_act = VG_FP8_ACT_DYNAMIC};
+    vg_module_options options = {
+        .compute = VG_BF16, .scheme = scheme, .fp8_act = VG_FP8_ACT_DYNAMIC};
     snprintf(dir, sizeof dir, "%s/transformer", model_dir);
     CHECK_OK(vg_engine_open(VG_DEVICE_CUDA, 0, threads, &engine, &err), err);
     begin = seconds();
@@ -337,11 +340,12 @@ static void bench_load(const char *model_dir, int scheme, int threads, bool cold
         CHECK_OK(wan_dit_open(engine, dir, "transformer", &c->dit[0], &options, &dit, &err), err);
         double took = seconds() - begin;
         wan_dit_close(dit);
-        print_message("LOAD %s scheme %d, %2d threads, %s%s: %.2f GB in %.3f s = %.1f GB/s (readers "
-                      "ready in %.3f s)\n",
-                      strrchr(model_dir, '/') + 1, scheme, threads, cold ? "cold " : "page cache",
-                      cold ? reading == VG_READ_DIRECT ? "direct" : "cached" : "",
-                      (double)bytes * 1e-9, took, (double)bytes * 1e-9 / took, pinned);
+        print_message(
+            "LOAD %s scheme %d, %2d threads, %s%s: %.2f GB in %.3f s = %.1f GB/s (readers "
+            "ready in %.3f s)\n",
+            strrchr(model_dir, '/') + 1, scheme, threads, cold ? "cold " : "page cache",
+            cold ? reading == VG_READ_DIRECT ? "direct" : "cached" : "", (double)bytes * 1e-9, took,
+            (double)bytes * 1e-9 / took, pinned);
     }
     vg_model_close(model);
     vg_engine_close(engine);
@@ -429,11 +433,12 @@ static void forward_times(vg_engine *engine, const char *dir, const wan_dit_conf
     }
     CHECK_OK(vg_cast(be, &(vg_cast_args){&v, &f32}, &err), err);
     CHECK_OK(vg_backend_download(be, out, &f32, &err), err);
-    print_message("FORWARD %s, %d of %d blocks streamed (%zu MB on the host), %lld tokens: %.1f %.1f "
-                  "%.1f ms (first %.1f), loaded in %.2f s\n",
-                  vg_scheme_name(scheme), streamed, BENCH_BLOCKS, wan_dit_host_bytes(dit) / 1000000,
-                  (long long)wan_dit_tokens(config, latent), took[1] * 1e3, took[2] * 1e3,
-                  took[3] * 1e3, took[0] * 1e3, loaded);
+    print_message(
+        "FORWARD %s, %d of %d blocks streamed (%zu MB on the host), %lld tokens: %.1f %.1f "
+        "%.1f ms (first %.1f), loaded in %.2f s\n",
+        vg_scheme_name(scheme), streamed, BENCH_BLOCKS, wan_dit_host_bytes(dit) / 1000000,
+        (long long)wan_dit_tokens(config, latent), took[1] * 1e3, took[2] * 1e3, took[3] * 1e3,
+        took[0] * 1e3, loaded);
     vg_arena_free(arena);
     wan_dit_close(dit);
     free(rows);
@@ -450,9 +455,9 @@ static void test_cuda_memory_bench_streaming(void **state)
     (void)state;
     if (!gpu || !getenv("VG_BENCH"))
         skip();
-    CHECK_OK(vg_model_open(VG_SOURCE_DIR "/presets/arch/wan2.2-t2v-a14b", VG_LOAD_DUMMY, &model,
-                           &err),
-             err);
+    CHECK_OK(
+        vg_model_open(VG_SOURCE_DIR "/presets/arch/wan2.2-t2v-a14b", VG_LOAD_DUMMY, &model, &err),
+        err);
     CHECK_OK(vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, &err), err);
     CHECK_OK(vg_model_weights_dir(model, "transformer", &dir, &err), err);
     wan_dit_config config = wan_config_of(model)->dit[0];
@@ -492,9 +497,9 @@ static void test_cuda_memory_bench_plan(void **state)
     (void)state;
     if (!gpu || !getenv("VG_BENCH"))
         skip();
-    CHECK_OK(vg_model_open(VG_SOURCE_DIR "/presets/arch/wan2.2-t2v-a14b", VG_LOAD_DUMMY, &model,
-                           &err),
-             err);
+    CHECK_OK(
+        vg_model_open(VG_SOURCE_DIR "/presets/arch/wan2.2-t2v-a14b", VG_LOAD_DUMMY, &model, &err),
+        err);
     CHECK_OK(vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, &err), err);
     vg_backend *be = vg_engine_backend(engine);
     text.cond = calloc(512 * 4096, sizeof *text.cond);

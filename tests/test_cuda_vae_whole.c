@@ -52,7 +52,8 @@ static float *noise(int64_t count, double scale)
 typedef struct outcome {
     float *sample, *latents; /* [F,H,W,3], [z,T,h,w] */
     int64_t samples, values;
-    size_t grown[2]; /* bytes that decode and encode took beside the weights and what libraries keep */
+    size_t
+        grown[2]; /* bytes that decode and encode took beside the weights and what libraries keep */
 } outcome;
 
 static const int64_t LATENT[4] = {16, 3, 7, 10};

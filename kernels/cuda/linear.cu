@@ -371,7 +371,7 @@ static vg_status multiply_to_codes(vg_backend *be, const vg_linear_args *a, vg_e
  *          (N, K)          BF16        the same, GELU   FP8 tensor, fast   exact         FP8 1x128 by 128x128 (one proposal)
  *          5120, 5120      723 / 779   -                1326 / 1505        1379 / 1379   1235
  *          13824, 5120     587 / 734   744 / 748        1429 / 1429        1366 / 1366   1089, GELU 1159
- *          5120, 13824     692 / 717   -                1291 / 1425        1351 / 1351   1107
+ *          5120, 13824     692 / 717   -                1291 / 1307        1351 / 1351   1107
  * Error against FP64 of the E4M3 operands, relative L2, K = 5120 and 13824: exact 1.3e-4 and 1.3e-4, fast 1.5e-3 and 2.9e-3; the rounding
  *          to BF16 is 1.6e-3, that of operands to E4M3 some 3e-2. Other engines' FP8 products are fast ones (CUTLASS, TransformerEngine)
  * Not done q, k and v as one product of N=15360: no faster (704 BF16) */
