@@ -285,4 +285,42 @@ static inline int check_close_cpu(void **state)
         check_guards();                                                                            \
     } while (0)
 
+/* Where an operation puts the codes of a result [n,d], and what vg_quantize makes of its values. */
+typedef struct check_codes {
+    vg_tensor *q, *scale, *wanted, *wanted_scale; /* TENSOR_STATIC: one scale for both */
+} check_codes;
+
+static inline check_codes check_codes_of(const vg_tensor *y, vg_quant_kind kind)
+{
+    int64_t n = y->shape[0], d = y->shape[1], groups = (d + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+    bool grouped = kind == VG_QUANT_GROUP_DYNAMIC;
+    check_codes c = {.q = check_tensor(VG_E4M3, 2, n, d), .wanted = check_tensor(VG_E4M3, 2, n, d)};
+
+    c.wanted_scale = grouped ? check_tensor(VG_F32, 2, groups, n) : check_tensor(VG_F32, 1, 1);
+    c.scale = grouped ? check_tensor(VG_F32, 2, groups, n) : c.wanted_scale;
+    if (!grouped)
+        check_set(c.scale, 0, 0.013);
+    return c;
+}
+
+/* Codes beside or instead of the values of vg_<op>(args) are those of vg_quantize, bit for bit. args: an lvalue whose y is set; its quant is
+ * filled here. */
+#define CHECK_CODES(op, args, kind)                                                                \
+    do {                                                                                           \
+        vg_err codes_err_;                                                                         \
+        vg_tensor *values_ = (args).y;                                                             \
+        check_codes codes_ = check_codes_of(values_, (kind));                                      \
+        CHECK_OK(vg_##op(check_cpu()->one, &(args), &codes_err_), codes_err_);                     \
+        CHECK_OK(vg_quantize(check_cpu()->one,                                                     \
+                             &(vg_quantize_args){values_, (kind), codes_.wanted, codes_.wanted_scale}, &codes_err_), \
+                 codes_err_);                                                                      \
+        for (int beside_ = 0; beside_ < 2; beside_++) {                                            \
+            (args).quant = (vg_quant_out){(kind), codes_.q, codes_.scale};                         \
+            (args).y = beside_ ? values_ : NULL;                                                   \
+            CHECK_RUN(op, &(args), codes_.q);                                                      \
+            assert_memory_equal(codes_.q->data, codes_.wanted->data, vg_tensor_bytes(codes_.q));   \
+            assert_memory_equal(codes_.scale->data, codes_.wanted_scale->data, vg_tensor_bytes(codes_.scale)); \
+        }                                                                                          \
+    } while (0)
+
 #endif

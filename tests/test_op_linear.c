@@ -166,11 +166,10 @@ static void test_linear_quantised(void **state)
 {
     const int64_t sizes[][3] = {{3, 33, 17}, {5, 511, 40}, {70, 256, 128}};
     check_rng rng = {21};
-    vg_err err;
 
     (void)state;
     for (int s = 0; s < 3; s++)
-        for (int f = 0; f < 8; f++) {
+        for (int f = 0; f < 4; f++) {
             vg_dtype dtype = f & 1 ? VG_BF16 : VG_F32;
             vg_quant_kind kind = f & 2 ? VG_QUANT_GROUP_DYNAMIC : VG_QUANT_TENSOR_STATIC;
             int64_t n = sizes[s][0], d = sizes[s][1], k = sizes[s][2];
@@ -178,23 +177,8 @@ static void test_linear_quantised(void **state)
                       *w = check_fill(check_tensor(dtype, 2, d, k), &rng, 0.0, 1.0),
                       *bias = check_fill(check_tensor(dtype, 1, d), &rng, 0.0, 1.0);
             vg_linear_args args = {.x = x, .w = w, .bias = bias, .act = VG_ACT_GELU_TANH};
-            vg_tensor *y = check_tensor(dtype, 2, n, d), *q = check_tensor(VG_E4M3, 2, n, d);
-            vg_tensor *expected = check_tensor(VG_E4M3, 2, n, d), *scale, *own;
-            scale =
-                f & 2 ? check_tensor(VG_F32, 2, (d + 127) / 128, n) : check_tensor(VG_F32, 1, 1);
-            own = f & 2 ? check_tensor(VG_F32, 2, (d + 127) / 128, n) : scale;
-            if (!(f & 2))
-                check_set(scale, 0, 0.013);
-            args.y = y;
-            CHECK_OK(vg_linear(check_cpu()->one, &args, &err), err);
-            CHECK_OK(
-                vg_quantize(check_cpu()->one, &(vg_quantize_args){y, kind, expected, scale}, &err),
-                err);
-            args.quant = (vg_quant_out){kind, q, own};
-            args.y = f & 4 ? y : NULL;
-            CHECK_RUN(linear, &args, q);
-            assert_memory_equal(q->data, expected->data, vg_tensor_bytes(q));
-            assert_memory_equal(own->data, scale->data, vg_tensor_bytes(scale));
+            args.y = check_tensor(dtype, 2, n, d);
+            CHECK_CODES(linear, args, kind);
             check_done();
         }
 }
