@@ -1,15 +1,12 @@
-/* pipeline.c: text to latents to frames, as diffusers' WanPipeline does it. Source: wan 7.1-7.4. One expert is resident at a time;
- * the text encoder and the VAE are loaded for their stage only. */
+/* pipeline.c: settings and the denoise loop, as diffusers' WanPipeline has them. Source: wan 7.1-7.4. One expert is resident at a time; the
+ * text encoder (text.c) and the VAE (decode.c) are loaded for their stage only. */
 #include "engine/family/wan/dit.h"
 #include "engine/family/wan/vae.h"
 
 #include "engine/budget.h"
 #include "engine/calibrate.h"
-#include "engine/dummy.h"
 #include "engine/prefetch.h"
-#include "engine/prompt.h"
 #include "engine/rng.h"
-#include "engine/tokenizer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -136,200 +133,6 @@ void wan_latent_shape(const wan_config *c, const vg_generate_params *p, int64_t 
     shape[1] = (p->num_frames - 1) / c->vae.temporal + 1;
     shape[2] = p->height / c->vae.spatial;
     shape[3] = p->width / c->vae.spatial;
-}
-
-/* ---- text ---- */
-
-/* tokenizer: NULL makes tokens up, as generated weights do not care which they are. */
-static vg_status encode_one(vg_umt5 *encoder, const vg_tokenizer *tokenizer, int64_t vocab,
-                            const char *prompt, const vg_generate_params *p, int64_t dim,
-                            const atomic_int *cancel, float **rows, int *tokens, vg_err *err)
-{
-    vg_status status;
-    char *clean = NULL;
-    int32_t *ids = calloc((size_t)p->max_text_tokens, sizeof *ids);
-    *rows = calloc((size_t)p->max_text_tokens * (size_t)dim,
-                   sizeof **rows); /* rows past the prompt stay zero */
-    if (!ids || !*rows) {
-        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for %d text tokens", p->max_text_tokens);
-        goto done;
-    }
-    VG_TRY_GOTO(status, vg_prompt_clean(prompt ? prompt : "", &clean, err), done);
-    if (tokenizer)
-        VG_TRY_GOTO(status,
-                    vg_tokenizer_encode(tokenizer, clean, p->max_text_tokens, ids, tokens, err),
-                    done);
-    else
-        *tokens = vg_dummy_tokens(clean, vocab, p->max_text_tokens, ids);
-    VG_TRY_GOTO(status, vg_umt5_run(encoder, ids, NULL, *tokens, cancel, *rows, err), done);
-done:
-    free(clean);
-    free(ids);
-    return status;
-}
-
-static vg_status encode_text(vg_engine *engine, vg_model *model, const vg_generate_params *p,
-                             const vg_callbacks *cb, vg_conditioning *out, vg_err *err)
-{
-    const wan_config *c = wan_config_of(model);
-    const atomic_int *cancel = cb ? cb->cancel : NULL;
-    vg_tokenizer *tokenizer = NULL;
-    vg_umt5 *encoder = NULL;
-    char *dir = NULL, *tokenizer_dir = NULL;
-    vg_conditioning text = {.tokens = p->max_text_tokens, .dim = c->text.d_model};
-    vg_status status;
-    double begin = vg_now(), loaded;
-    if (!c->has_text)
-        return VG_FAIL(err, VG_E_MISSING,
-                       "this checkpoint has no text encoder (text_encoder/config.json)");
-    vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, "text_encoder", 0);
-    VG_TRY_GOTO(status, vg_model_component_dir(model, "tokenizer", &tokenizer_dir, err), done);
-    if (!model->dummy)
-        VG_TRY_GOTO(status, vg_tokenizer_open(tokenizer_dir, &tokenizer, err), done);
-    VG_TRY_GOTO(status, vg_model_weights_dir(model, "text_encoder", &dir, err), done);
-    VG_TRY_GOTO(status,
-                vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(p->compute), &encoder, err),
-                done);
-    loaded = vg_now();
-    vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, "text_encoder", loaded - begin);
-    vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_TEXT, "", 0);
-    VG_TRY_GOTO(status,
-                encode_one(encoder, tokenizer, c->text.vocab, p->prompt, p, text.dim, cancel,
-                           &text.cond, &text.cond_tokens, err),
-                done);
-    if (p->guidance_scale > 1)
-        VG_TRY_GOTO(status,
-                    encode_one(encoder, tokenizer, c->text.vocab, p->negative_prompt, p, text.dim,
-                               cancel, &text.uncond, &text.uncond_tokens, err),
-                    done);
-    vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_TEXT, "", vg_now() - loaded);
-    *out = text;
-done:
-    if (status != VG_OK)
-        vg_conditioning_deinit(&text);
-    vg_umt5_close(encoder);
-    vg_tokenizer_close(tokenizer);
-    free(tokenizer_dir);
-    free(dir);
-    return status;
-}
-
-vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
-                     const vg_callbacks *cb, vg_conditioning *out, vg_err *err)
-{
-    vg_plan plan;
-    if (wan_config_of(model)->has_text)
-        VG_TRY(vg_budget_begin(engine, model, p, (const char *const[]){"text", NULL}, &plan, err));
-    return vg_budget_end(engine, model, p, "text", encode_text(engine, model, p, cb, out, err),
-                         err);
-}
-
-/* ---- preview ---- */
-
-#define CHART_SIZE   96
-#define CHART_SCENE  24
-#define CHART_FRAMES 5
-
-static float chance(uint32_t *state) /* [-1, 1) */
-{
-    *state = *state * 1664525u + 1013904223u;
-    return (float)(*state >> 8) / 8388608.0f - 1.0f;
-}
-
-/* A chart of small scenes, each a shaded background with a disc that moves: latents of moving pictures differ from those of still,
- * flat ones, and a map fitted to the latter is far off (36 levels on average instead of 25 on the demo model). Deterministic. */
-static void fill_chart(float *sample)
-{
-    uint32_t state = 12345;
-    for (int scene = 0; scene < CHART_SIZE / CHART_SCENE * (CHART_SIZE / CHART_SCENE); scene++) {
-        int top = scene / (CHART_SIZE / CHART_SCENE) * CHART_SCENE,
-            left = scene % (CHART_SIZE / CHART_SCENE) * CHART_SCENE;
-        float back[3], disc[3], shade[2], at[2], speed[2], radius;
-        for (int k = 0; k < 3; k++) {
-            back[k] = 0.9f * chance(&state);
-            disc[k] = 0.95f * chance(&state);
-        }
-        for (int k = 0; k < 2; k++) {
-            shade[k] = 0.3f * chance(&state);
-            at[k] = CHART_SCENE * (0.5f + 0.5f * chance(&state));
-            speed[k] = chance(&state);
-        }
-        radius = CHART_SCENE * (0.18f + 0.07f * chance(&state));
-        for (int f = 0; f < CHART_FRAMES; f++)
-            for (int y = 0; y < CHART_SCENE; y++)
-                for (int x = 0; x < CHART_SCENE; x++) {
-                    float dy = (float)y - at[0] - speed[0] * (float)f,
-                          dx = (float)x - at[1] - speed[1] * (float)f;
-                    float alpha = fminf(fmaxf(radius - sqrtf(dx * dx + dy * dy) + 0.5f, 0), 1);
-                    float light = shade[0] * ((float)y / CHART_SCENE - 0.5f) +
-                                  shade[1] * ((float)x / CHART_SCENE - 0.5f);
-                    for (int k = 0; k < 3; k++)
-                        sample[((k * CHART_FRAMES + f) * CHART_SIZE + top + y) * CHART_SIZE + left +
-                               x] =
-                            fminf(fmaxf((back[k] + light) * (1 - alpha) + disc[k] * alpha, -1), 1);
-                }
-    }
-}
-
-/* Mean colour of a latent pixel's frames and cell. frame: latent frame, 0 (one picture) or 1 (four). */
-static float cell_mean(const float *sample, int64_t k, int frame, int64_t y, int64_t x,
-                       int64_t ratio)
-{
-    double sum = 0;
-    int first = frame ? 1 : 0, count = frame ? CHART_FRAMES - 1 : 1;
-    for (int f = first; f < first + count; f++)
-        for (int64_t r = 0; r < ratio; r++)
-            for (int64_t c = 0; c < ratio; c++)
-                sum += (double)
-                    sample[((k * CHART_FRAMES + f) * CHART_SIZE + y * ratio + r) * CHART_SIZE +
-                           x * ratio + c];
-    return (float)(sum / (double)(count * ratio * ratio));
-}
-
-static vg_status fit_chart(wan_vae *vae, wan_config *c, int frame, vg_err *err)
-{
-    const int64_t shape[4] = {3, CHART_FRAMES, CHART_SIZE, CHART_SIZE};
-    int64_t z = c->vae.z_dim, ratio = c->vae.spatial, side = CHART_SIZE / ratio,
-            plane = side * side;
-    size_t pixels = (size_t)3 * CHART_FRAMES * CHART_SIZE * CHART_SIZE;
-    float *memory = malloc((pixels + (size_t)(3 * plane * z + 3 * plane)) * sizeof *memory);
-    if (!memory)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the preview's colour chart");
-    float *latents = memory + pixels, *rows = latents + 2 * plane * z, *rgb = rows + plane * z;
-    fill_chart(memory);
-    vg_status status = wan_vae_encode(vae, memory, shape, false, NULL, latents, err);
-    for (int64_t i = 0; status == VG_OK && i < plane; i++) {
-        for (int64_t k = 0; k < z; k++)
-            rows[i * z + k] =
-                (float)((latents[(2 * k + frame) * plane + i] - c->vae.mean[k]) / c->vae.std[k]);
-        for (int64_t k = 0; k < 3; k++)
-            rgb[i * 3 + k] = cell_mean(memory, k, frame, i / side, i % side, ratio);
-    }
-    if (status == VG_OK)
-        status = vg_preview_fit(&c->preview, (int)z, rows, rgb, plane, err);
-    free(memory);
-    return status;
-}
-
-/* Make sure that the model has a latent-to-RGB map for latent frame 0 or the later ones. Failing is no reason to stop: there is just
- * no preview. */
-static bool prepare_preview(vg_engine *engine, vg_model *model, int frame)
-{
-    wan_config *c = wan_config_of(model);
-    wan_vae *vae = NULL;
-    char *dir = NULL;
-    if (c->preview_known && (c->preview_frame < 0 || c->preview_frame == frame))
-        return true;
-    if (!c->has_vae || CHART_SIZE % c->vae.spatial != 0)
-        return false;
-    c->preview_known = false;
-    if (vg_model_weights_dir(model, "vae", &dir, NULL) == VG_OK &&
-        wan_vae_open(engine, dir, &c->vae, VG_F32, WAN_VAE_ENCODER, &vae, NULL) == VG_OK)
-        c->preview_known = fit_chart(vae, c, frame, NULL) == VG_OK;
-    c->preview_frame = frame;
-    wan_vae_close(vae);
-    free(dir);
-    return c->preview_known;
 }
 
 /* ---- denoise ---- */
@@ -874,7 +677,7 @@ static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_
     if (r->p->scheme == VG_SCHEME_FP8 && r->p->fp8_act == VG_FP8_ACT_STATIC && r->p->input_scales)
         VG_TRY(vg_model_identity(r->model, r->identity, err));
     r->preview = !r->calibration && r->cb && r->cb->event &&
-                 prepare_preview(r->engine, r->model, r->shape[1] > 1 ? 1 : 0);
+                 wan_prepare_preview(r->engine, r->model, r->shape[1] > 1 ? 1 : 0);
     VG_TRY(begin_memory(r, err));
     r->be->bytes_peak = r->be->bytes_now;
     double begin = vg_now();
@@ -931,74 +734,4 @@ vg_status wan_calibrate(vg_engine *engine, vg_model *model, const vg_generate_pa
                      .calibration_steps = steps,
                      .stage = VG_STAGE_CALIBRATE};
     return run_denoise(&r, NULL, NULL, err);
-}
-
-/* ---- decode ---- */
-
-static void frame_done(void *user, int done, int of)
-{
-    vg_emit_progress(user, VG_STAGE_DECODE, "frames", done, of);
-}
-
-static vg_status check_latents(const wan_config *c, const vg_latents *l, vg_err *err)
-{
-    if (!l->values || l->shape[0] != c->vae.z_dim || l->shape[1] < 1 || l->shape[2] < 1 ||
-        l->shape[3] < 1)
-        return VG_FAIL(err, VG_E_SHAPE, "the latents have %lld channels; the VAE wants %lld",
-                       (long long)l->shape[0], (long long)c->vae.z_dim);
-    return VG_OK;
-}
-
-static vg_status decode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
-                        const vg_latents *latents, const vg_callbacks *cb, vg_frames *out,
-                        vg_err *err)
-{
-    const wan_config *c = wan_config_of(model);
-    wan_vae_hooks hooks = {cb ? cb->cancel : NULL, frame_done, (void *)(uintptr_t)cb};
-    wan_vae *vae = NULL;
-    char *dir = NULL;
-    vg_status status;
-    double begin = vg_now(), loaded;
-    if (!c->has_vae)
-        return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no VAE (vae/config.json)");
-    VG_TRY(check_latents(c, latents, err));
-    vg_frames frames = {.count = (int)wan_vae_frames(latents->shape[1]),
-                        .height = (int)latents->shape[2] * c->vae.spatial,
-                        .width = (int)latents->shape[3] * c->vae.spatial};
-    frames.rgb = malloc((size_t)frames.count * (size_t)frames.height * (size_t)frames.width * 3);
-    if (!frames.rgb)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %d frames of %dx%d", frames.count,
-                       frames.width, frames.height);
-    vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, "vae", 0);
-    VG_TRY_GOTO(status, vg_model_weights_dir(model, "vae", &dir, err), done);
-    VG_TRY_GOTO(status,
-                wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(p->vae_compute),
-                             WAN_VAE_DECODER, &vae, err),
-                done);
-    loaded = vg_now();
-    vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_LOAD, "vae", loaded - begin);
-    vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_DECODE, "", 0);
-    VG_TRY_GOTO(status,
-                wan_vae_decode(vae, latents->values, latents->shape, true, p->vae_tiling, &hooks,
-                               frames.rgb, NULL, err),
-                done);
-    vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_DECODE, "", vg_now() - loaded);
-    *out = frames;
-    frames.rgb = NULL;
-done:
-    free(frames.rgb);
-    wan_vae_close(vae);
-    free(dir);
-    return status;
-}
-
-vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_params *p,
-                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err)
-{
-    vg_plan plan;
-    if (wan_config_of(model)->has_vae)
-        VG_TRY(
-            vg_budget_begin(engine, model, p, (const char *const[]){"decode", NULL}, &plan, err));
-    return vg_budget_end(engine, model, p, "decode",
-                         decode(engine, model, p, latents, cb, out, err), err);
 }

@@ -74,6 +74,10 @@ vg_status wan_calibrate(vg_engine *engine, vg_model *model, const vg_generate_pa
                         const vg_callbacks *cb, vg_calibration *calibration, vg_err *err);
 void wan_latent_shape(const wan_config *config, const vg_generate_params *params, int64_t shape[4]);
 
+/* chart.c. Make sure that the model has a latent-to-RGB map for latent frame 0 or the later ones. Failing is no reason to stop: there is just
+ * no preview. */
+bool wan_prepare_preview(vg_engine *engine, vg_model *model, int frame);
+
 /* condition.c. out: [temporal + z, T, h, w], the mask's channels first. */
 vg_status wan_encode_image(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_frames *image,
                            const vg_callbacks *cb, vg_latents *out, vg_err *err);
