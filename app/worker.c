@@ -132,16 +132,14 @@ static vg_status run_variants(vg_worker *w, vg_err *err)
 static vg_status run(vg_worker *w, vg_err *err)
 {
     int slot = -1;
-    pthread_t watch;
     vg_device_info info = {0};
     vg_status status;
     VG_TRY(wait_for_slot(w, &slot, err));
     VG_TRY_GOTO(status, open_engine(w, &info, err), done);
     VG_TRY_GOTO(status, read_init_latents(w, err), done);
-    bool watching = vg_worker_watch_begin(w, &watch, &info);
+    vg_worker_watch_begin(w, &info);
     status = run_variants(w, err);
-    if (watching)
-        vg_worker_watch_end(w, watch);
+    vg_worker_watch_end(w);
 done:
     vg_conditioning_deinit(&w->text);
     free(w->init_latents);

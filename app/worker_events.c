@@ -81,6 +81,8 @@ static void on_event(void *user, const vg_event *event)
     switch (event->kind) {
     case VG_EVENT_STAGE_BEGIN:
     case VG_EVENT_STAGE_END:
+        vg_worker_watch_mark(w,
+                             event->kind == VG_EVENT_STAGE_END && event->stage == VG_STAGE_DENOISE);
         w->stage = event->stage;
         o = cJSON_CreateObject();
         cJSON_AddStringToObject(o, "stage", vg_stage_name(event->stage));

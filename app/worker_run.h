@@ -2,12 +2,24 @@
 #ifndef VG_APP_WORKER_RUN_H
 #define VG_APP_WORKER_RUN_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include "app/frames.h"
 #include "app/view.h"
 #include "app/worker.h"
 
 #define VG_MADE_WITH "made_with" /* metadata key of files in the job's folder: vg_job_fingerprint */
+
+/* The thread that watches memory and gauges. What follows the lock is under it. */
+typedef struct vg_worker_watch {
+    bool on;
+    pthread_t thread;
+    char pci[32]; /* bus id of the GPU whose gauges are read, "" none */
+    pthread_mutex_t lock;
+    pthread_cond_t call; /* to the thread, and back */
+    bool stop, must_read;
+    unsigned asked, answered; /* marks */
+} vg_worker_watch;
 
 typedef struct vg_worker {
     vg_job job;
@@ -32,10 +44,9 @@ typedef struct vg_worker {
     char planned_stage[32];
     int64_t last_progress_ms;
     double calibrate_s;
-    /* the watching thread */
+    /* what is watched */
     atomic_ullong device_now, device_peak; /* bytes of a backend that is not host memory */
-    char gauge_pci[32];                    /* bus id of the GPU whose gauges are read, "" none */
-    atomic_int watch_stop;
+    vg_worker_watch watch;
 } vg_worker;
 
 extern atomic_int vg_worker_cancel_flag; /* set by signals; lives as long as the process */
@@ -46,9 +57,12 @@ void vg_worker_tell(vg_worker *w, const char *type, cJSON *fields);          /* 
 void vg_worker_tell_variant(vg_worker *w, const char *type, cJSON *fields);  /* of the variant that runs */
 void vg_worker_note(vg_worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* worker_watch.c: memory and gauges, as events, until the end. False when the thread could not be made. */
-bool vg_worker_watch_begin(vg_worker *w, pthread_t *thread, const vg_device_info *device);
-void vg_worker_watch_end(vg_worker *w, pthread_t thread);
+/* worker_watch.c: memory and gauges, as events, until the end. Where no thread can be made there are none. */
+void vg_worker_watch_begin(vg_worker *w, const vg_device_info *device);
+/* What was read so far becomes an event now, before the next one that is told: readings belong to the stage and the variant they were taken
+ * in. must_read: at least one reading, so that a stage shorter than the interval has one. Waits for the thread, a quarter of a second at most. */
+void vg_worker_watch_mark(vg_worker *w, bool must_read);
+void vg_worker_watch_end(vg_worker *w);
 uint64_t vg_worker_memory_total(void); /* bytes: of the machine, or the container's limit */
 
 /* worker_variant.c: everything for one scheme, or nothing when it is done. */
