@@ -346,13 +346,15 @@ static void make_linear_combination(maker *m, vg_linear_combination_args *a)
     a->y = TENSOR(m, EMPTY, act_dtype(m), 1, d[1]);
 }
 
-static void make_guidance(maker *m, vg_guidance_args *a)
+static void make_guidance_step(maker *m, vg_guidance_step_args *a)
 {
     const int64_t *d = m->row->d;
-    a->cond = TENSOR(m, FILLED, act_dtype(m), 1, d[0]);
-    a->uncond = TENSOR(m, FILLED, act_dtype(m), 1, d[0]);
-    a->scale = 4;
-    a->y = TENSOR(m, EMPTY, act_dtype(m), 1, d[0]);
+    a->x = TENSOR(m, FILLED, VG_F32, 1, d[0]);
+    a->v.cond = TENSOR(m, FILLED, act_dtype(m), 1, d[0]);
+    a->v.uncond = TENSOR(m, FILLED, act_dtype(m), 1, d[0]);
+    a->v.scale = 4;
+    a->coef = -0.25f;
+    a->y = TENSOR(m, EMPTY, VG_F32, 1, d[0]);
 }
 
 static void make_conv3d(maker *m, vg_conv3d_args *a)

@@ -213,7 +213,7 @@ int vg_scheduler_at(const vg_scheduler *s)
 vg_status vg_scheduler_combine(vg_scheduler *s, int count, const vg_tensor *const *x,
                                const float *coef, vg_tensor *y, vg_err *err)
 {
-    vg_linear_combination_args args = {.count = count, .y = y, .round_bf16_products = true};
+    vg_linear_combination_args args = {.count = count, .y = y};
 
     for (int i = 0; i < count; i++) {
         args.x[i] = x[i];
@@ -222,23 +222,37 @@ vg_status vg_scheduler_combine(vg_scheduler *s, int count, const vg_tensor *cons
     return vg_linear_combination(s->be, &args, err);
 }
 
-vg_status vg_scheduler_step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err *err)
+vg_status vg_scheduler_add(vg_scheduler *s, const vg_tensor *x, const vg_guided *v, float coef,
+                           vg_tensor *y, vg_err *err)
 {
-    if (s->at >= s->steps)
-        return VG_FAIL(err, VG_E_ARG, "all %d steps are done", s->steps);
-    if (!x->data || x->dtype != VG_F32 || vg_tensor_numel(x) != s->numel)
-        return VG_FAIL(err, VG_E_SHAPE, "latents must be F32 with %lld elements",
-                       (long long)s->numel);
+    return vg_guidance_step(s->be, &(vg_guidance_step_args){.x = x, .v = *v, .coef = coef, .y = y},
+                            err);
+}
+
+static vg_status check_answer(const vg_scheduler *s, const vg_tensor *v, vg_err *err)
+{
     if (!v->data || vg_tensor_numel(v) != s->numel)
         return VG_FAIL(err, VG_E_SHAPE, "the model's output must have %lld elements",
                        (long long)s->numel);
     if (v->dtype != VG_F32 && v->dtype != VG_BF16)
         return VG_FAIL(err, VG_E_DTYPE, "the model's output is %s, must be F32 or BF16",
                        vg_dtype_name(v->dtype));
-    /* Flat views: state, x and v may be shaped differently. */
-    vg_tensor flat_v = vg_tensor_of(v->data, v->dtype, 1, &s->numel);
+    return VG_OK;
+}
+
+vg_status vg_scheduler_step(vg_scheduler *s, const vg_guided *v, vg_tensor *x, vg_err *err)
+{
+    if (s->at >= s->steps)
+        return VG_FAIL(err, VG_E_ARG, "all %d steps are done", s->steps);
+    if (!x->data || x->dtype != VG_F32 || vg_tensor_numel(x) != s->numel)
+        return VG_FAIL(err, VG_E_SHAPE, "latents must be F32 with %lld elements",
+                       (long long)s->numel);
+    VG_TRY(check_answer(s, v->cond, err));
+    if (v->uncond)
+        VG_TRY(check_answer(s, v->uncond, err));
+    /* Flat: the tensors of the state are. */
     vg_tensor flat_x = vg_tensor_of(x->data, x->dtype, 1, &s->numel);
-    VG_TRY(s->kind->step(s, &flat_v, &flat_x, err));
+    VG_TRY(s->kind->step(s, v, &flat_x, err));
     s->at++;
     return VG_OK;
 }

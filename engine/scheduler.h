@@ -32,8 +32,8 @@ double vg_scheduler_timestep(const vg_scheduler *s, int step); /* what the model
 double vg_scheduler_sigma(const vg_scheduler *s, int step);    /* step = steps gives the last, 0 */
 int vg_scheduler_at(const vg_scheduler *s);                    /* next step to run */
 
-/* One step: v [any shape] act dtype = model output at timestep(at); x [same numel] F32, replaced. v is not kept. */
-vg_status vg_scheduler_step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err *err);
+/* One step: v [any shape] = model output at timestep(at), with its guidance; x [same numel] F32, replaced. v is not kept. */
+vg_status vg_scheduler_step(vg_scheduler *s, const vg_guided *v, vg_tensor *x, vg_err *err);
 
 #define VG_SCHEDULER_STATE_MAX 8
 /* Named state tensors (host copies for saving, host tensors for restoring) plus the integers that go with them. */

@@ -36,14 +36,14 @@ static void grid(const vg_scheduler_params *params, float *sigmas, double *times
     sigmas[n] = 0.0f;
 }
 
-static vg_status step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err *err)
+static vg_status step(vg_scheduler *s, const vg_guided *v, vg_tensor *x, vg_err *err)
 {
-    const bool bf16 = v->dtype == VG_BF16;
+    const bool bf16 = v->cond->dtype == VG_BF16;
     const float exact = s->sigmas[s->at + 1] - s->sigmas[s->at],
                 dt = bf16 ? vg_round_bf16(exact) : exact;
     vg_tensor *y = bf16 ? &s->rounded : x;
 
-    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){x, v}, (float[]){1.0f, dt}, y, err));
+    VG_TRY(vg_scheduler_add(s, x, v, dt, y, err));
     if (y != x)
         VG_TRY(vg_scheduler_combine(s, 1, (const vg_tensor *[]){y}, (float[]){1.0f}, x, err));
     s->last_order = 1;

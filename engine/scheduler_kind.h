@@ -20,7 +20,7 @@ typedef struct vg_scheduler_kind {
     vg_status (*check)(const cJSON *config, const char *name, double *flow_shift, vg_err *err);
     /* Fill sigmas[0..steps] (the last is 0) and timesteps[0..steps). */
     void (*grid)(const vg_scheduler_params *params, float *sigmas, double *timesteps);
-    vg_status (*step)(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err *err);
+    vg_status (*step)(vg_scheduler *s, const vg_guided *v, vg_tensor *x, vg_err *err);
 } vg_scheduler_kind;
 
 struct vg_scheduler {
@@ -52,4 +52,6 @@ vg_status vg_scheduler_check_rules(const cJSON *config, const char *name, const 
 
 /* y = sum coef[i] x[i] over F32 tensors of the state and x; see vg_linear_combination_args. */
 vg_status vg_scheduler_combine(vg_scheduler *s, int count, const vg_tensor *const *x, const float *coef, vg_tensor *y, vg_err *err);
+/* y = x + coef v; see vg_guidance_step_args. */
+vg_status vg_scheduler_add(vg_scheduler *s, const vg_tensor *x, const vg_guided *v, float coef, vg_tensor *y, vg_err *err);
 #endif

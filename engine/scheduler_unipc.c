@@ -110,17 +110,16 @@ static vg_status predict(vg_scheduler *s, int order, vg_tensor *x, vg_err *err)
                                 (float[]){keep, -pull, -(gain * (0.5f / r))}, x, err);
 }
 
-static vg_status step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err *err)
+static vg_status step(vg_scheduler *s, const vg_guided *v, vg_tensor *x, vg_err *err)
 {
     const int i = s->at, left = s->steps - i;
     int order = left < 2 ? left : 2;
 
     if (order > i + 1)
         order = i + 1;
-    const bool round_sigma = v->dtype == VG_BF16 && s->be->ops->kind == VG_DEVICE_CPU;
+    const bool round_sigma = v->cond->dtype == VG_BF16 && s->be->ops->kind == VG_DEVICE_CPU;
     const float sigma = round_sigma ? vg_round_bf16(s->sigmas[i]) : s->sigmas[i];
-    VG_TRY(vg_scheduler_combine(s, 2, (const vg_tensor *[]){x, v}, (float[]){1.0f, -sigma},
-                                &s->tensors[SPARE], err));
+    VG_TRY(vg_scheduler_add(s, x, v, -sigma, &s->tensors[SPARE], err));
     if (i > 0)
         VG_TRY(correct(s, x, err));
 

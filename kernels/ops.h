@@ -195,22 +195,29 @@ typedef struct vg_unpatchify_args {
 } vg_unpatchify_args;
 
 #define VG_COMBINE_MAX 8
-/* y = sum_i coef[i] * x[i], summed in the order given, in FP32. If round_first is set, the product coef[0]*x[0]... of a BF16
- * x[i] is rounded to BF16 before it is added (torch: 0-dim FP32 times BF16 stays BF16; wan 8.4 step 1). */
+/* y = sum_i coef[i] * x[i], summed in the order given, in FP32. */
 typedef struct vg_linear_combination_args {
     int count;                          /* 1..VG_COMBINE_MAX */
     const vg_tensor *x[VG_COMBINE_MAX]; /* same numel, F32 or BF16 */
     float coef[VG_COMBINE_MAX];
-    bool round_bf16_products; /* for BF16 x[i] only */
-    vg_tensor *y;             /* F32 or BF16; may alias any x of the same dtype */
+    vg_tensor *y; /* F32 or BF16; may alias any x of the same dtype */
 } vg_linear_combination_args;
 
-typedef struct vg_guidance_args {
+/* What a model answers with classifier-free guidance, v = u + scale (c - u). BF16: difference, product and sum are each rounded (wan 7.3). */
+typedef struct vg_guided {
     const vg_tensor *cond;   /* act dtype */
-    const vg_tensor *uncond; /* same */
+    const vg_tensor *uncond; /* same dtype and numel; NULL: there is no guidance, v = c */
     float scale;
-    vg_tensor *y; /* may alias either. BF16: difference, product and sum are each rounded (wan 7.3) */
-} vg_guidance_args;
+} vg_guided;
+
+/* y = x + coef * v in FP32. With a BF16 v the product is rounded to BF16 before the sum (torch: 0-dim FP32 times BF16 stays BF16;
+ * wan 8.4 step 1). */
+typedef struct vg_guidance_step_args {
+    const vg_tensor *x; /* F32, numel of v */
+    vg_guided v;
+    float coef;
+    vg_tensor *y; /* F32 or BF16; may alias x */
+} vg_guidance_step_args;
 
 /* y[to,yo,xo,o] = b[o] + sum_{dt,dy,dx,c} in(to*st + dt, yo*sh + dy - ph0, xo*sw + dx - pw0, c) w[o,dt,dy,dx,c].
  * in = frames one after the other: pad_front zero frames, history, x, more (each pixel repeated `upsample` times in both directions

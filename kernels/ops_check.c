@@ -424,11 +424,31 @@ vg_status vg_check_linear_combination(const vg_linear_combination_args *a, vg_er
     return VG_OK;
 }
 
-vg_status vg_check_guidance(const vg_guidance_args *a, vg_err *err)
+vg_status vg_check_guidance_step(const vg_guidance_step_args *a, vg_err *err)
 {
-    VG_TRY(need("guidance", "cond", a->cond, ACT, ANY_RANK, err));
-    VG_TRY(need_like("guidance", "uncond", a->uncond, 1u << a->cond->dtype, a->cond, err));
-    return need_like("guidance", "y", a->y, 1u << a->cond->dtype, a->cond, err);
+    const char *op = "guidance_step";
+    const struct {
+        const char *name;
+        const vg_tensor *t;
+        unsigned accepted;
+    } operands[] = {{"x", a->x, 1u << VG_F32},
+                    {"cond", a->v.cond, ACT},
+                    {"uncond", a->v.uncond, ACT},
+                    {"y", a->y, ACT}};
+
+    for (int i = 0; i < 4; i++) {
+        if (i == 2 && !operands[i].t)
+            continue;
+        VG_TRY(need(op, operands[i].name, operands[i].t, operands[i].accepted, ANY_RANK, err));
+        if (vg_tensor_numel(operands[i].t) != vg_tensor_numel(a->x))
+            return VG_FAIL(err, VG_E_SHAPE, "%s: %s has %lld elements, x has %lld", op,
+                           operands[i].name, (long long)vg_tensor_numel(operands[i].t),
+                           (long long)vg_tensor_numel(a->x));
+    }
+    if (a->v.uncond && a->v.uncond->dtype != a->v.cond->dtype)
+        return VG_FAIL(err, VG_E_DTYPE, "%s: cond is %s, uncond %s", op,
+                       vg_dtype_name(a->v.cond->dtype), vg_dtype_name(a->v.uncond->dtype));
+    return VG_OK;
 }
 
 /* Frames of a convolution's input that may be left out; their number is added to *frames. */

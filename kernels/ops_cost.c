@@ -235,9 +235,11 @@ void vg_cost_linear_combination(const vg_linear_combination_args *a, vg_op_cost 
     append(cost, " of %d", a->count);
 }
 
-void vg_cost_guidance(const vg_guidance_args *a, vg_op_cost *cost)
+void vg_cost_guidance_step(const vg_guidance_step_args *a, vg_op_cost *cost)
 {
-    moves(cost, bytes_of(a->cond) + bytes_of(a->uncond) + bytes_of(a->y), a->y);
+    moves(cost, bytes_of(a->x) + bytes_of(a->v.cond) + bytes_of(a->v.uncond) + bytes_of(a->y),
+          a->v.cond);
+    append(cost, "%s", a->v.uncond ? " guided" : "");
 }
 
 void vg_cost_channel_norm(const vg_channel_norm_args *a, vg_op_cost *cost)

@@ -458,7 +458,10 @@ static void test_cuda_fused_bench(void **state)
     TIME("quantize, groups", 1.5 * u, 0,
          vg_quantize(gpu, &(vg_quantize_args){&x, VG_QUANT_GROUP_DYNAMIC, &q, &d_groups}, &err));
     TIME("amax", u, 0, vg_amax(gpu, &(vg_amax_args){&x, &one}, &err));
-    TIME("guidance", 3 * u, 0, vg_guidance(gpu, &(vg_guidance_args){&x, &y, 5.0f, &z}, &err));
+    vg_tensor latents = vg_tensor_make(wide.data, VG_F32, 2, N, D);
+    TIME("guidance_step", 6 * u, 0, /* two answers, latents in FP32 read and written */
+         vg_guidance_step(gpu, &(vg_guidance_step_args){&latents, {&x, &y, 5.0f}, -0.1f, &latents},
+                          &err));
     TIME("linear_combination, 3 terms", 4 * u, 0,
          vg_linear_combination(
              gpu,

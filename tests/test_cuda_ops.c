@@ -231,11 +231,10 @@ static void test_cuda_linear_combination(void **state)
     NEED_GPU();
     for (int s = 0; s < 4; s++)
         for (int count = 1; count <= VG_COMBINE_MAX; count++)
-            for (int f = 0; f < 4; f++) {
-                vg_linear_combination_args args = {.count = count, .round_bf16_products = f & 1},
-                                           on;
+            for (int f = 0; f < 2; f++) {
+                vg_linear_combination_args args = {.count = count}, on;
                 vg_tensor *dy;
-                args.y = check_tensor(f >> 1 ? VG_BF16 : VG_F32, 1, sizes[s]);
+                args.y = check_tensor(f ? VG_BF16 : VG_F32, 1, sizes[s]);
                 for (int i = 0; i < count; i++) {
                     args.x[i] = check_fill(check_tensor(i & 1 ? VG_F32 : VG_BF16, 1, sizes[s]),
                                            &rng, 0.0, 2.0);
@@ -252,7 +251,7 @@ static void test_cuda_linear_combination(void **state)
             }
 }
 
-static void test_cuda_guidance(void **state)
+static void test_cuda_guidance_step(void **state)
 {
     const int64_t sizes[] = {1, 33, 1025, 70000};
     check_rng rng = {36};
@@ -261,15 +260,21 @@ static void test_cuda_guidance(void **state)
     (void)state;
     NEED_GPU();
     for (int s = 0; s < 4; s++)
-        for (int f = 0; f < 2; f++) {
-            vg_tensor *c = check_fill(check_tensor(ACTS[f], 1, sizes[s]), &rng, 0.0, 2.0), *du;
-            vg_tensor *u = check_fill(check_tensor(ACTS[f], 1, sizes[s]), &rng, 0.0, 2.0),
-                      *y = check_tensor(ACTS[f], 1, sizes[s]);
-            du = on_gpu(u);
-            CHECK_OK(vg_guidance(check_cpu()->four, &(vg_guidance_args){c, u, 4.7f, y}, &err), err);
-            CHECK_OK(vg_guidance(gpu, &(vg_guidance_args){on_gpu(c), du, 4.7f, du}, &err),
-                     err); /* in place */
-            expect_same_bits("guidance", y, back(du));
+        for (int f = 0; f < 12; f++) {
+            vg_dtype dtype = ACTS[f & 1];
+            vg_tensor *c = check_fill(check_tensor(dtype, 1, sizes[s]), &rng, 0.0, 2.0),
+                      *u = check_fill(check_tensor(dtype, 1, sizes[s]), &rng, 0.0, 2.0),
+                      *x = check_fill(check_tensor(VG_F32, 1, sizes[s]), &rng, 0.0, 2.0),
+                      *y = check_tensor(ACTS[f >> 1 & 1], 1, sizes[s]), *dy, *dx;
+            bool guided = f >= 4, in_place = y->dtype == VG_F32 && f >= 8;
+            vg_guidance_step_args args = {x, {c, guided ? u : NULL, 4.7f}, -0.37f, y}, on = args;
+            on.x = dx = on_gpu_at(x, f == 9);
+            on.y = dy = in_place ? dx : on_gpu(y);
+            on.v.cond = on_gpu_at(c, f == 6);
+            on.v.uncond = guided ? on_gpu(u) : NULL;
+            CHECK_OK(vg_guidance_step(check_cpu()->four, &args, &err), err);
+            CHECK_OK(vg_guidance_step(gpu, &on, &err), err);
+            expect_same_bits("guidance_step", y, back(dy));
             release_all();
         }
 }
@@ -351,8 +356,11 @@ static void test_cuda_bench(void **state)
              &err));
     TIME("cast BF16 to E4M3", bytes * 3 / 2, 0, vg_cast(gpu, &(vg_cast_args){&t[0], &q}, &err));
     TIME("cast F32 to BF16", bytes * 3, 0, vg_cast(gpu, &(vg_cast_args){&f32, &t[0]}, &err));
-    TIME("guidance BF16", 3 * bytes, 0,
-         vg_guidance(gpu, &(vg_guidance_args){&t[0], &t[1], 5.0f, &t[2]}, &err));
+    TIME("guidance_step BF16", 6 * bytes, 0, /* two answers, x and y in FP32 */
+         vg_guidance_step(gpu,
+                          &(vg_guidance_step_args){
+                              .x = &f32, .v = {&t[0], &t[1], 5.0f}, .coef = -0.1f, .y = &f32},
+                          &err));
     TIME(
         "linear_combination 2 x BF16 to F32", 4 * bytes, 0,
         vg_linear_combination(gpu,
@@ -381,7 +389,7 @@ int main(void)
         cmocka_unit_test(test_cuda_layer_norm_modulate),
         cmocka_unit_test(test_cuda_activation),
         cmocka_unit_test(test_cuda_linear_combination),
-        cmocka_unit_test(test_cuda_guidance),
+        cmocka_unit_test(test_cuda_guidance_step),
         cmocka_unit_test(test_cuda_linear),
         cmocka_unit_test(test_cuda_bench),
     };

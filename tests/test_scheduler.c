@@ -31,6 +31,12 @@ static vg_scheduler *new_scheduler(vg_backend *be, const char *kind, int steps, 
     return s;
 }
 
+/* A step whose model output needs no guidance. */
+static vg_status step(vg_scheduler *s, const vg_tensor *v, vg_tensor *x, vg_err *err)
+{
+    return vg_scheduler_step(s, &(vg_guided){.cond = v}, x, err);
+}
+
 static void check_grid(vg_backend *be, const vg_safetensors *st, const char *golden,
                        const char *kind, vg_flow_grid grid, double shift, int steps)
 {
@@ -123,7 +129,7 @@ static void check_trajectory(vg_backend *be, const vg_safetensors *st, const cJS
         vg_tensor x_view = vg_tensor_make(x, VG_F32, 1, numel),
                   v_view = vg_tensor_make(v, vs->dtype, 1, numel);
         assert_int_equal(vg_scheduler_at(s), k);
-        CHECK_OK(vg_scheduler_step(s, &v_view, &x_view, &err), err);
+        CHECK_OK(step(s, &v_view, &x_view, &err), err);
         for (int64_t i = 0; i < numel; i++) {
             double error = fabs((double)x[i] - (double)wanted[i]) / (1.0 + fabs((double)wanted[i]));
             *worst = error > *worst ? error : *worst;
@@ -181,12 +187,12 @@ static void test_scheduler_unipc_specified_vector(void **state)
     for (int k = 0; k < 6; k++) {
         assert_true(vg_scheduler_timestep(s, k) == timesteps[k]);
         specified_v(x, timesteps[k], v);
-        CHECK_OK(vg_scheduler_step(s, &v_view, &x_view, &err), err);
+        CHECK_OK(step(s, &v_view, &x_view, &err), err);
         for (int i = 0; i < 4; i++)
             assert_true(fabs((double)x[i] - wanted[k][i]) < 2e-6); /* the vector has six decimals */
     }
     assert_true(vg_scheduler_sigma(s, 6) == 0.0);
-    CHECK_FAILS(vg_scheduler_step(s, &v_view, &x_view, &err), VG_E_ARG, err);
+    CHECK_FAILS(step(s, &v_view, &x_view, &err), VG_E_ARG, err);
     vg_scheduler_free(s);
     vg_backend_close(be);
 }
@@ -218,7 +224,7 @@ static void test_scheduler_resumes_bit_for_bit(void **state)
                     assert_int_equal(vg_scheduler_at(s), k);
                 }
                 specified_v(x, vg_scheduler_timestep(s, k), v);
-                CHECK_OK(vg_scheduler_step(s, &v_view, &x_view, &err), err);
+                CHECK_OK(step(s, &v_view, &x_view, &err), err);
             }
             vg_scheduler_free(s);
             if (stop == 5)
@@ -258,6 +264,54 @@ static void test_scheduler_restore_rejects_damaged_states(void **state)
     vg_backend_close(be);
 }
 
+/* The guided step of each kind is the plain one from u + s (c - u), in FP32 and, rounded thrice, in BF16. */
+static void test_scheduler_guides(void **state)
+{
+    enum { N = 37 };
+    vg_backend *be = open_backend();
+    vg_err err;
+
+    (void)state;
+    for (int f = 0; f < 4; f++) {
+        const char *kind = f & 1 ? "euler" : "unipc";
+        const bool bf16 = f >> 1;
+        vg_scheduler *guided = new_scheduler(be, kind, 4, 3.0, VG_FLOW_GRID_037, N),
+                     *plain = new_scheduler(be, kind, 4, 3.0, VG_FLOW_GRID_037, N);
+        float x[N], y[N], c[N], u[N], v[N];
+        uint16_t c16[N], u16[N], v16[N];
+        vg_tensor xt = vg_tensor_make(x, VG_F32, 1, N), yt = vg_tensor_make(y, VG_F32, 1, N);
+        vg_dtype dtype = bf16 ? VG_BF16 : VG_F32;
+        vg_tensor ct = vg_tensor_make(bf16 ? (void *)c16 : c, dtype, 1, N),
+                  ut = vg_tensor_make(bf16 ? (void *)u16 : u, dtype, 1, N),
+                  vt = vg_tensor_make(bf16 ? (void *)v16 : v, dtype, 1, N);
+        for (int i = 0; i < N; i++)
+            x[i] = y[i] = 0.37f * (float)i - 5.1f;
+        for (int k = 0; k < 4; k++) {
+            for (int i = 0; i < N; i++) {
+                c16[i] = vg_f32_to_bf16(sinf((float)(i + 7 * k)));
+                u16[i] = vg_f32_to_bf16(cosf((float)(3 * i + k)));
+                c[i] = vg_bf16_to_f32(c16[i]), u[i] = vg_bf16_to_f32(u16[i]);
+                volatile float part = c[i] - u[i];
+                part = 4.2f * (bf16 ? vg_round_bf16(part) : part);
+                part = u[i] + (bf16 ? vg_round_bf16(part) : part);
+                v[i] = part;
+                v16[i] = vg_f32_to_bf16(part);
+            }
+            CHECK_OK(vg_scheduler_step(guided, &(vg_guided){&ct, &ut, 4.2f}, &xt, &err), err);
+            CHECK_OK(step(plain, &vt, &yt, &err), err);
+            assert_memory_equal(x, y, sizeof x);
+        }
+        ut.shape[0] = N - 1;
+        vg_scheduler_free(guided);
+        guided = new_scheduler(be, kind, 4, 3.0, VG_FLOW_GRID_037, N);
+        CHECK_FAILS(vg_scheduler_step(guided, &(vg_guided){&ct, &ut, 4.2f}, &xt, &err), VG_E_SHAPE,
+                    err);
+        vg_scheduler_free(guided);
+        vg_scheduler_free(plain);
+    }
+    vg_backend_close(be);
+}
+
 /* One and two steps, as many as the table allows, and settings that divide by zero. */
 static void test_scheduler_edges(void **state)
 {
@@ -270,13 +324,13 @@ static void test_scheduler_edges(void **state)
     (void)state;
     s = new_scheduler(be, "unipc", 1, 3.0, VG_FLOW_GRID_037, 1);
     assert_true(vg_scheduler_timestep(s, 0) == 999.0);
-    CHECK_OK(vg_scheduler_step(s, &v_view, &x_view, &err), err);
+    CHECK_OK(step(s, &v_view, &x_view, &err), err);
     assert_true(x[0] == 1.5f - (float)vg_scheduler_sigma(s, 0) * 0.5f);
     vg_scheduler_free(s);
 
     s = new_scheduler(be, "unipc", 1000, 1.0, VG_FLOW_GRID_037, 1);
     for (int k = 0; k < 1000; k++)
-        CHECK_OK(vg_scheduler_step(s, &v_view, &x_view, &err), err);
+        CHECK_OK(step(s, &v_view, &x_view, &err), err);
     assert_true(isfinite(x[0]));
     vg_scheduler_free(s);
 
@@ -310,12 +364,12 @@ static void test_scheduler_edges(void **state)
                 VG_E_ARG, err);
 
     s = new_scheduler(be, "unipc", 2, 3.0, VG_FLOW_GRID_037, 4);
-    CHECK_FAILS(vg_scheduler_step(s, &v_view, &x_view, &err), VG_E_SHAPE, err);
+    CHECK_FAILS(step(s, &v_view, &x_view, &err), VG_E_SHAPE, err);
     int32_t whole[4] = {0};
     float four[4] = {0};
     vg_tensor ints = vg_tensor_make(whole, VG_I32, 1, 4),
               floats = vg_tensor_make(four, VG_F32, 1, 4);
-    CHECK_FAILS(vg_scheduler_step(s, &ints, &floats, &err), VG_E_DTYPE, err);
+    CHECK_FAILS(step(s, &ints, &floats, &err), VG_E_DTYPE, err);
     vg_scheduler_free(s);
     vg_backend_close(be);
 }
@@ -331,7 +385,7 @@ static void test_scheduler_euler_rounds_latents(void **state)
     vg_err err;
 
     (void)state;
-    CHECK_OK(vg_scheduler_step(s, &v_view, &x_view, &err), err);
+    CHECK_OK(step(s, &v_view, &x_view, &err), err);
     for (int i = 0; i < 2; i++)
         assert_true(x[i] == vg_bf16_to_f32(vg_f32_to_bf16(x[i])));
     vg_scheduler_free(s);
@@ -444,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_scheduler_unipc_specified_vector),
         cmocka_unit_test(test_scheduler_resumes_bit_for_bit),
         cmocka_unit_test(test_scheduler_restore_rejects_damaged_states),
+        cmocka_unit_test(test_scheduler_guides),
         cmocka_unit_test(test_scheduler_edges),
         cmocka_unit_test(test_scheduler_euler_rounds_latents),
         cmocka_unit_test(test_scheduler_allocation_failures),

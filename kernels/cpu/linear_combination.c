@@ -19,8 +19,6 @@ static void range(void *ctx, int64_t begin, int64_t end, int worker)
             vg_cpu_load(a->x[k], i, n, term);
             for (int64_t c = 0; c < n; c++)
                 term[c] *= a->coef[k];
-            if (a->round_bf16_products)
-                vg_cpu_round_to(a->x[k]->dtype, term, n);
             for (int64_t c = 0; c < n; c++)
                 sum[c] = k ? sum[c] + term[c] : term[c];
         }

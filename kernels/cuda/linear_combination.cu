@@ -6,7 +6,6 @@ struct terms {
     float coef[VG_COMBINE_MAX];
     bool bf16[VG_COMBINE_MAX];
     int count;
-    bool round_bf16_products;
 };
 
 /* combine    Bytes  n*(sum of operand sizes + size(y)), each once   FLOPs 2*n*count -> memory-bound: floor = bytes / bandwidth
@@ -33,8 +32,6 @@ template <int N, typename Y> static __global__ void combine(terms t, Y *y, int64
 #pragma unroll
         for (int j = 0; j < N; j++) {
             v[j] = __fmul_rn(t.coef[k], v[j]);
-            if (t.bf16[k] && t.round_bf16_products)
-                v[j] = vg_rounded<__nv_bfloat16>(v[j]);
             sum[j] = k ? __fadd_rn(sum[j], v[j]) : v[j];
         }
     }
@@ -50,7 +47,6 @@ vg_status vg_cuda_linear_combination(vg_backend *be, const vg_linear_combination
     terms t = {};
 
     t.count = a->count;
-    t.round_bf16_products = a->round_bf16_products;
     for (int i = 0; i < a->count; i++) {
         t.x[i] = a->x[i]->data;
         t.coef[i] = a->coef[i];

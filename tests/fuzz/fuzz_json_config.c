@@ -94,7 +94,7 @@ static void fuzz_scheduler(const char *text, size_t size)
             float x = 1.0f, v = 0.5f;
             vg_tensor xt = vg_tensor_make(&x, VG_F32, 1, 1), vt = vg_tensor_make(&v, VG_F32, 1, 1);
             while (vg_scheduler_at(s) < vg_scheduler_steps(s)) {
-                if (vg_scheduler_step(s, &vt, &xt, NULL) != VG_OK || x != x)
+                if (vg_scheduler_step(s, &(vg_guided){.cond = &vt}, &xt, NULL) != VG_OK || x != x)
                     abort();
             }
             vg_scheduler_free(s);

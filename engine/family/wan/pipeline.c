@@ -302,15 +302,26 @@ static void block_done(void *user, int done, int of)
     vg_emit_progress(r->cb, r->stage, "blocks", r->forwards_done * of + done, forwards * of);
 }
 
-/* The prediction of the clean picture, x0 = x - sigma v, of the middle latent frame; r->x is still x. */
-static vg_status emit_preview(denoise_run *r, const vg_tensor *v, double sigma, int step, int steps,
-                              vg_err *err)
+/* What the model said last, with the guidance of its expert. */
+static vg_guided answer(const denoise_run *r)
 {
-    VG_TRY(vg_linear_combination(
-        r->be,
-        &(vg_linear_combination_args){
-            .count = 2, .x = {&r->x, v}, .coef = {1, -(float)sigma}, .y = &r->clean},
-        err));
+    double scale = r->expert == 0 ? r->p->guidance_scale : r->p->guidance_scale_2;
+    return (vg_guided){
+        .cond = &r->cond, .uncond = r->guided ? &r->uncond : NULL, .scale = (float)scale};
+}
+
+/* *y = x + coef v, v being the answer. */
+static vg_status follow(denoise_run *r, double coef, vg_tensor *y, vg_err *err)
+{
+    return vg_guidance_step(
+        r->be, &(vg_guidance_step_args){.x = &r->x, .v = answer(r), .coef = (float)coef, .y = y},
+        err);
+}
+
+/* The prediction of the clean picture, x0 = x - sigma v, of the middle latent frame; r->x is still x. */
+static vg_status emit_preview(denoise_run *r, double sigma, int step, int steps, vg_err *err)
+{
+    VG_TRY(follow(r, -sigma, &r->clean, err));
     VG_TRY(vg_backend_download(r->be, r->preview_latents, &r->clean, err));
     vg_preview_render(&r->config->preview, r->preview_latents, r->shape, r->shape[1] / 2,
                       r->picture);
@@ -325,7 +336,7 @@ static vg_status emit_preview(denoise_run *r, const vg_tensor *v, double sigma, 
     return VG_OK;
 }
 
-/* Model output at `timestep`, guided, into r->cond. Condition first, then without, as two calls. */
+/* Model output at `timestep`: r->cond and, guided, r->uncond. Condition first, then without, as two calls. */
 static vg_status predict(denoise_run *r, double timestep, vg_err *err)
 {
     const atomic_int *cancel = r->cb ? r->cb->cancel : NULL;
@@ -340,13 +351,7 @@ static vg_status predict(denoise_run *r, double timestep, vg_err *err)
     if (!r->guided)
         return VG_OK;
     r->forwards_done = 1;
-    VG_TRY(wan_dit_forward(r->dit, in, timestep, 1, cancel, block_done, r, &r->uncond, err));
-    double scale = r->expert == 0 ? r->p->guidance_scale : r->p->guidance_scale_2;
-    return vg_guidance(
-        r->be,
-        &(vg_guidance_args){
-            .cond = &r->cond, .uncond = &r->uncond, .scale = (float)scale, .y = &r->cond},
-        err);
+    return wan_dit_forward(r->dit, in, timestep, 1, cancel, block_done, r, &r->uncond, err);
 }
 
 /* x to the host, refused when something made it NaN: the steps after it would only spread it. */
@@ -368,8 +373,9 @@ static vg_status run_step(denoise_run *r, vg_err *err)
     double begin = vg_now();
     VG_TRY(predict(r, timestep, err));
     if (r->preview)
-        VG_TRY(emit_preview(r, &r->cond, sigma, step + 1, steps, err));
-    VG_TRY(vg_scheduler_step(r->scheduler, &r->cond, &r->x, err));
+        VG_TRY(emit_preview(r, sigma, step + 1, steps, err));
+    vg_guided v = answer(r);
+    VG_TRY(vg_scheduler_step(r->scheduler, &v, &r->x, err));
     VG_TRY(download_latents(r, step, err));
     double seconds = vg_now() - begin;
     r->seconds_done += seconds;
@@ -528,10 +534,7 @@ static vg_status calibrate_step(denoise_run *r, int i, int next, vg_err *err)
            sigma = vg_scheduler_sigma(r->scheduler, i);
     VG_TRY(load_expert(r, expert_of(r, timestep), err));
     VG_TRY(predict(r, timestep, err));
-    float step = (float)(vg_scheduler_sigma(r->scheduler, next) - sigma);
-    vg_linear_combination_args line = {
-        .count = 2, .x = {&r->x, &r->cond}, .coef = {1, step}, .y = &r->x};
-    VG_TRY(vg_linear_combination(r->be, &line, err));
+    VG_TRY(follow(r, vg_scheduler_sigma(r->scheduler, next) - sigma, &r->x, err));
     return download_latents(r, i, err);
 }
 
@@ -647,8 +650,9 @@ vg_status wan_rehearse(vg_engine *engine, const vg_model *model, const vg_genera
     be->bytes_peak = be->bytes_now;
     VG_TRY_GOTO(status, prepare_expert(&r, err), done);
     VG_TRY_GOTO(status, predict(&r, 500.0, err), done);
+    vg_guided v = answer(&r);
     for (int i = 0; i < REHEARSED_STEPS && i < p->steps; i++)
-        VG_TRY_GOTO(status, vg_scheduler_step(r.scheduler, &r.cond, &r.x, err), done);
+        VG_TRY_GOTO(status, vg_scheduler_step(r.scheduler, &v, &r.x, err), done);
     *s = (vg_plan_stage){.weights = weights,
                          .activations = be->bytes_peak - weights,
                          .workspace = be->reached - be->bytes_peak, /* staging, holes */
