@@ -414,10 +414,14 @@ static inline bool pty_shows(const pty *p, const char *text)
     return false;
 }
 
+/* `seconds` below are what an idle machine could need. A busy one, or sanitizers, may take so many times as long before a test fails; a
+ * wait ends with what it waits for. */
+#define PTY_PATIENCE 5
+
 /* Until the screen shows `text`; false after `seconds`. */
 static inline bool pty_wait(pty *p, const char *text, double seconds)
 {
-    double end = pty_now() + seconds;
+    double end = pty_now() + seconds * PTY_PATIENCE;
     while (pty_now() < end && !p->ended) {
         pty_read(p, 0.05, 0.03);
         if (pty_shows(p, text))
@@ -453,7 +457,7 @@ static inline void pty_print_screen(const pty *p)
 /* Wait for the end; false when it did not come. */
 static inline bool pty_end(pty *p, double seconds)
 {
-    double end = pty_now() + seconds;
+    double end = pty_now() + seconds * PTY_PATIENCE;
     while (!p->ended && pty_now() < end)
         pty_read(p, 0.1, 0.05);
     pty_read(p, 0.1, 0.02);
