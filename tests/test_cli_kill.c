@@ -6,7 +6,7 @@ static pid_t worker_of(const char *dir)
 {
     char path[500];
     snprintf(path, sizeof path, "%s/lock", dir);
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 2000; i++) { /* at once, but for a busy machine */
         char *text = vg_file_exists(path) ? cli_read(path) : NULL;
         pid_t pid = text ? (pid_t)atoi(text) : 0;
         free(text);
