@@ -3,8 +3,8 @@
  * kernels are timed at the size of a 14B model at 720p, beside a device copy. Skipped where there is no GPU. */
 #include "check_cuda.h"
 
-static const int64_t SIZES[][2] = {{1, 1},     {33, 511},   {7, 1025},  {300, 256}, {129, 1536},
-                                   {65, 3072}, {130, 5120}, {66, 5112}, {3, 16392}};
+static const int64_t SIZES[][2] = {{1, 1},     {33, 511},  {7, 1025},   {300, 256}, {129, 1536},
+                                   {65, 3072}, {67, 2048}, {130, 5120}, {66, 5112}, {3, 16392}};
 #define SIZE_COUNT (sizeof SIZES / sizeof SIZES[0])
 static const vg_dtype ACTS[] = {VG_F32, VG_BF16};
 

@@ -185,6 +185,65 @@ static void test_cuda_layer_norm_modulate(void **state)
         }
 }
 
+/* Rows that are hard for a variance from sums: far from zero, of one value, with outliers in and behind the first 256 elements, with a step
+ * between the two parts, and with values that are none. */
+static void fill_hard_row(vg_tensor *x, int64_t row, int64_t d, int kind, check_rng *rng)
+{
+    for (int64_t i = 0; i < d; i++) {
+        double v = check_random(rng);
+        v = kind == 0              ? 300 + 4 * v
+            : kind == 1            ? 3.7
+            : kind == 2            ? 0
+            : kind == 5 && i < 256 ? 100 + v
+                                   : v;
+        check_set(x, row * d + i, v);
+    }
+    if (kind == 3 || kind == 4)
+        check_set(x, row * d + (kind == 3 ? 17 : d - 3), -20000);
+    if (kind == 6 || kind == 7)
+        check_set(x, row * d + (kind == 6 ? 3 : d - 1), kind == 6 ? NAN : INFINITY);
+}
+
+static void test_cuda_layer_norm_of_hard_rows(void **state)
+{
+    enum { ROWS = 8 };
+    const int64_t dims[] = {256, 1536, 2048, 3072, 5120};
+    check_rng rng = {91};
+    vg_err err;
+
+    (void)state;
+    NEED_GPU();
+    for (size_t s = 0; s < sizeof dims / sizeof dims[0]; s++) {
+        int64_t d = dims[s];
+        vg_tensor *x = check_tensor(VG_BF16, 2, ROWS, d), *y = check_tensor(VG_BF16, 2, ROWS, d),
+                  *got;
+        for (int row = 0; row < ROWS; row++)
+            fill_hard_row(x, row, d, row, &rng);
+        vg_layer_norm_modulate_args args = {.x = on_gpu(x), .eps = 1e-6f, .y = on_gpu(y)};
+        CHECK_OK(vg_layer_norm_modulate(gpu, &args, &err), err);
+        got = back(args.y);
+        for (int64_t row = 0; row < ROWS; row++) {
+            double mean = 0, variance = 0;
+            for (int64_t i = 0; i < d; i++)
+                mean += check_get(x, row * d + i) / (double)d;
+            for (int64_t i = 0; i < d; i++)
+                variance += pow(check_get(x, row * d + i) - mean, 2) / (double)d;
+            for (int64_t i = 0; i < d; i++) {
+                double wanted = (check_get(x, row * d + i) - mean) / sqrt(variance + 1e-6),
+                       is = check_get(got, row * d + i);
+                /* One rounding to BF16, 2^-8; sums of FP32 that lose 4 bits, 21 (d / 256 + 12) 2^-24; a mean that is off by
+                 * as much of itself as FP32 is, which counts in standard deviations (row 0: 220 of them). */
+                double limit = fabs(wanted) * (0x1p-8 + 21 * ((double)d / 256 + 12) * 0x1p-24) +
+                               fabs(mean) / sqrt(variance + 1e-6) * 0x1p-22;
+                if (!isfinite(wanted) ? !isnan(is) : !(fabs(is - wanted) <= limit))
+                    fail_msg("row %d of width %d: element %d is %g, not %g", (int)row, (int)d,
+                             (int)i, is, wanted);
+            }
+        }
+        release_all();
+    }
+}
+
 static void test_cuda_activation(void **state)
 {
     check_rng rng = {34};
@@ -387,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_cuda_cast_every_code),
         cmocka_unit_test(test_cuda_gate_residual),
         cmocka_unit_test(test_cuda_layer_norm_modulate),
+        cmocka_unit_test(test_cuda_layer_norm_of_hard_rows),
         cmocka_unit_test(test_cuda_activation),
         cmocka_unit_test(test_cuda_linear_combination),
         cmocka_unit_test(test_cuda_guidance_step),

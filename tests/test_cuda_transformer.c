@@ -168,16 +168,17 @@ static void test_cuda_rms_norm_rope(void **state)
 
 static void test_cuda_patches(void **state)
 {
-    static const int64_t shapes[][7] = {{3, 2, 4, 6, 1, 2, 2},
-                                        {16, 5, 6, 10, 1, 2, 2},
-                                        {1, 1, 1, 1, 1, 1, 1},
-                                        {5, 4, 9, 8, 2, 3, 4}};
+    static const int64_t shapes[][7] = {
+        {3, 2, 4, 6, 1, 2, 2},    {16, 5, 6, 10, 1, 2, 2}, {1, 1, 1, 1, 1, 1, 1},
+        {5, 4, 9, 8, 2, 3, 4},    {2, 1, 4, 134, 1, 2, 2}, /* tiles of 32, and a rest */
+        {200, 2, 4, 70, 2, 2, 2},                          /* rows that let fewer share a tile */
+        {3, 1, 2, 40, 1, 1, 1}};
     check_rng rng = {55};
     vg_err err;
 
     (void)state;
     NEED_GPU();
-    for (int s = 0; s < 4; s++)
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         for (int f = 0; f < 4; f++) {
             const int64_t *h = shapes[s];
             int patch[3] = {(int)h[4], (int)h[5], (int)h[6]};

@@ -24,9 +24,10 @@ static __global__ void apply(vg_act act, const X *x, const M *mul, Y *y, int64_t
     if (mul) {
         float m[N];
         vg_load<N>(mul + i * N, m);
+        vg_round_all<Y>(v);
 #pragma unroll
         for (int j = 0; j < N; j++)
-            v[j] = vg_rounded<Y>(v[j]) * m[j];
+            v[j] *= m[j];
     }
     vg_store<N>(y + i * N, v);
 }

@@ -2,16 +2,29 @@
 // rounded to y's dtype, then SiLU of the rounded result. Source: wan 4.2.
 #include "kernels/cuda/cuda.cuh"
 
-// The steps of one value; fast: results in BF16.
-template <typename Y> static __device__ __forceinline__ float finish(float v, float length, float inverse, float factor, float gamma, bool silu)
+// The steps of N values, but for the last rounding; fast: results in BF16.
+template <typename Y, int N>
+static __device__ __forceinline__ void finish(float (&v)[N], float length, float inverse, float factor, const float (&gamma)[N], bool silu)
 {
     constexpr bool fast = sizeof(Y) == 2;
-    float e = vg_rounded<Y>(vg_rounded<Y>(fast ? v * inverse : v / length) * factor) * gamma;
 
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        v[i] = fast ? v[i] * inverse : v[i] / length;
+    vg_round_all<Y>(v);
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        v[i] *= factor;
+    vg_round_all<Y>(v);
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        v[i] *= gamma[i];
     if (!silu)
-        return e;
-    e = vg_rounded<Y>(e);
-    return fast ? __fdividef(e, 1.0f + __expf(-e)) : e / (1.0f + expf(-e));
+        return;
+    vg_round_all<Y>(v);
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        v[i] = fast ? __fdividef(v[i], 1.0f + __expf(-v[i])) : v[i] / (1.0f + expf(-v[i]));
 }
 
 // Sum over groups of LANES neighbouring threads, in fixed order.
@@ -54,9 +67,7 @@ static __global__ void __launch_bounds__(256) in_registers(const X *x, const G *
     for (int p = 0; p < 3 && work; p++) {
         float g[8];
         vg_load<8>(gamma + (threadIdx.x % LANES + p * LANES) * 8, g);
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            v[p][i] = finish<Y>(v[p][i], length, inverse, factor, g[i], silu);
+        finish<Y>(v[p], length, inverse, factor, g, silu);
         vg_store<8>(y + at + p * LANES * 8, v[p]);
     }
 }
@@ -87,9 +98,7 @@ static __global__ void normalise(const X *x, const G *gamma, bool silu, float fa
     for (int c = lane * N; c < channels && work; c += LANES * N) {
         vg_load<N>(row + c, v);
         vg_load<N>(gamma + c, g);
-#pragma unroll
-        for (int i = 0; i < N; i++)
-            v[i] = finish<Y>(v[i], length, inverse, factor, g[i], silu);
+        finish<Y>(v, length, inverse, factor, g, silu);
         vg_store<N>(y + pixel * channels + c, v);
     }
 }

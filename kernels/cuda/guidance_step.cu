@@ -21,11 +21,24 @@ static __global__ void guided_step(const float *x, const T *cond, const T *uncon
         vg_load<N>(uncond + i * N, u);
 #pragma unroll
         for (int j = 0; j < N; j++)
-            v[j] = vg_rounded<T>(__fadd_rn(vg_rounded<T>(__fmul_rn(vg_rounded<T>(__fsub_rn(v[j], u[j])), scale)), u[j]));
+            v[j] = __fsub_rn(v[j], u[j]);
+        vg_round_all<T>(v);
+#pragma unroll
+        for (int j = 0; j < N; j++)
+            v[j] = __fmul_rn(v[j], scale);
+        vg_round_all<T>(v);
+#pragma unroll
+        for (int j = 0; j < N; j++)
+            v[j] = __fadd_rn(v[j], u[j]);
+        vg_round_all<T>(v);
     }
 #pragma unroll
     for (int j = 0; j < N; j++)
-        sum[j] = __fadd_rn(sum[j], vg_rounded<T>(__fmul_rn(coef, v[j])));
+        v[j] = __fmul_rn(coef, v[j]);
+    vg_round_all<T>(v);
+#pragma unroll
+    for (int j = 0; j < N; j++)
+        sum[j] = __fadd_rn(sum[j], v[j]);
     vg_store<N>(y + i * N, sum);
 }
 

@@ -1,6 +1,6 @@
 // layer_norm_modulate.cu: LayerNorm, then (1 + scale) * v + shift, or v * w + b, or nothing.
 //
-// BF16 rows of up to 5120 elements are held by a warp each (norm.cuh); others go by a block each (here), and are quantised afterwards.
+// BF16 rows of the models' widths are held by a warp each (norm.cuh); others go by a block each (here), and are quantised afterwards.
 #include "kernels/cuda/norm.cuh"
 
 #define CACHED       4 // packs of a row that a thread keeps in registers; further ones are read again

@@ -12,12 +12,12 @@ struct vg_norm_vectors {
 };
 
 /* The vectors lie in shared memory, since every row of the block needs them: from L1 they would be displaced by the rows and come from L2
- * each time, as many bytes again as the rows. A lane's 8 elements of pack p are two float4, apart so that a warp's reads do not collide. */
-static __device__ __forceinline__ void vg_fill_shared(float4 *shared, const float *from, float add, int packs, int dim)
+ * each time, as many bytes again as the rows. A lane's 8 elements of pack p are two float4, apart so that a warp's reads do not collide.
+ * Vectors that are absent are filled too: x 1 + 0 is nothing, and cheaper than a branch in each pack. */
+static __device__ __forceinline__ void vg_fill_shared(float4 *shared, const float *from, float add, int packs)
 {
     for (int i = threadIdx.x; i < packs * 64; i += blockDim.x) {
-        int column = (i / 2) * 8 + i % 2 * 4; // pack and half
-        float4 v = column < dim ? *reinterpret_cast<const float4 *>(from + column) : make_float4(0, 0, 0, 0);
+        float4 v = from ? reinterpret_cast<const float4 *>(from)[i] : make_float4(0, 0, 0, 0); // half i % 2 of the pack
         shared[i / 64 * 64 + i % 2 * 32 + i / 2 % 32] = make_float4(v.x + add, v.y + add, v.z + add, v.w + add);
     }
 }
@@ -28,110 +28,111 @@ static __device__ __forceinline__ void vg_load_shared(const float4 *shared, int 
     v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
+struct vg_row_moments {
+    float mean, scale; // scale: 1 / sqrt(variance + eps)
+};
+
+/* From one pass over v - pivot, pivot being the mean of the first 256 elements: (pivot - mean)^2 <= variance * dim / 256 whatever the row
+ * holds, so that the difference of the two sums loses 4 bits at most (dim = 5120). Equal elements give a variance of exactly 0. */
+template <int P> static __device__ __forceinline__ vg_row_moments vg_row_moments_of(const uint4 (&kept)[P], float eps)
+{
+    float v[8], sum[8] = {}, squares[8] = {};
+
+    vg_unpack(kept[0], v);
+    const float pivot = vg_warp_sum(v) * (1.0f / 256);
+#pragma unroll
+    for (int p = 0; p < P; p++) {
+        vg_unpack(kept[p], v);
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            float d = v[i] - pivot;
+            sum[i] += d;
+            squares[i] += d * d;
+        }
+    }
+    const float offset = vg_warp_sum(sum) / (256 * P), variance = vg_warp_sum(squares) / (256 * P) - offset * offset;
+    return {pivot + offset, 1.0f / sqrtf((variance < 0.0f ? 0.0f : variance) + eps)}; // a NaN stays one
+}
+
+/* kept = round(kept + add * gate), stored in sum; gate in shared memory. */
+template <int P>
+static __device__ __forceinline__ void vg_add_row(uint4 (&kept)[P], const __nv_bfloat16 *add, const float4 *gate, __nv_bfloat16 *sum, int lane)
+{
+    constexpr int AHEAD = P % 4 == 0 ? 4 : 2; // packs of `add` in flight: their registers are needed again at once
+
+    static_assert(P % AHEAD == 0, "whole strides");
+#pragma unroll
+    for (int q = 0; q < P; q += AHEAD) {
+        uint4 ahead[AHEAD];
+#pragma unroll
+        for (int p = q; p < q + AHEAD; p++)
+            ahead[p - q] = vg_load_once(add + (p * 32 + lane) * 8);
+#pragma unroll
+        for (int p = q; p < q + AHEAD; p++) {
+            float a[8], v[8], g[8];
+            vg_unpack(ahead[p - q], a);
+            vg_unpack(kept[p], v);
+            vg_load_shared(gate, p, lane, g);
+#pragma unroll
+            for (int i = 0; i < 8; i++)
+                v[i] = __fadd_rn(v[i], __fmul_rn(a[i], g[i]));
+            kept[p] = vg_packed(v);
+            *reinterpret_cast<uint4 *>(sum + (p * 32 + lane) * 8) = kept[p];
+        }
+    }
+}
+
 /* vg_norm_rows    ADD: sum = round(x + add * gate) first, stored and normalised. KIND: of the codes.
- * Bytes    rows*dim*(2 [+ 2 + 2 with ADD] + 2 for y + 1 for codes), each once   -> memory-bound
+ * Bytes    rows*dim*(2 [+ 2 + 2 with ADD] + 2 for y + 1 for codes), each once   -> memory-bound, as long as the instructions keep up
  * Launch   a warp per row in a loop over rows, 12 warps a block, a block an SM (168 registers): up to 120 KB of loads in flight an SM
- * Numerics FP32; mean first, then squared differences, both from registers, in a fixed order (repeatable); sum as vg_gate_residual
- *          rounds it; y rounded once; codes from the rounded y
- * Measured NVIDIA H100 80GB HBM3, 75600x5120, copy 3.02 TB/s in the same run, 2026-11: norm 557 us, 2.78 TB/s = 92 % of copy; to static codes
- *          440 us, 88 %; with the sum 1114 us, 92 %; sum and static codes 1021 us, 88 %; to groups, with IEEE divisions, 670 us, 57 %, with the
- *          sum 1381 us, 65 %. Before, 4 warps a block and the vectors from L1: 598, 521, 1309, 1118 us */
+ * Numerics FP32; see vg_row_moments_of; sums in a fixed order (repeatable); sum as vg_gate_residual rounds it; y rounded once; codes from the
+ *          rounded y
+ * Measured NVIDIA H100 80GB HBM3, 75600x5120, copy 3.02 TB/s in the same run, 2026-11, an earlier form with two passes for the variance and a
+ *          test for the row's end in each pack: norm 557 us, 2.78 TB/s = 92 % of copy; to static codes 440 us, 88 %; with the sum 1114 us,
+ *          92 %; sum and static codes 1021 us, 88 %; to groups 670 us, 57 %, with the sum 1381 us, 65 %. This form is not timed yet.
+ * Instructions a row (P = 20, sm_90a): 1673 without codes, 2095 to static ones, 2935 to groups; with the sum 2559, 2980, 3840: at 132 SMs of
+ *          4 x 1.6 GHz 150 to 340 us, so the memory decides. The earlier form had 2773, 2720 and 3807 (without the sum) */
 template <int P, bool ADD, int KIND>
 static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
     vg_norm_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *add, __nv_bfloat16 *sum, vg_norm_vectors vectors, __nv_bfloat16 *y, vg_codes codes,
-                 int64_t rows, int dim)
+                 int64_t rows)
 {
     extern __shared__ float4 shared[];
     float4 *const factor = shared, *const offset = factor + P * 64, *const gate = offset + P * 64;
-    constexpr int AHEAD = 4; // packs of `add` in flight: their registers are needed again at once
+    constexpr int dim = 256 * P;
     const int lane = threadIdx.x % 32;
     const float reciprocal = KIND == VG_QUANT_TENSOR_STATIC ? __fdiv_rn(1.0f, *codes.scales) : 0.0f;
 
-    if (vectors.factor) {
-        vg_fill_shared(factor, vectors.factor, vectors.one, P, dim);
-        vg_fill_shared(offset, vectors.offset, 0.0f, P, dim);
-    }
-    if (ADD && vectors.gate)
-        vg_fill_shared(gate, vectors.gate, 0.0f, P, dim);
+    vg_fill_shared(factor, vectors.factor, vectors.factor ? vectors.one : 1.0f, P);
+    vg_fill_shared(offset, vectors.offset, 0.0f, P);
+    if (ADD)
+        vg_fill_shared(gate, vectors.gate, vectors.gate ? 0.0f : 1.0f, P);
     __syncthreads();
-    for (int64_t row = (int64_t)blockIdx.x * ROW_WARPS + threadIdx.x / 32; row < rows; row += (int64_t)gridDim.x * ROW_WARPS) {
+    for (int64_t row = vg_first_row(); row < rows; row += (int64_t)gridDim.x * ROW_WARPS) {
         uint4 kept[P];
-        float v[8], partial[8] = {}, mean, scale;
 
 #pragma unroll
-        for (int p = 0; p < P; p++) {
-            int column = (p * 32 + lane) * 8;
-            kept[p] = column < dim ? vg_load_once(x + row * dim + column) : make_uint4(0, 0, 0, 0);
-        }
-        if (ADD) {
-            static_assert(P % AHEAD == 0, "whole strides");
+        for (int p = 0; p < P; p++)
+            kept[p] = vg_load_once(x + row * dim + (p * 32 + lane) * 8);
+        if constexpr (ADD)
+            vg_add_row<P>(kept, add + row * dim, gate, sum + row * dim, lane);
+        const vg_row_moments row_moments = vg_row_moments_of<P>(kept, vectors.eps);
 #pragma unroll
-            for (int q = 0; q < P; q += AHEAD) {
-                uint4 ahead[AHEAD];
+        for (int p = 0; p < P; p += 2) {
+            asm volatile("" ::: "memory"); // a pair at a time: vectors read ahead of it would not fit the registers
+            uint4 done[2];
 #pragma unroll
-                for (int p = q; p < q + AHEAD; p++)
-                    if ((p * 32 + lane) * 8 < dim)
-                        ahead[p - q] = vg_load_once(add + row * dim + (p * 32 + lane) * 8);
-#pragma unroll
-                for (int p = q; p < q + AHEAD; p++) {
-                    int column = (p * 32 + lane) * 8;
-                    float a[8];
-                    if (column >= dim)
-                        continue;
-                    vg_unpack(ahead[p - q], a);
-                    vg_unpack(kept[p], v);
-                    if (vectors.gate) {
-                        float g[8];
-                        vg_load_shared(gate, p, lane, g);
-#pragma unroll
-                        for (int i = 0; i < 8; i++)
-                            a[i] = __fmul_rn(a[i], g[i]);
-                    }
-#pragma unroll
-                    for (int i = 0; i < 8; i++)
-                        v[i] = __fadd_rn(v[i], a[i]);
-                    kept[p] = vg_packed(v);
-                    *reinterpret_cast<uint4 *>(sum + row * dim + column) = kept[p];
-                }
-            }
-        }
-#pragma unroll
-        for (int p = 0; p < P; p++) {
-            vg_unpack(kept[p], v);
-#pragma unroll
-            for (int i = 0; i < 8; i++)
-                partial[i] += v[i];
-        }
-        mean = vg_warp_sum(partial) / (float)dim;
-#pragma unroll
-        for (int i = 0; i < 8; i++)
-            partial[i] = 0.0f;
-#pragma unroll
-        for (int p = 0; p < P; p++) {
-            if ((p * 32 + lane) * 8 >= dim)
-                continue;
-            vg_unpack(kept[p], v);
-#pragma unroll
-            for (int i = 0; i < 8; i++)
-                partial[i] += (v[i] - mean) * (v[i] - mean);
-        }
-        scale = 1.0f / sqrtf(vg_warp_sum(partial) / (float)dim + vectors.eps);
-#pragma unroll
-        for (int p = 0; p < P; p++) {
-            int column = (p * 32 + lane) * 8;
-            vg_unpack(kept[p], v);
-#pragma unroll
-            for (int i = 0; i < 8; i++)
-                v[i] = (v[i] - mean) * scale;
-            if (vectors.factor) {
-                float f[8], o[8];
-                vg_load_shared(factor, p, lane, f);
-                vg_load_shared(offset, p, lane, o);
+            for (int k = 0; k < 2; k++) {
+                float v[8], f[8], o[8];
+                vg_unpack(kept[p + k], v);
+                vg_load_shared(factor, p + k, lane, f);
+                vg_load_shared(offset, p + k, lane, o);
 #pragma unroll
                 for (int i = 0; i < 8; i++)
-                    v[i] = v[i] * f[i] + o[i];
+                    v[i] = fmaf((v[i] - row_moments.mean) * row_moments.scale, f[i], o[i]);
+                done[k] = vg_packed(v);
             }
-            vg_store_pack<KIND>(y, codes, reciprocal, row, column, dim, v);
+            vg_store_packs<KIND>(y, codes, reciprocal, row, p, dim, done);
         }
     }
 }
@@ -168,7 +169,7 @@ static inline vg_status vg_cuda_norm_launch(vg_backend *be, const vg_layer_norm_
 
     VG_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
     VG_CUDA_LAUNCH(be, err, kernel, vg_cuda_row_grid(be, x->shape[0]), 32 * ROW_WARPS, shared, at(x), at(add), ADD ? at(a->x) : nullptr, *vectors,
-                   at(a->y), vg_cuda_codes(&a->quant), x->shape[0], (int)x->shape[1]);
+                   at(a->y), vg_cuda_codes(&a->quant), x->shape[0]);
     return VG_OK;
 }
 

@@ -63,10 +63,12 @@ static __global__ void encode(vg_act act, const X *x, vg_codes codes, unsigned t
     for (int t = 0; t < TASKS; t++) {
         unsigned task = first + t, row = task / groups, group = task - row * groups;
         float scale = 0.0f;
-        if (act != VG_ACT_NONE)
+        if (act != VG_ACT_NONE) {
 #pragma unroll
             for (int e = 0; e < 8; e++)
-                v[t][e] = vg_rounded<X>(vg_activate<sizeof(X) == 2>(act, v[t][e]));
+                v[t][e] = vg_activate<sizeof(X) == 2>(act, v[t][e]);
+            vg_round_all<X>(v[t]);
+        }
         if (GROUPS) {
             float most = 0.0f;
 #pragma unroll

@@ -22,7 +22,11 @@ template <int N, typename X, typename W, typename Y> static __global__ void norm
         vg_load<N>(w + c, f);
 #pragma unroll
         for (int i = 0; i < N; i++)
-            v[i] = vg_rounded<Y>(v[i] * scale) * f[i];
+            v[i] *= scale;
+        vg_round_all<Y>(v);
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            v[i] *= f[i];
         vg_store<N>(y + (int64_t)blockIdx.x * dim + c, v);
     }
 }

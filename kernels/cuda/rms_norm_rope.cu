@@ -1,7 +1,7 @@
 // rms_norm_rope.cu: RMSNorm over all heads together (one rounding), then rotation of interleaved pairs (one more).
 // Source: wan 2.4, 2.6 steps 3-4.
 //
-// BF16 rows of up to 5120 elements are held by a warp each (normalise_rows); others go by a block each (normalise).
+// BF16 rows of the models' widths are held by a warp each (normalise_rows); others go by a block each (normalise).
 #include "kernels/cuda/rows.cuh"
 
 #define CACHED       4 // packs of a row that a thread keeps in registers; further ones are read again
@@ -70,24 +70,23 @@ static __global__ void normalise(const X *x, const W *w, float eps, const float 
  * Launch   a warp per row in a loop over rows, see rows.cuh. A head size that divides 256 (the elements of 32 packs) gives each lane the same
  *          pairs in every pack: its 4 cosines and sines are read once per row
  * Numerics as above; the sum in another order
- * Measured NVIDIA H100 80GB HBM3, 75600x5120 with rotation, 2026-11: 574 us, 2.76 TB/s = 92 % of the copy in the same run */
+ * Measured NVIDIA H100 80GB HBM3, 75600x5120 with rotation, 2026-11: 574 us, 2.76 TB/s = 92 % of the copy in the same run (with a test for the row's end in
+ *          each pack; not timed since) */
 template <int P>
 static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
     normalise_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *w, float eps, const float *cosines, const float *sines, int pairs, __nv_bfloat16 *y,
-                   int64_t rows, int dim)
+                   int64_t rows)
 {
+    constexpr int dim = 256 * P;
     const int lane = threadIdx.x % 32, first_pair = lane * 4 % (pairs ? pairs : 1);
-    const vg_codes none = {};
 
-    for (int64_t row = (int64_t)blockIdx.x * ROW_WARPS + threadIdx.x / 32; row < rows; row += (int64_t)gridDim.x * ROW_WARPS) {
+    for (int64_t row = vg_first_row(); row < rows; row += (int64_t)gridDim.x * ROW_WARPS) {
         uint4 kept[P];
         float v[8], partial[8] = {}, scale, cosine[4], sine[4];
 
 #pragma unroll
-        for (int p = 0; p < P; p++) {
-            int column = (p * 32 + lane) * 8;
-            kept[p] = column < dim ? vg_load_once(x + row * dim + column) : make_uint4(0, 0, 0, 0);
-        }
+        for (int p = 0; p < P; p++)
+            kept[p] = vg_load_once(x + row * dim + (p * 32 + lane) * 8);
         if (cosines) {
             vg_load<4>(cosines + row * pairs + first_pair, cosine);
             vg_load<4>(sines + row * pairs + first_pair, sine);
@@ -102,10 +101,8 @@ static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
         scale = 1.0f / sqrtf(vg_warp_sum(partial) / (float)dim + eps);
 #pragma unroll
         for (int p = 0; p < P; p++) {
-            int column = (p * 32 + lane) * 8;
+            const int column = (p * 32 + lane) * 8;
             float f[8];
-            if (column >= dim)
-                continue;
             vg_unpack(kept[p], v);
             vg_unpack(__ldg(reinterpret_cast<const uint4 *>(w + column)), f);
 #pragma unroll
@@ -120,7 +117,7 @@ static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
                     v[2 * i + 1] = even * sine[i] + odd * cosine[i];
                 }
             }
-            vg_store_pack<VG_QUANT_NONE>(y, none, 0.0f, row, column, dim, v);
+            *reinterpret_cast<uint4 *>(y + row * dim + column) = vg_packed(v);
         }
     }
 }
@@ -150,7 +147,7 @@ vg_status vg_cuda_rms_norm_rope(vg_backend *be, const vg_rms_norm_rope_args *a, 
         VG_CUDA_ROW(dim, P, {
             VG_CUDA_LAUNCH(be, err, normalise_rows<P>, vg_cuda_row_grid(be, rows), 32 * ROW_WARPS, 0,
                            static_cast<const __nv_bfloat16 *>(a->x->data), static_cast<const __nv_bfloat16 *>(a->w->data), a->eps, cosines, sines,
-                           (int)pairs, static_cast<__nv_bfloat16 *>(a->y->data), rows, (int)dim);
+                           (int)pairs, static_cast<__nv_bfloat16 *>(a->y->data), rows);
         });
         return VG_OK;
     }
