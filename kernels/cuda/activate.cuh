@@ -4,14 +4,6 @@
 
 #include "kernels/cuda/cuda.cuh"
 
-// 2^x by the special function unit, 2 ulp.
-static __device__ __forceinline__ float vg_exp2(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 // v / (1 + e^-u); power = -u log2 e, in another order of operations. FAST: approximate exponential and division, within 2^-20 of the exact
 // form; for results that are rounded to BF16.
 template <bool FAST> static __device__ __forceinline__ float vg_sigmoid_product(float v, float u, float power)

@@ -50,14 +50,6 @@ static __device__ __forceinline__ void vg_store_codes(__nv_fp8_e4m3 *to, const f
     to->__x = __nv_cvt_float_to_fp8(v[0], __NV_SATFINITE, __NV_E4M3);
 }
 
-// 1 / x within one unit, by the special function unit; 0 for infinity.
-static __device__ __forceinline__ float vg_near_reciprocal(float x)
-{
-    float y;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 // The scale of a 1x128 group from its largest magnitude: most / 448, correctly rounded. BF16: of such magnitudes, by product and remainder.
 template <bool BF16 = false> static __device__ __forceinline__ float vg_group_scale(float most)
 {

@@ -9,6 +9,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/ptx.cuh"
 
 struct vg_cuda_blas; // blas.cu: the cuBLASLt library, opened at first use
 
@@ -44,7 +45,7 @@ static inline vg_cuda_backend *vg_cuda(vg_backend *be)
 // kernel<<<grid, block, shared, the backend's stream>>>(args...), with its launch checked; after vg_cuda_enter.
 #define VG_CUDA_LAUNCH(be, err, kernel, grid, block, shared, ...)                                  \
     do {                                                                                           \
-        kernel<<<(grid), (block), (shared), vg_cuda(be)->stream>>>(__VA_ARGS__);                   \
+        VG_CUDA_START(kernel, grid, block, shared, vg_cuda(be)->stream, __VA_ARGS__);              \
         cudaError_t launch_status_ = cudaGetLastError();                                           \
         if (launch_status_ != cudaSuccess)                                                         \
             return VG_FAIL((err), VG_E_DEVICE, "CUDA: launch of %s: %s", #kernel,                  \

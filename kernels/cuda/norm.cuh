@@ -97,7 +97,7 @@ static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
     vg_norm_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *add, __nv_bfloat16 *sum, vg_norm_vectors vectors, __nv_bfloat16 *y, vg_codes codes,
                  int64_t rows)
 {
-    extern __shared__ float4 shared[];
+    VG_CUDA_SHARED(float4, shared);
     float4 *const factor = shared, *const offset = factor + P * 64, *const gate = offset + P * 64;
     constexpr int dim = 256 * P;
     const int lane = threadIdx.x % 32;

@@ -7,7 +7,7 @@
  *          patches of 1x2x2, 2026-11: 106 us, 0.0012 % of a step of 17 s */
 template <int PW, typename X, typename Y> static __global__ void to_rows(const X *x, Y *y, vg_patches s)
 {
-    extern __shared__ unsigned char memory[];
+    VG_CUDA_SHARED(unsigned char, memory);
     Y *tile = reinterpret_cast<Y *>(memory);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, count = vg_patch_count(s), stride = vg_patch_stride<Y>(s.volume);
     const int pw = PW ? PW : s.pw;

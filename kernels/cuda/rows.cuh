@@ -16,14 +16,6 @@ static __device__ __forceinline__ int64_t vg_first_row()
     return (int64_t)blockIdx.x * ROW_WARPS + __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);
 }
 
-// Read once: such data should not displace the vectors that every row needs from L1.
-static __device__ __forceinline__ uint4 vg_load_once(const __nv_bfloat16 *from)
-{
-    uint4 v;
-    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from) : "memory");
-    return v;
-}
-
 static __device__ __forceinline__ void vg_unpack(uint4 pack, float (&v)[8])
 {
     const unsigned words[4] = {pack.x, pack.y, pack.z, pack.w};

@@ -7,7 +7,7 @@
  *          patches of 1x2x2, 2026-11: 45 us */
 template <int PW, typename X, typename Y> static __global__ void to_frames(const X *x, Y *y, vg_patches s)
 {
-    extern __shared__ unsigned char memory[];
+    VG_CUDA_SHARED(unsigned char, memory);
     X *tile = reinterpret_cast<X *>(memory);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, count = vg_patch_count(s), stride = vg_patch_stride<X>(s.volume);
     const int pw = PW ? PW : s.pw;
