@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAME_MAX_BYTES    256
 #define SMALL_CHUNK_BYTES ((size_t)1 << 20)
 
 typedef struct name_node {
@@ -68,11 +69,184 @@ struct vg_module {
     size_t bytes;
 };
 
+static bool ends_with(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
+void vg_precision_census_take(const vg_weights *weights, vg_precision_census *census)
+{
+    int64_t largest = -1;
+    *census = (vg_precision_census){.high = vg_weights_dummy(weights) ? VG_BF16 : VG_F32};
+    for (int i = 0; i < vg_weights_count(weights); i++) {
+        const char *name = vg_weights_name(weights, i);
+        const vg_tensor *t = vg_weights_tensor(weights, i);
+        if (strstr(name, "_quantizer.")) /* strays of the quantiser's own state: modelopt-fp8 1.3 */
+            continue;
+        if (ends_with(name, ".input_scale"))
+            census->input_scales++;
+        if (!ends_with(name, ".weight"))
+            continue;
+        if (t->dtype == VG_E4M3) {
+            census->fp8++;
+        } else if (vg_tensor_numel(t) > largest) {
+            largest = vg_tensor_numel(t);
+            census->high = t->dtype;
+        }
+    }
+}
+
 static void mark_used(vg_module *m, const char *name)
 {
     int i = vg_weights_index(m->weights, name);
     if (i >= 0)
         m->used[i] = true;
+}
+
+static const vg_tensor *find_part(const vg_weights *weights, const char *layer, const char *suffix,
+                                  char *name)
+{
+    int n = snprintf(name, NAME_MAX_BYTES, "%s.%s", layer, suffix);
+    return n > 0 && n < NAME_MAX_BYTES ? vg_weights_find(weights, name) : NULL;
+}
+
+/* Every scale must be a finite positive number: a zero or NaN would turn the layer into noise silently. */
+static vg_status check_scale_values(const char *component, const char *name, const vg_tensor *t,
+                                    vg_err *err)
+{
+    int64_t count = vg_tensor_numel(t);
+    for (int64_t i = 0; i < count; i++) {
+        float v;
+        VG_TRY(vg_host_to_f32(t, i, 1, &v, err));
+        if (!(v > 0) || !isfinite(v))
+            return VG_FAIL(err, VG_E_FORMAT, "%s: %s holds %g; a scale must be finite and above 0",
+                           component, name, (double)v);
+    }
+    return VG_OK;
+}
+
+/* Granularity of an FP8 layer from the shape of its weight_scale: [] [1] [1,1] tensor, [n] [n,1] channel, 2-D [a,b] or 4-D [a,1,b,1]
+ * block. Source: modelopt-fp8 1.3, 1.6. */
+static vg_status scale_granularity(const vg_tensor *s, int64_t n, int64_t k,
+                                   vg_precision *precision)
+{
+    int64_t a = (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP,
+            b = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+    if (s->ndim == 0 || (s->ndim == 1 && s->shape[0] == 1) ||
+        (s->ndim == 2 && s->shape[0] == 1 && s->shape[1] == 1))
+        *precision = VG_PRECISION_TENSOR;
+    else if (s->ndim == 4 && s->shape[0] == a && s->shape[1] == 1 && s->shape[2] == b &&
+             s->shape[3] == 1)
+        *precision = VG_PRECISION_BLOCK;
+    else if ((s->ndim == 1 && s->shape[0] == n) ||
+             (s->ndim == 2 && s->shape[0] == n && s->shape[1] == 1))
+        *precision = VG_PRECISION_CHANNEL;
+    else if (s->ndim == 2 && s->shape[0] == a && s->shape[1] == b)
+        *precision = VG_PRECISION_BLOCK;
+    else
+        return VG_E_SHAPE;
+    return VG_OK;
+}
+
+static const char *precision_label(vg_precision p)
+{
+    static const char *const labels[VG_PRECISION_COUNT] = {"high precision", "FP8 per-tensor",
+                                                           "FP8 per-channel", "FP8 per-block"};
+    return labels[p];
+}
+
+static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision_census *census,
+                                   const char *component, const char *layer, int64_t n, int64_t k,
+                                   const vg_module_options *options, vg_layer_choice *choice,
+                                   vg_err *err)
+{
+    char name[NAME_MAX_BYTES];
+    const vg_tensor *scale = find_part(weights, layer, "weight_scale", name);
+    if (!scale)
+        return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its weight_scale is missing",
+                       component, layer);
+    if (scale_granularity(scale, n, k, &choice->stored) != VG_OK) {
+        char text[96];
+        return VG_FAIL(err, VG_E_SHAPE,
+                       "%s: %s is %s, which fits no granularity of a [%lld, %lld] weight",
+                       component, name, vg_tensor_describe(scale, text, sizeof text), (long long)n,
+                       (long long)k);
+    }
+    VG_TRY(check_scale_values(component, name, scale, err));
+    choice->used = choice->stored;
+    if (choice->stored == VG_PRECISION_BLOCK) {
+        choice->act = VG_QUANT_GROUP_DYNAMIC;
+    } else {
+        const vg_tensor *input = find_part(weights, layer, "input_scale", name);
+        choice->act = input ? VG_QUANT_TENSOR_STATIC : VG_QUANT_TENSOR_DYNAMIC;
+        if (!input && census->input_scales > 0)
+            return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its input_scale is missing",
+                           component, layer);
+        if (input && vg_tensor_numel(input) != 1)
+            return VG_FAIL(err, VG_E_SHAPE, "%s: %s must be one number", component, name);
+        if (input)
+            VG_TRY(check_scale_values(component, name, input, err));
+    }
+    if (options->fp8_act == VG_FP8_ACT_WEIGHT_ONLY)
+        choice->act = VG_QUANT_NONE;
+    if (options->scheme == VG_SCHEME_BF16) {
+        choice->used = VG_PRECISION_HIGH;
+        choice->act = VG_QUANT_NONE;
+        choice->dequantised = true;
+    } else if ((options->scheme == VG_SCHEME_FP8 && choice->stored == VG_PRECISION_BLOCK) ||
+               (options->scheme == VG_SCHEME_FP8_BLOCK && choice->stored != VG_PRECISION_BLOCK)) {
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "scheme %s was asked for, but %s holds %s weights (layer %s)",
+                       vg_scheme_name((vg_scheme)options->scheme), component,
+                       precision_label(choice->stored), layer);
+    }
+    return VG_OK;
+}
+
+static bool is_high(vg_dtype dtype)
+{
+    return dtype == VG_F32 || dtype == VG_BF16 || dtype == VG_F16;
+}
+
+vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *census,
+                          const char *component, const char *layer, int64_t n, int64_t k,
+                          bool quantisable, const vg_module_options *options,
+                          vg_layer_choice *choice, vg_err *err)
+{
+    char name[NAME_MAX_BYTES], text[96];
+    const vg_tensor *w = find_part(weights, layer, "weight", name);
+    *choice = (vg_layer_choice){
+        .stored = VG_PRECISION_HIGH, .used = VG_PRECISION_HIGH, .act = VG_QUANT_NONE};
+    vg_tensor generated = {.dtype = VG_BF16, .ndim = 2, .shape = {n, k}};
+    if (!w && vg_weights_dummy(weights))
+        w = &generated; /* never read here */
+    if (!w)
+        return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s.weight is missing", component, layer);
+    if (w->ndim != 2 || w->shape[0] != n || w->shape[1] != k)
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants [%lld, %lld]", component,
+                       name, vg_tensor_describe(w, text, sizeof text), (long long)n, (long long)k);
+    if (w->dtype == VG_E4M3)
+        return choose_stored_fp8(weights, census, component, layer, n, k, options, choice, err);
+    if (!is_high(w->dtype))
+        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, BF16, F16 and F8_E4M3 are known",
+                       component, name, vg_dtype_name(w->dtype));
+    /* A checkpoint that is already FP8 has decided which layers stay in high precision. */
+    if (!quantisable || census->fp8 > 0 ||
+        (options->scheme != VG_SCHEME_FP8 && options->scheme != VG_SCHEME_FP8_BLOCK))
+        return VG_OK;
+    choice->made = true;
+    if (options->scheme == VG_SCHEME_FP8_BLOCK) {
+        choice->used = VG_PRECISION_BLOCK;
+        choice->act = VG_QUANT_GROUP_DYNAMIC;
+    } else {
+        choice->used = VG_PRECISION_TENSOR;
+        choice->act = options->fp8_act == VG_FP8_ACT_STATIC ? VG_QUANT_TENSOR_STATIC
+                                                            : VG_QUANT_TENSOR_DYNAMIC;
+    }
+    if (options->fp8_act == VG_FP8_ACT_WEIGHT_ONLY)
+        choice->act = VG_QUANT_NONE;
+    return VG_OK;
 }
 
 static vg_status open_scales(vg_module *m, vg_err *err)
@@ -172,7 +346,7 @@ int vg_module_unused(const vg_module *m, const char **first)
     *first = NULL;
     for (int i = 0; i < vg_weights_count(m->weights); i++) {
         const char *name = vg_weights_name(m->weights, i);
-        if (m->used[i] || strstr(name, "_quantizer.") || vg_name_ends_with(name, "_scale"))
+        if (m->used[i] || strstr(name, "_quantizer.") || ends_with(name, "_scale"))
             continue;
         *first = *first ? *first : name;
         count++;
@@ -208,7 +382,7 @@ static vg_status find_checked(vg_module *m, const char *name, int ndim, const in
                        vg_tensor_describe(found, text, sizeof text),
                        vg_tensor_describe(&wanted, want, sizeof want));
     }
-    if (!vg_dtype_is_high(found->dtype))
+    if (!is_high(found->dtype))
         return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; only F32, BF16 and F16 are known here",
                        m->component, name, vg_dtype_name(found->dtype));
     *s = vg_source_of(m->weights, found, NULL, NULL, 0, NULL);
@@ -581,12 +755,12 @@ static void scale_shape(vg_precision p, int64_t n, int64_t k, int *ndim, int64_t
 static vg_status load_stored_fp8(vg_module *m, const vg_source *w, const vg_layer_choice *choice,
                                  vg_linear_layer *l, vg_err *err)
 {
-    char name[VG_LAYER_NAME_BYTES];
+    char name[NAME_MAX_BYTES];
     vg_status status;
     int ndim;
     int64_t shape[2];
     scale_shape(choice->stored, l->n, l->k, &ndim, shape);
-    const vg_tensor *stored = vg_layer_part(m->weights, l->name, "weight_scale", name);
+    const vg_tensor *stored = find_part(m->weights, l->name, "weight_scale", name);
     int64_t count = ndim == 2 ? shape[0] * shape[1] : shape[0];
     float *scales = malloc((size_t)count * sizeof *scales);
     if (!scales)
@@ -623,8 +797,8 @@ static vg_status make_fp8(vg_module *m, const vg_source *w, const vg_layer_choic
 static vg_status load_input_scale(vg_module *m, const vg_layer_choice *choice, vg_linear_layer *l,
                                   vg_err *err)
 {
-    char name[VG_LAYER_NAME_BYTES];
-    const vg_tensor *input = vg_layer_part(m->weights, l->name, "input_scale", name);
+    char name[NAME_MAX_BYTES];
+    const vg_tensor *input = find_part(m->weights, l->name, "input_scale", name);
     if (!choice->made)
         VG_TRY(vg_host_to_f32(input, 0, 1, &l->x_scale_value, err));
     else if (m->scales)
@@ -650,8 +824,8 @@ static vg_status load_fp8(vg_module *m, const vg_source *w, const vg_layer_choic
 static vg_status load_matrix(vg_module *m, const vg_layer_choice *choice, vg_dtype dtype,
                              vg_linear_layer *l, vg_err *err)
 {
-    char name[VG_LAYER_NAME_BYTES];
-    const vg_tensor *w = vg_layer_part(m->weights, l->name, "weight", name);
+    char name[NAME_MAX_BYTES];
+    const vg_tensor *w = find_part(m->weights, l->name, "weight", name);
     vg_source s = vg_source_of(m->weights, w, m->component, name, 2, (const int64_t[]){l->n, l->k});
     mark_used(m, name);
     return choice->used != VG_PRECISION_HIGH || choice->dequantised
@@ -662,7 +836,7 @@ static vg_status load_matrix(vg_module *m, const vg_layer_choice *choice, vg_dty
 vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k, bool bias,
                            bool quantisable, vg_dtype dtype, vg_linear_layer *linear, vg_err *err)
 {
-    char name[VG_LAYER_NAME_BYTES];
+    char name[NAME_MAX_BYTES];
     vg_layer_choice choice;
     vg_linear_layer l = {.n = n, .k = k, .act = VG_QUANT_NONE};
     vg_device_info device;
