@@ -1,0 +1,197 @@
+/* dit_condition.c: see dit_impl.h. The prompt, the timestep and the places of the patches. */
+#include "engine/family/wan/dit_impl.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+vg_status wan_dit_norm_heads(const wan_dit *d, const vg_tensor *w, const vg_tensor *cos,
+                             const vg_tensor *sin, vg_tensor *x, vg_err *err)
+{
+    return vg_rms_norm_rope(d->be,
+                            &(vg_rms_norm_rope_args){.x = x,
+                                                     .w = w,
+                                                     .eps = (float)d->config.eps,
+                                                     .heads = (int)d->config.heads,
+                                                     .rope_cos = cos,
+                                                     .rope_sin = sin,
+                                                     .y = x},
+                            err);
+}
+
+static vg_status text_rows(wan_dit *d, int slot, const float *rows, int64_t tokens,
+                           const atomic_int *cancel, vg_err *err)
+{
+    const wan_dit_config *c = &d->config;
+    vg_tensor raw, x, hidden, context;
+    VG_TRY(wan_dit_matrix(d->work, VG_F32, tokens, c->text_dim, &raw, err));
+    VG_TRY(vg_backend_upload(d->be, &raw, rows, err));
+    x = raw;
+    if (d->compute != VG_F32) {
+        VG_TRY(wan_dit_matrix(d->work, d->compute, tokens, c->text_dim, &x, err));
+        VG_TRY(vg_cast(d->be, &(vg_cast_args){.x = &raw, .y = &x}, err));
+    }
+    VG_TRY(wan_dit_matrix(d->work, d->compute, tokens, c->dim, &hidden, err));
+    VG_TRY(wan_dit_matrix(d->work, d->compute, tokens, c->dim, &context, err));
+    VG_TRY(vg_linear_run1(d->work, &d->global[TEXT_1], &x, VG_ACT_GELU_TANH, &hidden, err));
+    VG_TRY(vg_linear_run1(d->work, &d->global[TEXT_2], &hidden, VG_ACT_NONE, &context, err));
+    for (int64_t i = 0; i < c->layers; i++) {
+        wan_dit_block *b = &d->blocks[i];
+        vg_tensor k, v;
+        if (vg_cancelled(cancel))
+            return VG_FAIL(err, VG_E_CANCELLED, "cancelled while preparing the prompt");
+        VG_TRY(wan_dit_matrix(d->text[slot], d->compute, tokens, c->dim, &k, err));
+        VG_TRY(wan_dit_matrix(d->text[slot], d->compute, tokens, c->dim, &v, err));
+        VG_TRY(wan_dit_bind(d, i, err));
+        VG_TRY(vg_linear_run(
+            d->work, (const vg_linear_layer *const[]){&b->linear[ATTN2_K], &b->linear[ATTN2_V]}, 2,
+            &context, VG_ACT_NONE, (vg_tensor *const[]){&k, &v}, err));
+        VG_TRY(wan_dit_norm_heads(d, &b->norm_k2, NULL, NULL, &k, err));
+        VG_TRY(wan_dit_release(d, i, err));
+        b->text[slot].k = wan_dit_heads_of(d, &k);
+        b->text[slot].v = wan_dit_heads_of(d, &v);
+    }
+    return vg_backend_sync(d->be, err); /* rows belong to the caller */
+}
+
+vg_status wan_dit_set_text(wan_dit *d, int slot, const float *rows, int64_t tokens,
+                           const atomic_int *cancel, vg_err *err)
+{
+    size_t mark = vg_arena_mark(d->work);
+    vg_arena_reset(d->text[slot], 0);
+    for (int64_t i = 0; i < d->config.layers; i++)
+        d->blocks[i].text[slot].k.data = NULL;
+    vg_status status = text_rows(d, slot, rows, tokens, cancel, err);
+    vg_arena_reset(d->work, mark);
+    return status;
+}
+
+/* y = a + b in FP32: a modulation table plus the timestep's vector. */
+static vg_status add_f32(const wan_dit *d, const vg_tensor *a, const vg_tensor *b, vg_tensor *y,
+                         vg_err *err)
+{
+    return vg_linear_combination(
+        d->be, &(vg_linear_combination_args){.count = 2, .x = {a, b}, .coef = {1, 1}, .y = y}, err);
+}
+
+/* Every modulation of one step: table + timestep_proj for the blocks, table + temb for the head. */
+static vg_status add_tables(wan_dit *d, const vg_tensor *temb, const vg_tensor *proj, vg_err *err)
+{
+    const wan_dit_config *c = &d->config;
+    VG_TRY(wan_dit_matrix(d->step, VG_F32, c->layers * MODULATIONS + HEAD_MODULATIONS, c->dim,
+                          &d->mod, err));
+    for (int64_t i = 0; i < c->layers; i++) {
+        vg_tensor rows = vg_tensor_rows(&d->mod, i * MODULATIONS, MODULATIONS);
+        VG_TRY(add_f32(d, &d->blocks[i].table, proj, &rows, err));
+    }
+    for (int i = 0; i < HEAD_MODULATIONS; i++) {
+        vg_tensor row = vg_tensor_rows(&d->mod, c->layers * MODULATIONS + i, 1),
+                  table = vg_tensor_rows(&d->table, i, 1);
+        VG_TRY(add_f32(d, &table, temb, &row, err));
+    }
+    return VG_OK;
+}
+
+/* The modulations of one timestep; the same for both prompts and for equal timesteps. Source: wan 2.5. */
+vg_status wan_dit_embed_timestep(wan_dit *d, double timestep, vg_err *err)
+{
+    const wan_dit_config *c = &d->config;
+    int64_t half = c->freq_dim / 2;
+    if (d->timestep == timestep)
+        return VG_OK;
+    float *sinusoid = malloc((size_t)c->freq_dim * sizeof *sinusoid);
+    if (!sinusoid)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the timestep embedding");
+    for (int64_t i = 0; i < half; i++) {
+        float frequency = expf(-(float)log(10000.0) * (float)i / (float)half);
+        float arg = (float)timestep * frequency;
+        sinusoid[i] = cosf(arg);
+        sinusoid[half + i] = sinf(arg);
+    }
+    d->timestep = NAN;
+    vg_arena_reset(d->step, 0);
+    vg_tensor s = {0}, t1, t2, temb, silu, proj;
+    vg_status status = wan_dit_matrix(d->step, VG_F32, 1, c->freq_dim, &s, err);
+    if (status == VG_OK)
+        status = vg_backend_upload(d->be, &s, sinusoid, err);
+    if (status == VG_OK)
+        status = vg_backend_sync(d->be, err);
+    free(sinusoid);
+    VG_TRY(status);
+    VG_TRY(wan_dit_matrix(d->step, VG_F32, 1, c->dim, &t1, err));
+    VG_TRY(wan_dit_matrix(d->step, VG_F32, 1, c->dim, &t2, err));
+    VG_TRY(vg_linear_run1(d->step, &d->global[TIME_1], &s, VG_ACT_SILU, &t1, err));
+    VG_TRY(vg_linear_run1(d->step, &d->global[TIME_2], &t1, VG_ACT_NONE, &t2, err));
+    temb = t2;
+    if (d->compute != VG_F32) {
+        VG_TRY(wan_dit_matrix(d->step, d->compute, 1, c->dim, &temb, err));
+        VG_TRY(vg_cast(d->be, &(vg_cast_args){.x = &t2, .y = &temb}, err));
+    }
+    VG_TRY(wan_dit_matrix(d->step, d->compute, 1, c->dim, &silu, err));
+    VG_TRY(wan_dit_matrix(d->step, d->compute, 1, MODULATIONS * c->dim, &proj, err));
+    VG_TRY(vg_activation(d->be, &(vg_activation_args){.x = &temb, .act = VG_ACT_SILU, .y = &silu},
+                         err));
+    VG_TRY(vg_linear_run1(d->step, &d->global[TIME_PROJ], &silu, VG_ACT_NONE, &proj, err));
+    VG_TRY(add_tables(d, &temb, &proj, err));
+    d->timestep = timestep;
+    return VG_OK;
+}
+
+/* Angles in FP64, cos and sin stored as FP32; pairs are [t | h | w]. Source: wan 2.4. */
+static void fill_rope(const wan_dit_config *c, const int64_t grid[3], float *cos_table,
+                      float *sin_table)
+{
+    int64_t spatial = 2 * (c->head_dim / 6),
+            axis_dim[3] = {c->head_dim - 2 * spatial, spatial, spatial}, at = 0;
+    for (int64_t t = 0; t < grid[0]; t++)
+        for (int64_t y = 0; y < grid[1]; y++)
+            for (int64_t x = 0; x < grid[2]; x++) {
+                const int64_t position[3] = {t, y, x};
+                for (int axis = 0; axis < 3; axis++)
+                    for (int64_t j = 0; j < axis_dim[axis] / 2; j++, at++) {
+                        double angle =
+                            (double)position[axis] *
+                            (1.0 / pow(10000.0, (double)(2 * j) / (double)axis_dim[axis]));
+                        cos_table[at] = (float)cos(angle);
+                        sin_table[at] = (float)sin(angle);
+                    }
+            }
+}
+
+vg_status wan_dit_prepare_rope(wan_dit *d, const int64_t grid[3], vg_err *err)
+{
+    const wan_dit_config *c = &d->config;
+    int64_t tokens = grid[0] * grid[1] * grid[2], pairs = c->head_dim / 2;
+    if (d->rope_cos.data && memcmp(grid, d->grid, sizeof d->grid) == 0)
+        return VG_OK;
+    for (int i = 0; i < 3; i++)
+        if (grid[i] > c->rope_max)
+            return VG_FAIL(
+                err, VG_E_ARG,
+                "the latents are %lld patches long in one direction; the model goes to %lld",
+                (long long)grid[i], (long long)c->rope_max);
+    float *host = malloc((size_t)(tokens * pairs) * 2 * sizeof *host);
+    if (!host)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the rotary tables of %lld tokens",
+                       (long long)tokens);
+    if (!d->be->ops->dry)
+        fill_rope(c, grid, host, host + tokens * pairs);
+    vg_arena_reset(d->rope, 0);
+    d->rope_cos.data = NULL;
+    vg_tensor cos_table, sin_table;
+    vg_status status = wan_dit_matrix(d->rope, VG_F32, tokens, pairs, &cos_table, err);
+    if (status == VG_OK)
+        status = wan_dit_matrix(d->rope, VG_F32, tokens, pairs, &sin_table, err);
+    if (status == VG_OK)
+        status = vg_backend_upload(d->be, &cos_table, host, err);
+    if (status == VG_OK)
+        status = vg_backend_upload(d->be, &sin_table, host + tokens * pairs, err);
+    if (status == VG_OK)
+        status = vg_backend_sync(d->be, err);
+    free(host);
+    VG_TRY(status);
+    d->rope_cos = cos_table;
+    d->rope_sin = sin_table;
+    memcpy(d->grid, grid, sizeof d->grid);
+    return VG_OK;
+}

@@ -1,0 +1,104 @@
+/* dit_impl.h: the inside of dit.h, shared by its files: dit_weights.c (what a transformer consists of, and loading it), dit_stream.c (blocks
+ * that are kept on the host), dit_condition.c (what a forward needs to know beside the latents), dit.c (the forward) and dit_precision.c
+ * (calibration, precision, plan). */
+#ifndef VG_ENGINE_FAMILY_WAN_DIT_IMPL_H
+#define VG_ENGINE_FAMILY_WAN_DIT_IMPL_H
+
+#include "engine/family/wan/dit.h"
+#include "engine/stream.h"
+
+enum {
+    ATTN1_Q,
+    ATTN1_K,
+    ATTN1_V,
+    ATTN1_O,
+    ATTN2_Q,
+    ATTN2_K,
+    ATTN2_V,
+    ATTN2_O,
+    FFN_UP,
+    FFN_DOWN,
+    BLOCK_LINEARS
+};
+enum { SHIFT_MSA, SCALE_MSA, GATE_MSA, C_SHIFT, C_SCALE, C_GATE, MODULATIONS };
+enum { HEAD_SHIFT, HEAD_SCALE, HEAD_MODULATIONS };
+enum { TIME_1, TIME_2, TIME_PROJ, TEXT_1, TEXT_2, PROJ_OUT, GLOBAL_LINEARS };
+
+/* The weight table: which dimension of the config is a layer's output (n) and input (k). */
+enum { DIM, FFN, DIM6, FREQ, TEXT, PATCH_OUT };
+
+typedef struct wan_dit_block_linear {
+    const char *suffix;
+    int n, k;
+} wan_dit_block_linear;
+
+typedef struct wan_dit_global_linear {
+    const char *name;
+    int n, k;
+    bool f32; /* kept in FP32: its name has the component time_embedder */
+} wan_dit_global_linear;
+
+extern const wan_dit_block_linear wan_dit_block_linears[BLOCK_LINEARS];
+extern const wan_dit_global_linear wan_dit_global_linears[GLOBAL_LINEARS];
+int64_t wan_dit_dimension(const wan_dit_config *config, int which);
+
+typedef struct wan_dit_block {
+    vg_linear_layer linear[BLOCK_LINEARS];
+    vg_tensor norm_q1, norm_k1, norm_q2, norm_k2; /* [dim], compute dtype */
+    vg_tensor norm2_w, norm2_b;                   /* [dim] F32 */
+    vg_tensor table;                              /* [6, dim] F32 */
+    struct {
+        vg_tensor k, v; /* [tokens, heads, head_dim] */
+    } text[WAN_TEXTS];
+    int streamed; /* number among the streamed blocks; -1: resident */
+    char *at;     /* streamed: where the weights of its linear layers begin */
+} wan_dit_block;
+
+struct wan_dit {
+    wan_dit_config config;
+    vg_dtype compute;
+    vg_backend *be;
+    vg_module *module;
+    vg_stream *stream;  /* NULL: all blocks are resident */
+    size_t block_bytes; /* room of a streamed block */
+    vg_linear_layer patch, global[GLOBAL_LINEARS];
+    vg_tensor table; /* [2, dim] F32 */
+    wan_dit_block *blocks;
+    vg_arena *text[WAN_TEXTS]; /* keys and values of one prompt */
+    vg_arena *rope, *step, *work, *calibration;
+    int64_t grid[3]; /* patches the rope tables are for */
+    vg_tensor rope_cos, rope_sin;
+    double timestep; /* what mod holds; NaN = nothing */
+    vg_tensor
+        mod; /* [6 layers + 2, dim] F32: each block's modulation, then the head's shift and scale */
+    vg_tensor amax; /* [layers BLOCK_LINEARS] F32 while calibrating */
+};
+
+/* dit_weights.c */
+vg_status wan_dit_load_globals(wan_dit *dit, vg_err *err);
+vg_status wan_dit_load_block(wan_dit *dit, int64_t i, vg_err *err);
+
+/* dit_stream.c. Choose which options->streamed blocks are streamed; load one of them; before and after a block is run: its weights point to
+ * where they lie now, until _release. */
+vg_status wan_dit_open_stream(wan_dit *dit, const char *dir, const char *component, const vg_module_options *options, vg_err *err);
+vg_status wan_dit_load_streamed(wan_dit *dit, int64_t i, vg_err *err);
+vg_status wan_dit_bind(wan_dit *dit, int64_t i, vg_err *err);
+vg_status wan_dit_release(wan_dit *dit, int64_t i, vg_err *err);
+
+/* dit_condition.c. Fill rope_cos and rope_sin for a grid of patches, mod for a timestep; nothing happens where they hold that already. */
+vg_status wan_dit_prepare_rope(wan_dit *dit, const int64_t grid[3], vg_err *err);
+vg_status wan_dit_embed_timestep(wan_dit *dit, double timestep, vg_err *err);
+/* x = RMSNorm(x) over all heads, then RoPE with cos and sin unless NULL. x [tokens, dim], in place. */
+vg_status wan_dit_norm_heads(const wan_dit *dit, const vg_tensor *w, const vg_tensor *cos, const vg_tensor *sin, vg_tensor *x, vg_err *err);
+
+static inline vg_status wan_dit_matrix(vg_arena *arena, vg_dtype dtype, int64_t rows, int64_t columns, vg_tensor *t, vg_err *err)
+{
+    return vg_arena_tensor(arena, dtype, 2, (const int64_t[]){rows, columns}, t, err);
+}
+
+/* [tokens, dim] as [tokens, heads, head_dim]. */
+static inline vg_tensor wan_dit_heads_of(const wan_dit *dit, const vg_tensor *rows)
+{
+    return vg_tensor_reshape(rows, 3, rows->shape[0], dit->config.heads, dit->config.head_dim);
+}
+#endif
