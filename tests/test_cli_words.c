@@ -63,6 +63,7 @@ static void test_cli_words_one_rule_of_exit_statuses(void **state)
         {2,
          {"generate", "--preset", "demo", "--init-latents", in_dir("size.safetensors")},
          "must be"},
+        {2, {"generate", "--preset", "demo", "--prompt", " \t\n"}, "there is no prompt"},
         {1, {"generate", "--prompt", "x", "--model", "/nonexistent"}, NULL},
         {1, {"show", "no-such-job"}, NULL},
     };
