@@ -190,7 +190,7 @@ static bool refresh(void *self)
     bool changed = drain(h);
     reap(h);
     if (h->scan_wanted || now - h->scanned_ms >= SCAN_EVERY_MS)
-        changed = scan(h);
+        changed = scan(h) || changed;
     bool poll_all = now - h->polled_ms >= POLL_EVERY_MS;
     if (poll_all)
         h->polled_ms = now;
@@ -308,7 +308,10 @@ static bool preset_save(void *self, const char *name, char *message, size_t size
     char *path = NULL;
     if (vg_presets_save(name, &h->form.settings, NULL, &path, &err) != VG_OK)
         return say(message, size, err.message);
-    say(message, size, path);
+    if (size)
+        vg_text_clean_to(message, size, "saved: ");
+    size_t n = size ? strlen(message) : 0;
+    say(message + n, size - n, path);
     free(path);
     return true;
 }
@@ -444,6 +447,11 @@ static bool load_settings(void *self, const char *id, char *message, size_t size
         return say(message, size, "this job is gone");
     vg_settings_deinit(&h->form.settings);
     vg_settings_copy(&h->form.settings, &job->job.settings);
+    /* The form does not show what was written elsewhere, or where that job stopped: another job must not write over its files. */
+    static const vg_option_id own[] = {VG_OPT_output, VG_OPT_save_latents, VG_OPT_save_frames,
+                                       VG_OPT_max_steps_run};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        vg_settings_unset(&h->form.settings, own[i]);
     h->form.dirty = true;
     return true;
 }
