@@ -19,6 +19,8 @@ static int run(vg_args *args)
             return vg_cli_usage(
                 args, "--diff: \"%s\" is not right: it needs a number from 0 to 1000", diff);
     }
+    if (output && vg_job_check_output("--output", output, ".mp4", &err) != VG_OK)
+        return vg_cli_fail(args, &err);
     int status = vg_cmd_job_open(args, args->words[0], &job, &view);
     if (status != VG_EXIT_OK)
         return status;

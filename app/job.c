@@ -164,7 +164,7 @@ static char *output_name(const char *path, int batch, const char *scheme)
     return name;
 }
 
-static vg_status check_output(const char *key, const char *path, const char *ending, vg_err *err)
+vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err)
 {
     char *folder = vg_paths_absolute(path);
     char *slash = strrchr(folder, '/');
@@ -183,7 +183,7 @@ static vg_status check_output(const char *key, const char *path, const char *end
     return status;
 }
 
-/* The same file by two spellings: its folder is there (check_output), it need not be. malloc'd. */
+/* The same file by two spellings: its folder is there (vg_job_check_output), it need not be. malloc'd. */
 static char *real_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -237,7 +237,7 @@ static vg_status plan_outputs(vg_job *job, int batch, vg_err *err)
         const char *path = vg_settings_get(&job->settings, kinds[k].id);
         if (!*path)
             continue;
-        VG_TRY(check_output(vg_options[kinds[k].id].key, path, kinds[k].ending, err));
+        VG_TRY(vg_job_check_output(vg_options[kinds[k].id].key, path, kinds[k].ending, err));
         for (int i = 0; i < job->variants_count; i++) {
             char **slot = (char **)((char *)&job->outputs[i] + kinds[k].offset);
             *slot = output_name(path, batch,

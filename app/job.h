@@ -46,6 +46,8 @@ void vg_job_deinit(vg_job *job);
  *   batch      0, or the number of the prompt in a batch: goes into the names of outputs
  * Errors: VG_E_ARG for what the person asked, else what the model said. */
 vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job, vg_err *err);
+/* May a file be written to `path`, which needs this ending? VG_E_ARG; key: what asks for it, for the message. */
+vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err);
 /* Read DIR/job.json. Nothing in it is trusted. */
 vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err);
 vg_status vg_job_parse(const char *text, size_t size, const char *name, vg_job *job, vg_err *err); /* job.json's text; for _open and fuzzing */

@@ -625,6 +625,9 @@ void vg_tui_host_close(vg_tui_host *h)
 {
     if (!h)
         return;
+    if (atomic_load(&h->export.state) ==
+        0) /* it was asked for; the terminal is given back already */
+        fputs("The comparison clip is still being written ...\n", stderr);
     join_export(h);
     for (int i = 0; i < h->jobs_count; i++)
         close_job(h, h->jobs[i]);
