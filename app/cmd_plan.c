@@ -70,9 +70,9 @@ static void print_limited(const vg_plan_stage *stage, size_t limit)
 
 static void print_plan(const planned *p, size_t limit)
 {
-    char w[32], a[32], s[32], t[32];
-    printf("%s: %lld tokens, %.4g TFLOP a step\n", vg_scheme_label(p->scheme),
-           (long long)p->plan.tokens, p->plan.tflop_per_step);
+    char w[32], a[32], s[32], t[32], work[80];
+    printf("%s: %s\n", vg_scheme_label(p->scheme),
+           vg_text_work(p->plan.tokens, p->plan.tflop_per_step, work, sizeof work));
     printf("  %-16s %12s %12s %12s %12s\n", "stage", "weights", "activations", "workspace",
            "together");
     for (int i = 0; i < p->plan.count; i++) {

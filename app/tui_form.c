@@ -153,8 +153,7 @@ static void take_plan(vg_tui_form *form, const vg_plan *plan)
         peak = form->rows[i].bytes > peak ? (size_t)form->rows[i].bytes : peak;
     for (int i = 0; i < form->rows_count; i++)
         form->rows[i].peak = form->rows[i].bytes == peak;
-    snprintf(form->plan_note, sizeof form->plan_note, "%lld tokens, %.3g TFLOP a step",
-             (long long)plan->tokens, plan->tflop_per_step);
+    vg_text_work(plan->tokens, plan->tflop_per_step, form->plan_note, sizeof form->plan_note);
 }
 
 static void resolve(vg_tui_form *form)
@@ -180,6 +179,8 @@ static void resolve(vg_tui_form *form)
         vg_generate_params params;
         vg_plan plan;
         vg_settings_params(&form->settings, schemes[i], &params);
+        if (params.memory_limit)
+            form->available = params.memory_limit;
         if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK ||
             vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
             vg_plan_make(form->model, &params, &plan, &form->resolve_err) != VG_OK) {
