@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "app/lock.h"
 #include "app/paths.h"
+#include "engine/budget.h"
 
 #define JOB_FILE_LIMIT_BYTES (4u << 20)
 #define JOB_VERSION          1
@@ -100,12 +101,31 @@ vg_status vg_device_open(const char *device, int threads, vg_engine **engine, vg
     return status;
 }
 
+static const char *default_device; /* opening a driver takes seconds: once per process */
+
 const char *vg_device_default(void)
 {
-    static const char *chosen; /* opening a driver takes seconds: once per process */
-    if (!chosen)
-        chosen = vg_device_check("cuda", NULL) == VG_OK ? "cuda" : "cpu";
-    return chosen;
+    if (!default_device)
+        default_device = vg_device_check("cuda", NULL) == VG_OK ? "cuda" : "cpu";
+    return default_device;
+}
+
+void vg_device_learn(bool is_cuda)
+{
+    default_device = is_cuda ? "cuda" : "cpu";
+}
+
+void vg_device_budget(const vg_settings *settings, vg_generate_params *params, size_t *limit)
+{
+    const char *device = vg_settings_get(settings, VG_OPT_device);
+    vg_engine *engine = NULL;
+    params->device =
+        !strcmp(*device ? device : vg_device_default(), "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    *limit = params->memory_limit;
+    if (!*limit && params->device == VG_DEVICE_CUDA &&
+        vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, NULL) == VG_OK)
+        (void)vg_budget_limit(engine, params, limit, NULL);
+    vg_engine_close(engine);
 }
 
 /* ---- names ---- */

@@ -66,6 +66,13 @@ void vg_tui_form_deinit(vg_tui_form *form)
     free(form->model_name);
 }
 
+void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit)
+{
+    form->default_is_cuda = is_cuda;
+    form->gpu_limit = limit;
+    form->dirty = true;
+}
+
 const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count)
 {
     if (!form->models_listed) {
@@ -156,6 +163,17 @@ static void take_plan(vg_tui_form *form, const vg_plan *plan)
     vg_text_work(plan->tokens, plan->tflop_per_step, form->plan_note, sizeof form->plan_note);
 }
 
+/* Where it would run, and what it may take there: as the budget of the engine will have it. */
+static void place(vg_tui_form *form, vg_generate_params *params)
+{
+    const char *device = vg_settings_get(&form->settings, VG_OPT_device);
+    bool gpu = *device ? !strcmp(device, "cuda") : form->default_is_cuda;
+    params->device = gpu ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    if (!params->memory_limit && gpu)
+        params->memory_limit = form->gpu_limit;
+    form->available = params->memory_limit ? params->memory_limit : gpu ? 0 : vg_memory_available();
+}
+
 static void resolve(vg_tui_form *form)
 {
     vg_scheme schemes[VG_SCHEME_COUNT];
@@ -179,8 +197,7 @@ static void resolve(vg_tui_form *form)
         vg_generate_params params;
         vg_plan plan;
         vg_settings_params(&form->settings, schemes[i], &params);
-        if (params.memory_limit)
-            form->available = params.memory_limit;
+        place(form, &params);
         if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK ||
             vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
             vg_plan_make(form->model, &params, &plan, &form->resolve_err) != VG_OK) {

@@ -16,6 +16,7 @@
 #include "app/export.h"
 #include "app/paths.h"
 #include "app/presets.h"
+#include "app/tui_device.h"
 #include "app/tui_form.h"
 #include "app/tui_jobs.h"
 #include "app/worker.h"
@@ -38,6 +39,7 @@ struct vg_tui_host {
     vg_ui_host table;
     char *jobs_dir;
     vg_tui_form form;
+    vg_tui_device device;
     vg_tui_job **jobs;
     int jobs_count;
     vg_ui_job *list; /* what jobs() hands out */
@@ -47,13 +49,37 @@ struct vg_tui_host {
     int64_t scanned_ms, polled_ms;
     struct {
         pid_t pid;
-        char *dir; /* of its job */
+        char *dir; /* of its job; "" of another child */
     } children[CHILDREN_MAX];
     int children_count;
     vg_lines preset_names;
     const vg_tui_job *framed; /* whose frames are in memory */
     export_run export;
 };
+
+static void watch(vg_tui_host *h, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    if (fd >= 0)
+        epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void remember_child(vg_tui_host *h, pid_t pid, const char *dir)
+{
+    if (h->children_count < CHILDREN_MAX) {
+        h->children[h->children_count].dir = vg_xstrdup(dir);
+        h->children[h->children_count++].pid = pid;
+    }
+}
+
+static void ask_device(vg_tui_host *h)
+{
+    pid_t pid = 0;
+    if (vg_tui_device_ask(&h->device, &pid)) {
+        watch(h, h->device.fd);
+        remember_child(h, pid, "");
+    }
+}
 
 static bool say(char *message, size_t size, const char *text)
 {
@@ -125,7 +151,7 @@ static bool scan(vg_tui_host *h)
     return changed;
 }
 
-/* True when a frame was loaded or an export ended: the snapshots are the same, what they lead to is not. */
+/* True when a frame was loaded, an export ended, or the device is known: the snapshots are the same, what they lead to is not. */
 static bool drain(vg_tui_host *h)
 {
     _Alignas(struct inotify_event) char buffer[16384];
@@ -134,6 +160,11 @@ static bool drain(vg_tui_host *h)
     bool news = read(h->event_fd, &count, sizeof count) == (ssize_t)sizeof count;
     if (h->timer_fd >= 0 && read(h->timer_fd, &count, sizeof count) < 0)
         count = 0;
+    if (vg_tui_device_take(&h->device)) {
+        vg_device_learn(h->device.is_cuda);
+        vg_tui_form_set_device(&h->form, h->device.is_cuda, h->device.limit);
+        news = true;
+    }
     while (h->inotify_fd >= 0 && (n = read(h->inotify_fd, buffer, sizeof buffer)) > 0) {
         for (ssize_t at = 0; at < n;) {
             const struct inotify_event *event = (const struct inotify_event *)(buffer + at);
@@ -161,6 +192,8 @@ static void tick_while_alive(vg_tui_host *h)
     struct itimerspec spec = {every, every};
     if (timerfd_settime(h->timer_fd, 0, &spec, NULL) == 0)
         h->ticking = alive;
+    if (!alive && h->device.is_cuda) /* what the job had of it is free again */
+        ask_device(h);
 }
 
 static void reap(vg_tui_host *h)
@@ -366,10 +399,7 @@ static bool spawn(vg_tui_host *h, const char *dir, int max_steps, char *message,
     pid_t pid = 0;
     if (vg_worker_start(dir, max_steps, &pid, &err) != VG_OK)
         return say(message, size, err.message);
-    if (h->children_count < CHILDREN_MAX) {
-        h->children[h->children_count].dir = vg_xstrdup(dir);
-        h->children[h->children_count++].pid = pid;
-    }
+    remember_child(h, pid, dir);
     return true;
 }
 
@@ -557,13 +587,6 @@ static int export_poll(void *self, char *message, size_t size)
 
 /* ---- opening ---- */
 
-static void watch(vg_tui_host *h, int fd)
-{
-    struct epoll_event event = {.events = EPOLLIN};
-    if (fd >= 0)
-        epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-}
-
 vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui_host **host,
                            vg_err *err)
 {
@@ -578,6 +601,7 @@ vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui
     h->jobs_dir = real ? real : vg_xstrdup(dir);
     free(dir);
     vg_tui_form_init(&h->form, form);
+    vg_tui_device_init(&h->device);
     atomic_store(&h->export.state, 2);
     h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -590,6 +614,7 @@ vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui
     watch(h, h->timer_fd);
     watch(h, h->inotify_fd);
     watch(h, h->event_fd);
+    ask_device(h);
     h->scan_wanted = true;
     h->table = (vg_ui_host){
         .self = h,
@@ -636,6 +661,7 @@ void vg_tui_host_close(vg_tui_host *h)
     for (int i = 0; i < h->children_count; i++)
         free(h->children[i].dir);
     vg_lines_free(&h->preset_names);
+    vg_tui_device_deinit(&h->device);
     vg_tui_form_deinit(&h->form);
     if (h->inotify_fd >= 0)
         close(h->inotify_fd);
