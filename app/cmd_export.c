@@ -25,7 +25,7 @@ static int run(vg_args *args)
     if (status != VG_EXIT_OK)
         return status;
     char *path = output ? vg_paths_absolute(output)
-                        : vg_job_path(&job, gain > 0 ? "comparison-diff.mp4" : VG_JOB_COMPARISON);
+                        : vg_job_path(&job, gain > 0 ? VG_JOB_COMPARISON_DIFF : VG_JOB_COMPARISON);
     if (vg_job_export(&job, &view, path, gain, vg_args_has(args, "timings"), NULL, NULL, &err) !=
         VG_OK) {
         err.code = err.code == VG_E_ARG ? VG_E_IO : err.code; /* the frames', not the asker's */

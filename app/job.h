@@ -10,18 +10,20 @@
 #include "app/events.h"
 #include "app/settings.h"
 
-#define VG_JOB_FILE         "job.json"
-#define VG_JOB_LOCK         "lock"
-#define VG_JOB_LOG          "worker.log"
-#define VG_JOB_TEXT         "text.safetensors"
-#define VG_JOB_CALIBRATION  "calibration.json"
-#define VG_JOB_INIT_LATENTS "init_latents.safetensors"
-#define VG_JOB_COMPARISON   "comparison.mp4"
-#define VG_VARIANT_STATE    "state.safetensors"
-#define VG_VARIANT_LATENTS  "latents.safetensors"
-#define VG_VARIANT_CLIP     "clip.mp4"
-#define VG_VARIANT_FILE     "variant.json"
-#define VG_VARIANT_PREVIEW  "preview.ppm"
+#define VG_JOB_FILE            "job.json"
+#define VG_JOB_LOCK            "lock"
+#define VG_JOB_LOG             "worker.log"
+#define VG_JOB_LOG_BYTES_MAX   (64u << 20) /* more of it is not read */
+#define VG_JOB_TEXT            "text.safetensors"
+#define VG_JOB_CALIBRATION     "calibration.json"
+#define VG_JOB_INIT_LATENTS    "init_latents.safetensors"
+#define VG_JOB_COMPARISON      "comparison.mp4"
+#define VG_JOB_COMPARISON_DIFF "comparison-diff.mp4" /* with the amplified difference */
+#define VG_VARIANT_STATE       "state.safetensors"
+#define VG_VARIANT_LATENTS     "latents.safetensors"
+#define VG_VARIANT_CLIP        "clip.mp4"
+#define VG_VARIANT_FILE        "variant.json"
+#define VG_VARIANT_PREVIEW     "preview.ppm"
 
 typedef struct vg_job_outputs { /* absolute paths, NULL when not asked for */
     char *output, *save_latents, *save_frames;

@@ -519,7 +519,7 @@ static void *run_export(void *user)
     vg_status status = vg_job_open(e->dir, &job, &err);
     if (status == VG_OK) {
         vg_job_view view;
-        char *path = vg_job_path(&job, e->gain > 0 ? "comparison-diff.mp4" : VG_JOB_COMPARISON);
+        char *path = vg_job_path(&job, e->gain > 0 ? VG_JOB_COMPARISON_DIFF : VG_JOB_COMPARISON);
         vg_job_view_init(&view, &job);
         vg_job_view_refresh(&view, NULL, NULL);
         status = vg_job_export(&job, &view, path, e->gain, false, NULL, NULL, &err);

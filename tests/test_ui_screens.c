@@ -470,6 +470,18 @@ static void test_ui_memory_line_says_all_of_it_in_a_common_window(void **state)
     close_session(s);
 }
 
+static void test_ui_curves_are_drawn_however_wide(void **state)
+{
+    (void)state;
+    session *s = open_session(100, 420, VG_DEPTH_256, VG_GLYPHS_FULL, false);
+    scene_compare(s);
+    bool any = false;
+    for (int i = 0; i < s->ui.grid.rows * s->ui.grid.cols; i++)
+        any = any || (s->ui.grid.cells[i].cp[0] & ~0xffu) == 0x2800;
+    assert_true(any);
+    close_session(s);
+}
+
 static void test_ui_a_preset_is_replaced_after_a_question(void **state)
 {
     (void)state;
@@ -715,6 +727,7 @@ int main(void)
         cmocka_unit_test(test_ui_layouts_stay_inside_and_apart),
         cmocka_unit_test(test_ui_flow_from_one_key_to_export),
         cmocka_unit_test(test_ui_memory_line_says_all_of_it_in_a_common_window),
+        cmocka_unit_test(test_ui_curves_are_drawn_however_wide),
         cmocka_unit_test(test_ui_a_preset_is_replaced_after_a_question),
         cmocka_unit_test(test_ui_delete_asks_in_full_and_chooses_the_neighbour),
         cmocka_unit_test(test_ui_a_waiting_job_is_cancelled_not_deleted),

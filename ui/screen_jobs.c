@@ -121,7 +121,7 @@ static const vg_binding bindings[] = {
      "filter",
      "show only jobs whose prompt, model, name or state has this",
      NULL},
-    {{VG_KEY(ESC)}, DO_CLEAR, NULL, "show all again", filtered},
+    {{VG_KEY(ESC)}, DO_CLEAR, "show all", "show all again", filtered},
 };
 
 static void deinit(vg_ui *ui, void *state)
