@@ -360,8 +360,14 @@ static void draw_presets(const vg_ui *ui, vg_grid *g, vg_rect r)
         return;
     int x = vg_text(g, r.row, r.col, r.cols, VG_R_TITLE, "Presets");
     vg_text(g, r.row, r.col + x + 2, r.cols - x - 2, VG_R_DIM, "^O loads one");
-    for (int i = 0; names[i] && i + 1 < r.rows && i < 10; i++)
+    int count = 0;
+    while (names[count])
+        count++;
+    int shown = count < r.rows ? count : r.rows - 2;
+    for (int i = 0; i < shown; i++)
         vg_text(g, r.row + 1 + i, r.col, r.cols, VG_R_TEXT, names[i]);
+    if (shown < count)
+        vg_textf(g, r.row + 1 + shown, r.col, r.cols, VG_R_DIM, "and %d more", count - shown);
 }
 
 static void draw_side(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r,
