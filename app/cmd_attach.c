@@ -6,8 +6,13 @@ static int watch(vg_args *args, vg_job_view *view, bool silent)
 {
     vg_attach_options options = {.quiet = silent};
     bool json = vg_args_has(args, "json");
-    if (!vg_attach(view, &options))
+    if (!vg_attach(view, &options)) {
+        if (!silent)
+            fprintf(stderr, "job %s goes on by itself\n", view->job->id);
+        if (json)
+            vg_attach_print_result(view, json);
         return VG_EXIT_CANCELLED;
+    }
     if (json || !silent)
         vg_attach_print_result(view, json);
     return vg_attach_exit(view);

@@ -19,11 +19,13 @@ static int run(vg_args *args)
             return vg_cli_usage(
                 args, "--diff: \"%s\" is not right: it needs a number from 0 to 1000", diff);
     }
+    if (output && vg_job_check_output("--output", output, ".mp4", &err) != VG_OK)
+        return vg_cli_fail(args, &err);
     int status = vg_cmd_job_open(args, args->words[0], &job, &view);
     if (status != VG_EXIT_OK)
         return status;
     char *path = output ? vg_paths_absolute(output)
-                        : vg_job_path(&job, gain > 0 ? "comparison-diff.mp4" : VG_JOB_COMPARISON);
+                        : vg_job_path(&job, gain > 0 ? VG_JOB_COMPARISON_DIFF : VG_JOB_COMPARISON);
     if (vg_job_export(&job, &view, path, gain, vg_args_has(args, "timings"), NULL, NULL, &err) !=
         VG_OK) {
         err.code = err.code == VG_E_ARG ? VG_E_IO : err.code; /* the frames', not the asker's */

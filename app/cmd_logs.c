@@ -46,9 +46,9 @@ static void print_event(void *user, const cJSON *event, const char *line)
 
 static void print_worker_log(const vg_job *job)
 {
-    char *path = vg_job_path(job, "worker.log"), *text = NULL;
+    char *path = vg_job_path(job, VG_JOB_LOG), *text = NULL;
     size_t size = 0;
-    if (vg_file_read(path, 1u << 20, &text, &size, NULL) == VG_OK && size) {
+    if (vg_file_read(path, VG_JOB_LOG_BYTES_MAX, &text, &size, NULL) == VG_OK && size) {
         for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
             fputs("worker: ", stdout);
             vg_cli_print(stdout, line);

@@ -4,26 +4,11 @@
 #include "app/cli.h"
 #include "app/job.h"
 #include "app/paths.h"
-#include "engine/budget.h"
 
 typedef struct planned {
     vg_scheme scheme;
     vg_plan plan;
 } planned;
-
-/* Where it would run, and how much it may take there; 0 = no limit. */
-static void find_device(const vg_settings *settings, vg_generate_params *params, size_t *limit)
-{
-    const char *device = vg_settings_get(settings, VG_OPT_device);
-    vg_engine *engine = NULL;
-    params->device =
-        !strcmp(*device ? device : vg_device_default(), "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
-    *limit = params->memory_limit;
-    if (!*limit && params->device == VG_DEVICE_CUDA &&
-        vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, NULL) == VG_OK)
-        (void)vg_budget_limit(engine, params, limit, NULL);
-    vg_engine_close(engine);
-}
 
 static vg_status make(const vg_settings *settings, planned *plans, int *count, char **dir,
                       size_t *limit, vg_err *err)
@@ -41,7 +26,7 @@ static vg_status make(const vg_settings *settings, planned *plans, int *count, c
     VG_TRY_GOTO(status, vg_model_open(*dir, vg_settings_load_format(settings), &model, err), done);
     *count = vg_settings_schemes(settings, schemes);
     vg_settings_params(settings, schemes[0], &params);
-    find_device(settings, &params, limit);
+    vg_device_budget(settings, &params, limit);
     for (int i = 0; i < *count; i++) {
         vg_device_kind device = params.device;
         vg_settings_params(settings, schemes[i], &params);
@@ -70,9 +55,9 @@ static void print_limited(const vg_plan_stage *stage, size_t limit)
 
 static void print_plan(const planned *p, size_t limit)
 {
-    char w[32], a[32], s[32], t[32];
-    printf("%s: %lld tokens, %.4g TFLOP a step\n", vg_scheme_label(p->scheme),
-           (long long)p->plan.tokens, p->plan.tflop_per_step);
+    char w[32], a[32], s[32], t[32], work[80];
+    printf("%s: %s\n", vg_scheme_label(p->scheme),
+           vg_text_work(p->plan.tokens, p->plan.tflop_per_step, work, sizeof work));
     printf("  %-16s %12s %12s %12s %12s\n", "stage", "weights", "activations", "workspace",
            "together");
     for (int i = 0; i < p->plan.count; i++) {

@@ -21,7 +21,11 @@ static int resume(vg_args *args, const vg_job *job, vg_job_view *view)
                             &worker, &err) != VG_OK)
             return vg_cli_fail(args, &err);
         if (vg_args_has(args, "detach")) {
-            printf("%s\n", job->id);
+            vg_job_view_refresh(view, NULL, NULL);
+            if (json)
+                vg_attach_print_result(view, json);
+            else
+                printf("%s\n", job->id);
             return VG_EXIT_OK;
         }
         vg_attach_options options = {
@@ -29,15 +33,19 @@ static int resume(vg_args *args, const vg_job *job, vg_job_view *view)
         if (!vg_attach(view, &options)) {
             fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job->id,
                     job->id);
+            if (json)
+                vg_attach_print_result(view, json);
             return VG_EXIT_CANCELLED;
         }
         /* What ran was a worker in its last moments (it had been killed): now it is our turn. */
     } while (running && view->state == VG_JOB_INTERRUPTED && !view->stopped);
     vg_attach_print_result(view, json);
     int status = vg_attach_exit(view);
-    if (status == VG_EXIT_FAILURE)
-        fprintf(stderr, "vgen resume: %s: %s\n", job->id,
-                view->message[0] ? view->message : "failed");
+    if (status == VG_EXIT_FAILURE) {
+        fprintf(stderr, "vgen resume: %s: ", job->id);
+        vg_cli_print(stderr, view->message[0] ? view->message : "failed");
+        fputc('\n', stderr);
+    }
     return status;
 }
 

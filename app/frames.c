@@ -240,11 +240,6 @@ double vg_frames_store_fps(const vg_frames_store *s)
     return s->fps;
 }
 
-const char *vg_frames_store_path(const vg_frames_store *s)
-{
-    return s->path;
-}
-
 const char *vg_frames_store_metadata(const vg_frames_store *s, const char *key)
 {
     return s->clip ? vg_clip_reader_metadata(s->clip, key)
@@ -290,7 +285,8 @@ vg_status vg_frames_store_get(vg_frames_store *s, int index, const uint8_t **rgb
     return VG_OK;
 }
 
-vg_status vg_frames_store_load(vg_frames_store *s, vg_frames *frames, vg_err *err)
+vg_status vg_frames_store_load(vg_frames_store *s, vg_frames_progress progress, void *progress_user,
+                               vg_frames *frames, vg_err *err)
 {
     size_t bytes = (size_t)s->width * s->height * 3;
     if ((size_t)s->count > SIZE_MAX / 2 / bytes)
@@ -302,7 +298,10 @@ vg_status vg_frames_store_load(vg_frames_store *s, vg_frames *frames, vg_err *er
                        bytes * (size_t)s->count);
     for (int i = 0; i < s->count; i++) {
         const uint8_t *rgb;
-        vg_status status = vg_frames_store_get(s, i, &rgb, err);
+        vg_status status =
+            progress && !progress(progress_user, i, s->count)
+                ? VG_FAIL(err, VG_E_CANCELLED, "%s: stopped before frame %d", s->path, i + 1)
+                : vg_frames_store_get(s, i, &rgb, err);
         if (status != VG_OK) {
             free(all);
             return status;

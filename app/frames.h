@@ -50,7 +50,6 @@ int vg_frames_store_count(const vg_frames_store *store);
 int vg_frames_store_width(const vg_frames_store *store);
 int vg_frames_store_height(const vg_frames_store *store);
 double vg_frames_store_fps(const vg_frames_store *store);
-const char *vg_frames_store_path(const vg_frames_store *store); /* the file itself */
 /* Borrowed until close; NULL when absent. Matroska writes keys in capitals; case does not matter
  * there. */
 const char *vg_frames_store_metadata(const vg_frames_store *store, const char *key);
@@ -60,8 +59,9 @@ const char *vg_frames_store_metadata(const vg_frames_store *store, const char *k
  * Errors: VG_E_ARG (index), VG_E_FORMAT (damaged). */
 #define VG_FRAMES_CACHE_BYTES (256u << 20)
 vg_status vg_frames_store_get(vg_frames_store *store, int index, const uint8_t **rgb, vg_err *err);
-/* All frames into memory; the caller frees with vg_frames_deinit. */
-vg_status vg_frames_store_load(vg_frames_store *store, vg_frames *frames, vg_err *err);
+/* All frames into memory; the caller frees with vg_frames_deinit. progress may be NULL. */
+vg_status vg_frames_store_load(vg_frames_store *store, vg_frames_progress progress,
+                               void *progress_user, vg_frames *frames, vg_err *err);
 /* The store as a source; borrowed. */
 vg_frame_source vg_frames_store_source(vg_frames_store *store);
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "app/lock.h"
 #include "app/paths.h"
+#include "engine/budget.h"
 
 #define JOB_FILE_LIMIT_BYTES (4u << 20)
 #define JOB_VERSION          1
@@ -100,12 +101,31 @@ vg_status vg_device_open(const char *device, int threads, vg_engine **engine, vg
     return status;
 }
 
+static const char *default_device; /* opening a driver takes seconds: once per process */
+
 const char *vg_device_default(void)
 {
-    static const char *chosen; /* opening a driver takes seconds: once per process */
-    if (!chosen)
-        chosen = vg_device_check("cuda", NULL) == VG_OK ? "cuda" : "cpu";
-    return chosen;
+    if (!default_device)
+        default_device = vg_device_check("cuda", NULL) == VG_OK ? "cuda" : "cpu";
+    return default_device;
+}
+
+void vg_device_learn(bool is_cuda)
+{
+    default_device = is_cuda ? "cuda" : "cpu";
+}
+
+void vg_device_budget(const vg_settings *settings, vg_generate_params *params, size_t *limit)
+{
+    const char *device = vg_settings_get(settings, VG_OPT_device);
+    vg_engine *engine = NULL;
+    params->device =
+        !strcmp(*device ? device : vg_device_default(), "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    *limit = params->memory_limit;
+    if (!*limit && params->device == VG_DEVICE_CUDA &&
+        vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, NULL) == VG_OK)
+        (void)vg_budget_limit(engine, params, limit, NULL);
+    vg_engine_close(engine);
 }
 
 /* ---- names ---- */
@@ -164,7 +184,7 @@ static char *output_name(const char *path, int batch, const char *scheme)
     return name;
 }
 
-static vg_status check_output(const char *key, const char *path, const char *ending, vg_err *err)
+vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err)
 {
     char *folder = vg_paths_absolute(path);
     char *slash = strrchr(folder, '/');
@@ -183,7 +203,7 @@ static vg_status check_output(const char *key, const char *path, const char *end
     return status;
 }
 
-/* The same file by two spellings: its folder is there (check_output), it need not be. malloc'd. */
+/* The same file by two spellings: its folder is there (vg_job_check_output), it need not be. malloc'd. */
 static char *real_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -237,7 +257,7 @@ static vg_status plan_outputs(vg_job *job, int batch, vg_err *err)
         const char *path = vg_settings_get(&job->settings, kinds[k].id);
         if (!*path)
             continue;
-        VG_TRY(check_output(vg_options[kinds[k].id].key, path, kinds[k].ending, err));
+        VG_TRY(vg_job_check_output(vg_options[kinds[k].id].key, path, kinds[k].ending, err));
         for (int i = 0; i < job->variants_count; i++) {
             char **slot = (char **)((char *)&job->outputs[i] + kinds[k].offset);
             *slot = output_name(path, batch,

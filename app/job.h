@@ -10,18 +10,20 @@
 #include "app/events.h"
 #include "app/settings.h"
 
-#define VG_JOB_FILE         "job.json"
-#define VG_JOB_LOCK         "lock"
-#define VG_JOB_LOG          "worker.log"
-#define VG_JOB_TEXT         "text.safetensors"
-#define VG_JOB_CALIBRATION  "calibration.json"
-#define VG_JOB_INIT_LATENTS "init_latents.safetensors"
-#define VG_JOB_COMPARISON   "comparison.mp4"
-#define VG_VARIANT_STATE    "state.safetensors"
-#define VG_VARIANT_LATENTS  "latents.safetensors"
-#define VG_VARIANT_CLIP     "clip.mp4"
-#define VG_VARIANT_FILE     "variant.json"
-#define VG_VARIANT_PREVIEW  "preview.ppm"
+#define VG_JOB_FILE            "job.json"
+#define VG_JOB_LOCK            "lock"
+#define VG_JOB_LOG             "worker.log"
+#define VG_JOB_LOG_BYTES_MAX   (64u << 20) /* more of it is not read */
+#define VG_JOB_TEXT            "text.safetensors"
+#define VG_JOB_CALIBRATION     "calibration.json"
+#define VG_JOB_INIT_LATENTS    "init_latents.safetensors"
+#define VG_JOB_COMPARISON      "comparison.mp4"
+#define VG_JOB_COMPARISON_DIFF "comparison-diff.mp4" /* with the amplified difference */
+#define VG_VARIANT_STATE       "state.safetensors"
+#define VG_VARIANT_LATENTS     "latents.safetensors"
+#define VG_VARIANT_CLIP        "clip.mp4"
+#define VG_VARIANT_FILE        "variant.json"
+#define VG_VARIANT_PREVIEW     "preview.ppm"
 
 typedef struct vg_job_outputs { /* absolute paths, NULL when not asked for */
     char *output, *save_latents, *save_frames;
@@ -46,6 +48,8 @@ void vg_job_deinit(vg_job *job);
  *   batch      0, or the number of the prompt in a batch: goes into the names of outputs
  * Errors: VG_E_ARG for what the person asked, else what the model said. */
 vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job, vg_err *err);
+/* May a file be written to `path`, which needs this ending? VG_E_ARG; key: what asks for it, for the message. */
+vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err);
 /* Read DIR/job.json. Nothing in it is trusted. */
 vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err);
 vg_status vg_job_parse(const char *text, size_t size, const char *name, vg_job *job, vg_err *err); /* job.json's text; for _open and fuzzing */
@@ -69,6 +73,10 @@ uint64_t vg_job_hash(uint64_t hash, const void *bytes, size_t size); /* FNV-1a, 
 
 /* "cuda" when this build has it, the machine has it, and it can do every operation; else "cpu". */
 const char *vg_device_default(void);
+void vg_device_learn(bool is_cuda); /* another process has looked: no driver is opened here for it */
+/* Where these settings would run (params->device), and how many bytes they may take there: --vram-limit, else on a GPU what is free less the
+ * engine's margin; 0 = no limit, or it cannot be told. */
+void vg_device_budget(const vg_settings *settings, vg_generate_params *params, size_t *limit);
 /* VG_E_UNSUPPORTED or VG_E_DEVICE with one clear line when the device cannot run a job. */
 vg_status vg_device_check(const char *device, vg_err *err);
 /* An engine on "cpu" or "cuda", which keeps its choices of matrix product algorithms below the cache folder. threads: of the CPU, 0 = all. */

@@ -1,6 +1,7 @@
 /* lock.c: open-file-description locks: unlike flock they can be looked at (F_OFD_GETLK) without being taken. See lock.h. */
 #include "app/lock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -65,6 +66,50 @@ bool vg_lock_held(const char *path, char *note, size_t note_size)
     }
     close(file);
     return held;
+}
+
+vg_status vg_lock_queue(const char *path, char **place, int *fd, vg_err *err)
+{
+    *place = vg_xstrf("%s.%020lld-%ld", path, (long long)vg_now_monotonic_ms(), (long)getpid());
+    vg_status status = vg_lock_take(*place, "", fd, err);
+    if (status != VG_OK) {
+        free(*place);
+        *place = NULL;
+    }
+    return status;
+}
+
+bool vg_lock_first(const char *path, const char *place)
+{
+    const char *name = strrchr(path, '/') + 1, *own = place + (name - path);
+    char *folder = vg_xstrf("%.*s", (int)(name - path), path);
+    size_t n = strlen(name);
+    bool first = true;
+    DIR *dir = opendir(folder);
+    struct dirent *item;
+    while (first && dir && (item = readdir(dir))) {
+        if (strncmp(item->d_name, name, n) || item->d_name[n] != '.' ||
+            strcmp(item->d_name, own) >= 0)
+            continue;
+        char *before = vg_xstrf("%s%s", folder, item->d_name);
+        if (vg_lock_held(before, NULL, 0))
+            first = false;
+        else
+            (void)unlink(before); /* of one that was killed while it waited */
+        free(before);
+    }
+    if (dir)
+        closedir(dir);
+    free(folder);
+    return first;
+}
+
+void vg_lock_leave(char *place, int fd)
+{
+    if (place)
+        (void)unlink(place);
+    vg_lock_release(fd);
+    free(place);
 }
 
 char *vg_lock_device_path(const char *device, vg_err *err)

@@ -1,4 +1,5 @@
-/* main_tui.c: the program with the screens. It is the worker's program as well: `vgen-tui work DIR` is `vgen work DIR`. */
+/* main_tui.c: the program with the screens. It is the program of its own child processes as well: `vgen-tui work DIR` is `vgen work DIR`,
+ * `vgen-tui device` is `vgen device`. */
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +147,7 @@ int main(int argc, char **argv)
     vg_args args;
     vg_err err = {0};
     int status = VG_EXIT_OK;
-    if (argc > 1 && (!strcmp(argv[1], "work") || !strcmp(argv[1], "export")))
+    if (argc > 1 && (!strcmp(argv[1], "work") || !strcmp(argv[1], "device")))
         return vg_cli_main(argc, argv);
     if (argc == 2 && !strcmp(argv[1], "--print-keys")) { /* for README.md */
         vg_ui_print_keys(stdout, "    ");

@@ -101,17 +101,15 @@ vg_status vg_presets_find(const char *name, char **path, vg_err *err)
     }
     vg_lines dirs = {0};
     char *found = NULL;
-    if (is_name(name)) {
-        vg_paths_presets(&dirs);
-        for (int i = 0; i < dirs.count && !found; i++) {
-            char *candidate = vg_xstrf("%s/%s.json", dirs.items[i], name);
-            if (vg_file_exists(candidate))
-                found = candidate;
-            else
-                free(candidate);
-        }
-        vg_lines_free(&dirs);
+    vg_paths_presets(&dirs);
+    for (int i = 0; i < dirs.count && !found; i++) {
+        char *candidate = vg_xstrf("%s/%s.json", dirs.items[i], name);
+        if (vg_file_exists(candidate))
+            found = candidate;
+        else
+            free(candidate);
     }
+    vg_lines_free(&dirs);
     if (found) {
         *path = found;
         return VG_OK;

@@ -169,7 +169,7 @@ int vg_run_jobs(vg_args *args, bool compare)
         result = prompt_file ? read_prompts(args, prompt_file, &prompts) : VG_EXIT_OK;
     if (result == VG_EXIT_OK)
         result = check_schemes(args, &settings, compare);
-    if (result == VG_EXIT_OK && !prompt_file && !*vg_settings_get(&settings, VG_OPT_prompt))
+    if (result == VG_EXIT_OK && !prompt_file && !vg_settings_has_prompt(&settings))
         result = vg_cli_usage(
             args,
             "there is no prompt: --prompt TEXT, --prompt-file FILE, or --preset NAME with one in it");

@@ -321,6 +321,12 @@ bool vg_settings_is_set(const vg_settings *s, vg_option_id id)
     return s->text[id] != NULL;
 }
 
+bool vg_settings_has_prompt(const vg_settings *s)
+{
+    const char *prompt = vg_settings_get(s, VG_OPT_prompt);
+    return prompt[strspn(prompt, " \t\r\n")] != 0;
+}
+
 const char *vg_settings_get(const vg_settings *s, vg_option_id id)
 {
     return s->text[id] ? s->text[id] : vg_options[id].def;

@@ -57,6 +57,7 @@ void vg_settings_unset(vg_settings *s, vg_option_id id);
 /* Check and set. "" unsets all but texts, where it is the empty text. VG_E_ARG: one line naming key, value and what is right. */
 vg_status vg_settings_set(vg_settings *s, vg_option_id id, const char *text, vg_err *err);
 bool vg_settings_is_set(const vg_settings *s, vg_option_id id);
+bool vg_settings_has_prompt(const vg_settings *s); /* there is one, and not of blanks only */
 const char *vg_settings_get(const vg_settings *s, vg_option_id id); /* value, else default, else ""; borrowed */
 int vg_settings_int(const vg_settings *s, vg_option_id id);         /* VG_UNSET_INT when unset */
 double vg_settings_real(const vg_settings *s, vg_option_id id);     /* VG_UNSET_DOUBLE when unset */

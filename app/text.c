@@ -256,6 +256,14 @@ const char *vg_text_bytes(uint64_t bytes, char *buf, size_t size)
     return buf;
 }
 
+const char *vg_text_work(int64_t tokens, double tflop, char *buf, size_t size)
+{
+    snprintf(buf, size,
+             tflop >= 100 ? "%lld tokens, %.0f TFLOP a step" : "%lld tokens, %.3g TFLOP a step",
+             (long long)tokens, tflop);
+    return buf;
+}
+
 const char *vg_text_duration(double seconds, char *buf, size_t size)
 {
     if (!isfinite(seconds) || seconds < 0 || seconds > 1e9) {

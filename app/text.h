@@ -38,6 +38,7 @@ int vg_text_distance(const char *a, const char *b);
 const char *vg_text_nearest(const char *word, const char *const *candidates, int count);
 
 const char *vg_text_bytes(uint64_t bytes, char *buf, size_t size);      /* "1.5 GiB" */
+const char *vg_text_work(int64_t tokens, double tflop, char *buf, size_t size); /* "75600 tokens, 13040 TFLOP a step" */
 const char *vg_text_duration(double seconds, char *buf, size_t size);   /* "1:02:03", "0:07"; "-" when unknown */
 const char *vg_text_date(double unix_seconds, char *buf, size_t size);  /* "2026-11-23 13:15:00", local time */
 

@@ -66,6 +66,13 @@ void vg_tui_form_deinit(vg_tui_form *form)
     free(form->model_name);
 }
 
+void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit)
+{
+    form->default_is_cuda = is_cuda;
+    form->gpu_limit = limit;
+    form->dirty = true;
+}
+
 const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count)
 {
     if (!form->models_listed) {
@@ -117,27 +124,54 @@ static void open_model(vg_tui_form *form)
     vg_lines_free(&dirs);
 }
 
-/* The highest of all schemes, stage by stage. */
+/* The row of a stage; a new one comes right after `before`, the stage in front of it in its own plan. -1: no room. */
+static int row_of(vg_tui_form *form, const char *stage, int before)
+{
+    for (int i = 0; i < form->rows_count; i++) {
+        if (!strcmp(form->rows[i].stage, stage))
+            return i;
+    }
+    if (form->rows_count == VG_PLAN_STAGES_MAX)
+        return -1;
+    int at = before + 1, behind = form->rows_count - at;
+    memmove(&form->rows[at + 1], &form->rows[at], (size_t)behind * sizeof form->rows[0]);
+    memmove(&form->row_names[at + 1], &form->row_names[at],
+            (size_t)behind * sizeof form->row_names[0]);
+    form->rows[at] = (vg_ui_plan_row){0};
+    snprintf(form->row_names[at], sizeof form->row_names[at], "%s", stage);
+    form->rows_count++;
+    for (int i = at; i < form->rows_count; i++)
+        form->rows[i].stage = form->row_names[i];
+    return at;
+}
+
+/* The highest of all schemes, stage by stage; not every scheme has every stage. */
 static void take_plan(vg_tui_form *form, const vg_plan *plan)
 {
     size_t peak = 0;
-    for (int i = 0; i < plan->count; i++) {
-        const vg_plan_stage *stage = &plan->stages[i];
-        uint64_t bytes = stage->weights + stage->activations + stage->workspace;
-        if (i >= form->rows_count) {
-            snprintf(form->row_names[i], sizeof form->row_names[i], "%s", stage->name);
-            form->rows[i] = (vg_ui_plan_row){form->row_names[i], 0, false};
-            form->rows_count = i + 1;
-        }
-        if (bytes > form->rows[i].bytes)
-            form->rows[i].bytes = bytes;
+    for (int i = 0, row = -1; i < plan->count; i++) {
+        uint64_t bytes = vg_plan_total(&plan->stages[i]);
+        int at = row_of(form, plan->stages[i].name, row);
+        row = at < 0 ? row : at;
+        if (at >= 0 && bytes > form->rows[at].bytes)
+            form->rows[at].bytes = bytes;
     }
     for (int i = 0; i < form->rows_count; i++)
         peak = form->rows[i].bytes > peak ? (size_t)form->rows[i].bytes : peak;
     for (int i = 0; i < form->rows_count; i++)
         form->rows[i].peak = form->rows[i].bytes == peak;
-    snprintf(form->plan_note, sizeof form->plan_note, "%lld tokens, %.3g TFLOP a step",
-             (long long)plan->tokens, plan->tflop_per_step);
+    vg_text_work(plan->tokens, plan->tflop_per_step, form->plan_note, sizeof form->plan_note);
+}
+
+/* Where it would run, and what it may take there: as the budget of the engine will have it. */
+static void place(vg_tui_form *form, vg_generate_params *params)
+{
+    const char *device = vg_settings_get(&form->settings, VG_OPT_device);
+    bool gpu = *device ? !strcmp(device, "cuda") : form->default_is_cuda;
+    params->device = gpu ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    if (!params->memory_limit && gpu)
+        params->memory_limit = form->gpu_limit;
+    form->available = params->memory_limit ? params->memory_limit : gpu ? 0 : vg_memory_available();
 }
 
 static void resolve(vg_tui_form *form)
@@ -163,6 +197,7 @@ static void resolve(vg_tui_form *form)
         vg_generate_params params;
         vg_plan plan;
         vg_settings_params(&form->settings, schemes[i], &params);
+        place(form, &params);
         if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK ||
             vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
             vg_plan_make(form->model, &params, &plan, &form->resolve_err) != VG_OK) {
@@ -220,10 +255,9 @@ static const char *field_of(const char *message)
 
 bool vg_tui_form_check(vg_tui_form *form, const char **key, char *message, size_t size)
 {
-    const char *prompt = vg_settings_get(&form->settings, VG_OPT_prompt);
     message[0] = 0;
     resolve(form);
-    if (!prompt[strspn(prompt, " \t\n")]) {
+    if (!vg_settings_has_prompt(&form->settings)) {
         *key = vg_options[VG_OPT_prompt].key;
         snprintf(message, size, "write what the clip shall show");
         return false;

@@ -15,6 +15,8 @@ typedef struct vg_tui_form {
     char *model_name;
     vg_model *model;
     vg_err model_err;
+    bool default_is_cuda; /* where a job runs that names no device */
+    uint64_t gpu_limit;   /* bytes that it may take on the GPU, 0 unknown */
     /* recomputed when `dirty` */
     bool dirty;
     vg_settings resolved;
@@ -29,6 +31,8 @@ typedef struct vg_tui_form {
 
 void vg_tui_form_init(vg_tui_form *form, const vg_settings *settings);
 void vg_tui_form_deinit(vg_tui_form *form);
+/* What is known of the device by now (tui_device.h). */
+void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit);
 const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count);
 const char *vg_tui_form_default(vg_tui_form *form, const char *key);
 bool vg_tui_form_check(vg_tui_form *form, const char **key, char *message, size_t size);

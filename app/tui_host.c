@@ -16,6 +16,7 @@
 #include "app/export.h"
 #include "app/paths.h"
 #include "app/presets.h"
+#include "app/tui_device.h"
 #include "app/tui_form.h"
 #include "app/tui_jobs.h"
 #include "app/worker.h"
@@ -38,6 +39,7 @@ struct vg_tui_host {
     vg_ui_host table;
     char *jobs_dir;
     vg_tui_form form;
+    vg_tui_device device;
     vg_tui_job **jobs;
     int jobs_count;
     vg_ui_job *list; /* what jobs() hands out */
@@ -47,13 +49,37 @@ struct vg_tui_host {
     int64_t scanned_ms, polled_ms;
     struct {
         pid_t pid;
-        char *dir; /* of its job */
+        char *dir; /* of its job; "" of another child */
     } children[CHILDREN_MAX];
     int children_count;
     vg_lines preset_names;
     const vg_tui_job *framed; /* whose frames are in memory */
     export_run export;
 };
+
+static void watch(vg_tui_host *h, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    if (fd >= 0)
+        epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void remember_child(vg_tui_host *h, pid_t pid, const char *dir)
+{
+    if (h->children_count < CHILDREN_MAX) {
+        h->children[h->children_count].dir = vg_xstrdup(dir);
+        h->children[h->children_count++].pid = pid;
+    }
+}
+
+static void ask_device(vg_tui_host *h)
+{
+    pid_t pid = 0;
+    if (vg_tui_device_ask(&h->device, &pid)) {
+        watch(h, h->device.fd);
+        remember_child(h, pid, "");
+    }
+}
 
 static bool say(char *message, size_t size, const char *text)
 {
@@ -125,7 +151,7 @@ static bool scan(vg_tui_host *h)
     return changed;
 }
 
-/* True when a frame was loaded or an export ended: the snapshots are the same, what they lead to is not. */
+/* True when a frame was loaded, an export ended, or the device is known: the snapshots are the same, what they lead to is not. */
 static bool drain(vg_tui_host *h)
 {
     _Alignas(struct inotify_event) char buffer[16384];
@@ -134,6 +160,11 @@ static bool drain(vg_tui_host *h)
     bool news = read(h->event_fd, &count, sizeof count) == (ssize_t)sizeof count;
     if (h->timer_fd >= 0 && read(h->timer_fd, &count, sizeof count) < 0)
         count = 0;
+    if (vg_tui_device_take(&h->device)) {
+        vg_device_learn(h->device.is_cuda);
+        vg_tui_form_set_device(&h->form, h->device.is_cuda, h->device.limit);
+        news = true;
+    }
     while (h->inotify_fd >= 0 && (n = read(h->inotify_fd, buffer, sizeof buffer)) > 0) {
         for (ssize_t at = 0; at < n;) {
             const struct inotify_event *event = (const struct inotify_event *)(buffer + at);
@@ -161,6 +192,8 @@ static void tick_while_alive(vg_tui_host *h)
     struct itimerspec spec = {every, every};
     if (timerfd_settime(h->timer_fd, 0, &spec, NULL) == 0)
         h->ticking = alive;
+    if (!alive && h->device.is_cuda) /* what the job had of it is free again */
+        ask_device(h);
 }
 
 static void reap(vg_tui_host *h)
@@ -190,7 +223,7 @@ static bool refresh(void *self)
     bool changed = drain(h);
     reap(h);
     if (h->scan_wanted || now - h->scanned_ms >= SCAN_EVERY_MS)
-        changed = scan(h);
+        changed = scan(h) || changed;
     bool poll_all = now - h->polled_ms >= POLL_EVERY_MS;
     if (poll_all)
         h->polled_ms = now;
@@ -308,7 +341,10 @@ static bool preset_save(void *self, const char *name, char *message, size_t size
     char *path = NULL;
     if (vg_presets_save(name, &h->form.settings, NULL, &path, &err) != VG_OK)
         return say(message, size, err.message);
-    say(message, size, path);
+    if (size)
+        vg_text_clean_to(message, size, "saved: ");
+    size_t n = size ? strlen(message) : 0;
+    say(message + n, size - n, path);
     free(path);
     return true;
 }
@@ -363,10 +399,7 @@ static bool spawn(vg_tui_host *h, const char *dir, int max_steps, char *message,
     pid_t pid = 0;
     if (vg_worker_start(dir, max_steps, &pid, &err) != VG_OK)
         return say(message, size, err.message);
-    if (h->children_count < CHILDREN_MAX) {
-        h->children[h->children_count].dir = vg_xstrdup(dir);
-        h->children[h->children_count++].pid = pid;
-    }
+    remember_child(h, pid, dir);
     return true;
 }
 
@@ -444,6 +477,11 @@ static bool load_settings(void *self, const char *id, char *message, size_t size
         return say(message, size, "this job is gone");
     vg_settings_deinit(&h->form.settings);
     vg_settings_copy(&h->form.settings, &job->job.settings);
+    /* The form does not show what was written elsewhere, or where that job stopped: another job must not write over its files. */
+    static const vg_option_id own[] = {VG_OPT_output, VG_OPT_save_latents, VG_OPT_save_frames,
+                                       VG_OPT_max_steps_run};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        vg_settings_unset(&h->form.settings, own[i]);
     h->form.dirty = true;
     return true;
 }
@@ -481,7 +519,7 @@ static void *run_export(void *user)
     vg_status status = vg_job_open(e->dir, &job, &err);
     if (status == VG_OK) {
         vg_job_view view;
-        char *path = vg_job_path(&job, e->gain > 0 ? "comparison-diff.mp4" : VG_JOB_COMPARISON);
+        char *path = vg_job_path(&job, e->gain > 0 ? VG_JOB_COMPARISON_DIFF : VG_JOB_COMPARISON);
         vg_job_view_init(&view, &job);
         vg_job_view_refresh(&view, NULL, NULL);
         status = vg_job_export(&job, &view, path, e->gain, false, NULL, NULL, &err);
@@ -549,13 +587,6 @@ static int export_poll(void *self, char *message, size_t size)
 
 /* ---- opening ---- */
 
-static void watch(vg_tui_host *h, int fd)
-{
-    struct epoll_event event = {.events = EPOLLIN};
-    if (fd >= 0)
-        epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-}
-
 vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui_host **host,
                            vg_err *err)
 {
@@ -570,6 +601,7 @@ vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui
     h->jobs_dir = real ? real : vg_xstrdup(dir);
     free(dir);
     vg_tui_form_init(&h->form, form);
+    vg_tui_device_init(&h->device);
     atomic_store(&h->export.state, 2);
     h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -582,6 +614,7 @@ vg_status vg_tui_host_open(const char *jobs_dir, const vg_settings *form, vg_tui
     watch(h, h->timer_fd);
     watch(h, h->inotify_fd);
     watch(h, h->event_fd);
+    ask_device(h);
     h->scan_wanted = true;
     h->table = (vg_ui_host){
         .self = h,
@@ -617,6 +650,9 @@ void vg_tui_host_close(vg_tui_host *h)
 {
     if (!h)
         return;
+    if (atomic_load(&h->export.state) ==
+        0) /* it was asked for; the terminal is given back already */
+        fputs("The comparison clip is still being written ...\n", stderr);
     join_export(h);
     for (int i = 0; i < h->jobs_count; i++)
         close_job(h, h->jobs[i]);
@@ -625,6 +661,7 @@ void vg_tui_host_close(vg_tui_host *h)
     for (int i = 0; i < h->children_count; i++)
         free(h->children[i].dir);
     vg_lines_free(&h->preset_names);
+    vg_tui_device_deinit(&h->device);
     vg_tui_form_deinit(&h->form);
     if (h->inotify_fd >= 0)
         close(h->inotify_fd);

@@ -16,12 +16,18 @@ _Static_assert((int)VG_UI_JOB_INTERRUPTED == (int)VG_JOB_INTERRUPTED &&
 
 /* ---- frames ---- */
 
+static bool still_wanted(void *user, int done, int total)
+{
+    (void)done, (void)total;
+    return atomic_load(&((vg_tui_frames *)user)->stop) == 0;
+}
+
 static vg_status read_frames(vg_tui_frames *f, vg_err *err)
 {
     vg_frames_store *store = NULL;
     vg_status status = vg_frames_store_open(f->dir, &store, err);
     if (status == VG_OK)
-        status = vg_frames_store_load(store, &f->frames, err);
+        status = vg_frames_store_load(store, still_wanted, f, &f->frames, err);
     vg_frames_store_close(store);
     /* The screens take width and height from the job; a file of another size is as good as broken. */
     if (status == VG_OK && (f->frames.width != f->width || f->frames.height != f->height))
@@ -52,6 +58,7 @@ static void frames_free(vg_tui_frames *f)
 {
     if (!f)
         return;
+    atomic_store(&f->stop, 1);
     if (f->started)
         pthread_join(f->thread, NULL);
     vg_frames_deinit(&f->frames);

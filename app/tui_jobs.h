@@ -10,8 +10,9 @@
 /* Frames of one variant on their way into memory, or there. */
 typedef struct vg_tui_frames {
     pthread_t thread;
-    bool started, joined;
+    bool started;
     atomic_int state; /* 0 loading, 1 there, -1 broken */
+    atomic_int stop;  /* nobody wants them any more */
     char *dir;
     int wake_fd;
     int width, height; /* that the job has */

@@ -413,7 +413,7 @@ double vg_variant_eta_s(const vg_job_view *view, int variant)
     if (v->state != VG_JOB_RUNNING || !isfinite(s_per_it) || !v->steps)
         return NAN;
     double left = s_per_it * (v->steps - v->step);
-    /* Decoding: as long as an earlier variant took. */
+    /* Decoding: as long as an earlier variant took. Without one, what is left after the last step is not known. */
     double decode = 0;
     for (int i = 0; i < view->job->variants_count; i++)
         decode = view->variants[i].stage_s[VG_STAGE_DECODE] > 0
@@ -421,6 +421,8 @@ double vg_variant_eta_s(const vg_job_view *view, int variant)
                      : decode;
     if (v->stage_s[VG_STAGE_DECODE] > 0)
         decode = 0;
+    else if (v->step >= v->steps && decode <= 0)
+        return NAN;
     return left + decode;
 }
 

@@ -37,17 +37,19 @@ static void take_signals(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* ---- the slot: one job at a time per device ---- */
+/* ---- the slot: one job at a time per device, who came first goes first ---- */
 
 static vg_status wait_for_slot(vg_worker *w, int *fd, vg_err *err)
 {
-    char holder[160], said[160] = "";
+    char holder[160], said[160] = "", *place = NULL;
     char *path = vg_lock_device_path(w->job.device, err);
+    int waiting = -1;
     vg_status status;
     if (!path)
         return err ? err->code : VG_E_IO;
+    VG_TRY_GOTO(status, vg_lock_queue(path, &place, &waiting, err), done);
     for (;;) {
-        status = vg_lock_take(path, w->job.id, fd, err);
+        status = vg_lock_first(path, place) ? vg_lock_take(path, w->job.id, fd, err) : VG_E_BUSY;
         if (status != VG_E_BUSY)
             break;
         if (vg_lock_held(path, holder, sizeof holder) && strcmp(holder, said)) {
@@ -62,6 +64,8 @@ static vg_status wait_for_slot(vg_worker *w, int *fd, vg_err *err)
         }
         usleep(SLOT_POLL_MS * 1000);
     }
+done:
+    vg_lock_leave(place, waiting);
     free(path);
     return status;
 }

@@ -175,7 +175,7 @@ vg_status vg_worker_write_outputs(vg_worker *w, int variant, bool only_missing, 
     if (wanted(out->save_frames, only_missing) || wanted(out->output, only_missing))
         VG_TRY_GOTO(status, vg_frames_store_open(dir, &store, err), done);
     if (wanted(out->save_frames, only_missing)) {
-        VG_TRY_GOTO(status, vg_frames_store_load(store, &frames, err), done);
+        VG_TRY_GOTO(status, vg_frames_store_load(store, keep_going, NULL, &frames, err), done);
         VG_TRY_GOTO(status, write_frames_tensor(out->save_frames, &frames, err), done);
     }
     if (wanted(out->output, only_missing)) {

@@ -43,7 +43,6 @@ typedef struct vg_worker {
     size_t planned_bytes; /* of the stage that will set the peak; 0 unknown */
     char planned_stage[32];
     int64_t last_progress_ms;
-    double calibrate_s;
     /* what is watched */
     atomic_ullong device_now, device_peak; /* bytes of a backend that is not host memory */
     vg_worker_watch watch;

@@ -90,6 +90,12 @@ static void test_cli_cancel_and_resume(void **state)
     cli_result_free(&r);
     CLI_EXPECT(0, "resume", id, "--jobs-dir", jobs, "--max-steps-run", "1", "-q");
     assert_true(journal_says(jobs, id, "going on after step"));
+    r = CLI("resume", id, "--jobs-dir", jobs, "--max-steps-run", "1", "--detach", "--json");
+    cJSON *root = cJSON_Parse(r.out);
+    assert_string_equal(cJSON_GetObjectItem(root, "job")->valuestring, id);
+    cJSON_Delete(root);
+    cli_result_free(&r);
+    CLI_EXPECT(0, "wait", id, "--jobs-dir", jobs);
     CLI_EXPECT(0, "rm", id, "--jobs-dir", jobs);
     r = CLI("jobs", "--json", "--jobs-dir", jobs);
     assert_string_equal(r.out, "{\"jobs\":[]}\n");
@@ -120,10 +126,28 @@ static void test_cli_interrupt_cancels_with_130(void **state)
     cli_result_free(&r);
 }
 
+/* When the job's worker had the device, seconds since 1970. */
+static double started_at(const char *jobs, const char *id)
+{
+    char path[512];
+    double t = 0;
+    snprintf(path, sizeof path, "%s/%s/events.jsonl", jobs, id);
+    char *events = cli_read(path);
+    for (char *line = events ? strtok(events, "\n") : NULL; line && !t; line = strtok(NULL, "\n")) {
+        cJSON *event = cJSON_Parse(line);
+        if (strstr(line, "\"type\":\"started\""))
+            t = cJSON_GetObjectItem(event, "t")->valuedouble;
+        cJSON_Delete(event);
+    }
+    free(events);
+    return t;
+}
+
 static void test_cli_jobs_of_one_device_wait_for_each_other(void **state)
 {
     (void)state;
-    char jobs[300], first[100] = "", second[100] = "";
+    enum { MORE = 4 }; /* one after the other in the order they came, however many wait */
+    char jobs[300], first[100] = "", second[100] = "", more[MORE][100];
     snprintf(jobs, sizeof jobs, "%s/queue", cli_dir);
     cli_result r = CLI("generate", "--preset", "demo", "--num-inference-steps", "300", "--jobs-dir",
                        jobs, "--detach");
@@ -138,8 +162,21 @@ static void test_cli_jobs_of_one_device_wait_for_each_other(void **state)
     assert_non_null(strstr(r.out, "waiting for"));
     assert_non_null(strstr(r.out, "\"state\":\"queued\""));
     cli_result_free(&r);
+    for (int i = 0; i < MORE; i++) {
+        r = CLI("generate", SMALL, "--jobs-dir", jobs, "--detach");
+        assert_int_equal(sscanf(r.out, "%99s", more[i]), 1);
+        cli_result_free(&r);
+        assert_true(journal_says(jobs, more[i], "\"type\":\"queued\""));
+    }
     CLI_EXPECT(0, "cancel", first, "--jobs-dir", jobs);
     CLI_EXPECT(0, "wait", second, "--jobs-dir", jobs);
+    double before = started_at(jobs, second);
+    for (int i = 0; i < MORE; i++) {
+        CLI_EXPECT(0, "wait", more[i], "--jobs-dir", jobs);
+        double now = started_at(jobs, more[i]);
+        assert_true(now > before);
+        before = now;
+    }
     CLI_EXPECT(0, "rm", first, second, "--jobs-dir", jobs);
 }
 

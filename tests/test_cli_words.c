@@ -63,8 +63,11 @@ static void test_cli_words_one_rule_of_exit_statuses(void **state)
         {2,
          {"generate", "--preset", "demo", "--init-latents", in_dir("size.safetensors")},
          "must be"},
+        {2, {"generate", "--preset", "demo", "--prompt", " \t\n"}, "there is no prompt"},
         {1, {"generate", "--prompt", "x", "--model", "/nonexistent"}, NULL},
         {1, {"show", "no-such-job"}, NULL},
+        {2, {"export", "last", "--output", in_dir("clip.avi")}, "does not end in .mp4"},
+        {2, {"export", "last", "--output", "/nonexistent/clip.mp4"}, "no folder"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cli_result r = cli_run(cases[i].argv);

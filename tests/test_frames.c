@@ -46,7 +46,7 @@ static void check_same(vg_frames_store *store, const vg_frames *f)
     CHECK_FAILS(vg_frames_store_get(store, -1, &rgb, &err), VG_E_ARG, err);
     CHECK_FAILS(vg_frames_store_get(store, f->count, &rgb, &err), VG_E_ARG, err);
     vg_frames all = {0};
-    CHECK_OK(vg_frames_store_load(store, &all, &err), err);
+    CHECK_OK(vg_frames_store_load(store, NULL, NULL, &all, &err), err);
     assert_memory_equal(all.rgb, f->rgb, bytes * (size_t)f->count);
     free(all.rgb);
 }

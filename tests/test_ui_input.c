@@ -226,6 +226,21 @@ static void test_editor_moves_over_whole_characters(void **state)
     vg_editor_deinit(&e);
 }
 
+static void test_editor_clicks_count_from_what_is_shown(void **state)
+{
+    (void)state;
+    vg_editor e = {0};
+    vg_rect r = {3, 5, 1, 10};
+    vg_editor_set(&e, "/a/long/folder/of/a/model",
+                  false); /* the cursor at its end: "a/model" and two more are shown */
+    vg_editor_click(&e, r, 3, 5 + 4);
+    assert_string_equal(e.text + e.cursor, "model");
+    vg_editor_set(&e, "short", false);
+    vg_editor_click(&e, r, 3, 5 + 2);
+    assert_int_equal(e.cursor, 2);
+    vg_editor_deinit(&e);
+}
+
 static void test_editor_takes_64_kib_quickly_and_no_more(void **state)
 {
     (void)state;
@@ -256,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_text_counts_columns_and_refuses_controls),
         cmocka_unit_test(test_text_formats_say_unknown),
         cmocka_unit_test(test_editor_moves_over_whole_characters),
+        cmocka_unit_test(test_editor_clicks_count_from_what_is_shown),
         cmocka_unit_test(test_editor_takes_64_kib_quickly_and_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

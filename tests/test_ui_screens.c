@@ -206,6 +206,11 @@ static void scene_setup_edit(session *s)
     type(s, "\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B"); /* Height */
     type(s, "9"); /* out of range: the message stands under it */
 }
+static void scene_setup_stages(session *s)
+{
+    s->fake->more_stages = s->fake->small_memory = true;
+    step(s, 0.01);
+}
 static void scene_setup_presets(session *s)
 {
     type(s, "p");
@@ -313,6 +318,7 @@ static const struct {
 } scenes[] = {
     {"setup", scene_setup, true, true},
     {"setup-edit", scene_setup_edit, true, false},
+    {"setup-stages", scene_setup_stages, true, false},
     {"setup-presets", scene_setup_presets, true, false},
     {"run", scene_run, true, true},
     {"run-start", scene_run_start, false, false},
@@ -445,6 +451,83 @@ static void test_ui_flow_from_one_key_to_export(void **state)
     assert_false(shows(s, "frame 12"));
     type(s, "4");
     assert_true(shows(s, "demo-1"));
+    close_session(s);
+}
+
+static void test_ui_memory_line_says_all_of_it_in_a_common_window(void **state)
+{
+    (void)state;
+    session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
+    s->fake->more_stages = true;
+    step(s, 0.01);
+    vg_ui_draw(&s->ui);
+    assert_true(shows(s, "412 MiB of 8.00 GiB free, peak in decode"));
+    assert_true(
+        shows(s, "text 6.0  calibrate 78  transformer 14  transformer_2 14  decode 412 MiB"));
+    s->fake->small_memory = true;
+    vg_ui_draw(&s->ui);
+    assert_true(shows(s, "will not fit: 412 MiB of 300 MiB free, peak in decode"));
+    close_session(s);
+}
+
+static void test_ui_curves_are_drawn_however_wide(void **state)
+{
+    (void)state;
+    session *s = open_session(100, 420, VG_DEPTH_256, VG_GLYPHS_FULL, false);
+    scene_compare(s);
+    bool any = false;
+    for (int i = 0; i < s->ui.grid.rows * s->ui.grid.cols; i++)
+        any = any || (s->ui.grid.cells[i].cp[0] & ~0xffu) == 0x2800;
+    assert_true(any);
+    close_session(s);
+}
+
+static void test_ui_a_preset_is_replaced_after_a_question(void **state)
+{
+    (void)state;
+    session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
+    type(s, "\x13new-one\r");
+    assert_true(shows(s, "saved /home/person/.config/vgen/presets/new-one.json"));
+    type(s, "\x13"
+            "demo\r");
+    assert_true(shows(s, "There is a preset demo already"));
+    type(s, "\x1b");
+    assert_false(shows(s, "presets/demo.json"));
+    type(s, "\x13"
+            "demo\r\r");
+    assert_true(shows(s, "saved /home/person/.config/vgen/presets/demo.json"));
+    close_session(s);
+}
+
+static void test_ui_delete_asks_in_full_and_chooses_the_neighbour(void **state)
+{
+    (void)state;
+    session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, true);
+    type(s, "4\x1b[B");
+    assert_true(shows(s, "x delete"));
+    type(s, "x");
+    assert_true(shows(s, "demo-20261105-101010 with its clips and"));
+    assert_true(shows(s, "is deleted."));
+    type(s, "\r");
+    assert_true(shows(s, "wan2.2-20261103-231500")); /* the one below is chosen now */
+    type(s, "\x1b[F"
+            "x\r");
+    assert_true(shows(s, "wan2.2-20261103-231500")); /* the last one is gone: the one above */
+    close_session(s);
+}
+
+static void test_ui_a_waiting_job_is_cancelled_not_deleted(void **state)
+{
+    (void)state;
+    session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
+    type(s, "\r4");
+    assert_true(shows(s, "c cancel"));
+    s->fake->jobs[0]->job.state = VG_UI_JOB_QUEUED;
+    vg_ui_draw(&s->ui);
+    assert_true(shows(s, "c cancel"));
+    assert_false(shows(s, "x delete"));
+    type(s, "x");
+    assert_false(shows(s, "Delete the job?"));
     close_session(s);
 }
 
@@ -643,6 +726,11 @@ int main(void)
         cmocka_unit_test(test_ui_ascii_screens_hold_only_ascii),
         cmocka_unit_test(test_ui_layouts_stay_inside_and_apart),
         cmocka_unit_test(test_ui_flow_from_one_key_to_export),
+        cmocka_unit_test(test_ui_memory_line_says_all_of_it_in_a_common_window),
+        cmocka_unit_test(test_ui_curves_are_drawn_however_wide),
+        cmocka_unit_test(test_ui_a_preset_is_replaced_after_a_question),
+        cmocka_unit_test(test_ui_delete_asks_in_full_and_chooses_the_neighbour),
+        cmocka_unit_test(test_ui_a_waiting_job_is_cancelled_not_deleted),
         cmocka_unit_test(test_ui_broken_frames_say_so_and_are_not_asked_for_again),
         cmocka_unit_test(test_ui_typed_values_are_checked_as_typed),
         cmocka_unit_test(test_ui_pastes_are_one_text_without_controls),

@@ -61,7 +61,7 @@ typedef struct fake_host {
     bool no_presets;
     int made; /* jobs started, for their names */
     vg_ui_plan_row plan_rows[5];
-    bool small_memory;
+    bool small_memory, more_stages;
     bool gpu; /* jobs run on one, with gauges */
 } fake_host;
 
@@ -384,10 +384,13 @@ static inline vg_ui_plan fake_plan(void *self)
     double h = atof(fake_value(self, "height")), w = atof(fake_value(self, "width"));
     double scale = (h > 0 ? h : 96) * (w > 0 ? w : 160) / (96.0 * 160.0);
     static const char *const stages[] = {"text encoder", "high-noise expert", "low-noise expert", "decode"};
-    static const double mib[] = {64, 140, 140, 412};
-    for (int i = 0; i < 4; i++)
-        f->plan_rows[i] = (vg_ui_plan_row){stages[i], (uint64_t)(mib[i] * (i ? scale : 1)) << 20, i == 3};
-    return (vg_ui_plan){f->plan_rows, 4, f->small_memory ? 300ull << 20 : 8ull << 30, "300 tokens, 0.004 TFLOP a step"};
+    static const char *const more_stages[] = {"text", "calibrate", "transformer", "transformer_2", "decode"};
+    static const double mib[] = {64, 140, 140, 412}, more_mib[] = {6, 78.3, 14.3, 14.3, 412};
+    int count = f->more_stages ? 5 : 4;
+    for (int i = 0; i < count; i++)
+        f->plan_rows[i] = (vg_ui_plan_row){f->more_stages ? more_stages[i] : stages[i],
+                                           (uint64_t)((f->more_stages ? more_mib[i] : mib[i]) * (i ? scale : 1) * 1024) << 10, i == count - 1};
+    return (vg_ui_plan){f->plan_rows, count, f->small_memory ? 300ull << 20 : 8ull << 30, "300 tokens, 0.004 TFLOP a step"};
 }
 
 static inline const char *const *fake_presets(void *self)

@@ -138,7 +138,9 @@ void vg_compare_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layo
     if (plot < 1)
         plot = 1;
     out->r[VG_COMPARE_PLOT] = (vg_rect){bottom - 2 - plot, area.col, plot, area.cols};
-    out->r[VG_COMPARE_TRACK] = (vg_rect){bottom - 2, area.col, 1, area.cols};
+    int axis =
+        plot >= 5 ? 7 : 0; /* the track stands under the curve's field, right of its figures */
+    out->r[VG_COMPARE_TRACK] = (vg_rect){bottom - 2, area.col + axis, 1, area.cols - axis};
     out->r[VG_COMPARE_STATUS] = (vg_rect){bottom - 1, area.col, 1, area.cols};
 }
 
@@ -448,8 +450,6 @@ void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect are
         draw_table(s, j, g, l.r[VG_COMPARE_TABLE]);
     draw_curve(s, j, g, l.r[VG_COMPARE_PLOT]);
     vg_rect track = l.r[VG_COMPARE_TRACK];
-    if (l.r[VG_COMPARE_PLOT].rows >= 5)
-        track.col += 7, track.cols -= 7; /* under the curve's field */
     vg_scrubber(g, track.row, track.col, track.cols, s->frame, j->frames, vg_compare_worst(s, j),
                 VG_R_ACCENT);
     draw_status(s, j, g, l.r[VG_COMPARE_STATUS]);

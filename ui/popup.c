@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { BOX_SIDES = 4 }; /* columns of a box that are not inside it */
+
 static void open_popup(vg_ui *ui, vg_popup_kind kind, int tag, const char *title, const char *text)
 {
     vg_popup_close(ui);
@@ -103,6 +105,16 @@ static void answer(vg_ui *ui, int index, const char *text)
         s->answer(ui, ui->states[screen], tag, index, copy);
 }
 
+/* Rows of a question, wrapped. */
+static int text_rows(const char *text, int cols)
+{
+    size_t length = strlen(text), next = 0;
+    int rows = 0;
+    for (size_t at = 0; at < length; at = next, rows++)
+        vg_text_wrap(text, length, at, cols, &next);
+    return rows;
+}
+
 static vg_rect box_of(const vg_ui *ui, int *rows)
 {
     const vg_popup *p = &ui->popup;
@@ -117,6 +129,8 @@ static vg_rect box_of(const vg_ui *ui, int *rows)
     }
     width = width < 44 ? 44 : width;
     width = width > ui->grid.cols - 4 ? ui->grid.cols - 4 : width;
+    if (p->kind == VG_POPUP_CONFIRM)
+        inner = text_rows(p->text, width - BOX_SIDES) + 2;
     int most = ui->grid.rows - 6;
     inner = inner > most ? most : inner < 1 ? 1 : inner;
     *rows = inner - (p->filtered ? 2 : 0);
@@ -219,9 +233,10 @@ void vg_popup_draw(const vg_ui *ui, vg_grid *g)
     g->cursor_row = g->cursor_col = -1;
     vg_rect in = vg_box(g, r, p->title);
     if (p->kind == VG_POPUP_CONFIRM) {
-        vg_text(g, in.row, in.col, in.cols, VG_R_TEXT, p->text);
-        int x = in.col + vg_text(g, in.row + 2, in.col, in.cols, VG_R_BUTTON, " Enter yes ");
-        vg_text(g, in.row + 2, x + 2, in.cols, VG_R_DIM, "Esc no");
+        int row = in.row + in.rows - 1; /* of the answers */
+        vg_text_block(g, (vg_rect){in.row, in.col, in.rows - 2, in.cols}, VG_R_TEXT, p->text);
+        int x = in.col + vg_text(g, row, in.col, in.cols, VG_R_BUTTON, " Enter yes ");
+        vg_text(g, row, x + 2, in.cols, VG_R_DIM, "Esc no");
         return;
     }
     if (p->kind == VG_POPUP_PROMPT) {

@@ -263,8 +263,6 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *k)
     vg_layout l;
     vg_compare_layout(ui, s, area, &l);
     vg_rect track = l.r[VG_COMPARE_TRACK], plot = l.r[VG_COMPARE_PLOT];
-    if (plot.rows >= 5)
-        track.col += 7, track.cols -= 7;
     if (vg_inside(track, k->row, k->col) || vg_inside(plot, k->row, k->col)) {
         set_frame(ui, s, vg_scrubber_frame(k->col - track.col, track.cols, j->frames));
         return true;

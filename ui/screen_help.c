@@ -59,7 +59,8 @@ static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *
     out->count = area.cols >= 150 ? 2 : 1; /* columns of text */
     int width = (area.cols - 4 * (out->count - 1)) / out->count;
     for (int i = 0; i < out->count; i++)
-        out->r[i] = (vg_rect){area.row, area.col + i * (width + 4), area.rows, width};
+        out->r[i] = (vg_rect){area.row, area.col + i * (width + 4), area.rows,
+                              i + 1 < out->count ? width : width - 2}; /* the bar beside it */
 }
 
 static void key_names(const vg_binding *b, char *out, size_t size)

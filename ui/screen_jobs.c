@@ -83,13 +83,11 @@ static bool busy(const vg_ui *ui, const void *state)
 static bool stopped(const vg_ui *ui, const void *state)
 {
     const vg_ui_job *j = selection(ui, state);
-    return j && j->state != VG_UI_JOB_RUNNING && j->state != VG_UI_JOB_QUEUED &&
-           j->state != VG_UI_JOB_DONE;
+    return j && !busy(ui, state) && j->state != VG_UI_JOB_DONE;
 }
 static bool at_rest(const vg_ui *ui, const void *state)
 {
-    const vg_ui_job *j = selection(ui, state);
-    return j && j->state != VG_UI_JOB_RUNNING;
+    return has(ui, state) && !busy(ui, state);
 }
 static bool filtered(const vg_ui *ui, const void *state)
 {
@@ -123,7 +121,7 @@ static const vg_binding bindings[] = {
      "filter",
      "show only jobs whose prompt, model, name or state has this",
      NULL},
-    {{VG_KEY(ESC)}, DO_CLEAR, NULL, "show all again", filtered},
+    {{VG_KEY(ESC)}, DO_CLEAR, "show all", "show all again", filtered},
 };
 
 static void deinit(vg_ui *ui, void *state)
@@ -211,7 +209,9 @@ static void draw_detail(const vg_ui_job *j, vg_grid *g, vg_rect r)
 {
     char line[600];
     vg_hline(g, r.row, r.col, r.cols, VG_R_FAINT);
-    int x = vg_text(g, r.row + 1, r.col, r.cols, VG_R_TITLE, j->id) + 2;
+    /* The beginning of its name is enough to know it by. */
+    int x =
+        vg_text(g, r.row + 1, r.col, r.cols - vg_text_width(j->summary) - 2, VG_R_TITLE, j->id) + 2;
     vg_text(g, r.row + 1, r.col + x, r.cols - x, VG_R_DIM, j->summary);
     int row = r.row + 2;
     if (j->message && j->message[0])
@@ -352,6 +352,14 @@ static void move(vg_ui *ui, jobs_state *s, int by)
             snprintf(s->selected, sizeof s->selected, "%s", jobs[i].id);
 }
 
+/* Choose the job below, or above the last: the chosen one is about to go. */
+static void beside(vg_ui *ui, jobs_state *s)
+{
+    int rank, shown;
+    selected_job(ui, s, &rank, &shown);
+    move(ui, s, rank + 1 < shown ? 1 : -1);
+}
+
 static bool key(vg_ui *ui, void *state, const vg_key *k)
 {
     jobs_state *s = state;
@@ -449,19 +457,24 @@ static void action(vg_ui *ui, void *state, int action_)
 static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
 {
     jobs_state *s = state;
-    char message[512] = "";
+    char message[512] = "", id[sizeof s->selected];
     bool ok;
     (void)index, (void)text;
     if (!s->selected[0])
         return;
-    if (tag == ASK_CANCEL)
-        ok = ui->host->cancel(ui->host->self, s->selected, message, sizeof message);
-    else
-        ok = ui->host->remove(ui->host->self, s->selected, message, sizeof message);
+    snprintf(id, sizeof id, "%s", s->selected);
+    if (tag == ASK_CANCEL) {
+        ok = ui->host->cancel(ui->host->self, id, message, sizeof message);
+    } else {
+        beside(ui, s);
+        ok = ui->host->remove(ui->host->self, id, message, sizeof message);
+        if (!ok)
+            snprintf(s->selected, sizeof s->selected, "%s", id);
+    }
     if (message[0] || !ok)
         vg_ui_note(ui, ok ? VG_R_DIM : VG_R_BAD, "%s", message[0] ? message : "that did not work");
     else
-        vg_ui_note(ui, VG_R_DIM, "%s %s", s->selected,
+        vg_ui_note(ui, VG_R_DIM, "%s %s", id,
                    tag == ASK_CANCEL ? "was asked to stop" : "is deleted");
     ui->host->refresh(ui->host->self);
 }

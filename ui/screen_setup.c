@@ -24,7 +24,7 @@ enum {
     DO_TO_START,
     DO_UNSET
 };
-enum { ASK_CHOICE = 1, ASK_LOAD, ASK_SAVE };
+enum { ASK_CHOICE = 1, ASK_LOAD, ASK_SAVE, ASK_REPLACE };
 
 static const vg_ui_field *field_at(const vg_ui *ui, int index)
 {
@@ -124,7 +124,8 @@ static void deinit(vg_ui *ui, void *state)
     vg_setup *s = state;
     vg_editor_deinit(&s->editor);
     free(s->before);
-    s->before = NULL;
+    free(s->saving);
+    s->before = s->saving = NULL;
 }
 
 /* ---- editing ---- */
@@ -424,6 +425,35 @@ static void action(vg_ui *ui, void *state, int action_)
     }
 }
 
+static void save_preset(vg_ui *ui, const char *name)
+{
+    char message[512] = "";
+    bool ok = ui->host->preset_save(ui->host->self, name, message, sizeof message);
+    vg_ui_note(ui, ok ? VG_R_GOOD : VG_R_BAD, "%s",
+               message[0] ? message
+               : ok       ? "saved"
+                          : "could not be saved");
+}
+
+/* A preset that is there is replaced after a question. */
+static void ask_save(vg_ui *ui, vg_setup *s, const char *name)
+{
+    const char *const *names = ui->host->presets(ui->host->self);
+    bool known = false;
+    char line[200];
+    for (int i = 0; names && names[i] && !known; i++)
+        known = strcmp(names[i], name) == 0;
+    free(s->saving);
+    s->saving = known ? strdup(name) : NULL;
+    if (!s->saving) {
+        save_preset(ui, name);
+        return;
+    }
+    snprintf(line, sizeof line, "There is a preset %.100s already; yours would take its place.",
+             name);
+    vg_popup_confirm(ui, ASK_REPLACE, "Replace the preset?", line);
+}
+
 static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
 {
     vg_setup *s = state;
@@ -443,11 +473,9 @@ static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
         else
             vg_ui_note(ui, VG_R_GOOD, "preset %s loaded", text);
     } else if (tag == ASK_SAVE && text[0]) {
-        bool ok = ui->host->preset_save(ui->host->self, text, message, sizeof message);
-        vg_ui_note(ui, ok ? VG_R_GOOD : VG_R_BAD, "%s",
-                   message[0] ? message
-                   : ok       ? "saved"
-                              : "could not be saved");
+        ask_save(ui, s, text);
+    } else if (tag == ASK_REPLACE && s->saving) {
+        save_preset(ui, s->saving);
     }
 }
 

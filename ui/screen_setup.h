@@ -16,6 +16,7 @@ typedef struct vg_setup {
     char error[256];  /* why what is typed is not taken */
     int bad;          /* field that `error` is about, -1 none */
     int option;       /* cursor inside a CHOICES field */
+    char *saving;     /* name of the preset that may be replaced, while that is asked */
 } vg_setup;
 
 void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out);

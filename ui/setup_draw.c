@@ -209,12 +209,44 @@ static void draw_form(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect ar
     }
 }
 
+/* A stage's first word and its figure: "78.3 MiB", or brief: "78" of a unit that is said once. */
+static int stage_text(const vg_ui_plan_row *p, double scale, char *name, char *size, size_t room)
+{
+    snprintf(name, room, "%.*s", (int)strcspn(p->stage, " "), p->stage);
+    if (scale > 0)
+        snprintf(size, room, "%.*f", (double)p->bytes / scale < 9.95, (double)p->bytes / scale);
+    else
+        vg_format_bytes(size, room, p->bytes);
+    return vg_text_width(name) + 1 + (int)strlen(size);
+}
+
+/* One row: every stage; in brief where the figures with their units do not all fit. */
+static void draw_stages(vg_grid *g, vg_rect r, const vg_ui_plan *plan, uint64_t peak)
+{
+    char name[32], size[32];
+    double scale = 0;
+    int col = 0, width = 0;
+    for (int i = 0; i < plan->count; i++)
+        width += stage_text(&plan->rows[i], 0, name, size, sizeof name) + (i ? 2 : 0);
+    const char *unit = width > r.cols ? vg_bytes_unit(peak, &scale) : NULL;
+    for (int i = 0; i < plan->count; i++) {
+        const vg_ui_plan_row *p = &plan->rows[i];
+        width = stage_text(p, scale, name, size, sizeof name);
+        if (col + width > r.cols)
+            return;
+        vg_text(g, r.row, r.col + col, width, VG_R_DIM, name);
+        vg_text_right(g, r.row, r.col + col, width, p->peak ? VG_R_TEXT : VG_R_DIM, size);
+        col += width + 2;
+    }
+    if (unit)
+        vg_text(g, r.row, r.col + col - 1, r.cols - col + 1, VG_R_DIM, unit);
+}
+
 static void draw_plan_line(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
 {
     /* Two rows: the peak on a gauge, and each stage's figure. */
     uint64_t peak = 0;
     const char *stage = "";
-    int col = r.col;
     for (int i = 0; i < plan->count; i++)
         if (plan->rows[i].peak || plan->rows[i].bytes > peak)
             peak = plan->rows[i].bytes, stage = plan->rows[i].stage;
@@ -222,25 +254,24 @@ static void draw_plan_line(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
     vg_format_bytes(size, sizeof size, peak);
     vg_format_bytes(room, sizeof room, plan->available);
     vg_text(g, r.row, r.col, 8, VG_R_DIM, "Memory");
-    int wide = r.cols / 3;
     bool over = plan->available && peak > plan->available;
     const vg_level level = {.now = (double)peak, .total = (double)plan->available};
-    vg_gauge(g, r.row, r.col + 8, wide, &level, over ? VG_R_BAD : VG_R_ACCENT);
-    vg_textf(g, r.row, r.col + 9 + wide, r.cols - wide - 9, over ? VG_R_BAD : VG_R_TEXT,
-             "%s of %s free, peak in %s%s", size, plan->available ? room : "N/A", stage,
-             over ? ": will not fit" : "");
-    for (int i = 0; i < plan->count; i++) { /* the first word of each stage: all of them fit */
-        char name[24];
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(plan->rows[i].stage, " "),
-                 plan->rows[i].stage);
-        vg_format_bytes(size, sizeof size, plan->rows[i].bytes);
-        int width = vg_text_width(name) + (int)strlen(size) + 1;
-        if (col + width > r.col + r.cols)
+    /* The gauge leaves the words their room; where even its least is too much for them, they are fewer. */
+    enum { GAUGE_LEAST = 8 };
+    int room_cols = r.cols - 9, wide = r.cols / 3;
+    char text[160];
+    for (int brief = 0; brief < 2; brief++) {
+        snprintf(text, sizeof text, "%s%s of %s%s%s", over ? "will not fit: " : "", size,
+                 plan->available ? room : "N/A", brief ? ", " : " free, peak in ", stage);
+        if (vg_text_width(text) + GAUGE_LEAST <= room_cols)
             break;
-        col += vg_text(g, r.row + 1, col, width, VG_R_DIM, name) + 1;
-        col +=
-            vg_text(g, r.row + 1, col, width, plan->rows[i].peak ? VG_R_TEXT : VG_R_DIM, size) + 2;
     }
+    if (wide > room_cols - vg_text_width(text))
+        wide = room_cols - vg_text_width(text);
+    wide = wide < GAUGE_LEAST ? GAUGE_LEAST : wide;
+    vg_gauge(g, r.row, r.col + 8, wide, &level, over ? VG_R_BAD : VG_R_ACCENT);
+    vg_text(g, r.row, r.col + 9 + wide, room_cols - wide, over ? VG_R_BAD : VG_R_TEXT, text);
+    draw_stages(g, (vg_rect){r.row + 1, r.col, 1, r.cols}, plan, peak);
 }
 
 static void draw_plan_table(vg_grid *g, vg_rect r, const vg_ui_plan *plan)
@@ -329,8 +360,14 @@ static void draw_presets(const vg_ui *ui, vg_grid *g, vg_rect r)
         return;
     int x = vg_text(g, r.row, r.col, r.cols, VG_R_TITLE, "Presets");
     vg_text(g, r.row, r.col + x + 2, r.cols - x - 2, VG_R_DIM, "^O loads one");
-    for (int i = 0; names[i] && i + 1 < r.rows && i < 10; i++)
+    int count = 0;
+    while (names[count])
+        count++;
+    int shown = count < r.rows ? count : r.rows - 2;
+    for (int i = 0; i < shown; i++)
         vg_text(g, r.row + 1 + i, r.col, r.cols, VG_R_TEXT, names[i]);
+    if (shown < count)
+        vg_textf(g, r.row + 1 + shown, r.col, r.cols, VG_R_DIM, "and %d more", count - shown);
 }
 
 static void draw_side(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r,

@@ -153,7 +153,7 @@ void vg_ui_job_settings(vg_ui *ui, const char *id)
         return;
     }
     vg_ui_open(ui, VG_SCREEN_setup);
-    vg_ui_note(ui, VG_R_GOOD, "the form holds the settings of %s", id);
+    vg_ui_note(ui, VG_R_GOOD, "the form now has its settings: %s", id);
 }
 
 /* ---- life ---- */
@@ -186,7 +186,7 @@ bool vg_ui_init(vg_ui *ui, const vg_ui_host *host, const vg_ui_options *options)
             screens[i]->init(ui, ui->states[i]);
     }
     vg_ui_resized(ui);
-    /* What to open: the job asked for, else one that is at work, else the form. */
+    /* What to open: the job asked for, else one that is at work, else one that waits, else the form. */
     int count = 0, first = VG_SCREEN_setup;
     host->refresh(host->self);
     const vg_ui_job *jobs = host->jobs(host->self, &count);
@@ -196,8 +196,8 @@ bool vg_ui_init(vg_ui *ui, const vg_ui_host *host, const vg_ui_options *options)
         if (!open)
             vg_ui_note(ui, VG_R_BAD, "there is no job %s", options->job);
     }
-    for (int i = 0; i < count && !open && !(options->job && options->job[0]); i++)
-        if (jobs[i].state == VG_UI_JOB_RUNNING || jobs[i].state == VG_UI_JOB_QUEUED)
+    for (int i = 0; i < count && !(options->job && options->job[0]); i++)
+        if (jobs[i].state == VG_UI_JOB_RUNNING || (jobs[i].state == VG_UI_JOB_QUEUED && !open))
             open = &jobs[i];
     if (open) {
         vg_ui_show_job(ui, open->id);
@@ -430,9 +430,9 @@ double vg_ui_tick(vg_ui *ui)
         ui->job_state = (int)job->state;
         ui->dirty = true;
         if (news && job->state == VG_UI_JOB_DONE)
-            vg_ui_note(ui, VG_R_GOOD, "%s is done: 3 compares its clips", job->id);
+            vg_ui_note(ui, VG_R_GOOD, "done, 3 compares its clips: %s", job->id);
         else if (news && job->state == VG_UI_JOB_FAILED)
-            vg_ui_note(ui, VG_R_BAD, "%s failed: %s", job->id, job->message);
+            vg_ui_note(ui, VG_R_BAD, "failed: %s (%s)", job->message, job->id);
     }
     const vg_screen *s = screens[ui->screen];
     double wish = s->tick && !too_small(ui) ? s->tick(ui, ui->states[ui->screen]) : -1;

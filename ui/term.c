@@ -181,8 +181,9 @@ bool vg_term_open(vg_term *t, const vg_ui_options *options, char *message, size_
         return false;
     }
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
-        snprintf(message, message_size,
-                 "the screens need a terminal on stdin and stdout; without one use: vgen compare");
+        snprintf(
+            message, message_size,
+            "the screens need a terminal on stdin and stdout; without one use: vgen compare --preset demo");
         return false;
     }
     const char *name = getenv("TERM");
@@ -190,15 +191,16 @@ bool vg_term_open(vg_term *t, const vg_ui_options *options, char *message, size_
     if (!name || !name[0] || setupterm(NULL, STDOUT_FILENO, &error) != OK) {
         snprintf(
             message, message_size,
-            "the terminal type \"%.40s\" (TERM) is unknown here; try TERM=xterm-256color, or use: vgen compare",
+            "the terminal type \"%.40s\" (TERM) is unknown here; try TERM=xterm-256color, or use: vgen compare --preset demo",
             name ? name : "");
         return false;
     }
     if (!tigetstr("cup") || tigetstr("cup") == (char *)-1 || !tigetstr("clear") ||
         tigetstr("clear") == (char *)-1) {
-        snprintf(message, message_size,
-                 "the terminal (TERM=%.40s) cannot place text on the screen; use: vgen compare",
-                 name);
+        snprintf(
+            message, message_size,
+            "the terminal (TERM=%.40s) cannot place text on the screen; use: vgen compare --preset demo",
+            name);
         return false;
     }
     bool utf8 = utf8_locale();

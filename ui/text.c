@@ -184,24 +184,29 @@ size_t vg_text_wrap(const char *s, size_t length, size_t at, int columns, size_t
     return length - at;
 }
 
-void vg_format_bytes(char *out, size_t size, uint64_t bytes)
+const char *vg_bytes_unit(uint64_t bytes, double *scale)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    int unit = 0;
+    for (*scale = 1; (double)bytes / *scale >= 999.5 && unit < 5; unit++)
+        *scale *= 1024;
+    return units[unit];
+}
+
+void vg_format_bytes(char *out, size_t size, uint64_t bytes)
+{
+    double scale;
+    const char *unit = vg_bytes_unit(bytes, &scale);
+    double value = (double)bytes / scale;
     if (bytes == UINT64_MAX) {
         snprintf(out, size, "N/A");
         return;
     }
-    double value = (double)bytes;
-    int unit = 0;
-    while (value >= 999.5 && unit < 5) {
-        value /= 1024;
-        unit++;
-    }
     snprintf(out, size,
-             unit == 0 || value >= 99.95 ? "%.0f %s"
-             : value >= 9.995            ? "%.1f %s"
-                                         : "%.2f %s",
-             value, units[unit]);
+             scale == 1 || value >= 99.95 ? "%.0f %s"
+             : value >= 9.995             ? "%.1f %s"
+                                          : "%.2f %s",
+             value, unit);
 }
 
 void vg_format_seconds(char *out, size_t size, double seconds)

@@ -332,8 +332,8 @@ void vg_editor_click(vg_editor *e, vg_rect r, int row, int col)
         cursor_to(e, r.cols, first_line(e, r) + row - r.row, col - r.col);
         return;
     }
-    size_t at = first_byte(e, r);
-    while (at < e->size && vg_text_width_n(e->text, at) < col - r.col)
+    size_t from = first_byte(e, r), at = from;
+    while (at < e->size && vg_text_width_n(e->text + from, at - from) < col - r.col)
         at += vg_utf8_after(e->text, e->size, at);
     e->cursor = at;
 }

@@ -4,7 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 enum { AXIS = 8 };
 
@@ -23,10 +23,11 @@ static double height_of(double v, double lo, double hi)
 void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo,
               double hi)
 {
-    uint8_t dots[300 * 60];
-    if (r.cols > 300 || r.rows > 60 || points < 1)
+    uint8_t *dots = r.cols > 0 && r.rows > 0 && points > 0
+                        ? calloc((size_t)r.cols * (size_t)r.rows, sizeof *dots)
+                        : NULL;
+    if (!dots)
         return;
-    memset(dots, 0, sizeof dots);
     int across = points > 1 ? points - 1 : 1, last_x = -1, last_y = -1;
     vg_style style = vg_role_style(g, s->role);
     for (int i = 0; i < s->count && i < points; i++) {
@@ -59,6 +60,7 @@ void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, 
         for (int col = 0; col < r.cols; col++)
             if (dots[row * r.cols + col])
                 vg_put(g, r.row + row, r.col + col, 0x2800u + dots[row * r.cols + col], style);
+    free(dots);
 }
 
 void vg_plot(vg_grid *g, vg_rect r, const vg_plot_spec *spec)
