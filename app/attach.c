@@ -191,7 +191,8 @@ static void last_log_line(vg_job_view *view)
     char *path = vg_job_path(view->job, VG_JOB_LOG), *text = NULL,
          last[VG_ERR_MESSAGE_MAX - 40] = "";
     size_t size = 0;
-    if (vg_file_read(path, VG_JOB_LOG_BYTES_MAX, &text, &size, NULL) == VG_OK && size > view->log_bytes) {
+    if (vg_file_read(path, VG_JOB_LOG_BYTES_MAX, &text, &size, NULL) == VG_OK &&
+        size > view->log_bytes) {
         char *at = text + view->log_bytes;
         for (char *line = strtok_r(at, "\n", &at); line; line = strtok_r(NULL, "\n", &at))
             vg_text_clean_to(last, sizeof last, line);
