@@ -321,15 +321,34 @@ static void print_outputs(const vg_job *job)
     }
 }
 
+static void print_table(const vg_job_view *view,
+                        void (*print)(FILE *, const vg_report_row *, int, const char *))
+{
+    vg_report_row rows[VG_SCHEME_COUNT];
+    vg_lines paths = {0};
+    char *comparison = vg_job_path(view->job, VG_JOB_COMPARISON);
+    int n = vg_job_view_rows(view, rows, &paths);
+    bool any = false;
+    for (int i = 0; i < n; i++)
+        any = any || view->variants[i].step > 0;
+    if (any)
+        print(stdout, rows, n,
+              view->comparison_ready && vg_file_exists(comparison) ? comparison : NULL);
+    vg_lines_free(&paths);
+    free(comparison);
+}
+
+void vg_attach_print_markdown(const vg_job_view *view)
+{
+    print_table(view, vg_report_print_markdown);
+}
+
 void vg_attach_print_result(const vg_job_view *view, bool json)
 {
     if (json) {
         vg_cli_print_json(stdout, vg_job_view_json(view), false);
         return;
     }
-    vg_report_row rows[VG_SCHEME_COUNT];
-    vg_lines paths = {0};
-    char *comparison = vg_job_path(view->job, VG_JOB_COMPARISON);
     printf("job %s: %s", view->job->id,
            view->stopped ? "stopped as asked, vgen resume goes on"
                          : vg_job_view_state_name(view->state));
@@ -338,14 +357,6 @@ void vg_attach_print_result(const vg_job_view *view, bool json)
         vg_cli_print(stdout, view->message);
     }
     putchar('\n');
-    int n = vg_job_view_rows(view, rows, &paths);
-    bool any = false;
-    for (int i = 0; i < n; i++)
-        any = any || view->variants[i].step > 0;
-    if (any)
-        vg_report_print(stdout, rows, n,
-                        view->comparison_ready && vg_file_exists(comparison) ? comparison : NULL);
+    print_table(view, vg_report_print);
     print_outputs(view->job);
-    vg_lines_free(&paths);
-    free(comparison);
 }

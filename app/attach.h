@@ -16,4 +16,6 @@ bool vg_attach(vg_job_view *view, const vg_attach_options *options);
 int vg_attach_exit(const vg_job_view *view);
 /* The table, the paths, or the reason: on stdout, or as JSON. */
 void vg_attach_print_result(const vg_job_view *view, bool json);
+/* The table of figures alone, in Markdown. */
+void vg_attach_print_markdown(const vg_job_view *view);
 #endif

@@ -29,7 +29,8 @@ static cJSON *row_json(const vg_job_view *view)
     return o;
 }
 
-static void print_row(const vg_job_view *view, int columns)
+/* id_columns: of the longest id there is. */
+static void print_row(const vg_job_view *view, int id_columns, int columns)
 {
     char progress[96],
         *prompt = vg_text_clean(vg_settings_get(&view->job->resolved, VG_OPT_prompt));
@@ -40,8 +41,8 @@ static void print_row(const vg_job_view *view, int columns)
         all += view->variants[i].steps;
     }
     snprintf(progress, sizeof progress, "%d/%d", done, all);
-    int n =
-        printf("%-56s %-11s %8s  ", view->job->id, vg_job_view_state_name(view->state), progress);
+    int n = printf("%-*s %-11s %8s  ", id_columns, view->job->id,
+                   vg_job_view_state_name(view->state), progress);
     char *rest = view->state == VG_JOB_FAILED || view->state == VG_JOB_QUEUED
                      ? vg_xstrf("%s%s%s", view->message, *view->message ? " - " : "", prompt)
                      : vg_xstrdup(prompt);
@@ -59,15 +60,27 @@ static int run(vg_args *args)
     cJSON *list = cJSON_CreateArray();
     vg_lines dirs = {0};
     struct winsize size;
+    int id_columns = 3;
     int columns =
         isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+    if (vg_file_exists(jobs) && !vg_file_is_dir(jobs)) {
+        int status = vg_cli_usage(args, "--jobs-dir: %s is not a folder", jobs);
+        cJSON_Delete(list);
+        free(jobs);
+        return status;
+    }
     vg_job_list(jobs, &dirs);
+    for (int i = 0; i < dirs.count; i++) {
+        const char *id = strrchr(dirs.items[i], '/');
+        int n = id ? (int)strlen(id + 1) : 0;
+        id_columns = n > id_columns ? n : id_columns;
+    }
     if (!json && dirs.count == 0) {
         fputs("no jobs in ", stderr);
         vg_cli_print(stderr, jobs);
         fputc('\n', stderr);
     } else if (!json) {
-        printf("%-56s %-11s %8s  %s\n", "JOB", "STATE", "STEPS", "PROMPT");
+        printf("%-*s %-11s %8s  %s\n", id_columns, "JOB", "STATE", "STEPS", "PROMPT");
     }
     for (int i = 0; i < dirs.count; i++) {
         vg_job job = {0};
@@ -84,7 +97,7 @@ static int run(vg_args *args)
         if (json)
             cJSON_AddItemToArray(list, row_json(&view));
         else
-            print_row(&view, columns);
+            print_row(&view, id_columns, columns);
         vg_cmd_job_close(&job, &view);
     }
     if (json) {

@@ -41,6 +41,8 @@ static int show(vg_args *args, const vg_job *job, vg_job_view *view)
     char text[64];
     if (vg_args_has(args, "json")) {
         vg_cli_print_json(stdout, vg_job_view_json(view), true);
+    } else if (vg_args_has(args, "markdown")) {
+        vg_attach_print_markdown(view);
     } else {
         vg_attach_print_result(view, false);
         printf("folder   ");
@@ -57,15 +59,19 @@ static int show(vg_args *args, const vg_job *job, vg_job_view *view)
     return VG_EXIT_OK;
 }
 
-static const vg_arg_spec specs[] = {VG_SPEC_JOBS_DIR, {"json", 0, NULL, "as one JSON object"}, {0}};
+static const vg_arg_spec specs[] = {
+    VG_SPEC_JOBS_DIR,
+    {"json", 0, NULL, "as one JSON object"},
+    {"markdown", 0, NULL, "the table of figures alone, to paste into a text"},
+    {0}};
 
 extern const vg_command vg_command_show;
 const vg_command vg_command_show = {
     .name = "show",
-    .arguments = "JOB [--json]",
+    .arguments = "JOB [--json | --markdown]",
     .summary = "all about one job: state, figures, clips, settings",
     .text = "State, figures, clips and settings of one job. " VG_JOB_NAMES,
-    .examples = "  vgen show last\n",
+    .examples = "  vgen show last\n  vgen show last --markdown\n",
     .specs = specs,
     VG_JOB_COMMAND(show),
 };

@@ -3,7 +3,7 @@
  *
  *   JOBS/20261123-131500-a-big-red-ball-3f2a/
  *     job.json  events.jsonl  lock  worker.log  text.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
- *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.json, clip.mp4, preview.ppm} */
+ *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.{json,csv}, clip.mp4, preview.ppm} */
 #ifndef VG_APP_JOB_H
 #define VG_APP_JOB_H
 

@@ -1,5 +1,5 @@
 /* report.h: what a comparison found: metrics per frame (metrics.json, .csv) and the final table
- * (text, Markdown, JSON).
+ * (text, Markdown).
  *
  * metrics.json: {"reference": "bf16", "frames": 17,
  *   "psnr": {"mean": 31.2, "min": 28.9, "max": 33.0, "worst_frame": 12, "identical_frames": 0,
@@ -19,6 +19,7 @@
 #include "engine/metrics.h"
 
 #define VG_REPORT_METRICS_FILE "metrics.json"
+#define VG_REPORT_METRICS_CSV  "metrics.csv"
 
 typedef struct vg_report_metric {
     bool measured;
@@ -80,9 +81,6 @@ typedef struct vg_report_row {
 void vg_report_print(FILE *out, const vg_report_row *rows, int count, const char *comparison_clip);
 void vg_report_print_markdown(FILE *out, const vg_report_row *rows, int count,
                               const char *comparison_clip);
-/* {"variants": [{...}], "comparison_clip": path or null}; NULL on out of memory; the caller
- * deletes. */
-cJSON *vg_report_json(const vg_report_row *rows, int count, const char *comparison_clip);
 
 /* "PSNR 31.2 dB  SSIM 0.953", "reference", for captions and status lines; never longer than size. timings: "0.42 s/it  " in front, which
  * makes the same job's clip another one at every run. */

@@ -100,11 +100,14 @@ static int decode(const unsigned char *s, uint32_t *code)
     return length;
 }
 
+/* Controls, and what changes the order of what stands beside it or cannot be seen. The screens have the
+ * same list (vg_cp_safe), but for the joiners U+200C and U+200D, which scripts need and cells cannot show. */
 static bool is_unsafe(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff ||
-           (c >= 0xfff9 && c <= 0xfffb);
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x061c || c == 0x200b ||
+           c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
+           (c >= 0xe0000 && c <= 0xe0fff);
 }
 
 char *vg_text_clean_to(char *buf, size_t size, const char *text)

@@ -70,6 +70,7 @@ vg_status vg_worker_measure(vg_worker *w, vg_err *err)
     char *reference_dir = vg_job_variant_path(&w->job, 0, NULL);
     char *reference_latents = vg_job_variant_path(&w->job, 0, VG_VARIANT_LATENTS);
     char *latents_path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_LATENTS);
+    char *csv = vg_job_variant_path(&w->job, w->variant, VG_REPORT_METRICS_CSV);
     vg_frames_store *own = NULL, *store = NULL;
     vg_latents a = {0}, b = {0};
     vg_report_metrics metrics = {0};
@@ -86,6 +87,8 @@ vg_status vg_worker_measure(vg_worker *w, vg_err *err)
                                           same ? a.values : NULL, same ? b.values : NULL,
                                           same ? count : 0, keep_going, NULL, &metrics, err),
                 done);
+    /* The JSON last: where it is there, so is the table. */
+    VG_TRY_GOTO(status, vg_report_metrics_write_csv(csv, &metrics, err), done);
     VG_TRY_GOTO(status, vg_report_metrics_write(dir, &metrics, err), done);
     cJSON *o = cJSON_CreateObject();
     for (int i = 0; i < VG_METRIC_COUNT; i++) {
@@ -104,6 +107,7 @@ done:
     free(reference_dir);
     free(reference_latents);
     free(latents_path);
+    free(csv);
     return status;
 }
 

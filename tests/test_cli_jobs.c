@@ -199,10 +199,18 @@ static void test_cli_json_is_one_object_with_the_result(void **state)
         cJSON_GetObjectItem(cJSON_GetObjectItem(fp8, "metrics"), "psnr"), "mean")));
     assert_true(cJSON_IsNumber(cJSON_GetObjectItem(
         cJSON_GetObjectItem(cJSON_GetObjectItem(fp8, "metrics"), "latent_rel_l2"), "mean")));
+    char csv[600];
+    snprintf(csv, sizeof csv, "%s/variants/fp8/metrics.csv",
+             cJSON_GetObjectItem(root, "dir")->valuestring);
+    char *table = cli_read(csv);
+    assert_non_null(table);
+    assert_int_equal(cli_lines(table), 6); /* a head and five frames */
+    free(table);
     cJSON_Delete(root);
     cli_result_free(&r);
     static const char *const looks[][3] = {{"show", "last"},
                                            {"show", "last", "--json"},
+                                           {"show", "last", "--markdown"},
                                            {"logs", "last"},
                                            {"attach", "last"},
                                            {"jobs"},

@@ -68,6 +68,7 @@ static void test_cli_words_one_rule_of_exit_statuses(void **state)
         {1, {"show", "no-such-job"}, NULL},
         {2, {"export", "last", "--output", in_dir("clip.avi")}, "does not end in .mp4"},
         {2, {"export", "last", "--output", "/nonexistent/clip.mp4"}, "no folder"},
+        {2, {"jobs", "--jobs-dir", in_dir("type.json")}, "is not a folder"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cli_result r = cli_run(cases[i].argv);

@@ -20,7 +20,8 @@ typedef struct how {
 static bool crash_start(void *self, char *id, size_t id_size, char *message, size_t size)
 {
     (void)self, (void)id, (void)id_size, (void)message, (void)size;
-    fprintf(stderr, "a library said this\n");
+    fprintf(stderr, "a library said this\n\xc2\x9b"
+                    "5n\x7f \xe2\x80\x9b\n"); /* a C1 control, DEL, a quotation mark */
     raise(SIGSEGV);
     return false;
 }
@@ -28,7 +29,8 @@ static bool crash_start(void *self, char *id, size_t id_size, char *message, siz
 static bool exit_start(void *self, char *id, size_t id_size, char *message, size_t size)
 {
     (void)self, (void)id, (void)id_size, (void)message, (void)size;
-    fprintf(stderr, "a library said this\n");
+    fprintf(stderr, "a library said this\n\xc2\x9b"
+                    "5n\x7f \xe2\x80\x9b\n"); /* a C1 control, DEL, a quotation mark */
     exit(3);
 }
 
@@ -169,6 +171,9 @@ static void test_pty_terminal_is_given_back_after_a_crash(void **state)
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
         assert_non_null(
             strstr(p.after, "a library said this")); /* held back while the screen was on */
+        assert_non_null(strstr(p.after, "5n? \xe2\x80\x9b"));
+        assert_null(strchr(p.after, '\x7f'));
+        assert_null(strstr(p.after, "\xc2\x9b"));
 #endif
         pty_close(&p);
     }

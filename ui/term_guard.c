@@ -54,20 +54,34 @@ static void on_signal(int number)
 }
 
 /* Only async-signal-safe calls. */
+/* No escape sequence of a library reaches the terminal: neither C0 controls nor C1, which are c2 80 to c2 9f in UTF-8 and single bytes to
+ * terminals of another encoding. *before: the byte in front of these. */
+static void hide_controls(unsigned char *s, size_t n, unsigned char *before)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = s[i];
+        bool c1 = c >= 0x80 && c < 0xa0 && (*before == 0xc2 || *before < 0x80);
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f || c1)
+            s[i] = '?';
+        if (c1 && i > 0 && *before == 0xc2)
+            s[i - 1] = '?';
+        *before = c;
+    }
+}
+
 static void replay_stderr(void)
 {
     if (guard.capture < 0 || guard.saved_stderr < 0)
         return;
     char part[512];
+    unsigned char before = 0;
     off_t size = lseek(guard.capture, 0, SEEK_END);
     off_t at = size > 65536 ? size - 65536 : 0;
     for (;;) {
         ssize_t n = pread(guard.capture, part, sizeof part, at);
         if (n <= 0)
             break;
-        for (ssize_t i = 0; i < n; i++) /* no escape sequence of a library reaches the terminal */
-            if ((unsigned char)part[i] < 0x20 && part[i] != '\n' && part[i] != '\t')
-                part[i] = '?';
+        hide_controls((unsigned char *)part, (size_t)n, &before);
         if (write(guard.saved_stderr, part, (size_t)n) < 0)
             break;
         at += n;

@@ -110,8 +110,8 @@ bool vg_cp_safe(uint32_t cp)
 {
     if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0))
         return false;
-    if (cp == 0xad || (cp >= 0x200b && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
-        (cp >= 0x2060 && cp <= 0x206f))
+    if (cp == 0xad || cp == 0x061c || (cp >= 0x200b && cp <= 0x200f) ||
+        (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f))
         return false;
     if (cp == 0xfeff || (cp >= 0xfff9 && cp <= 0xfffb) || (cp >= 0xe0000 && cp <= 0xe0fff))
         return false;
