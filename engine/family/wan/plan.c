@@ -253,10 +253,11 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, const cha
     const wan_config *c = wan_config_of(model);
     int64_t latent[4];
     int forwards = p->guidance_scale > 1 ? 2 : 1;
+    VG_TRY(wan_need_vae(model, err));
     wan_latent_shape(c, p, latent);
     if (c->has_text && wants(stages, "text"))
         VG_TRY(plan_text(model, p, add_stage(plan, "text"), err));
-    if (c->has_vae && c->image && wants(stages, "encode"))
+    if (c->image && wants(stages, "encode"))
         VG_TRY(plan_vae(model, p, latent, true, add_stage(plan, "encode"), err));
     if (wants(stages, "calibrate"))
         VG_TRY(plan_calibration(model, p, plan, err));
@@ -269,7 +270,7 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, const cha
         memcpy(expert.name, s->name, sizeof expert.name);
         *s = expert;
     }
-    if (c->has_vae && wants(stages, "decode"))
+    if (wants(stages, "decode"))
         VG_TRY(plan_vae(model, p, latent, false, add_stage(plan, "decode"), err));
     plan->tokens = wan_dit_tokens(&c->dit[0], latent);
     memcpy(plan->latent, latent, sizeof plan->latent);
