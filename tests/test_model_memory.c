@@ -189,6 +189,19 @@ static void test_model_memory_too_little_is_refused(void **state)
     CHECK_FAILS(vg_decode(engine, deep, &p, &zeros, NULL, &frames, &err), VG_E_NOMEM, err);
     if (!strstr(err.message, "stage decode") || !strstr(err.message, "it would fit with --"))
         fail_msg("\"%s\" gives no advice", err.message);
+    /* So does what only the last of the changes makes fit, for somebody who tiles already. */
+    vg_generate_params quarter = p;
+    quarter.vae_tiling = p.vae_tiling = true;
+    quarter.height = 48;
+    quarter.width = 80;
+    quarter.num_frames = 9;
+    quarter.scheme = VG_SCHEME_FP8_BLOCK;
+    quarter.memory_limit = 1;
+    CHECK_OK(vg_plan_make(deep, &quarter, &plan, &err), err);
+    p.memory_limit = vg_plan_total(&plan.stages[plan.peak]);
+    CHECK_FAILS(vg_decode(engine, deep, &p, &zeros, NULL, &frames, &err), VG_E_NOMEM, err);
+    if (!strstr(err.message, "--quantization fp8-block --height 48 --width 80 --num-frames 9"))
+        fail_msg("\"%s\" gives no advice", err.message);
     vg_latents_deinit(&zeros);
     p.memory_limit = 0; /* the engine is as good as new */
     p = params_of(deep, VG_SCHEME_BF16);
