@@ -43,9 +43,11 @@ static const change changes[] = {
     {true, true, 4, 4},
 };
 
+/* Does it change anything at all? */
 static bool is_new(const vg_generate_params *p, const change *c)
 {
-    return (!c->tiling || !p->vae_tiling) && (!c->fp8 || p->scheme == VG_SCHEME_BF16 || c->tiling);
+    return (c->tiling && !p->vae_tiling) || (c->fp8 && p->scheme == VG_SCHEME_BF16) ||
+           c->size > 1 || c->frames > 1;
 }
 
 static bool fits(const vg_model *model, const vg_generate_params *p, size_t limit)

@@ -127,7 +127,7 @@ static vg_status find_checked(vg_module *m, const char *name, int ndim, const in
     }
     const vg_tensor *found = vg_weights_find(m->weights, name);
     if (!found)
-        return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s is missing", m->component, name);
+        return vg_module_absent(m->weights, m->component, name, err);
     bool same = found->ndim == ndim;
     for (int i = 0; same && i < ndim; i++)
         same = found->shape[i] == shape[i];

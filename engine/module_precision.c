@@ -25,6 +25,16 @@ void vg_precision_census_take(const vg_weights *weights, vg_precision_census *ce
     }
 }
 
+vg_status vg_module_absent(const vg_weights *weights, const char *component, const char *name,
+                           vg_err *err)
+{
+    const char *why = vg_weights_unsupported(weights, name);
+    if (why)
+        return VG_FAIL(err, strncmp(why, "dtype", 5) == 0 ? VG_E_DTYPE : VG_E_SHAPE,
+                       "%s: tensor %s cannot be used: it has %s", component, name, why);
+    return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s is missing", component, name);
+}
+
 /* Every scale must be a finite positive number: a zero or NaN would turn the layer into noise silently. */
 static vg_status check_scale_values(const char *component, const char *name, const vg_tensor *t,
                                     vg_err *err)
@@ -77,6 +87,8 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
 {
     char name[VG_NAME_MAX_BYTES];
     const vg_tensor *scale = vg_layer_part(weights, layer, "weight_scale", name);
+    if (!scale && vg_weights_unsupported(weights, name))
+        return vg_module_absent(weights, component, name, err);
     if (!scale)
         return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its weight_scale is missing",
                        component, layer);
@@ -93,6 +105,8 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
         choice->act = VG_QUANT_GROUP_DYNAMIC;
     } else {
         const vg_tensor *input = vg_layer_part(weights, layer, "input_scale", name);
+        if (!input && vg_weights_unsupported(weights, name))
+            return vg_module_absent(weights, component, name, err);
         choice->act = input ? VG_QUANT_TENSOR_STATIC : VG_QUANT_TENSOR_DYNAMIC;
         if (!input && census->input_scales > 0)
             return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its input_scale is missing",
@@ -131,7 +145,7 @@ vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *
     if (!w && vg_weights_dummy(weights))
         w = &generated; /* never read here */
     if (!w)
-        return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s.weight is missing", component, layer);
+        return vg_module_absent(weights, component, name, err);
     if (w->ndim != 2 || w->shape[0] != n || w->shape[1] != k)
         return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants [%lld, %lld]", component,
                        name, vg_tensor_describe(w, text, sizeof text), (long long)n, (long long)k);

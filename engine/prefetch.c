@@ -1,5 +1,5 @@
-/* prefetch.c: see prefetch.h. Reading ahead is done in steps, so that stopping does not wait for a whole file, and the thread looks at
- * nothing but its own copy of the paths. */
+/* prefetch.c: see prefetch.h. Files are read in steps, so that stopping does not wait for a whole one, and the thread looks at nothing but
+ * its own copy of the paths. They are really read: readahead() takes a few MiB of a call at most and says nothing about the rest. */
 #include "engine/prefetch.h"
 
 #include "engine/fileio.h"
@@ -10,11 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define STEP_BYTES ((size_t)16 << 20)
+#define STEP_BYTES ((size_t)1 << 20)
 #define NICENESS   10
 
 struct vg_prefetch {
@@ -24,24 +23,24 @@ struct vg_prefetch {
     char *paths[];
 };
 
-static void read_ahead(vg_prefetch *p, const char *path)
+static void read_through(vg_prefetch *p, const char *path, char *buffer)
 {
-    struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    for (off_t at = 0; fstat(fd, &info) == 0 && at < info.st_size && !atomic_load(&p->stop);
-         at += (off_t)STEP_BYTES)
-        (void)readahead(fd, at, STEP_BYTES); /* waits until the step is in memory */
+    while (!atomic_load(&p->stop) && read(fd, buffer, STEP_BYTES) > 0)
+        ;
     close(fd);
 }
 
 static void *prefetch_main(void *argument)
 {
     vg_prefetch *p = argument;
+    char *buffer = malloc(STEP_BYTES);
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS); /* of this thread only */
-    for (int i = 0; i < p->count && !atomic_load(&p->stop); i++)
-        read_ahead(p, p->paths[i]);
+    for (int i = 0; buffer && i < p->count && !atomic_load(&p->stop); i++)
+        read_through(p, p->paths[i], buffer);
+    free(buffer);
     return NULL;
 }
 

@@ -9,6 +9,6 @@ typedef struct vg_prefetch vg_prefetch;
 /* weights_dir: as vg_weights_open takes it; generated weights need nothing. Files that would not fit into half of the machine's available
  * memory are left alone. NULL when there is nothing to do, or no thread to do it: a prefetch may always be missing. */
 vg_prefetch *vg_prefetch_start(const char *weights_dir);
-/* Stops within one read (16 MiB). NULL is a no-op. */
+/* Stops within one read (1 MiB). NULL is a no-op. */
 void vg_prefetch_stop(vg_prefetch *prefetch);
 #endif

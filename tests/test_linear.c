@@ -396,6 +396,54 @@ static void test_linear_damaged_scales_name_the_layer(void **state)
     vg_engine_close(engine);
 }
 
+/* In the layer's file: `from`, as often as it is there, becomes `to` of the same length. */
+static void respell(void **state, const char *from, const char *to)
+{
+    vg_err err;
+    char *text;
+    size_t size, n = strlen(from);
+    const char *path = scratch_path(state, "model.safetensors");
+    CHECK_OK(vg_file_read(path, 1 << 20, &text, &size, &err), err);
+    for (char *at = text; (at = memmem(at, size - (size_t)(at - text), from, n)); at += n)
+        memcpy(at, to, n);
+    CHECK_OK(vg_file_write_atomic(path, text, size, &err), err);
+    free(text);
+}
+
+/* A tensor that is there, but of a dtype that vgen does not know, is not called missing. */
+static void test_linear_foreign_dtypes_are_named(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    uint8_t q[6] = {0x38, 0x38, 0x38, 0x38, 0x38, 0x38};
+    uint16_t bias[2] = {0};
+    float scale = 0.5f;
+    const struct {
+        const char *from, *to, *says;
+    } cases[] = {{"F8_E4M3", "F8_E5M2", "x.weight cannot be used: it has dtype F8_E5M2"},
+                 {"\"F32\"", "\"U32\"", "x.weight_scale cannot be used: it has dtype U32"},
+                 {"\"BF16\"", "\"I16\" ", "x.bias cannot be used: it has dtype I16"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        layer_file f = {.count = 0};
+        vg_module *module;
+        vg_linear_layer l;
+        vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_AUTO};
+        put(&f, "x.weight", vg_tensor_make(q, VG_E4M3, 2, 2, 3));
+        put(&f, "x.bias", vg_tensor_make(bias, VG_BF16, 1, 2));
+        put(&f, "x.weight_scale", vg_tensor_make(&scale, VG_F32, 1, 1));
+        CHECK_OK(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err), err);
+        vg_module_close(module);
+        respell(state, cases[i].from, cases[i].to);
+        CHECK_OK(vg_module_open(engine, *state, "part", &options, &module, &err), err);
+        CHECK_FAILS(vg_module_linear(module, "x", 2, 3, true, true, VG_F32, &l, &err), VG_E_DTYPE,
+                    err);
+        if (!strstr(err.message, cases[i].says))
+            fail_msg("\"%s\" does not say \"%s\"", err.message, cases[i].says);
+        vg_module_close(module);
+    }
+    vg_engine_close(engine);
+}
+
 static void test_linear_channel_scales_and_dequantisation(void **state)
 {
     vg_err err;
@@ -487,6 +535,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_linear_layers_of_one_input_share_its_quantisation,
                                         scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_linear_damaged_scales_name_the_layer, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_linear_foreign_dtypes_are_named, scratch_open,
                                         scratch_close),
         cmocka_unit_test_setup_teardown(test_linear_channel_scales_and_dequantisation, scratch_open,
                                         scratch_close),

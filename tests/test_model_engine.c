@@ -437,6 +437,22 @@ static void test_model_engine_without_vae(void **state)
     vg_generate_params_init(&p);
     CHECK_FAILS(vg_model_defaults(model, &p, &err), VG_E_MISSING, err);
     assert_non_null(strstr(err.message, "vae/config.json"));
+    /* Nor does anything else that follows from sizes run, whatever the settings. */
+    vg_model *whole = open_model(GOLDEN "tiny-b");
+    vg_engine *engine = open_engine();
+    vg_conditioning text = {0};
+    vg_latents latents = {.shape = {16, 1, 4, 4}, .values = (float[256]){0}};
+    vg_frames frames;
+    vg_plan plan;
+    p = params_of(whole, 32, 32, 5);
+    CHECK_FAILS(vg_plan_make(model, &p, &plan, &err), VG_E_MISSING, err);
+    CHECK_FAILS(vg_encode(engine, model, &p, NULL, &text, &err), VG_E_MISSING, err);
+    CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), VG_E_MISSING,
+                err);
+    CHECK_FAILS(vg_decode(engine, model, &p, &latents, NULL, &frames, &err), VG_E_MISSING, err);
+    assert_non_null(strstr(err.message, "vae/config.json"));
+    vg_engine_close(engine);
+    vg_model_close(whole);
     vg_model_close(model);
 }
 

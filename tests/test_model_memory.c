@@ -189,6 +189,19 @@ static void test_model_memory_too_little_is_refused(void **state)
     CHECK_FAILS(vg_decode(engine, deep, &p, &zeros, NULL, &frames, &err), VG_E_NOMEM, err);
     if (!strstr(err.message, "stage decode") || !strstr(err.message, "it would fit with --"))
         fail_msg("\"%s\" gives no advice", err.message);
+    /* So does what only the last of the changes makes fit, for somebody who tiles already. */
+    vg_generate_params quarter = p;
+    quarter.vae_tiling = p.vae_tiling = true;
+    quarter.height = 48;
+    quarter.width = 80;
+    quarter.num_frames = 9;
+    quarter.scheme = VG_SCHEME_FP8_BLOCK;
+    quarter.memory_limit = 1;
+    CHECK_OK(vg_plan_make(deep, &quarter, &plan, &err), err);
+    p.memory_limit = vg_plan_total(&plan.stages[plan.peak]);
+    CHECK_FAILS(vg_decode(engine, deep, &p, &zeros, NULL, &frames, &err), VG_E_NOMEM, err);
+    if (!strstr(err.message, "--quantization fp8-block --height 48 --width 80 --num-frames 9"))
+        fail_msg("\"%s\" gives no advice", err.message);
     vg_latents_deinit(&zeros);
     p.memory_limit = 0; /* the engine is as good as new */
     p = params_of(deep, VG_SCHEME_BF16);
@@ -230,6 +243,45 @@ static void test_model_memory_every_allocation_may_fail(void **state)
     }
     assert_true(done && n > 20);
     vg_conditioning_deinit(&text);
+    vg_model_close(demo);
+    vg_engine_close(engine);
+}
+
+/* Tiles come to the host as FP32, which untiled frames do not. */
+static void test_model_memory_tiles_stay_within_their_plan(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_backend *be = vg_engine_backend(engine);
+    vg_model *demo = open_model(DEMO);
+    vg_generate_params p = params_of(demo, VG_SCHEME_BF16);
+    vg_frames plain, limited;
+    (void)state;
+    p.height = p.width = 288;
+    p.num_frames = 5;
+    p.vae_tiling = true;
+    CHECK_OK(vg_model_defaults(demo, &p, &err), err);
+    vg_latents zeros = {.shape = {16, 2, 36, 36}};
+    zeros.values = calloc(16 * 2 * 36 * 36, sizeof *zeros.values);
+    assert_non_null(zeros.values);
+    CHECK_OK(vg_decode(engine, demo, &p, &zeros, NULL, &plain, &err), err);
+    p.memory_limit = (size_t)1 << 40;
+    vg_generate_params one = p; /* a clip as large as a tile: two pieces of four frames in U8 */
+    one.height = one.width = 256;
+    vg_plan_stage s = stage_of(demo, &p, "decode"), untiled = stage_of(demo, &one, "decode");
+    assert_int_equal(s.activations - untiled.activations,
+                     2 * 4 * 256 * 256 * 3 * (sizeof(float) - 1));
+    p.memory_limit = vg_plan_total(&s);
+    be->bytes_peak = 0;
+    CHECK_OK(vg_decode(engine, demo, &p, &zeros, NULL, &limited, &err), err);
+    if (be->bytes_peak > vg_plan_total(&s) || be->grown || be->bytes_now)
+        fail_msg("planned %zu bytes, measured %zu, %zu grown", vg_plan_total(&s), be->bytes_peak,
+                 be->grown);
+    assert_memory_equal(plain.rgb, limited.rgb,
+                        (size_t)plain.count * (size_t)plain.height * (size_t)plain.width * 3);
+    vg_frames_deinit(&plain);
+    vg_frames_deinit(&limited);
+    vg_latents_deinit(&zeros);
     vg_model_close(demo);
     vg_engine_close(engine);
 }
@@ -361,6 +413,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_model_memory_too_little_is_refused, scratch_open,
                                         scratch_close),
         cmocka_unit_test(test_model_memory_every_allocation_may_fail),
+        cmocka_unit_test(test_model_memory_tiles_stay_within_their_plan),
         cmocka_unit_test(test_model_memory_text_stays_within_its_plan),
         cmocka_unit_test_setup_teardown(test_model_memory_cancel_and_truncation_while_loading,
                                         scratch_open, scratch_close),

@@ -35,7 +35,7 @@ static vg_status encode_image(vg_engine *engine, vg_model *model, const vg_gener
                               vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
-    int64_t latent[4], temporal = c->vae.temporal;
+    int64_t latent[4], whole[4], temporal = c->vae.temporal;
     wan_vae_hooks hooks = {.cancel = cb ? cb->cancel : NULL};
     wan_vae *vae = NULL;
     float *video = NULL, *values = NULL;
@@ -43,12 +43,13 @@ static vg_status encode_image(vg_engine *engine, vg_model *model, const vg_gener
     vg_status status;
     double begin = vg_now(), loaded;
     wan_latent_shape(c, p, latent);
+    wan_condition_shape(c, p, whole);
     if (image->count < 1 || image->height != p->height || image->width != p->width)
         return VG_FAIL(err, VG_E_SHAPE, "the image is %dx%d; the clip is %dx%d", image->width,
                        image->height, p->width, p->height);
-    int64_t plane = latent[1] * latent[2] * latent[3], channels = temporal + latent[0];
+    int64_t plane = latent[1] * latent[2] * latent[3];
     VG_TRY_GOTO(status, padded_video(image, p->num_frames, &video, err), done);
-    values = calloc((size_t)(channels * plane), sizeof *values);
+    values = calloc((size_t)(whole[0] * plane), sizeof *values);
     if (!values) {
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory for the image's latents");
         goto done;
@@ -67,12 +68,13 @@ static vg_status encode_image(vg_engine *engine, vg_model *model, const vg_gener
     const int64_t shape[4] = {3, p->num_frames, p->height, p->width};
     VG_TRY_GOTO(status, wan_vae_encode(vae, video, shape, p->vae_tiling, &hooks, mean, err), done);
     for (int64_t k = 0; k < latent[0]; k++) {
-        float factor = (float)(1.0 / c->vae.std[k]);
+        float factor = 1.0f / (float)c->vae.std[k]; /* as FP32 tensors would have it */
         for (int64_t i = k * plane; i < (k + 1) * plane; i++)
             mean[i] = (mean[i] - (float)c->vae.mean[k]) * factor;
     }
     vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_ENCODE, "", vg_now() - loaded);
-    *out = (vg_latents){.shape = {channels, latent[1], latent[2], latent[3]}, .values = values};
+    *out = (vg_latents){.values = values};
+    memcpy(out->shape, whole, sizeof out->shape);
     values = NULL;
 done:
     wan_vae_close(vae);

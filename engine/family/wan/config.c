@@ -416,6 +416,26 @@ void wan_config_free(void *config)
     free(config);
 }
 
+vg_status wan_need_vae(const vg_model *model, vg_err *err)
+{
+    if (wan_config_of(model)->has_vae)
+        return VG_OK;
+    return VG_FAIL(
+        err, VG_E_MISSING,
+        "%s: this checkpoint has no VAE (vae/config.json, and its entry in model_index.json)",
+        vg_checkpoint_dir(model->checkpoint));
+}
+
+vg_status wan_need_text(const vg_model *model, vg_err *err)
+{
+    if (wan_config_of(model)->has_text)
+        return VG_OK;
+    return VG_FAIL(
+        err, VG_E_MISSING,
+        "%s: this checkpoint has no text encoder (text_encoder/config.json, and its entry in model_index.json)",
+        vg_checkpoint_dir(model->checkpoint));
+}
+
 __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size,
                                                          const char *format, ...)
 {

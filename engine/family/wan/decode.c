@@ -12,8 +12,9 @@ static void frame_done(void *user, int done, int of)
 
 static vg_status check_latents(const wan_config *c, const vg_latents *l, vg_err *err)
 {
-    if (!l->values || l->shape[0] != c->vae.z_dim || l->shape[1] < 1 || l->shape[2] < 1 ||
-        l->shape[3] < 1)
+    if (!l->values || l->shape[1] < 1 || l->shape[2] < 1 || l->shape[3] < 1)
+        return VG_FAIL(err, VG_E_SHAPE, "there are no latents to decode");
+    if (l->shape[0] != c->vae.z_dim)
         return VG_FAIL(err, VG_E_SHAPE, "the latents have %lld channels; the VAE wants %lld",
                        (long long)l->shape[0], (long long)c->vae.z_dim);
     return VG_OK;
@@ -29,8 +30,6 @@ static vg_status decode(vg_engine *engine, vg_model *model, const vg_generate_pa
     char *dir = NULL;
     vg_status status;
     double begin = vg_now(), loaded;
-    if (!c->has_vae)
-        return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no VAE (vae/config.json)");
     VG_TRY(check_latents(c, latents, err));
     vg_frames frames = {.count = (int)wan_vae_frames(latents->shape[1]),
                         .height = (int)latents->shape[2] * c->vae.spatial,
@@ -66,9 +65,7 @@ vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_param
                      const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err)
 {
     vg_plan plan;
-    if (wan_config_of(model)->has_vae)
-        VG_TRY(
-            vg_budget_begin(engine, model, p, (const char *const[]){"decode", NULL}, &plan, err));
+    VG_TRY(vg_budget_begin(engine, model, p, (const char *const[]){"decode", NULL}, &plan, err));
     return vg_budget_end(engine, model, p, "decode",
                          decode(engine, model, p, latents, cb, out, err), err);
 }

@@ -14,7 +14,6 @@
 static vg_status input(const vg_safetensors *in, const char *part, const char *name, int ndim,
                        const char **dtype, vg_tensor *t, vg_err *err)
 {
-    char text[96];
     if (!vg_safetensors_raw(in, name, dtype, t)) {
         const char *why = vg_safetensors_unsupported(in, name);
         if (why)
@@ -23,12 +22,12 @@ static vg_status input(const vg_safetensors *in, const char *part, const char *n
         return VG_FAIL(err, VG_E_MISSING, "%s: the input tensor %s is missing", part, name);
     }
     if (t->ndim != ndim)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s; %d dimensions are wanted", part, name,
-                       vg_tensor_describe(t, text, sizeof text), ndim);
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s has %d dimensions; %d are wanted", part, name,
+                       t->ndim, ndim);
     for (int i = 0; i < ndim; i++)
         if (t->shape[i] < 1)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, which is empty", part, name,
-                           vg_tensor_describe(t, text, sizeof text));
+            return VG_FAIL(err, VG_E_SHAPE, "%s: %s is empty: shape[%d] is %lld", part, name, i,
+                           (long long)t->shape[i]);
     return VG_OK;
 }
 
@@ -228,9 +227,7 @@ static vg_status run_text_encoder(vg_engine *engine, vg_model *model,
     int64_t shape[2], mask_shape[2];
     vg_status status;
     *out = NULL;
-    if (!c->has_text)
-        return VG_FAIL(err, VG_E_MISSING,
-                       "this checkpoint has no text encoder (text_encoder/config.json)");
+    VG_TRY(wan_need_text(model, err));
     VG_TRY_GOTO(status, input_numbers(in, "text-encoder", "input_ids", 2, shape, &ids, err), done);
     VG_TRY_GOTO(status,
                 input_numbers(in, "text-encoder", "attention_mask", 2, mask_shape, &mask, err),
@@ -396,8 +393,7 @@ static vg_status open_vae(vg_engine *engine, vg_model *model, const vg_component
 {
     const wan_config *c = wan_config_of(model);
     char *dir;
-    if (!c->has_vae)
-        return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no VAE (vae/config.json)");
+    VG_TRY(wan_need_vae(model, err));
     VG_TRY(vg_model_weights_dir(model, "vae", &dir, err));
     vg_status status =
         wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(params->vae_compute), half, vae, err);

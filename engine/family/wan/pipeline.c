@@ -62,11 +62,7 @@ vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err
 {
     const wan_config *c = wan_config_of(model);
     int64_t latent[4];
-    if (!c->has_vae) /* sizes follow from its compression */
-        return VG_FAIL(
-            err, VG_E_MISSING,
-            "%s: this checkpoint has no VAE (vae/config.json, and its entry in model_index.json)",
-            vg_checkpoint_dir(model->checkpoint));
+    VG_TRY(wan_need_vae(model, err));
     if (p->height == VG_UNSET_INT)
         p->height = 480;
     if (p->width == VG_UNSET_INT)
@@ -112,10 +108,10 @@ vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err
 }
 
 /* The image's part of the transformer's input: there when the model wants it, of the right shape. */
-static vg_status check_condition(const wan_config *c, const vg_generate_params *p,
-                                 const int64_t latent[4], vg_err *err)
+static vg_status check_condition(const wan_config *c, const vg_generate_params *p, vg_err *err)
 {
-    const int64_t wanted[4] = {wan_condition_channels(c), latent[1], latent[2], latent[3]};
+    int64_t wanted[4];
+    wan_condition_shape(c, p, wanted);
     if (!c->image)
         return p->condition ? VG_FAIL(err, VG_E_ARG, "this model takes no image") : VG_OK;
     if (!p->condition || !p->condition_shape)
@@ -133,6 +129,12 @@ void wan_latent_shape(const wan_config *c, const vg_generate_params *p, int64_t 
     shape[1] = (p->num_frames - 1) / c->vae.temporal + 1;
     shape[2] = p->height / c->vae.spatial;
     shape[3] = p->width / c->vae.spatial;
+}
+
+void wan_condition_shape(const wan_config *c, const vg_generate_params *p, int64_t shape[4])
+{
+    wan_latent_shape(c, p, shape);
+    shape[0] = wan_condition_channels(c);
 }
 
 /* ---- denoise ---- */
@@ -675,9 +677,10 @@ static vg_status run_denoise(denoise_run *r, const vg_denoise_state *resume, vg_
     r->expert = -1;
     r->guided = r->p->guidance_scale > 1;
     r->be->bytes_peak = r->be->bytes_now; /* the peak of this stage */
+    VG_TRY(wan_need_vae(r->model, err));
     wan_latent_shape(r->config, r->p, r->shape);
     VG_TRY(check_text(r, err));
-    VG_TRY(check_condition(r->config, r->p, r->shape, err));
+    VG_TRY(check_condition(r->config, r->p, err));
     if (r->p->scheme == VG_SCHEME_FP8 && r->p->fp8_act == VG_FP8_ACT_STATIC && r->p->input_scales)
         VG_TRY(vg_model_identity(r->model, r->identity, err));
     r->preview = !r->calibration && r->cb && r->cb->event &&

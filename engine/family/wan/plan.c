@@ -164,8 +164,8 @@ static void give_addresses(void *memory, size_t bytes)
         munmap(memory, bytes);
 }
 
-/* Run one half of the VAE over the clip, or over one tile of it. */
-static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool encoder,
+/* Run one half of the VAE over the clip, or over one tile of it, whose frames come to the host as FP32. */
+static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool encoder, bool tile,
                          vg_err *err)
 {
     const wan_vae_config *c = &vae->config;
@@ -173,7 +173,8 @@ static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool
     int64_t shown = encoder ? (frames < REHEARSED_FRAMES ? frames : REHEARSED_FRAMES) : frames;
     const int64_t shape[4] = {3, shown, height, width};
     size_t latent_bytes = (size_t)(2 * latent[0] * latent[1] * latent[2] * latent[3]) * 4;
-    size_t pixel_bytes = (size_t)(3 * shown * height * width) * (encoder ? sizeof(float) : 1);
+    size_t pixel_bytes =
+        (size_t)(3 * shown * height * width) * (encoder || tile ? sizeof(float) : 1);
     float *latents = take_addresses(latent_bytes);
     void *pixels = take_addresses(pixel_bytes);
     vg_status status = VG_OK;
@@ -182,7 +183,8 @@ static vg_status run_vae(wan_vae *vae, const int64_t latent[4], int frames, bool
     else if (encoder)
         status = wan_vae_encode(vae, pixels, shape, false, NULL, latents, err);
     else
-        status = wan_vae_decode(vae, latents, latent, true, false, NULL, pixels, NULL, err);
+        status = wan_vae_decode(vae, latents, latent, true, false, NULL, tile ? NULL : pixels,
+                                tile ? pixels : NULL, err);
     give_addresses(pixels, pixel_bytes);
     give_addresses(latents, latent_bytes);
     return status;
@@ -196,8 +198,9 @@ static vg_status plan_vae(const vg_model *model, const vg_generate_params *p,
     vg_engine engine = {.threads = 1};
     wan_vae *vae = NULL;
     vg_status status;
+    bool tiled = p->vae_tiling && (latent[2] > tile || latent[3] > tile);
     for (int i = 2; i < 4; i++)
-        if (p->vae_tiling && latent[i] > tile)
+        if (tiled && latent[i] > tile)
             latent[i] = tile;
     VG_TRY(vg_dry_backend_open(kind_of(p), &engine.be, err));
     VG_TRY_GOTO(status,
@@ -207,7 +210,7 @@ static vg_status plan_vae(const vg_model *model, const vg_generate_params *p,
                 done);
     size_t weights = engine.be->bytes_now;
     engine.be->bytes_peak = weights;
-    VG_TRY_GOTO(status, run_vae(vae, latent, p->num_frames, encoder, err), done);
+    VG_TRY_GOTO(status, run_vae(vae, latent, p->num_frames, encoder, tiled, err), done);
     s->weights = engine.be->ops->host_memory ? vg_module_bytes(vae->module) : weights;
     s->activations = engine.be->bytes_peak - weights;
     s->workspace = engine.be->reached - engine.be->bytes_peak + library_bytes(p);
@@ -253,10 +256,11 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, const cha
     const wan_config *c = wan_config_of(model);
     int64_t latent[4];
     int forwards = p->guidance_scale > 1 ? 2 : 1;
+    VG_TRY(wan_need_vae(model, err));
     wan_latent_shape(c, p, latent);
     if (c->has_text && wants(stages, "text"))
         VG_TRY(plan_text(model, p, add_stage(plan, "text"), err));
-    if (c->has_vae && c->image && wants(stages, "encode"))
+    if (c->image && wants(stages, "encode"))
         VG_TRY(plan_vae(model, p, latent, true, add_stage(plan, "encode"), err));
     if (wants(stages, "calibrate"))
         VG_TRY(plan_calibration(model, p, plan, err));
@@ -269,7 +273,7 @@ vg_status wan_plan(const vg_model *model, const vg_generate_params *p, const cha
         memcpy(expert.name, s->name, sizeof expert.name);
         *s = expert;
     }
-    if (c->has_vae && wants(stages, "decode"))
+    if (wants(stages, "decode"))
         VG_TRY(plan_vae(model, p, latent, false, add_stage(plan, "decode"), err));
     plan->tokens = wan_dit_tokens(&c->dit[0], latent);
     memcpy(plan->latent, latent, sizeof plan->latent);

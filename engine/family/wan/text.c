@@ -47,9 +47,6 @@ static vg_status encode_text(vg_engine *engine, vg_model *model, const vg_genera
     vg_conditioning text = {.tokens = p->max_text_tokens, .dim = c->text.d_model};
     vg_status status;
     double begin = vg_now(), loaded;
-    if (!c->has_text)
-        return VG_FAIL(err, VG_E_MISSING,
-                       "this checkpoint has no text encoder (text_encoder/config.json)");
     vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_LOAD, "text_encoder", 0);
     VG_TRY_GOTO(status, vg_model_component_dir(model, "tokenizer", &tokenizer_dir, err), done);
     if (!model->dummy)
@@ -86,8 +83,8 @@ vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_param
                      const vg_callbacks *cb, vg_conditioning *out, vg_err *err)
 {
     vg_plan plan;
-    if (wan_config_of(model)->has_text)
-        VG_TRY(vg_budget_begin(engine, model, p, (const char *const[]){"text", NULL}, &plan, err));
+    VG_TRY(wan_need_text(model, err));
+    VG_TRY(vg_budget_begin(engine, model, p, (const char *const[]){"text", NULL}, &plan, err));
     return vg_budget_end(engine, model, p, "text", encode_text(engine, model, p, cb, out, err),
                          err);
 }

@@ -218,6 +218,8 @@ vg_status wan_vae_decode(wan_vae *v, const float *latents, const int64_t shape[4
         status = vg_backend_sync(v->be, err);
     vg_arena_free(job.arena);
     int64_t count = frames * shape[2] * ratio * shape[3] * ratio * 3;
+    if (v->be->ops->dry)
+        return status;
     for (int64_t i = 0; status == VG_OK && sample && i < count; i++)
         sample[i] = sample[i] < -1 ? -1 : sample[i] > 1 ? 1 : sample[i];
     return status;

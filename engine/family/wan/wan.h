@@ -62,6 +62,10 @@ static inline wan_config *wan_config_of(const vg_model *model)
     return model->config;
 }
 
+/* VG_E_MISSING when the checkpoint has none of it. Sizes follow from the VAE: without it there are no defaults, plans or generations. */
+vg_status wan_need_vae(const vg_model *model, vg_err *err);
+vg_status wan_need_text(const vg_model *model, vg_err *err);
+
 /* pipeline.c */
 vg_status wan_defaults(const vg_model *model, vg_generate_params *params, vg_err *err);
 vg_status wan_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_callbacks *cb, vg_conditioning *out,
@@ -73,6 +77,8 @@ vg_status wan_decode(vg_engine *engine, vg_model *model, const vg_generate_param
 vg_status wan_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params, const vg_conditioning *text, int steps,
                         const vg_callbacks *cb, vg_calibration *calibration, vg_err *err);
 void wan_latent_shape(const wan_config *config, const vg_generate_params *params, int64_t shape[4]);
+/* Of the image's part of the transformer's input. */
+void wan_condition_shape(const wan_config *config, const vg_generate_params *params, int64_t shape[4]);
 
 /* chart.c. Make sure that the model has a latent-to-RGB map for latent frame 0 or the later ones. Failing is no reason to stop: there is just
  * no preview. */
