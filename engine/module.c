@@ -85,11 +85,6 @@ const vg_weights *vg_module_weights(const vg_module *m)
     return m->weights;
 }
 
-vg_backend *vg_module_backend(const vg_module *m)
-{
-    return m->be;
-}
-
 int vg_module_dequantised(const vg_module *m)
 {
     return m->dequantised;
@@ -365,10 +360,8 @@ static vg_status keep_name(vg_module *m, const char *layer, const char **kept, v
 static void scale_shape(vg_precision p, int64_t n, int64_t k, int *ndim, int64_t shape[2])
 {
     *ndim = p == VG_PRECISION_BLOCK ? 2 : 1;
-    shape[0] = p == VG_PRECISION_BLOCK     ? (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP
-               : p == VG_PRECISION_CHANNEL ? n
-                                           : 1;
-    shape[1] = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+    shape[0] = p == VG_PRECISION_BLOCK ? vg_quant_groups(n) : p == VG_PRECISION_CHANNEL ? n : 1;
+    shape[1] = vg_quant_groups(k);
 }
 
 static vg_status load_stored_fp8(vg_module *m, const vg_source *w, const vg_layer_choice *choice,
