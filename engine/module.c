@@ -63,8 +63,8 @@ void vg_module_close(vg_module *m)
 {
     if (!m)
         return;
-    if (m->loader) /* readers may still be at the files */
-        (void)vg_loader_wait(m->loader, NULL);
+    if (m->loader && !m->loaded) /* readers may still be at the files */
+        vg_loader_abandon(m->loader);
     vg_module_staging_free(m);
     while (m->names) {
         vg_name_node *next = m->names->next;
@@ -224,6 +224,7 @@ vg_status vg_module_bring(vg_module *m, const vg_source *s, vg_dtype dtype, void
 {
     if (m->be->ops->dry)
         return VG_OK;
+    m->loaded = false;
     return m->loader ? vg_loader_put(m->loader, s, dtype, to, ticket, err)
                      : read_all(m, s, dtype, to, err);
 }
@@ -232,6 +233,7 @@ vg_status vg_module_bring_copy(vg_module *m, const void *from, size_t bytes, voi
 {
     if (m->be->ops->dry)
         return VG_OK;
+    m->loaded = false;
     if (m->loader)
         return vg_loader_put_copy(m->loader, from, bytes, to, err);
     memcpy(to, from, bytes);

@@ -64,6 +64,7 @@ struct vg_module {
     vg_name_node *names;
     char component[64];
     bool *used; /* per tensor of `weights`: somebody asked for it */
+    bool loaded; /* nothing is on its way any more */
     int dequantised;
     size_t bytes;
 };
