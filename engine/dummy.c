@@ -1,6 +1,7 @@
 /* dummy.c: see dummy.h. */
 #include "engine/dummy.h"
 
+#include "engine/hash.h"
 #include "kernels/numeric.h"
 
 #include <math.h>
@@ -26,11 +27,10 @@ static uint64_t mix(uint64_t z) /* splitmix64's finaliser */
     return z ^ (z >> 31);
 }
 
+/* With an end, so that "ab", "c" differs from "a", "bc". */
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
-    for (; *text; text++)
-        hash = (hash ^ (uint8_t)*text) * UINT64_C(1099511628211);
-    return (hash ^ 0xff) * UINT64_C(1099511628211);
+    return vg_fnv1a(vg_fnv1a(hash, text, strlen(text)), "\xff", 1);
 }
 
 static bool matches(const char *name, const char *part, bool suffix)
@@ -45,7 +45,7 @@ void vg_dummy_describe(const char *component, const char *name, int ndim, const 
                        vg_dummy_tensor *d)
 {
     double fan_in = 1;
-    d->seed = hash_text(hash_text(UINT64_C(14695981039346656037), component), name);
+    d->seed = hash_text(hash_text(VG_FNV1A_BEGIN, component), name);
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
         if (matches(name, rules[i].part, rules[i].suffix)) {
             d->mean = rules[i].mean;
@@ -81,14 +81,12 @@ int vg_dummy_tokens(const char *text, int64_t vocab, int max, int32_t *ids)
     int count = 0;
     while (count + 1 < max && vocab > 3) {
         size_t length;
-        uint64_t hash = UINT64_C(14695981039346656037);
         text += strspn(text, " ");
         length = strcspn(text, " ");
         if (length == 0)
             break;
-        for (size_t i = 0; i < length; i++)
-            hash = (hash ^ (uint8_t)text[i]) * UINT64_C(1099511628211);
-        ids[count++] = (int32_t)(3 + mix(hash) % (uint64_t)(vocab - 3));
+        ids[count++] =
+            (int32_t)(3 + mix(vg_fnv1a(VG_FNV1A_BEGIN, text, length)) % (uint64_t)(vocab - 3));
         text += length;
     }
     if (count < max)

@@ -1,5 +1,6 @@
 /* engine.c: engines, models, events, and dispatch to the model's family. */
 #include "engine/dummy.h"
+#include "engine/hash.h"
 #include "engine/loader.h"
 #include "engine/model.h"
 
@@ -125,39 +126,14 @@ void vg_model_close(vg_model *model)
     free(model);
 }
 
-const vg_family *vg_model_family(const vg_model *model)
-{
-    return model->family;
-}
-
-bool vg_model_dummy(const vg_model *model)
-{
-    return model->dummy;
-}
-
 const char *vg_model_family_name(const vg_model *model)
 {
     return model->family->name;
 }
 
-const char *vg_model_family_title(const vg_model *model)
-{
-    return model->family->title;
-}
-
 const char *vg_model_modes(const vg_model *model)
 {
     return model->family->modes;
-}
-
-const vg_checkpoint *vg_model_checkpoint(const vg_model *model)
-{
-    return model->checkpoint;
-}
-
-const void *vg_model_config(const vg_model *model)
-{
-    return model->config;
 }
 
 vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir,
@@ -177,7 +153,7 @@ vg_status vg_model_weights_dir(const vg_model *model, const char *component, cha
 
 vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err)
 {
-    uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a 64 over the components' identities and names */
+    uint64_t hash = VG_FNV1A_BEGIN; /* over the components' names and identities */
     for (const char *const *c = model->family->components; *c; c++) {
         char *dir;
         vg_weights *weights;
@@ -189,10 +165,7 @@ vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *er
         VG_TRY(status);
         uint64_t id = vg_weights_identity(weights);
         vg_weights_close(weights);
-        for (const char *p = *c; *p; p++)
-            hash = (hash ^ (uint8_t)*p) * 0x100000001b3u;
-        for (int i = 0; i < 8; i++)
-            hash = (hash ^ (uint8_t)(id >> (8 * i))) * 0x100000001b3u;
+        hash = vg_fnv1a_number(vg_fnv1a(hash, *c, strlen(*c)), id);
     }
     snprintf(identity, 17, "%016" PRIx64, hash);
     return VG_OK;

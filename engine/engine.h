@@ -36,13 +36,8 @@ typedef enum vg_load_format { VG_LOAD_FILES, VG_LOAD_DUMMY, VG_LOAD_FORMAT_COUNT
 /* Open and check a diffusers folder; two families claiming it, or none, is an error naming them. */
 vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err);
 void vg_model_close(vg_model *model);
-const vg_family *vg_model_family(const vg_model *model);
-bool vg_model_dummy(const vg_model *model);
 const char *vg_model_family_name(const vg_model *model);  /* "wan" */
-const char *vg_model_family_title(const vg_model *model);
 const char *vg_model_modes(const vg_model *model);        /* "t2v" */
-const vg_checkpoint *vg_model_checkpoint(const vg_model *model);
-const void *vg_model_config(const vg_model *model);       /* the family's own struct */
 /* Hex identity over all weight files that a generation uses (vg_weights_identity), 16 characters. */
 vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err);
 

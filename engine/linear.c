@@ -22,7 +22,6 @@ static bool same_quantisation(const vg_linear_layer *a, const vg_linear_layer *b
 static vg_status quantise_input(vg_arena *scratch, const vg_linear_layer *layer, const vg_tensor *x,
                                 vg_tensor *q, vg_tensor *scale, vg_err *err)
 {
-    int64_t m = x->shape[0], k = x->shape[1];
     VG_TRY(vg_arena_tensor(scratch, VG_E4M3, 2, x->shape, q, err));
     if (layer->act == VG_QUANT_TENSOR_STATIC)
         *scale = layer->x_scale;
@@ -30,8 +29,8 @@ static vg_status quantise_input(vg_arena *scratch, const vg_linear_layer *layer,
         VG_TRY(vg_arena_tensor(scratch, VG_F32, 1, (const int64_t[]){1}, scale, err));
     else
         VG_TRY(vg_arena_tensor(scratch, VG_F32, 2,
-                               (const int64_t[]){(k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, m},
-                               scale, err));
+                               (const int64_t[]){vg_quant_groups(x->shape[1]), x->shape[0]}, scale,
+                               err));
     return vg_quantize(vg_arena_backend(scratch),
                        &(vg_quantize_args){.x = x, .kind = layer->act, .q = q, .scale = scale},
                        err);
@@ -43,11 +42,6 @@ static vg_status quantise_input(vg_arena *scratch, const vg_linear_layer *layer,
 static size_t scales_at(const vg_tensor *like)
 {
     return ((size_t)vg_tensor_numel(like) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-static int64_t groups_of(int64_t k)
-{
-    return (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
 }
 
 static vg_quant_kind kind_of_feed(const vg_linear_layer *const *layers, int count)
@@ -66,7 +60,7 @@ size_t vg_feed_bytes(const vg_linear_layer *const *layers, int count, const vg_t
         return (size_t)vg_tensor_numel(like);
     case VG_QUANT_GROUP_DYNAMIC:
         return scales_at(like) +
-               (size_t)(groups_of(like->shape[1]) * like->shape[0]) * sizeof(float);
+               (size_t)(vg_quant_groups(like->shape[1]) * like->shape[0]) * sizeof(float);
     default:
         return vg_tensor_bytes(like);
     }
@@ -74,15 +68,15 @@ size_t vg_feed_bytes(const vg_linear_layer *const *layers, int count, const vg_t
 
 size_t vg_feed_most_bytes(const vg_tensor *like)
 {
-    size_t codes =
-        scales_at(like) + (size_t)(groups_of(like->shape[1]) * like->shape[0]) * sizeof(float);
+    size_t codes = scales_at(like) +
+                   (size_t)(vg_quant_groups(like->shape[1]) * like->shape[0]) * sizeof(float);
     return codes > vg_tensor_bytes(like) ? codes : vg_tensor_bytes(like);
 }
 
 void vg_feed_make(const vg_linear_layer *const *layers, int count, const vg_tensor *like,
                   void *memory, vg_feed *feed)
 {
-    const int64_t scale_shape[2] = {groups_of(like->shape[1]), like->shape[0]};
+    const int64_t scale_shape[2] = {vg_quant_groups(like->shape[1]), like->shape[0]};
 
     *feed = (vg_feed){.kind = kind_of_feed(layers, count)};
     if (feed->kind == VG_QUANT_NONE) {

@@ -32,6 +32,12 @@ typedef enum vg_fp8_act {
 /* VG_E_UNSUPPORTED, saying what would run, when a device of this compute capability (0: CPU, which runs all) has no product for such inputs. */
 vg_status vg_fp8_act_check(int capability, vg_quant_kind act, vg_err *err);
 
+/* Scales along a side of n channels: groups of VG_QUANT_GROUP, the last perhaps not whole. */
+static inline int64_t vg_quant_groups(int64_t n)
+{
+    return (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+}
+
 typedef struct vg_linear_layer {
     const char *name;    /* e.g. "blocks.0.attn1.to_q", owned by the module's arena of names */
     int64_t n, k;        /* out, in */

@@ -329,3 +329,12 @@ vg_status vg_loader_wait(vg_loader *l, vg_err *err)
     pthread_mutex_unlock(&l->lock);
     return status;
 }
+
+void vg_loader_abandon(vg_loader *l)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->status == VG_OK)
+        l->status = VG_E_CANCELLED; /* the readers drop all that is left */
+    pthread_mutex_unlock(&l->lock);
+    (void)vg_loader_wait(l, NULL);
+}

@@ -33,4 +33,6 @@ vg_status vg_loader_order(vg_loader *loader, size_t ticket, vg_err *err);
 /* The same for everything asked for, and the host waits for it: nothing is in flight any more, tickets begin anew. Errors: the first that
  * a reading thread met; the rest was dropped. */
 vg_status vg_loader_wait(vg_loader *loader, vg_err *err);
+/* Give up what has not begun, and wait for the rest: after a failure nobody wants to see the other 50 GB read. */
+void vg_loader_abandon(vg_loader *loader);
 #endif

@@ -63,8 +63,8 @@ void vg_module_close(vg_module *m)
 {
     if (!m)
         return;
-    if (m->loader) /* readers may still be at the files */
-        (void)vg_loader_wait(m->loader, NULL);
+    if (m->loader && !m->loaded) /* readers may still be at the files */
+        vg_loader_abandon(m->loader);
     vg_module_staging_free(m);
     while (m->names) {
         vg_name_node *next = m->names->next;
@@ -83,11 +83,6 @@ void vg_module_close(vg_module *m)
 const vg_weights *vg_module_weights(const vg_module *m)
 {
     return m->weights;
-}
-
-vg_backend *vg_module_backend(const vg_module *m)
-{
-    return m->be;
 }
 
 int vg_module_dequantised(const vg_module *m)
@@ -229,6 +224,7 @@ vg_status vg_module_bring(vg_module *m, const vg_source *s, vg_dtype dtype, void
 {
     if (m->be->ops->dry)
         return VG_OK;
+    m->loaded = false;
     return m->loader ? vg_loader_put(m->loader, s, dtype, to, ticket, err)
                      : read_all(m, s, dtype, to, err);
 }
@@ -237,6 +233,7 @@ vg_status vg_module_bring_copy(vg_module *m, const void *from, size_t bytes, voi
 {
     if (m->be->ops->dry)
         return VG_OK;
+    m->loaded = false;
     if (m->loader)
         return vg_loader_put_copy(m->loader, from, bytes, to, err);
     memcpy(to, from, bytes);
@@ -365,10 +362,8 @@ static vg_status keep_name(vg_module *m, const char *layer, const char **kept, v
 static void scale_shape(vg_precision p, int64_t n, int64_t k, int *ndim, int64_t shape[2])
 {
     *ndim = p == VG_PRECISION_BLOCK ? 2 : 1;
-    shape[0] = p == VG_PRECISION_BLOCK     ? (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP
-               : p == VG_PRECISION_CHANNEL ? n
-                                           : 1;
-    shape[1] = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+    shape[0] = p == VG_PRECISION_BLOCK ? vg_quant_groups(n) : p == VG_PRECISION_CHANNEL ? n : 1;
+    shape[1] = vg_quant_groups(k);
 }
 
 static vg_status load_stored_fp8(vg_module *m, const vg_source *w, const vg_layer_choice *choice,

@@ -25,6 +25,10 @@ typedef struct vg_precision_census {
 } vg_precision_census;
 void vg_precision_census_take(const vg_weights *weights, vg_precision_census *census);
 
+/* Granularity of an FP8 weight [n,k] from the shape of its weight_scale: one number: tensor; [n], [n,1]: channel; [a,b], [a,1,b,1]: block.
+ * VG_E_SHAPE (without a message): none of these. Source: modelopt-fp8 1.3, 1.6. */
+vg_status vg_scale_granularity(const vg_tensor *scale, int64_t n, int64_t k, vg_precision *precision);
+
 /* How one linear layer is stored, and how it will run under `options`. */
 typedef struct vg_layer_choice {
     vg_precision stored, used;
@@ -46,7 +50,6 @@ vg_status vg_module_open(vg_engine *engine, const char *dir, const char *compone
                          vg_module **module, vg_err *err);
 void vg_module_close(vg_module *module);
 const vg_weights *vg_module_weights(const vg_module *module);
-vg_backend *vg_module_backend(const vg_module *module);
 int vg_module_dequantised(const vg_module *module); /* layers stored FP8 that run in the compute dtype */
 /* How many tensors of the component nobody has asked for, and the first of them (borrowed, NULL when 0). The quantiser's own strays do
  * not count: *_quantizer.* states and scales of layers that are not run in FP8. */

@@ -142,5 +142,6 @@ vg_status vg_module_loaded(vg_module *m, vg_err *err)
     VG_TRY(check_made(m, err));
     VG_TRY(vg_backend_sync(m->be, err));
     vg_module_staging_free(m);
+    m->loaded = true;
     return VG_OK;
 }

@@ -64,6 +64,7 @@ struct vg_module {
     vg_name_node *names;
     char component[64];
     bool *used; /* per tensor of `weights`: somebody asked for it */
+    bool loaded; /* nothing is on its way any more */
     int dequantised;
     size_t bytes;
 };
@@ -89,7 +90,8 @@ static inline const vg_tensor *vg_layer_part(const vg_weights *weights, const ch
 /* module_precision.c. The failure for a tensor that was looked for: it is not in the files, or vgen has no use for what it is. */
 vg_status vg_module_absent(const vg_weights *weights, const char *component, const char *name, vg_err *err);
 
-/* module.c. May the backend read the source where it lies, as `dtype`? Else bring its values, or some of the host's, to memory of the backend. */
+/* module.c. May the backend read the source where it lies, as `dtype`? Else bring its values, or some of the host's, to memory of the
+ * backend. */
 bool vg_module_is_view(const vg_module *module, const vg_source *source, vg_dtype dtype);
 vg_status vg_module_bring(vg_module *module, const vg_source *source, vg_dtype dtype, void *to, size_t *ticket, vg_err *err);
 vg_status vg_module_bring_copy(vg_module *module, const void *from, size_t bytes, void *to, vg_err *err);

@@ -50,13 +50,9 @@ static vg_status check_scale_values(const char *component, const char *name, con
     return VG_OK;
 }
 
-/* Granularity of an FP8 layer from the shape of its weight_scale: [] [1] [1,1] tensor, [n] [n,1] channel, 2-D [a,b] or 4-D [a,1,b,1]
- * block. Source: modelopt-fp8 1.3, 1.6. */
-static vg_status scale_granularity(const vg_tensor *s, int64_t n, int64_t k,
-                                   vg_precision *precision)
+vg_status vg_scale_granularity(const vg_tensor *s, int64_t n, int64_t k, vg_precision *precision)
 {
-    int64_t a = (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP,
-            b = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
+    int64_t a = vg_quant_groups(n), b = vg_quant_groups(k);
     if (s->ndim == 0 || (s->ndim == 1 && s->shape[0] == 1) ||
         (s->ndim == 2 && s->shape[0] == 1 && s->shape[1] == 1))
         *precision = VG_PRECISION_TENSOR;
@@ -92,7 +88,7 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
     if (!scale)
         return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its weight_scale is missing",
                        component, layer);
-    if (scale_granularity(scale, n, k, &choice->stored) != VG_OK) {
+    if (vg_scale_granularity(scale, n, k, &choice->stored) != VG_OK) {
         char text[96];
         return VG_FAIL(err, VG_E_SHAPE,
                        "%s: %s is %s, which fits no granularity of a [%lld, %lld] weight",

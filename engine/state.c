@@ -1,6 +1,7 @@
 /* state.c: results in host memory and their files (safetensors). */
 #include "engine/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +146,9 @@ static vg_status read_state(const vg_safetensors *st, vg_denoise_state *s, vg_er
     s->scheduler.last_order = (int)at[1];
     VG_TRY(want(st, "seconds", VG_F64, 1, (const int64_t[]){1}, &t, err));
     memcpy(&s->seconds_done, t->data, sizeof s->seconds_done);
+    if (!(s->seconds_done >= 0) || !isfinite(s->seconds_done))
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %g seconds cannot be what was done",
+                       vg_safetensors_path(st), s->seconds_done);
     VG_TRY(want(st, "latents", VG_F32, 4, (const int64_t[]){-1, -1, -1, -1}, &t, err));
     memcpy(s->shape, t->shape, sizeof s->shape);
     numel = vg_tensor_numel(t);

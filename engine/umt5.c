@@ -179,7 +179,8 @@ void vg_umt5_close(vg_umt5 *e)
     free(e);
 }
 
-/* buckets[j - i + length - 1] = bucket of j - i, |j - i| < length. bias[h, i, j] of one layer, with masked keys at the most negative finite value. Keys beyond `keys` are not run at all. */
+/* bias[h, i, j] of one layer, masked keys at the most negative finite BF16; keys beyond `keys` are not run at all.
+ * buckets[j - i + length - 1]: bucket of j - i, |j - i| < length. */
 static vg_status upload_bias(vg_umt5 *e, const umt5_layer *l, const uint8_t *mask, int64_t length,
                              int64_t keys, const int64_t *buckets, float *host, vg_tensor *bias,
                              vg_err *err)

@@ -2,6 +2,7 @@
 #include "engine/checkpoint.h"
 
 #include "engine/dummy.h"
+#include "engine/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -420,33 +421,15 @@ size_t vg_weights_file_bytes(const vg_weights *weights)
 
 #define IDENTITY_EDGE_BYTES ((size_t)4096)
 
-static uint64_t fnv1a(uint64_t hash, const void *bytes, size_t size)
-{
-    const uint8_t *at = bytes;
-
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ at[i]) * UINT64_C(1099511628211);
-    return hash;
-}
-
-static uint64_t fnv1a_number(uint64_t hash, uint64_t value)
-{
-    uint8_t bytes[8];
-
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-    return fnv1a(hash, bytes, sizeof bytes);
-}
-
 /* Generated weights follow from the config and from how they are generated. */
 static uint64_t dummy_identity(const char *dir, uint64_t hash)
 {
     char *path = vg_path_join(dir, "config.json"), *text = NULL;
     size_t size = 0;
 
-    hash = fnv1a(hash, VG_DUMMY_PREFIX "1", sizeof VG_DUMMY_PREFIX);
+    hash = vg_fnv1a(hash, VG_DUMMY_PREFIX "1", sizeof VG_DUMMY_PREFIX);
     if (path && vg_file_read(path, (size_t)1 << 20, &text, &size, NULL) == VG_OK)
-        hash = fnv1a(hash, text, size);
+        hash = vg_fnv1a(hash, text, size);
     free(text);
     free(path);
     return hash;
@@ -454,12 +437,12 @@ static uint64_t dummy_identity(const char *dir, uint64_t hash)
 
 uint64_t vg_weights_identity(const vg_weights *weights)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
+    uint64_t hash = VG_FNV1A_BEGIN;
 
     if (weights->dummy)
         return dummy_identity(weights->dummy, hash);
     for (int i = 0; i < weights->files_count; i++)
-        hash = fnv1a_number(hash, vg_safetensors_file_bytes(weights->files[i]));
+        hash = vg_fnv1a_number(hash, vg_safetensors_file_bytes(weights->files[i]));
     for (int i = 0; i < weights->count; i++) {
         const row *r = &weights->rows[i];
         const char *dtype = vg_dtype_name(r->tensor->dtype);
@@ -468,13 +451,13 @@ uint64_t vg_weights_identity(const vg_weights *weights)
         size_t first = bytes < IDENTITY_EDGE_BYTES ? bytes : IDENTITY_EDGE_BYTES;
         size_t last = bytes - first < IDENTITY_EDGE_BYTES ? bytes - first : IDENTITY_EDGE_BYTES;
 
-        hash = fnv1a(hash, r->name, strlen(r->name) + 1);
-        hash = fnv1a(hash, dtype, strlen(dtype) + 1);
-        hash = fnv1a_number(hash, (uint64_t)r->tensor->ndim);
+        hash = vg_fnv1a(hash, r->name, strlen(r->name) + 1);
+        hash = vg_fnv1a(hash, dtype, strlen(dtype) + 1);
+        hash = vg_fnv1a_number(hash, (uint64_t)r->tensor->ndim);
         for (int d = 0; d < r->tensor->ndim; d++)
-            hash = fnv1a_number(hash, (uint64_t)r->tensor->shape[d]);
-        hash = fnv1a(hash, data, first);
-        hash = fnv1a(hash, data + bytes - last, last);
+            hash = vg_fnv1a_number(hash, (uint64_t)r->tensor->shape[d]);
+        hash = vg_fnv1a(hash, data, first);
+        hash = vg_fnv1a(hash, data + bytes - last, last);
     }
     return hash;
 }

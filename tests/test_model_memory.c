@@ -1,6 +1,7 @@
 /* test_model_memory.c: a CPU backend that behaves like a device (vg_generate_params.memory_limit): loading by threads, streamed blocks,
  * plans against what is measured, and limits that nothing fits into. The bytes of the result must not know of any of it. */
 #include "engine/budget.h"
+#include "engine/loader.h"
 #include "engine/family/wan/dit.h"
 #include "engine/stream.h"
 #include "tests/model.h"
@@ -247,6 +248,34 @@ static void test_model_memory_every_allocation_may_fail(void **state)
     vg_engine_close(engine);
 }
 
+/* The readers go on with the next tensors, not with those that were given up. */
+static void test_model_memory_abandoned_tensors_are_not_read(void **state)
+{
+    const int64_t shape[1] = {(int64_t)2 << 20};
+    vg_err err;
+    vg_backend *be;
+    vg_loader *loader;
+    uint16_t *many = calloc((size_t)shape[0], sizeof *many),
+             *last = calloc((size_t)shape[0], sizeof *last);
+    vg_source source = vg_source_of(NULL, NULL, "part", "x.weight", 1, shape);
+    (void)state;
+    assert_true(many && last);
+    CHECK_OK(vg_backend_open(VG_DEVICE_CPU, 0, 1, &be, &err), err);
+    CHECK_OK(vg_loader_new(be, 1, &loader, &err), err);
+    for (int i = 0; i < 200; i++) /* 800 MiB */
+        CHECK_OK(vg_loader_put(loader, &source, VG_BF16, i < 199 ? many : last, NULL, &err), err);
+    vg_loader_abandon(loader);
+    for (int64_t i = 0; i < shape[0]; i++)
+        assert_int_equal(last[i], 0);
+    CHECK_OK(vg_loader_put(loader, &source, VG_BF16, last, NULL, &err), err);
+    CHECK_OK(vg_loader_wait(loader, &err), err);
+    assert_true(last[0] != 0 || last[1] != 0);
+    vg_loader_free(loader);
+    vg_backend_close(be);
+    free(many);
+    free(last);
+}
+
 /* Tiles come to the host as FP32, which untiled frames do not. */
 static void test_model_memory_tiles_stay_within_their_plan(void **state)
 {
@@ -413,6 +442,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_model_memory_too_little_is_refused, scratch_open,
                                         scratch_close),
         cmocka_unit_test(test_model_memory_every_allocation_may_fail),
+        cmocka_unit_test(test_model_memory_abandoned_tensors_are_not_read),
         cmocka_unit_test(test_model_memory_tiles_stay_within_their_plan),
         cmocka_unit_test(test_model_memory_text_stays_within_its_plan),
         cmocka_unit_test_setup_teardown(test_model_memory_cancel_and_truncation_while_loading,

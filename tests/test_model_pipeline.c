@@ -210,7 +210,11 @@ static void check_resume(void **state, vg_compute compute, vg_scheme scheme)
     vg_latents none;
     CHECK_FAILS(vg_denoise(r.engine, r.model, &r.p, &again, &third, NULL, &none, &err), VG_E_SHAPE,
                 err);
+    third.shape[1]++;
+    third.seconds_done = NAN; /* would go on into every figure of the job */
+    CHECK_OK(vg_denoise_state_write(scratch_path(state, "odd"), &third, NULL, &err), err);
     vg_denoise_state_deinit(&third);
+    CHECK_FAILS(vg_denoise_state_read(scratch_path(state, "odd"), &third, &err), VG_E_FORMAT, err);
     vg_latents_deinit(&other);
     vg_latents_deinit(&whole);
     vg_conditioning_deinit(&again);

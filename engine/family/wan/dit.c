@@ -323,7 +323,7 @@ vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int s
                        "latents are %s; [%lld, T, h, w] with h, w multiples of %d, %d are wanted",
                        vg_tensor_describe(x, text, sizeof text), (long long)c->in_channels,
                        c->patch[1], c->patch[2]);
-    if (slot < 0 || slot >= WAN_TEXTS || !d->blocks[0].text[slot].k.data)
+    if (slot < 0 || slot >= WAN_TEXTS || !d->blocks[c->layers - 1].text[slot].k.data) /* set last */
         return VG_FAIL(err, VG_E_ARG, "no prompt was set for this forward");
     if (!isfinite(timestep))
         return VG_FAIL(err, VG_E_ARG, "the timestep is not a finite number");

@@ -99,6 +99,7 @@ static inline vg_status wan_dit_matrix(vg_arena *arena, vg_dtype dtype, int64_t 
 /* [tokens, dim] as [tokens, heads, head_dim]. */
 static inline vg_tensor wan_dit_heads_of(const wan_dit *dit, const vg_tensor *rows)
 {
-    return vg_tensor_reshape(rows, 3, rows->shape[0], dit->config.heads, dit->config.head_dim);
+    const int64_t shape[3] = {rows->shape[0], dit->config.heads, dit->config.head_dim};
+    return vg_tensor_reshaped(rows, 3, shape);
 }
 #endif

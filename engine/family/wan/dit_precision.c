@@ -43,8 +43,6 @@ static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n
                         vg_precision_report *r)
 {
     size_t elements = (size_t)(n * k);
-    int64_t a = (n + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP,
-            b = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP;
     switch (choice->used) {
     case VG_PRECISION_TENSOR:
         r->fp8_tensor++;
@@ -56,7 +54,7 @@ static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n
         break;
     case VG_PRECISION_BLOCK:
         r->fp8_block++;
-        r->weight_bytes += elements + 4 * (size_t)(a * b);
+        r->weight_bytes += elements + 4 * (size_t)(vg_quant_groups(n) * vg_quant_groups(k));
         break;
     default:
         if (dtype == VG_BF16)
@@ -133,11 +131,11 @@ void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t si
             continue;
         snprintf(name, sizeof name, "%.*s.weight_scale", (int)(n - 7), w);
         const vg_tensor *scale = vg_weights_find(weights, name);
-        if (scale && (scale->ndim == 4 || (scale->ndim == 2 && vg_tensor_numel(scale) > 1 &&
-                                           scale->shape[0] != t->shape[0])))
-            block++;
-        else if (scale && vg_tensor_numel(scale) > 1)
-            channel++;
+        vg_precision precision = VG_PRECISION_TENSOR;
+        if (scale)
+            (void)vg_scale_granularity(scale, t->shape[0], t->shape[1], &precision);
+        block += precision == VG_PRECISION_BLOCK;
+        channel += precision == VG_PRECISION_CHANNEL;
     }
     const char *kind = block == census.fp8     ? "per-block"
                        : channel == census.fp8 ? "per-channel"

@@ -468,8 +468,8 @@ static vg_status run_vae_encode(vg_engine *engine, vg_model *model,
     VG_TRY_GOTO(status, input_f32(in, "vae-encode", "sample", 5, s, &sample, err), done);
     VG_TRY_GOTO(status, open_vae(engine, model, params, WAN_VAE_ENCODER, &vae, err), done);
     VG_TRY_GOTO(status, check_channels("vae-encode", "sample", s, 3, err), done);
-    const int64_t shape[5] = {s[0], c->z_dim, 1 + (s[2] - 1) / 4, wan_vae_latent_size(c, s[3]),
-                              wan_vae_latent_size(c, s[4])};
+    const int64_t shape[5] = {s[0], c->z_dim, wan_vae_latent_frames(s[2]),
+                              wan_vae_latent_size(c, s[3]), wan_vae_latent_size(c, s[4])};
     VG_TRY_GOTO(status, output("latents", 5, shape, out, out_count, &values, err), done);
     for (int64_t b = 0; b < s[0]; b++)
         VG_TRY_GOTO(status,

@@ -37,13 +37,18 @@ static inline int64_t wan_vae_frames(int64_t latent_frames) /* pixel frames */
     return 1 + (latent_frames - 1) * 4;
 }
 
+static inline int64_t wan_vae_latent_frames(int64_t frames) /* pixel frames beyond 4k+1 do not count */
+{
+    return 1 + (frames - 1) / 4;
+}
+
 /* latents: host [z,T,h,w] FP32, in the DiT's space when `denormalise`, else as the decoder takes them. Exactly one of rgb
  * [F,H,W,3] (U8) and sample [F,H,W,3] (FP32, clamped to [-1,1]) is written. */
 vg_status wan_vae_decode(wan_vae *vae, const float *latents, const int64_t shape[4], bool denormalise, bool tiling,
                          const wan_vae_hooks *hooks, uint8_t *rgb, float *sample, vg_err *err);
 
 /* sample: host [3,F,H,W] FP32 in [-1,1]; frames beyond 4k+1 are dropped, as in the reference. latents: host [z,T,h,w], the posterior
- * mean, not normalised; T = 1 + (F-1)/4, h and w from wan_vae_latent_size. */
+ * mean, not normalised; T from wan_vae_latent_frames, h and w from wan_vae_latent_size. */
 vg_status wan_vae_encode(wan_vae *vae, const float *sample, const int64_t shape[4], bool tiling, const wan_vae_hooks *hooks, float *latents,
                          vg_err *err);
 static inline int64_t wan_vae_latent_size(const wan_vae_config *config, int64_t pixels)

@@ -124,7 +124,8 @@ vg_status wan_vae_encode(wan_vae *v, const float *sample, const int64_t shape[4]
                          const wan_vae_hooks *hooks, float *latents, vg_err *err)
 {
     static const wan_vae_hooks none = {0};
-    int64_t ratio = v->config.spatial, z = v->config.z_dim, frames = 1 + (shape[1] - 1) / CHUNK;
+    int64_t ratio = v->config.spatial, z = v->config.z_dim,
+            frames = wan_vae_latent_frames(shape[1]);
     int64_t h = wan_vae_latent_size(&v->config, shape[2]),
             w = wan_vae_latent_size(&v->config, shape[3]);
     wan_tile whole = {.frames = frames, .height = h, .width = w, .channels = z};

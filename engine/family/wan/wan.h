@@ -59,7 +59,7 @@ void wan_config_free(void *config);
 vg_status wan_inspect(const vg_checkpoint *checkpoint, char **missing, char *precision, size_t precision_size, vg_err *err);
 static inline wan_config *wan_config_of(const vg_model *model)
 {
-    return model->config;
+    return (wan_config *)model->config;
 }
 
 /* VG_E_MISSING when the checkpoint has none of it. Sizes follow from the VAE: without it there are no defaults, plans or generations. */
