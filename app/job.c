@@ -13,6 +13,7 @@
 #include "app/lock.h"
 #include "app/paths.h"
 #include "engine/budget.h"
+#include "engine/hash.h"
 
 #define JOB_FILE_LIMIT_BYTES (4u << 20)
 #define JOB_VERSION          1
@@ -794,23 +795,15 @@ char *vg_job_recipe(const vg_job *job, int variant)
     return text;
 }
 
-uint64_t vg_job_hash(uint64_t hash, const void *bytes, size_t size)
-{
-    const unsigned char *at = bytes;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ at[i]) * 0x100000001b3u;
-    return hash;
-}
-
 void vg_job_fingerprint(const vg_job *job, int variant, char hex[17])
 {
     char *recipe = vg_job_recipe(job, variant), *init = NULL;
     size_t size = 0;
-    uint64_t hash = vg_job_hash(VG_JOB_HASH_BEGIN, recipe, strlen(recipe));
+    uint64_t hash = vg_fnv1a(VG_FNV1A_BEGIN, recipe, strlen(recipe));
     if (*vg_settings_get(&job->resolved, VG_OPT_init_latents)) {
         char *path = vg_job_path(job, VG_JOB_INIT_LATENTS);
         if (vg_file_read(path, SIZE_MAX / 4, &init, &size, NULL) == VG_OK)
-            hash = vg_job_hash(hash, init, size);
+            hash = vg_fnv1a(hash, init, size);
         free(path);
     }
     snprintf(hex, 17, "%016llx", (unsigned long long)hash);

@@ -68,8 +68,6 @@ bool vg_job_running(const char *dir, pid_t *pid);
 char *vg_job_recipe(const vg_job *job, int variant);
 /* 16 hex digits over the recipe and the given initial latents: two jobs with the same one make the same files. */
 void vg_job_fingerprint(const vg_job *job, int variant, char hex[17]);
-#define VG_JOB_HASH_BEGIN 0xcbf29ce484222325u
-uint64_t vg_job_hash(uint64_t hash, const void *bytes, size_t size); /* FNV-1a, 64 bits */
 
 /* "cuda" when this build has it, the machine has it, and it can do every operation; else "cpu". */
 const char *vg_device_default(void);

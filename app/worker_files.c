@@ -5,6 +5,7 @@
  *   another one     job.json was changed: one line and the end, never a mixture of two jobs (vg_worker_check_files)
  *   none, damaged   as if it was not there: that stage is done again, with the same bytes as result */
 #include "app/worker_run.h"
+#include "engine/hash.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -205,7 +206,7 @@ static char *digest_of(const cJSON *root)
     cJSON_DeleteItemFromObjectCaseSensitive(
         copy, VG_MADE_WITH); /* differs between jobs that share a cached file */
     char *text = cJSON_PrintUnformatted(copy);
-    uint64_t hash = vg_job_hash(VG_JOB_HASH_BEGIN, text ? text : "", text ? strlen(text) : 0);
+    uint64_t hash = vg_fnv1a(VG_FNV1A_BEGIN, text ? text : "", text ? strlen(text) : 0);
     cJSON_free(text);
     cJSON_Delete(copy);
     return vg_xstrf("%016llx", (unsigned long long)hash);

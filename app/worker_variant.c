@@ -1,6 +1,7 @@
 /* worker_variant.c: one scheme from text to clip, beginning where an earlier run stopped. Each finished piece is a file, so what is done
  * is what is there: text.safetensors, calibration.json, state.safetensors (steps so far), latents.safetensors, frames, variant.json. */
 #include "app/worker_run.h"
+#include "engine/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,11 +39,11 @@ static char *calibration_key(const vg_worker *w)
         VG_OPT_guidance_scale, VG_OPT_guidance_scale_2, VG_OPT_boundary_ratio,
         VG_OPT_flow_shift,     VG_OPT_scheduler,        VG_OPT_flow_grid,
         VG_OPT_seed,           VG_OPT_compute};
-    uint64_t hash = VG_JOB_HASH_BEGIN;
+    uint64_t hash = VG_FNV1A_BEGIN;
     char tail[64];
     for (size_t i = 0; i < sizeof decides / sizeof *decides; i++) {
         const char *text = vg_settings_get(&w->job.resolved, decides[i]);
-        hash = vg_job_hash(hash, text, strlen(text) + 1);
+        hash = vg_fnv1a(hash, text, strlen(text) + 1);
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, CALIBRATION_STEPS, VG_VERSION, "2");
     return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown",
