@@ -67,6 +67,7 @@ typedef struct vg_report_row {
     double wall_seconds;              /* load, text, calibration, denoise, decode */
     size_t peak_bytes;                /* highest memory of the backend */
     const char *peak_stage;           /* stage that set it, or NULL */
+    size_t calibration_peak_bytes;    /* of calibration, which does not count above; 0 none */
     size_t planned_bytes;             /* what the plan said it would be; 0 unknown */
     size_t weight_bytes;              /* denoiser weights as loaded */
     const char *clip;                 /* absolute path, or NULL; printed below the table */

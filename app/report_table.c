@@ -161,6 +161,10 @@ static void print_peaks(FILE *out, const vg_report_row *rows, int count, const c
             vg_report_bytes(rows[i].planned_bytes, name, sizeof name);
             fprintf(out, " (planned: %s)", name);
         }
+        if (rows[i].calibration_peak_bytes) {
+            vg_report_bytes(rows[i].calibration_peak_bytes, name, sizeof name);
+            fprintf(out, ", its calibration before that: %s", name);
+        }
     }
     if (n)
         fputc('\n', out);

@@ -135,6 +135,8 @@ static void fold_variant_end(vg_job_view *view, int i, const cJSON *event)
     v->state = VG_JOB_DONE;
     v->stage[0] = 0;
     v->peak_bytes = bytes_of(event, "peak_bytes", v->peak_bytes);
+    v->calibration_peak_bytes =
+        bytes_of(event, "calibration_peak_bytes", v->calibration_peak_bytes);
     v->weight_bytes = bytes_of(event, "weight_bytes", v->weight_bytes);
     if (*vg_event_text(event, "peak_stage"))
         vg_text_clean_to(v->peak_stage, sizeof v->peak_stage, vg_event_text(event, "peak_stage"));
@@ -437,6 +439,7 @@ int vg_job_view_rows(const vg_job_view *view, vg_report_row rows[VG_SCHEME_COUNT
             .denoise_seconds = v->step ? v->denoise_s : -1,
             .wall_seconds = v->wall_s > 0 ? v->wall_s : -1,
             .peak_bytes = v->peak_bytes,
+            .calibration_peak_bytes = v->calibration_peak_bytes,
             .planned_bytes = view->memory_is_device ? v->planned_bytes : 0,
             .peak_stage = v->peak_stage[0] ? v->peak_stage : NULL,
             .weight_bytes = v->weight_bytes,
@@ -513,6 +516,8 @@ static cJSON *variant_json(const vg_job_view *view, int i)
     add_number(timings, "wall_s", v->wall_s, v->wall_s > 0);
     add_number(o, "peak_bytes", (double)v->peak_bytes, v->peak_bytes > 0);
     cJSON_AddStringToObject(o, "peak_stage", v->peak_stage);
+    add_number(o, "calibration_peak_bytes", (double)v->calibration_peak_bytes,
+               v->calibration_peak_bytes > 0);
     add_number(o, "planned_bytes", (double)v->planned_bytes, v->planned_bytes > 0);
     add_number(o, "weight_bytes", (double)v->weight_bytes, v->weight_bytes > 0);
     cJSON_AddStringToObject(o, "precision", v->precision);

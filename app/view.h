@@ -23,7 +23,8 @@ typedef struct vg_variant_view {
     double stage_s[VG_STAGE_COUNT]; /* seconds spent, finished stages, all runs */
     double wall_s;      /* over all runs */
     double denoise_s;   /* sum of the steps */
-    uint64_t peak_bytes;    /* backend memory */
+    uint64_t peak_bytes;    /* backend memory, but for calibration */
+    uint64_t calibration_peak_bytes; /* of measuring input scales; 0: there was none */
     uint64_t weight_bytes;
     uint64_t planned_bytes; /* as vgen plan has it: of the stage that needs most; 0 unknown */
     vg_gauge_figures gauges; /* of the GPU: means over its denoise steps, peaks over all it did */

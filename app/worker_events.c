@@ -63,13 +63,36 @@ static void write_preview(vg_worker *w, const vg_event *event)
 static void watch_memory(vg_worker *w)
 {
     vg_backend *be = vg_engine_backend(w->engine);
-    if (be->bytes_peak > w->peak_bytes) {
+    if (w->calibrating) {
+        if (be->bytes_peak > w->calibration_peak_bytes)
+            w->calibration_peak_bytes = be->bytes_peak;
+    } else if (be->bytes_peak > w->peak_bytes) {
         w->peak_bytes = be->bytes_peak;
         w->peak_stage = w->stage;
     }
     if (!be->ops->host_memory) {
         atomic_store(&w->device_now, be->bytes_now);
         atomic_store(&w->device_peak, be->bytes_peak);
+    }
+}
+
+/* w->stage: the innermost stage that is open. */
+static void follow_stage(vg_worker *w, const vg_event *event)
+{
+    vg_backend *be = vg_engine_backend(w->engine);
+    int most = (int)(sizeof w->outer / sizeof *w->outer);
+    if (event->kind == VG_EVENT_STAGE_BEGIN) {
+        if (w->depth < most)
+            w->outer[w->depth] = w->stage;
+        w->depth++;
+        w->stage = event->stage;
+    } else if (w->depth > 0 && --w->depth < most)
+        w->stage = w->outer[w->depth];
+    if (event->stage == VG_STAGE_CALIBRATE) {
+        w->calibrating = event->kind == VG_EVENT_STAGE_BEGIN;
+        w->calibration_at = 0;
+        w->calibration_steps = VG_WORKER_CALIBRATION_STEPS;
+        be->bytes_peak = be->bytes_now;
     }
 }
 
@@ -83,7 +106,7 @@ static void on_event(void *user, const vg_event *event)
     case VG_EVENT_STAGE_END:
         vg_worker_watch_mark(w,
                              event->kind == VG_EVENT_STAGE_END && event->stage == VG_STAGE_DENOISE);
-        w->stage = event->stage;
+        follow_stage(w, event);
         o = cJSON_CreateObject();
         cJSON_AddStringToObject(o, "stage", vg_stage_name(event->stage));
         cJSON_AddStringToObject(o, "what", event->kind == VG_EVENT_STAGE_BEGIN ? "begin" : "end");
@@ -94,15 +117,13 @@ static void on_event(void *user, const vg_event *event)
         vg_worker_tell_variant(w, "stage", o);
         break;
     case VG_EVENT_STEP:
-        o = cJSON_CreateObject();
         /* Calibration runs steps too; they are progress of that stage, not steps of the clip. */
         if (event->stage == VG_STAGE_CALIBRATE) {
-            cJSON_AddStringToObject(o, "stage", vg_stage_name(event->stage));
-            cJSON_AddNumberToObject(o, "part", event->step);
-            cJSON_AddNumberToObject(o, "parts", event->steps);
-            vg_worker_tell_variant(w, "progress", o);
+            w->calibration_at = event->step;
+            w->calibration_steps = event->steps;
             break;
         }
+        o = cJSON_CreateObject();
         cJSON_AddNumberToObject(o, "step", event->step);
         cJSON_AddNumberToObject(o, "steps", event->steps);
         cJSON_AddNumberToObject(o, "seconds", event->seconds);
@@ -120,8 +141,10 @@ static void on_event(void *user, const vg_event *event)
         w->last_progress_ms = now;
         o = cJSON_CreateObject();
         cJSON_AddStringToObject(o, "stage", vg_stage_name(event->stage));
-        cJSON_AddNumberToObject(o, "part", event->step);
-        cJSON_AddNumberToObject(o, "parts", event->steps);
+        int before = event->stage == VG_STAGE_CALIBRATE ? w->calibration_at : 0,
+            steps = event->stage == VG_STAGE_CALIBRATE ? w->calibration_steps : 1;
+        cJSON_AddNumberToObject(o, "part", before * event->steps + event->step);
+        cJSON_AddNumberToObject(o, "parts", steps * event->steps);
         vg_worker_tell_variant(w, "progress", o);
         break;
     }

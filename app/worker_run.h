@@ -8,6 +8,8 @@
 #include "app/view.h"
 #include "app/worker.h"
 
+#define VG_WORKER_CALIBRATION_STEPS 4 /* about as many; see vg_calibrate */
+
 #define VG_MADE_WITH "made_with" /* metadata key of files in the job's folder: vg_job_fingerprint */
 
 /* The thread that watches memory and gauges. What follows the lock is under it. */
@@ -38,8 +40,13 @@ typedef struct vg_worker {
     int variant;
     char *state_path;
     vg_stage stage;
+    vg_stage outer[4]; /* stages that it is part of: a load within the denoising */
+    int depth;
     size_t peak_bytes;
     vg_stage peak_stage;
+    bool calibrating;
+    int calibration_at, calibration_steps; /* steps done, of */
+    size_t calibration_peak_bytes; /* apart: a model needs its input scales once */
     size_t planned_bytes; /* of the stage that will set the peak; 0 unknown */
     char planned_stage[32];
     int64_t last_progress_ms;

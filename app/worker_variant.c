@@ -10,8 +10,6 @@
 #include "app/paths.h"
 #include "engine/budget.h"
 
-#define CALIBRATION_STEPS 4
-
 static vg_status need_text(vg_worker *w, const vg_generate_params *params, vg_err *err)
 {
     vg_status status = VG_OK;
@@ -45,7 +43,8 @@ static char *calibration_key(const vg_worker *w)
         const char *text = vg_settings_get(&w->job.resolved, decides[i]);
         hash = vg_fnv1a(hash, text, strlen(text) + 1);
     }
-    snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, CALIBRATION_STEPS, VG_VERSION, "2");
+    snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, VG_WORKER_CALIBRATION_STEPS,
+             VG_VERSION, "2");
     return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown",
                     (unsigned long long)hash, tail);
 }
@@ -71,10 +70,10 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
     /* Calibration steps are not the clip's: nothing of them is kept as state. */
     vg_callbacks quiet = w->callbacks;
     quiet.save = NULL;
-    VG_TRY_GOTO(
-        status,
-        vg_calibrate(w->engine, w->model, &p, &w->text, CALIBRATION_STEPS, &quiet, path, err),
-        done);
+    VG_TRY_GOTO(status,
+                vg_calibrate(w->engine, w->model, &p, &w->text, VG_WORKER_CALIBRATION_STEPS, &quiet,
+                             path, err),
+                done);
     VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, w->made_with_shared, err), done);
     vg_worker_note(w, "input scales: measured on this prompt");
     if (!p.init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
@@ -159,6 +158,8 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
                             w->peak_bytes ? (double)w->peak_bytes : (double)v->peak_bytes);
     cJSON_AddStringToObject(root, "peak_stage",
                             w->peak_bytes ? vg_stage_name(w->peak_stage) : v->peak_stage);
+    if (w->calibration_peak_bytes)
+        cJSON_AddNumberToObject(root, "calibration_peak_bytes", (double)w->calibration_peak_bytes);
     if (may_compare(w)) {
         cJSON_AddNumberToObject(root, "planned_bytes", (double)w->planned_bytes);
         cJSON_AddStringToObject(root, "planned_stage", w->planned_stage);
@@ -195,8 +196,13 @@ static void plan_memory(vg_worker *w, const vg_generate_params *params)
     p.device = be->ops->kind;
     if (vg_plan_make(w->model, &p, &plan, NULL) != VG_OK || plan.count == 0)
         return;
-    w->planned_bytes = vg_plan_total(&plan.stages[plan.peak]);
-    snprintf(w->planned_stage, sizeof w->planned_stage, "%s", plan.stages[plan.peak].name);
+    int peak = 0;
+    for (int i = 1; i < plan.count; i++) /* calibration is told apart */
+        if (strcmp(plan.stages[i].name, "calibrate") != 0 &&
+            vg_plan_total(&plan.stages[i]) > vg_plan_total(&plan.stages[peak]))
+            peak = i;
+    w->planned_bytes = vg_plan_total(&plan.stages[peak]);
+    snprintf(w->planned_stage, sizeof w->planned_stage, "%s", plan.stages[peak].name);
 }
 
 /* ---- the variant ---- */
@@ -219,6 +225,8 @@ static void tell_end(vg_worker *w, const vg_precision_report *report)
         cJSON_AddNumberToObject(o, "peak_bytes", (double)w->peak_bytes);
         cJSON_AddStringToObject(o, "peak_stage", vg_stage_name(w->peak_stage));
     }
+    if (w->calibration_peak_bytes)
+        cJSON_AddNumberToObject(o, "calibration_peak_bytes", (double)w->calibration_peak_bytes);
     if (may_compare(w)) {
         cJSON_AddNumberToObject(o, "planned_bytes", (double)w->planned_bytes);
         cJSON_AddStringToObject(o, "planned_stage", w->planned_stage);
@@ -320,7 +328,9 @@ static vg_status run(vg_worker *w, vg_err *err)
     vg_status status;
     w->state_path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_STATE);
     be->bytes_peak = be->bytes_now;
-    w->peak_bytes = 0;
+    w->peak_bytes = w->calibration_peak_bytes = 0;
+    w->calibrating = false;
+    w->depth = 0;
     memcpy(calls_before, be->calls, sizeof calls_before);
     vg_settings_params(&w->job.resolved, w->job.schemes[w->variant], &params);
     params.max_steps_run = w->max_steps;

@@ -208,20 +208,15 @@ vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_par
     vg_status status;
     if (steps < 1)
         return VG_FAIL(err, VG_E_ARG, "calibration needs at least 1 step, not %d", steps);
-    double begin = vg_now();
     VG_TRY(vg_model_identity(model, identity, err));
     VG_TRY(vg_calibration_new(&calibration, err));
     p.scheme = VG_SCHEME_BF16; /* scales come from the unquantised model */
-    vg_emit_stage(cb, VG_EVENT_STAGE_BEGIN, VG_STAGE_CALIBRATE, "", 0);
     engine->be->cancel = cb ? cb->cancel : NULL;
     status = model->family->calibrate(engine, model, &p, text, steps, cb, calibration, err);
     engine->be->cancel = NULL;
     if (status != VG_OK)
         goto done;
-    VG_TRY_GOTO(
-        status,
-        vg_calibration_write(calibration, identity, describe_settings(&p, steps), path, err), done);
-    vg_emit_stage(cb, VG_EVENT_STAGE_END, VG_STAGE_CALIBRATE, path, vg_now() - begin);
+    status = vg_calibration_write(calibration, identity, describe_settings(&p, steps), path, err);
 done:
     vg_calibration_free(calibration);
     return status;

@@ -473,6 +473,10 @@ static void test_cuda_fused_bench(void **state)
               rows = vg_tensor_make(y.data, VG_BF16, 2, N, 36 * 4);
     vg_tensor frames16 = vg_tensor_make(x.data, VG_BF16, 4, 16, 21, 90, 160),
               rows16 = vg_tensor_make(y.data, VG_BF16, 2, N, 16 * 4);
+    vg_tensor some = vg_tensor_make(x.data, VG_BF16, 2, N, 144),
+              others = vg_tensor_make(y.data, VG_BF16, 2, N, 144);
+    TIME("copy of what patchify moves", 2.0 * N * 144 * 2, 0,
+         vg_backend_copy(gpu, &others, &some, &err));
     TIME("patchify", 2.0 * N * 144 * 2, 0,
          vg_patchify(gpu, &(vg_patchify_args){.x = &frames, .patch = {1, 2, 2}, .y = &rows}, &err));
     TIME("unpatchify", 2.0 * N * 64 * 2, 0,

@@ -23,7 +23,7 @@ static const conv_case CASES[] = {
     {1, 30, 31, 8, 64, 3, 3, 3, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, 0, 0, false},
     {2, 7, 5, 5, 70, 2, 2, 3, 0, 1, 2, {1, 2, 1}, {2, 0, 1, 3}, 0, 0, false},
     {1, 12, 40, 128, 20, 1, 1, 1, 0, 0, 1, {1, 1, 1}, {0, 0, 0, 0}, 0, 0, false},
-    /* The VAE's own: one frame of three parts, residuals, doubled frames, upsampling with and without a rest of 32 channels. */
+    /* What the VAE asks for: one frame of three parts, residuals, doubled frames, upsampling with and without a rest of 32 channels. */
     {2, 19, 37, 96, 96, 3, 3, 3, 2, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, 2, 0, true},
     {1, 33, 18, 192, 192, 3, 3, 3, 1, 0, 1, {1, 1, 1}, {1, 1, 1, 1}, 1, 1, true},
     {1, 9, 40, 64, 384, 3, 1, 1, 1, 1, 1, {1, 1, 1}, {0, 0, 0, 0}, 2, 2, false},
@@ -45,88 +45,87 @@ static void run_other(const char *kernel, const vg_conv3d_args *args)
     assert_int_equal(unsetenv("VGEN_CUDA_CONV"), 0);
 }
 
+/* *state: the conv_case. A test for each, since a sanitizer can take minutes for one. */
 static void test_cuda_conv3d(void **state)
 {
-    check_rng rng = {61};
+    const conv_case *c = *state;
+    const size_t i = (size_t)(c - CASES);
+    check_rng rng = {61 + i};
     vg_err err;
 
-    (void)state;
     NEED_GPU();
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
-        for (int f = 0; f < 8; f++) {
-            const conv_case *c = &CASES[i];
-            vg_dtype in = ACTS[f & 1], weights = f == 6 ? VG_F32 : in, out = ACTS[f >> 1 & 1];
-            int64_t frames = c->t + c->front + c->history + c->more,
-                    split = c->split ? c->split : 1,
-                    in_h = c->h * c->upsample + c->pad[0] + c->pad[1],
-                    in_w = c->w * c->upsample + c->pad[2] + c->pad[3];
-            vg_tensor *x = check_fill(check_tensor(in, 4, c->t, c->h, c->w, c->c), &rng, 0.0, 1.0),
-                      *w = check_fill(check_tensor(weights, 5, c->o, c->kt, c->kh, c->kw, c->c),
-                                      &rng, 0.0, 1.0);
-            vg_tensor *past =
-                c->history ? check_fill(check_tensor(in, 4, (int64_t)c->history, c->h, c->w, c->c),
-                                        &rng, 0.0, 1.0)
-                           : NULL;
-            vg_tensor *bias = f >> 2 ? check_fill(check_tensor(f == 7 ? VG_F32 : weights, 1, c->o),
-                                                  &rng, 0.0, 2.0)
-                                     : NULL;
-            vg_tensor *more =
-                c->more ? check_fill(check_tensor(in, 4, (int64_t)c->more, c->h, c->w, c->c), &rng,
-                                     0.0, 1.0)
-                        : NULL;
-            vg_tensor *y = check_tensor(out, 4, ((frames - c->kt) / c->stride[0] + 1) * split,
-                                        (in_h - c->kh) / c->stride[1] + 1,
-                                        (in_w - c->kw) / c->stride[2] + 1, c->o / split),
-                      *dy = on_gpu(y), *first;
-            vg_tensor *residual =
-                c->residual ? check_fill(check_tensor_of(out, 4, y->shape), &rng, 0.0, 3.0) : NULL;
-            vg_conv3d_args args = {.x = x,
-                                   .history = past,
-                                   .more = more,
-                                   .split = c->split,
-                                   .residual = residual,
-                                   .pad_front = c->front,
-                                   .upsample = c->upsample,
-                                   .w = w,
-                                   .bias = bias,
-                                   .y = y},
-                           on;
-            char what[64];
-            memcpy(args.stride, c->stride, sizeof args.stride);
-            memcpy(args.pad, c->pad, sizeof args.pad);
-            on = args;
-            on.x = on_gpu(x), on.history = on_gpu(past), on.w = on_gpu(w), on.bias = on_gpu(bias),
-            on.more = on_gpu(more), on.residual = on_gpu(residual), on.y = dy;
-            snprintf(what, sizeof what, "conv3d %zu %s to %s", i, vg_dtype_name(in),
-                     vg_dtype_name(out));
-            CHECK_OK(vg_conv3d(check_cpu()->four, &args, &err), err);
-            CHECK_OK(vg_conv3d(gpu, &on, &err), err);
-            first = back(dy);
-            /* Two FP32 sums of k products below 1, in different orders: sqrt(k) roundings of their size k/4; one rounding apart. With a
-             * residual the first rounding of a sum below 4 sqrt(k) + 2 stands beside it. */
-            double k = (double)(c->kt * c->kh * c->kw * c->c),
-                   near = 2 * (sqrt(k) + 4) * 0x1p-24 * (k / 4 + 2);
-            double relative = out == VG_BF16 ? 1.01 * 0x1p-7 : 0x1p-21;
-            if (residual)
-                near += (4 * sqrt(k) + 2) * (out == VG_BF16 ? 0x1p-7 : 0x1p-22);
-            expect_close(what, y, first, near, relative);
-            if (in == VG_BF16 && weights == VG_BF16) { /* the other tensor core kernels */
-                run_other("gather", &on);
-                expect_close("conv3d, gathered", y, back(dy), near, relative);
-                run_other("mma", &on);
-                expect_close("conv3d with mma.sync", y, back(dy), near, relative);
-            }
-            if (residual) { /* y in the residual's place */
-                vg_conv3d_args in_place = on;
-                vg_tensor *both = on_gpu(residual);
-                in_place.residual = in_place.y = both;
-                CHECK_OK(vg_conv3d(gpu, &in_place, &err), err);
-                expect_same_bits("conv3d over its residual", first, back(both));
-            }
-            CHECK_OK(vg_conv3d(gpu, &on, &err), err);
-            expect_same_bits(what, first, back(dy));
-            release_all();
+    for (int f = 0; f < 8; f++) {
+        vg_dtype in = ACTS[f & 1], weights = f == 6 ? VG_F32 : in, out = ACTS[f >> 1 & 1];
+        int64_t frames = c->t + c->front + c->history + c->more, split = c->split ? c->split : 1,
+                in_h = c->h * c->upsample + c->pad[0] + c->pad[1],
+                in_w = c->w * c->upsample + c->pad[2] + c->pad[3];
+        vg_tensor *x = check_fill(check_tensor(in, 4, c->t, c->h, c->w, c->c), &rng, 0.0, 1.0),
+                  *w = check_fill(check_tensor(weights, 5, c->o, c->kt, c->kh, c->kw, c->c), &rng,
+                                  0.0, 1.0);
+        vg_tensor *past =
+            c->history ? check_fill(check_tensor(in, 4, (int64_t)c->history, c->h, c->w, c->c),
+                                    &rng, 0.0, 1.0)
+                       : NULL;
+        vg_tensor *bias =
+            f >> 2 ? check_fill(check_tensor(f == 7 ? VG_F32 : weights, 1, c->o), &rng, 0.0, 2.0)
+                   : NULL;
+        vg_tensor *more = c->more
+                              ? check_fill(check_tensor(in, 4, (int64_t)c->more, c->h, c->w, c->c),
+                                           &rng, 0.0, 1.0)
+                              : NULL;
+        vg_tensor *y = check_tensor(out, 4, ((frames - c->kt) / c->stride[0] + 1) * split,
+                                    (in_h - c->kh) / c->stride[1] + 1,
+                                    (in_w - c->kw) / c->stride[2] + 1, c->o / split),
+                  *dy = on_gpu(y), *first;
+        vg_tensor *residual =
+            c->residual ? check_fill(check_tensor_of(out, 4, y->shape), &rng, 0.0, 3.0) : NULL;
+        vg_conv3d_args args = {.x = x,
+                               .history = past,
+                               .more = more,
+                               .split = c->split,
+                               .residual = residual,
+                               .pad_front = c->front,
+                               .upsample = c->upsample,
+                               .w = w,
+                               .bias = bias,
+                               .y = y},
+                       on;
+        char what[64];
+        memcpy(args.stride, c->stride, sizeof args.stride);
+        memcpy(args.pad, c->pad, sizeof args.pad);
+        on = args;
+        on.x = on_gpu(x), on.history = on_gpu(past), on.w = on_gpu(w), on.bias = on_gpu(bias),
+        on.more = on_gpu(more), on.residual = on_gpu(residual), on.y = dy;
+        snprintf(what, sizeof what, "conv3d %zu %s to %s", i, vg_dtype_name(in),
+                 vg_dtype_name(out));
+        CHECK_OK(vg_conv3d(check_cpu()->four, &args, &err), err);
+        CHECK_OK(vg_conv3d(gpu, &on, &err), err);
+        first = back(dy);
+        /* Two FP32 sums of k products below 1, in different orders: sqrt(k) roundings of their size k/4; one rounding apart. With a
+         * residual the first rounding of a sum below 4 sqrt(k) + 2 stands beside it. */
+        double k = (double)(c->kt * c->kh * c->kw * c->c),
+               near = 2 * (sqrt(k) + 4) * 0x1p-24 * (k / 4 + 2);
+        double relative = out == VG_BF16 ? 1.01 * 0x1p-7 : 0x1p-21;
+        if (residual)
+            near += (4 * sqrt(k) + 2) * (out == VG_BF16 ? 0x1p-7 : 0x1p-22);
+        expect_close(what, y, first, near, relative);
+        if (in == VG_BF16 && weights == VG_BF16) { /* the other tensor core kernels */
+            run_other("gather", &on);
+            expect_close("conv3d, gathered", y, back(dy), near, relative);
+            run_other("mma", &on);
+            expect_close("conv3d with mma.sync", y, back(dy), near, relative);
         }
+        if (residual) { /* y in the residual's place */
+            vg_conv3d_args in_place = on;
+            vg_tensor *both = on_gpu(residual);
+            in_place.residual = in_place.y = both;
+            CHECK_OK(vg_conv3d(gpu, &in_place, &err), err);
+            expect_same_bits("conv3d over its residual", first, back(both));
+        }
+        CHECK_OK(vg_conv3d(gpu, &on, &err), err);
+        expect_same_bits(what, first, back(dy));
+        release_all();
+    }
 }
 
 static void test_cuda_channel_norm(void **state)
@@ -293,11 +292,23 @@ static void test_cuda_vae_bench(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cuda_conv3d),         cmocka_unit_test(test_cuda_channel_norm),
-        cmocka_unit_test(test_cuda_channel_affine), cmocka_unit_test(test_cuda_frames_to_u8),
+    enum { SHAPES = sizeof CASES / sizeof CASES[0] };
+    const struct CMUnitTest others[] = {
+        cmocka_unit_test(test_cuda_channel_norm),
+        cmocka_unit_test(test_cuda_channel_affine),
+        cmocka_unit_test(test_cuda_frames_to_u8),
         cmocka_unit_test(test_cuda_vae_bench),
     };
+    struct CMUnitTest tests[SHAPES + sizeof others / sizeof others[0]];
+    static char names[SHAPES][32];
+
+    for (int i = 0; i < SHAPES; i++) {
+        snprintf(names[i], sizeof names[i], "test_cuda_conv3d_%d", i);
+        tests[i] = (struct CMUnitTest){.name = names[i],
+                                       .test_func = test_cuda_conv3d,
+                                       .initial_state = (void *)(uintptr_t)&CASES[i]};
+    }
+    memcpy(tests + SHAPES, others, sizeof others);
     use_filter();
     return cmocka_run_group_tests_name("cuda_vae", tests, open_gpu, close_gpu);
 }

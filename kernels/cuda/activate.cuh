@@ -8,8 +8,8 @@
 // form; for results that are rounded to BF16.
 template <bool FAST> static __device__ __forceinline__ float vg_sigmoid_product(float v, float u, float power)
 {
-    // NOTE: __fdividef gives 0 for divisors from 2^126 on, as wanted: e^-u overflows only where the result vanishes.
-    return FAST ? __fdividef(v, 1.0f + vg_exp2(power)) : v / (1.0f + expf(-u));
+    // NOTE: divisors from 2^126 on give 0, as wanted: e^-u overflows only where the result vanishes.
+    return FAST ? v * vg_near_reciprocal(1.0f + vg_exp2(power)) : v / (1.0f + expf(-u));
 }
 
 template <bool FAST> static __device__ __forceinline__ float vg_activate(vg_act act, float v)

@@ -394,6 +394,7 @@ static vg_status describe(vg_cuda_backend *cuda, vg_err *err)
     snprintf(cuda->name, sizeof cuda->name, "%.120s", properties.name);
     cuda->capability = 10 * properties.major + properties.minor;
     cuda->sm_count = properties.multiProcessorCount;
+    cuda->shared_limit = (int)properties.sharedMemPerBlockOptin;
     if (cuda->capability < 80)
         return VG_FAIL(err, VG_E_DEVICE, "GPU %d (%s) has compute capability %d.%d; at least 8.0 is needed", cuda->device,
                        cuda->name, properties.major, properties.minor);

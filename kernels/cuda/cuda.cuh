@@ -18,6 +18,7 @@ struct vg_cuda_backend {
     int device;
     int capability; // 90 for sm_90
     int sm_count;
+    int shared_limit; // bytes of shared memory a block may ask for
     char name[128];
     cudaStream_t stream;      // VG_QUEUE_COMPUTE
     cudaStream_t copy_stream; // VG_QUEUE_COPY

@@ -84,14 +84,14 @@ static __device__ __forceinline__ void vg_add_row(uint4 (&kept)[P], const __nv_b
 
 /* vg_norm_rows    ADD: sum = round(x + add * gate) first, stored and normalised. KIND: of the codes.
  * Bytes    rows*dim*(2 [+ 2 + 2 with ADD] + 2 for y + 1 for codes), each once   -> memory-bound, as long as the instructions keep up
- * Launch   a warp per row in a loop over rows, 12 warps a block, a block an SM (168 registers): up to 120 KB of loads in flight an SM
+ * Launch   a warp per row in a loop over rows, up to 12 warps a block, a block an SM (168 registers). Each warp fetches its next row to shared memory
+ *          while it works on one: 120 KB on their way an SM. Loaded at the top of the loop instead, all warps of an SM wait for the memory
+ *          together and then work together, and the two times add up (80 % of copy for groups); registers have no room for a second row
  * Numerics FP32; see vg_row_moments_of; sums in a fixed order (repeatable); sum as vg_gate_residual rounds it; y rounded once; codes from the
  *          rounded y
- * Measured NVIDIA H100 80GB HBM3, 75600x5120, copy 3.02 TB/s in the same run, 2026-11, an earlier form with two passes for the variance and a
- *          test for the row's end in each pack: norm 557 us, 2.78 TB/s = 92 % of copy; to static codes 440 us, 88 %; with the sum 1114 us,
- *          92 %; sum and static codes 1021 us, 88 %; to groups 670 us, 57 %, with the sum 1381 us, 65 %. This form is not timed yet.
- * Instructions a row (P = 20, sm_90a): 1673 without codes, 2095 to static ones, 2935 to groups; with the sum 2559, 2980, 3840: at 132 SMs of
- *          4 x 1.6 GHz 150 to 340 us, so the memory decides. The earlier form had 2773, 2720 and 3807 (without the sum) */
+ * Measured NVIDIA H100 80GB HBM3, 75600x5120, copy 3.03 TB/s in the same run, 2026-11: norm 537 us, 2.88 TB/s = 95 % of copy; to static codes
+ *          410 us, 94 %; to groups 441 us, 87 %; with the sum 1077 us, 95 %; sum and static codes 940 us, 95 %; sum and groups 1021 us, 88 %.
+ * Instructions a row (P = 20, sm_90a), about 1700 without codes, 2100 to static ones, 3000 to groups: at 132 SMs of 4 x 1.6 GHz 150 to 270 us */
 template <int P, bool ADD, int KIND>
 static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
     vg_norm_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *add, __nv_bfloat16 *sum, vg_norm_vectors vectors, __nv_bfloat16 *y, vg_codes codes,
@@ -108,12 +108,25 @@ static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
     if (ADD)
         vg_fill_shared(gate, vectors.gate, vectors.gate ? 0.0f : 1.0f, P);
     __syncthreads();
-    for (int64_t row = vg_first_row(); row < rows; row += (int64_t)gridDim.x * ROW_WARPS) {
+
+    const int64_t step = (int64_t)gridDim.x * (blockDim.x / 32);
+    uint4 *const next = reinterpret_cast<uint4 *>(shared + (ADD ? 3 : 2) * P * 64) + threadIdx.x / 32 * 32 * P + lane; // this lane's, of the next row
+    auto fetch = [&](int64_t row) {
+        if (row < rows)
+#pragma unroll
+            for (int p = 0; p < P; p++)
+                vg_fetch_shared(next + p * 32, x + row * dim + (p * 32 + lane) * 8);
+    };
+    fetch(vg_first_row());
+    for (int64_t row = vg_first_row(); row < rows; row += step) {
         uint4 kept[P];
 
+        vg_fetched_shared();
 #pragma unroll
         for (int p = 0; p < P; p++)
-            kept[p] = vg_load_once(x + row * dim + (p * 32 + lane) * 8);
+            kept[p] = next[p * 32];
+        __syncwarp(); // they are read; here is room for others
+        fetch(row + step);
         if constexpr (ADD)
             vg_add_row<P>(kept, add + row * dim, gate, sum + row * dim, lane);
         const vg_row_moments row_moments = vg_row_moments_of<P>(kept, vectors.eps);
@@ -163,12 +176,15 @@ template <int P, bool ADD, int KIND>
 static inline vg_status vg_cuda_norm_launch(vg_backend *be, const vg_layer_norm_modulate_args *a, const vg_tensor *x, const vg_tensor *add,
                                             const vg_norm_vectors *vectors, vg_err *err)
 {
-    constexpr size_t shared = (ADD ? 3 : 2) * P * 64 * sizeof(float4);
+    constexpr size_t vector_bytes = (ADD ? 3 : 2) * P * 64 * sizeof(float4), row_bytes = P * 32 * sizeof(uint4);
+    const int64_t fit = (int64_t)(vg_cuda(be)->shared_limit - vector_bytes) / (int64_t)row_bytes;
+    const int warps = (int)(fit < ROW_WARPS ? fit : ROW_WARPS); // at least 3: 99 KB are the least that any GPU since sm_80 has
+    const size_t shared = vector_bytes + (size_t)warps * row_bytes;
     auto kernel = vg_norm_rows<P, ADD, KIND>;
     auto at = [](const vg_tensor *t) { return t ? static_cast<__nv_bfloat16 *>(t->data) : nullptr; };
 
     VG_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
-    VG_CUDA_LAUNCH(be, err, kernel, vg_cuda_row_grid(be, x->shape[0]), 32 * ROW_WARPS, shared, at(x), at(add), ADD ? at(a->x) : nullptr, *vectors,
+    VG_CUDA_LAUNCH(be, err, kernel, vg_cuda_row_grid(be, x->shape[0], warps), 32 * warps, shared, at(x), at(add), ADD ? at(a->x) : nullptr, *vectors,
                    at(a->y), vg_cuda_codes(&a->quant), x->shape[0]);
     return VG_OK;
 }

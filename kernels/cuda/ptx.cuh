@@ -18,6 +18,17 @@ static __device__ __forceinline__ uint4 vg_load_once(const void *from)
     return v;
 }
 
+// 16 bytes to shared memory, on their way while the thread goes on; both addresses are multiples of 16.
+static __device__ __forceinline__ void vg_fetch_shared(void *to, const void *from)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from) : "memory");
+}
+// What this thread has fetched is there, for this thread.
+static __device__ __forceinline__ void vg_fetched_shared()
+{
+    asm volatile("cp.async.wait_all;" : : : "memory");
+}
+
 // 1 / x within one unit, by the special function unit; 0 for infinity.
 static __device__ __forceinline__ float vg_near_reciprocal(float x)
 {

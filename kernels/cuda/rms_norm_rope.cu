@@ -145,7 +145,7 @@ vg_status vg_cuda_rms_norm_rope(vg_backend *be, const vg_rms_norm_rope_args *a, 
     if (packs && a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && a->y->dtype == VG_BF16 && vg_cuda_row_fits(dim, rows) &&
         (!cosines || (256 % (2 * pairs) == 0 && pairs % 4 == 0 && vg_cuda_packs(8, cosines, sines)))) {
         VG_CUDA_ROW(dim, P, {
-            VG_CUDA_LAUNCH(be, err, normalise_rows<P>, vg_cuda_row_grid(be, rows), 32 * ROW_WARPS, 0,
+            VG_CUDA_LAUNCH(be, err, normalise_rows<P>, vg_cuda_row_grid(be, rows, ROW_WARPS), 32 * ROW_WARPS, 0,
                            static_cast<const __nv_bfloat16 *>(a->x->data), static_cast<const __nv_bfloat16 *>(a->w->data), a->eps, cosines, sines,
                            (int)pairs, static_cast<__nv_bfloat16 *>(a->y->data), rows);
         });

@@ -8,12 +8,12 @@
 
 #include "kernels/cuda/codes.cuh"
 
-#define ROW_WARPS 12 // one block of 384 threads an SM: 168 registers a thread
+#define ROW_WARPS 12 // at most: one block of 384 threads an SM, 168 registers a thread
 
 // The first row of this warp. The shuffle tells the compiler that it is the same for all lanes, and that the loop over rows does not part them.
 static __device__ __forceinline__ int64_t vg_first_row()
 {
-    return (int64_t)blockIdx.x * ROW_WARPS + __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);
+    return (int64_t)blockIdx.x * (blockDim.x / 32) + __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);
 }
 
 static __device__ __forceinline__ void vg_unpack(uint4 pack, float (&v)[8])
@@ -113,9 +113,9 @@ static inline bool vg_cuda_row_fits(int64_t dim, int64_t rows)
     return (dim == 1536 || dim == 2048 || dim == 3072 || dim == 5120) && rows <= (int64_t)1 << 30;
 }
 
-static inline unsigned vg_cuda_row_grid(vg_backend *be, int64_t rows)
+static inline unsigned vg_cuda_row_grid(vg_backend *be, int64_t rows, int warps)
 {
-    int64_t blocks = (rows + ROW_WARPS - 1) / ROW_WARPS, most = vg_cuda(be)->sm_count;
+    int64_t blocks = (rows + warps - 1) / warps, most = vg_cuda(be)->sm_count;
     return (unsigned)(blocks < most ? blocks : most);
 }
 

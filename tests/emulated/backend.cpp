@@ -87,6 +87,7 @@ vg_status __wrap_vg_backend_open(vg_device_kind kind, int device, int threads, v
     c->base.ops = &ops;
     c->base.fail_after = -1;
     c->sm_count = SMS;
+    c->shared_limit = 99 * 1024; // that of the smaller GPUs: what depends on it is then not what runs on sm_90
     c->capability = 90;
     *be = &c->base;
     return VG_OK;

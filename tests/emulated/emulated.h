@@ -61,6 +61,9 @@ inline void __syncthreads()
 {
     emulated_barrier();
 }
+inline void __syncwarp() // nothing else has run meanwhile
+{
+}
 template <typename T> inline T __shfl_sync(unsigned, T value, int lane)
 {
     T result;
@@ -133,6 +136,13 @@ using std::min;
 inline uint4 vg_load_once(const void *from)
 {
     return *static_cast<const uint4 *>(from);
+}
+inline void vg_fetch_shared(void *to, const void *from)
+{
+    memcpy(to, from, 16);
+}
+inline void vg_fetched_shared()
+{
 }
 inline float vg_near_reciprocal(float x)
 {
