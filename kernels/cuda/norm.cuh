@@ -89,8 +89,8 @@ static __device__ __forceinline__ void vg_add_row(uint4 (&kept)[P], const __nv_b
  *          together and then work together, and the two times add up (80 % of copy for groups); registers have no room for a second row
  * Numerics FP32; see vg_row_moments_of; sums in a fixed order (repeatable); sum as vg_gate_residual rounds it; y rounded once; codes from the
  *          rounded y
- * Measured NVIDIA H100 80GB HBM3, 75600x5120, copy 3.03 TB/s in the same run, 2026-11: norm 537 us, 2.88 TB/s = 95 % of copy; to static codes
- *          410 us, 94 %; to groups 441 us, 87 %; with the sum 1077 us, 95 %; sum and static codes 940 us, 95 %; sum and groups 1021 us, 88 %.
+ * Measured NVIDIA H100 80GB HBM3, 75600x5120, copy 3.01 TB/s in the same run, 2026-11: norm 546 us, 2.84 TB/s = 94 % of copy; to static codes
+ *          416 us, 93 %; to groups 450 us, 86 %; with the sum 1095 us, 94 %; sum and static codes 956 us, 94 %; sum and groups 1036 us, 87 %.
  * Instructions a row (P = 20, sm_90a), about 1700 without codes, 2100 to static ones, 3000 to groups: at 132 SMs of 4 x 1.6 GHz 150 to 270 us */
 template <int P, bool ADD, int KIND>
 static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)

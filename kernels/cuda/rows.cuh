@@ -59,13 +59,23 @@ static __device__ __forceinline__ __nv_bfloat162 vg_largest_of_packs(uint4 a, ui
     return __hmax2(__lows2bfloat162(x, y), __highs2bfloat162(x, y));
 }
 
-// Codes of a pack of one group; most: the group's largest magnitude.
-static __device__ __forceinline__ void vg_store_group(__nv_fp8_e4m3 *to, float *scale_to, uint4 pack, float most)
+// The same over the 16 lanes of a half-warp; all 32 lanes take part.
+static __device__ __forceinline__ __nv_bfloat162 vg_half_warp_max(__nv_bfloat162 most)
+{
+#pragma unroll
+    for (int offset = 8; offset; offset /= 2)
+        most = __hmax2(most, __shfl_xor_sync(0xffffffffu, most, offset));
+    return most;
+}
+
+// Codes of this lane's pack of a group, unless it lies outside of the row, and the group's scale; most: the group's largest magnitude.
+static __device__ __forceinline__ void vg_store_group(__nv_fp8_e4m3 *to, bool inside, float *scale_to, uint4 pack, float most)
 {
     float v[8], scale = vg_group_scale<true>(most);
     vg_unpack(pack, v);
     vg_divide<1>(v, scale);
-    vg_store_codes(to, v);
+    if (inside)
+        vg_store_codes(to, v);
     if (threadIdx.x % 16 == 0)
         *scale_to = scale;
 }
@@ -98,13 +108,10 @@ static __device__ __forceinline__ void vg_store_packs(__nv_bfloat16 *y, const vg
         }
         return;
     }
-    __nv_bfloat162 most = vg_largest_of_packs(packs[0], packs[1]);
-#pragma unroll
-    for (int offset = 8; offset; offset /= 2)
-        most = __hmax2(most, __shfl_xor_sync(0xffffffffu, most, offset));
+    const __nv_bfloat162 most = vg_half_warp_max(vg_largest_of_packs(packs[0], packs[1]));
     float *scales = codes.scales + (p * 2 + lane / 16) * codes.rows + row; // a pack of 32 lanes is two groups
-    vg_store_group(q, scales, packs[0], __low2float(most));
-    vg_store_group(q + 256, scales + 2 * codes.rows, packs[1], __high2float(most));
+    vg_store_group(q, true, scales, packs[0], __low2float(most));
+    vg_store_group(q + 256, true, scales + 2 * codes.rows, packs[1], __high2float(most));
 }
 
 // Is this a width that VG_CUDA_ROW compiles?
