@@ -1,4 +1,4 @@
-/* job.c: making, reading, finding job folders. See job.h. */
+/* job.c: making and reading job folders. See job.h. */
 #include "app/job.h"
 
 #include <dirent.h>
@@ -12,11 +12,9 @@
 #include <unistd.h>
 #include "app/lock.h"
 #include "app/paths.h"
-#include "engine/budget.h"
 #include "engine/hash.h"
 
-#define JOB_FILE_LIMIT_BYTES (4u << 20)
-#define JOB_VERSION          1
+#define JOB_VERSION 1
 
 void vg_job_deinit(vg_job *job)
 {
@@ -58,75 +56,6 @@ bool vg_job_running(const char *dir, pid_t *pid)
     if (pid)
         *pid = held ? (pid_t)strtol(note, NULL, 10) : 0;
     return held;
-}
-
-/* ---- devices ---- */
-
-vg_status vg_device_check(const char *device, vg_err *err)
-{
-    if (strcmp(device, "cuda"))
-        return VG_OK;
-    vg_backend *be = NULL;
-    VG_TRY(vg_backend_open(VG_DEVICE_CUDA, 0, 0, &be, err));
-    static const char *const names[] = {
-#define VG_OP(name, help) #name,
-#include "kernels/ops.def"
-#undef VG_OP
-    };
-    int missing = 0, first = -1;
-    for (int i = 0; i < VG_OP_COUNT; i++) {
-        if (!vg_backend_supports(be, (vg_op)i)) {
-            missing++;
-            first = first < 0 ? i : first;
-        }
-    }
-    vg_backend_close(be);
-    if (missing)
-        return VG_FAIL(
-            err, VG_E_UNSUPPORTED,
-            "device cuda: %d of %d operations are not there yet in this build (the first: %s); use --device cpu",
-            missing, VG_OP_COUNT, names[first]);
-    return VG_OK;
-}
-
-vg_status vg_device_open(const char *device, int threads, vg_engine **engine, vg_err *err)
-{
-    VG_TRY(vg_engine_open(!strcmp(device, "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU, 0,
-                          threads > 0 ? threads : 0, engine, err));
-    char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/gemm", cache);
-    vg_status status = vg_backend_keep_choices(vg_engine_backend(*engine), folder, err);
-    free(folder);
-    free(cache);
-    if (status != VG_OK)
-        vg_engine_close(*engine);
-    return status;
-}
-
-static const char *default_device; /* opening a driver takes seconds: once per process */
-
-const char *vg_device_default(void)
-{
-    if (!default_device)
-        default_device = vg_device_check("cuda", NULL) == VG_OK ? "cuda" : "cpu";
-    return default_device;
-}
-
-void vg_device_learn(bool is_cuda)
-{
-    default_device = is_cuda ? "cuda" : "cpu";
-}
-
-void vg_device_budget(const vg_settings *settings, vg_generate_params *params, size_t *limit)
-{
-    const char *device = vg_settings_get(settings, VG_OPT_device);
-    vg_engine *engine = NULL;
-    params->device =
-        !strcmp(*device ? device : vg_device_default(), "cuda") ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
-    *limit = params->memory_limit;
-    if (!*limit && params->device == VG_DEVICE_CUDA &&
-        vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, NULL) == VG_OK)
-        (void)vg_budget_limit(engine, params, limit, NULL);
-    vg_engine_close(engine);
 }
 
 /* ---- names ---- */
@@ -420,7 +349,7 @@ vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err)
                          VG_JOB_FILE);
         goto done;
     }
-    VG_TRY_GOTO(status, vg_file_read(path, JOB_FILE_LIMIT_BYTES, &text, &size, err), done);
+    VG_TRY_GOTO(status, vg_file_read(path, VG_JOB_FILE_BYTES_MAX, &text, &size, err), done);
     VG_TRY_GOTO(status, vg_job_parse(text, size, path, job, err), done);
     job->dir = absolute;
     job->id = vg_text_clean(strrchr(absolute, '/') + 1); /* for people; paths come from dir */
@@ -658,119 +587,7 @@ done:
     return status;
 }
 
-/* ---- finding ---- */
-
-typedef struct listed {
-    char *dir;
-    double created;
-} listed;
-
-static int newest_first(const void *a, const void *b)
-{
-    const listed *x = a, *y = b;
-    if (x->created != y->created)
-        return x->created < y->created ? 1 : -1;
-    return strcmp(y->dir, x->dir);
-}
-
-/* When it was made; the folder's own time when job.json does not say. */
-static double created_of(const char *dir, const struct stat *st)
-{
-    char *path = vg_xstrf("%s/%s", dir, VG_JOB_FILE), *text = NULL;
-    size_t size = 0;
-    double created = (double)st->st_mtime;
-    cJSON *root = NULL;
-    if (vg_file_read(path, JOB_FILE_LIMIT_BYTES, &text, &size, NULL) == VG_OK &&
-        vg_json_parse(text, size, path, &root, NULL) == VG_OK)
-        (void)vg_json_get_double(root, path, "created", 0, 1e11, &created, NULL);
-    cJSON_Delete(root);
-    free(text);
-    free(path);
-    return created;
-}
-
-void vg_job_list(const char *jobs_dir, vg_lines *dirs)
-{
-    listed *list = NULL;
-    size_t n = 0;
-    DIR *dir = opendir(jobs_dir);
-    struct dirent *item;
-    while (dir && (item = readdir(dir))) {
-        struct stat st;
-        if (item->d_name[0] == '.')
-            continue;
-        char *path = vg_xstrf("%s/%s", jobs_dir, item->d_name),
-             *file = vg_xstrf("%s/%s", path, VG_JOB_FILE);
-        if (stat(file, &st) == 0 && S_ISREG(st.st_mode)) {
-            list = vg_xrealloc(list, (n + 1) * sizeof *list);
-            list[n++] = (listed){path, created_of(path, &st)};
-        } else {
-            free(path);
-        }
-        free(file);
-    }
-    if (dir)
-        closedir(dir);
-    if (n > 1)
-        qsort(list, n, sizeof *list, newest_first);
-    for (size_t i = 0; i < n; i++)
-        vg_lines_add(dirs, list[i].dir);
-    free(list);
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
-vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err *err)
-{
-    vg_lines dirs = {0};
-    const char *found = NULL;
-    int matches = 0;
-    vg_status status = VG_OK;
-    if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, "..")) {
-        char *file = vg_xstrf("%s/%s", name, VG_JOB_FILE);
-        bool good = vg_file_exists(file);
-        free(file);
-        if (!good)
-            return VG_FAIL(err, VG_E_MISSING, "%s: there is no %s, so this is not a job", name,
-                           VG_JOB_FILE);
-        char *real = realpath(name, NULL);
-        *dir = real ? real : vg_paths_absolute(name);
-        return VG_OK;
-    }
-    vg_job_list(jobs_dir, &dirs);
-    size_t n = strlen(name);
-    for (int pass = 0; pass < 3 && !matches; pass++) {
-        for (int i = 0; i < dirs.count; i++) {
-            const char *id = strrchr(dirs.items[i], '/') + 1;
-            if (pass == 0   ? !strcmp(id, name)
-                : pass == 1 ? n && !strncmp(id, name, n)
-                            : n >= 4 && ends_with(id, name)) {
-                matches++;
-                found = dirs.items[i];
-            }
-        }
-    }
-    if (!matches && !strcmp(name, "last") && dirs.count) {
-        matches = 1;
-        found = dirs.items[0];
-    }
-    if (matches == 1)
-        *dir = vg_xstrdup(found);
-    else if (matches > 1)
-        status =
-            VG_FAIL(err, VG_E_ARG, "job %s: %d jobs fit, write more of the name", name, matches);
-    else if (!dirs.count)
-        status = VG_FAIL(err, VG_E_MISSING, "job %s: there are no jobs in %s", name, jobs_dir);
-    else
-        status = VG_FAIL(err, VG_E_MISSING, "job %s: not found in %s; `vgen jobs` lists them", name,
-                         jobs_dir);
-    vg_lines_free(&dirs);
-    return status;
-}
+/* ---- what decides a result ---- */
 
 char *vg_job_recipe(const vg_job *job, int variant)
 {

@@ -7,10 +7,12 @@
 #ifndef VG_APP_JOB_H
 #define VG_APP_JOB_H
 
+#include "app/device.h"
 #include "app/events.h"
 #include "app/settings.h"
 
 #define VG_JOB_FILE            "job.json"
+#define VG_JOB_FILE_BYTES_MAX  (4u << 20)
 #define VG_JOB_LOCK            "lock"
 #define VG_JOB_LOG             "worker.log"
 #define VG_JOB_LOG_BYTES_MAX   (64u << 20) /* more of it is not read */
@@ -68,15 +70,4 @@ bool vg_job_running(const char *dir, pid_t *pid);
 char *vg_job_recipe(const vg_job *job, int variant);
 /* 16 hex digits over the recipe and the given initial latents: two jobs with the same one make the same files. */
 void vg_job_fingerprint(const vg_job *job, int variant, char hex[17]);
-
-/* "cuda" when this build has it, the machine has it, and it can do every operation; else "cpu". */
-const char *vg_device_default(void);
-void vg_device_learn(bool is_cuda); /* another process has looked: no driver is opened here for it */
-/* Where these settings would run (params->device), and how many bytes they may take there: --vram-limit, else on a GPU what is free less the
- * engine's margin; 0 = no limit, or it cannot be told. */
-void vg_device_budget(const vg_settings *settings, vg_generate_params *params, size_t *limit);
-/* VG_E_UNSUPPORTED or VG_E_DEVICE with one clear line when the device cannot run a job. */
-vg_status vg_device_check(const char *device, vg_err *err);
-/* An engine on "cpu" or "cuda", which keeps its choices of matrix product algorithms below the cache folder. threads: of the CPU, 0 = all. */
-vg_status vg_device_open(const char *device, int threads, vg_engine **engine, vg_err *err);
 #endif

@@ -146,6 +146,19 @@ static inline double check_get(const vg_tensor *t, int64_t i)
     }
 }
 
+/* Mean and variance (over d, not d - 1) of a row of d, two passes. */
+static inline void check_moments(const vg_tensor *x, int64_t row, int64_t d, double *mean,
+                                 double *variance)
+{
+    *mean = *variance = 0;
+    for (int64_t c = 0; c < d; c++)
+        *mean += check_get(x, row * d + c) / (double)d;
+    for (int64_t c = 0; c < d; c++) {
+        double off = check_get(x, row * d + c) - *mean;
+        *variance += off * off / (double)d;
+    }
+}
+
 static inline void check_set(vg_tensor *t, int64_t i, double value)
 {
     switch (t->dtype) {

@@ -16,11 +16,8 @@ static void run_case(int64_t n, int64_t d, vg_dtype in, vg_dtype out, int kind, 
     if (kind == 2)
         args.w = a, args.b = b;
     for (int64_t i = 0; i < n; i++) {
-        double mean = 0.0, variance = 0.0;
-        for (int64_t c = 0; c < d; c++)
-            mean += check_get(x, i * d + c) / (double)d;
-        for (int64_t c = 0; c < d; c++)
-            variance += pow(check_get(x, i * d + c) - mean, 2) / (double)d;
+        double mean, variance;
+        check_moments(x, i, d, &mean, &variance);
         for (int64_t c = 0; c < d; c++) {
             double v = (check_get(x, i * d + c) - mean) / sqrt(variance + 1e-6);
             if (kind == 1)
