@@ -1,6 +1,6 @@
 /* cmd_device.c: vgen device, the hidden command by which the screens ask where a job would run and what it may take there. */
 #include "app/cli.h"
-#include "app/job.h"
+#include "app/device.h"
 
 static int run(vg_args *args)
 {
