@@ -40,6 +40,7 @@ int vg_text_distance(const char *a, const char *b);
 /* The candidate nearest to `word`, NULL when none is near enough to be what was meant. */
 const char *vg_text_nearest(const char *word, const char *const *candidates, int count);
 
+char *vg_text_real(double v); /* the shortest text that reads back as v; malloc'd */
 const char *vg_text_bytes(uint64_t bytes, char *buf, size_t size); /* "1.5 GiB" */
 const char *vg_text_work(int64_t tokens, double tflop, char *buf,
                          size_t size); /* "75600 tokens, 13040 TFLOP a step" */
