@@ -5,7 +5,7 @@
 #ifndef VG_ENGINE_VISION_RESIZE_H
 #define VG_ENGINE_VISION_RESIZE_H
 
-#include "kernels/status.h"
+#include "kernels/base/status.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* test_model_i2v.c: image to video against diffusers' WanImageToVideoPipeline (tests/oracle/make_i2v.py, make_pipeline.py): the condition
  * that goes beside the noise, and whole runs of 10 steps with guidance from a picture of the clip's size. FP32: condition within 1e-4
  * (it is some 1e-7), latents within 1e-3 (some 1e-6); BF16 2e-2 (condition up to 1.7e-3, latents 1.4e-2). */
-#include "engine/json.h"
+#include "kernels/base/json.h"
 #include "tests/model.h"
 
 #define MODEL GOLDEN "tiny-i2v"
