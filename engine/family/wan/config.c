@@ -433,7 +433,7 @@ vg_status wan_inspect(const vg_checkpoint *checkpoint, char **missing, char *pre
         vg_weights *weights = NULL;
         inspect_component(checkpoint, components[i], text, sizeof text, &weights);
         if (weights && i == 0)
-            wan_dit_describe_precision(weights, precision, precision_size);
+            vg_precision_describe(weights, precision, precision_size);
         vg_weights_close(weights);
     }
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
