@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "app/job/job.h"
+#include "kernels/base/text.h"
 #include "app/settings/paths.h"
 
 typedef struct listed {
@@ -64,12 +65,6 @@ void vg_job_list(const char *jobs_dir, vg_lines *dirs)
     free(list);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
 vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err *err)
 {
     vg_lines dirs = {0};
@@ -94,7 +89,7 @@ vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err
             const char *id = strrchr(dirs.items[i], '/') + 1;
             if (pass == 0   ? !strcmp(id, name)
                 : pass == 1 ? n && !strncmp(id, name, n)
-                            : n >= 4 && ends_with(id, name)) {
+                            : n >= 4 && vg_ends_with(id, name)) {
                 matches++;
                 found = dirs.items[i];
             }
