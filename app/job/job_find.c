@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "app/job/job.h"
+#include "kernels/base/text.h"
 #include "app/settings/paths.h"
 
 typedef struct listed {
@@ -84,12 +85,6 @@ void vg_job_list(const char *jobs_dir, vg_lines *dirs)
     free(list);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
 vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err *err)
 {
     vg_lines dirs = {0};
@@ -114,7 +109,7 @@ vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err
             const char *id = strrchr(dirs.items[i], '/') + 1;
             if (pass == 0   ? !strcmp(id, name)
                 : pass == 1 ? n && !strncmp(id, name, n)
-                            : n >= 4 && ends_with(id, name)) {
+                            : n >= 4 && vg_ends_with(id, name)) {
                 matches++;
                 found = dirs.items[i];
             }

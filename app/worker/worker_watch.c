@@ -16,27 +16,9 @@
 #define GAUGE_TELL_MS   1000 /* a 15 minute job: 900 events of about 300 bytes */
 #define MARK_WAIT_MS    250  /* a reading takes about 45 ms: each PCIe counter is watched for 20 */
 
-/* "VmRSS:     1234 kB" of a file of that form, in bytes. */
-static uint64_t proc_bytes(const char *file, const char *key)
-{
-    char line[256];
-    uint64_t bytes = 0;
-    size_t n = strlen(key);
-    FILE *f = fopen(file, "re");
-    while (f && fgets(line, sizeof line, f)) {
-        if (!strncmp(line, key, n) && line[n] == ':') {
-            bytes = strtoull(line + n + 1, NULL, 10) * 1024;
-            break;
-        }
-    }
-    if (f)
-        fclose(f);
-    return bytes;
-}
-
 uint64_t vg_worker_memory_total(void)
 {
-    uint64_t total = proc_bytes("/proc/meminfo", "MemTotal");
+    uint64_t total = vg_proc_bytes("/proc/meminfo", "MemTotal");
     /* In a container the limit is what counts. */
     FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
     unsigned long long limit = 0;
@@ -52,8 +34,8 @@ static void tell_memory(vg_worker *w, uint64_t *last, int *quiet)
 {
     uint64_t device_peak = atomic_load(&w->device_peak);
     uint64_t now =
-        device_peak ? atomic_load(&w->device_now) : proc_bytes("/proc/self/status", "VmRSS");
-    uint64_t peak = device_peak ? device_peak : proc_bytes("/proc/self/status", "VmHWM");
+        device_peak ? atomic_load(&w->device_now) : vg_proc_bytes("/proc/self/status", "VmRSS");
+    uint64_t peak = device_peak ? device_peak : vg_proc_bytes("/proc/self/status", "VmHWM");
     uint64_t change = now > *last ? now - *last : *last - now;
     if (change < (1u << 20) && ++*quiet < 10)
         return;
