@@ -41,17 +41,20 @@ static void tell_memory(vg_worker *w, uint64_t *last, int *quiet)
         return;
     *quiet = 0;
     *last = now;
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "now", (double)now);
-    cJSON_AddNumberToObject(o, "peak", (double)peak);
-    vg_worker_tell(w, "memory", o);
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_memory);
+    e.now = now;
+    e.peak = peak;
+    vg_worker_tell(w, e);
 }
 
 /* The readings since the last event, as one. */
 static void tell_gauges(vg_worker *w, vg_gauge_figures *figures)
 {
-    if (vg_gauges_any(figures))
-        vg_worker_tell(w, "gpu", vg_gauges_event(figures));
+    if (vg_gauges_any(figures)) {
+        vg_job_event e = vg_job_event_of(VG_JOB_EVENT_gpu);
+        e.readings = vg_gauges_sample(figures);
+        vg_worker_tell(w, e);
+    }
     *figures = (vg_gauge_figures){0};
 }
 

@@ -1,4 +1,5 @@
 /* precision_report.c: see precision_report.h. */
+#include "kernels/base/text.h"
 #include "engine/layers/precision_report.h"
 
 #include "engine/layers/module_impl.h"
