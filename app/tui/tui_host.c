@@ -411,7 +411,7 @@ static bool start(void *self, char *id, size_t id_size, char *message, size_t si
     const char *key = NULL;
     if (!vg_tui_form_check(&h->form, &key, message, size))
         return false;
-    if (vg_job_create(h->jobs_dir, &h->form.settings, 0, &job, &err) != VG_OK)
+    if (vg_job_create(h->jobs_dir, &h->form.settings, NULL, 0, &job, &err) != VG_OK)
         return say(message, size, err.message);
     save_last_form(&h->form.settings);
     snprintf(id, id_size, "%s", job.id);

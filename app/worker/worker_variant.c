@@ -1,4 +1,4 @@
-/* worker_variant.c: one scheme from text to clip, beginning where an earlier run stopped. Each finished piece is a file, so what is done
+/* worker_variant.c: one variant from text to clip, beginning where an earlier run stopped. Each finished piece is a file, so what is done
  * is what is there: text.safetensors, calibration.json, state.safetensors (steps so far), latents.safetensors, frames, variant.json. */
 #include "app/worker/worker_run.h"
 #include "kernels/base/hash.h"
@@ -13,10 +13,13 @@
 static vg_status need_text(vg_worker *w, const vg_generate_params *params, vg_err *err)
 {
     vg_status status = VG_OK;
-    if (w->text.cond)
+    int owner = vg_job_owner(&w->job, w->variant, VG_DECIDES_CONDITIONS);
+    if (w->text.cond && w->text_owner == owner)
         return VG_OK;
-    char *path = vg_job_path(&w->job, VG_JOB_TEXT);
-    const char *const metadata[] = {VG_MADE_WITH, w->made_with_shared, NULL};
+    vg_conditioning_deinit(&w->text);
+    w->text_owner = owner;
+    char *path = vg_job_shared_path(&w->job, w->variant, VG_DECIDES_CONDITIONS, VG_JOB_TEXT);
+    const char *const metadata[] = {VG_MADE_WITH, w->made_with_conditions[w->variant], NULL};
     if (vg_worker_find_text(w, params, path))
         goto done;
     VG_TRY_GOTO(status, vg_encode(w->engine, w->model, params, &w->callbacks, &w->text, err), done);
@@ -31,31 +34,32 @@ done:
 /* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
 static char *calibration_key(const vg_worker *w)
 {
+    const vg_job_variant *v = &w->job.variants[w->variant];
     uint64_t hash = VG_FNV1A_BEGIN;
     char tail[64];
     for (int i = 0; i < VG_OPT_COUNT; i++) {
-        const char *text = vg_settings_get(&w->job.resolved, (vg_option_id)i);
+        const char *text = vg_settings_get(&v->resolved, (vg_option_id)i);
         if (vg_option_decides(&vg_options[i], VG_DECIDES_SCALES))
             hash = vg_fnv1a(hash, text, strlen(text) + 1);
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, VG_WORKER_CALIBRATION_STEPS,
              VG_VERSION, "3");
-    return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown",
-                    (unsigned long long)hash, tail);
+    return vg_xstrf("%s-%016llx%s", v->identity ? v->identity : "unknown", (unsigned long long)hash,
+                    tail);
 }
 
 static vg_status need_calibration(vg_worker *w, const vg_generate_params *params, const char *path,
                                   vg_err *err)
 {
-    if (vg_worker_scales_good(path, w->made_with_shared))
+    const char *made_with = w->made_with_scales[w->variant];
+    if (vg_worker_scales_good(path, made_with))
         return VG_OK;
     char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/calibration", cache),
          *key = calibration_key(w);
     char *cached = vg_xstrf("%s/%s.json", folder, key);
     vg_generate_params p = *params;
     vg_status status = VG_OK;
-    if (!p.init_latents &&
-        vg_worker_scales_copy(cached, path, key, w->made_with_shared, NULL) == VG_OK) {
+    if (!p.init_latents && vg_worker_scales_copy(cached, path, key, made_with, NULL) == VG_OK) {
         vg_worker_note(w, "input scales: from the cache (%s.json)", key);
         goto done;
     }
@@ -69,7 +73,7 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
                 vg_calibrate(w->engine, w->model, &p, &w->text, VG_WORKER_CALIBRATION_STEPS, &quiet,
                              path, err),
                 done);
-    VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, w->made_with_shared, err), done);
+    VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, made_with, err), done);
     vg_worker_note(w, "input scales: measured on this prompt");
     if (!p.init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
         (void)vg_worker_scales_copy(path, cached, key, NULL, NULL);
@@ -103,6 +107,8 @@ static void precision_text(const vg_precision_report *r, char *text, size_t size
         if (i < 3 && n < size)
             n += (size_t)snprintf(text + n, size - n, " (%s)", r->act);
     }
+    if (r->dequantised && n < size)
+        snprintf(text + n, size - n, "; %d of them dequantised from FP8", r->dequantised);
 }
 
 static void tell_precision(vg_worker *w, const vg_generate_params *params,
@@ -137,8 +143,10 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_FILE);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, VG_MADE_WITH, w->made_with[w->variant]);
-    cJSON_AddStringToObject(root, "quantization", vg_scheme_name(w->job.schemes[w->variant]));
+    cJSON_AddStringToObject(root, "id", v->id);
     cJSON_AddStringToObject(root, "label", v->label);
+    cJSON_AddStringToObject(root, "quantization",
+                            vg_scheme_name(vg_job_variant_scheme(&w->job, w->variant)));
     cJSON_AddNumberToObject(root, "steps", v->step);
     cJSON_AddNumberToObject(root, "denoise_s_per_it", v->s_per_it);
     cJSON_AddNumberToObject(root, "denoise_s", v->denoise_s);
@@ -167,6 +175,7 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     cJSON_AddNumberToObject(precision, "fp8_channel", report->fp8_channel);
     cJSON_AddNumberToObject(precision, "bf16", report->bf16);
     cJSON_AddNumberToObject(precision, "f32", report->f32);
+    cJSON_AddNumberToObject(precision, "dequantised", report->dequantised);
     cJSON_AddStringToObject(precision, "activations", report->act);
     cJSON_AddNumberToObject(precision, "weight_bytes", (double)report->weight_bytes);
     cJSON *calls = cJSON_AddObjectToObject(root, "op_calls");
@@ -240,7 +249,8 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
 {
     vg_denoise_state state = {0};
     vg_status status = VG_OK;
-    char *calibration = vg_job_path(&w->job, VG_JOB_CALIBRATION);
+    char *calibration =
+        vg_job_shared_path(&w->job, w->variant, VG_DECIDES_SCALES, VG_JOB_CALIBRATION);
     vg_precision_report report;
     bool have_state = vg_worker_find_state(w, params, &state);
     tell_begin(w, have_state ? state.scheduler.at : 0);
@@ -323,7 +333,7 @@ static vg_status run(vg_worker *w, vg_err *err)
     w->calibrating = false;
     w->depth = 0;
     memcpy(calls_before, be->calls, sizeof calls_before);
-    vg_settings_params(&w->job.resolved, w->job.schemes[w->variant], &params);
+    vg_settings_params(&w->job.variants[w->variant].resolved, &params);
     params.max_steps_run = w->max_steps;
     params.init_latents = w->init_latents;
     params.init_latents_shape = w->init_latents ? w->init_shape : NULL;
@@ -342,9 +352,9 @@ static vg_status run(vg_worker *w, vg_err *err)
         w->stopped = true;
         vg_worker_note(w, "stopped after step %d of %d, as asked", latents.steps_done,
                        latents.steps);
-        if (w->job.outputs[w->variant].save_latents)
-            status = vg_worker_write_latents(w->job.outputs[w->variant].save_latents, &latents,
-                                             NULL, err);
+        const char *wanted = w->job.variants[w->variant].outputs.save_latents;
+        if (wanted)
+            status = vg_worker_write_latents(wanted, &latents, NULL, err);
         goto done;
     }
     VG_TRY_GOTO(
@@ -371,6 +381,7 @@ done:
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err)
 {
     w->variant = variant;
+    w->model = w->models[variant];
     vg_status status = run(w, err);
     if (status != VG_OK && status != VG_E_CANCELLED)
         vg_err_prefix(err, "%s", w->snapshot.variants[variant].id);

@@ -1,5 +1,4 @@
 /* precision_report.c: see precision_report.h. */
-#include "kernels/base/text.h"
 #include "engine/layers/precision_report.h"
 
 #include "engine/layers/module_impl.h"
@@ -31,6 +30,7 @@ static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n
             r->f32++;
         r->weight_bytes += elements * vg_dtype_size(dtype);
     }
+    r->dequantised += choice->dequantised;
     if (choice->used != VG_PRECISION_HIGH)
         snprintf(r->act, sizeof r->act, "%s", acts[choice->act]);
 }

@@ -6,6 +6,7 @@
 
 typedef struct vg_precision_report {
     int fp8_tensor, fp8_block, fp8_channel, bf16, f32; /* linear layers */
+    int dequantised;     /* of bf16 and f32: FP8 in the files, so not what the model was made in */
     char act[32];        /* "static", "dynamic", "dynamic 1x128", "weight-only", "-" */
     size_t weight_bytes; /* all weights as loaded, scales of FP8 layers too */
 } vg_precision_report;
