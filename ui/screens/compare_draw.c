@@ -425,9 +425,15 @@ void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect are
     if (!j || !vg_ui_has_frames(ui, state)) {
         vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE,
                 j ? "No clip of this job is ready yet" : "Nothing to compare yet");
-        vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
-                j ? "2 shows how far it is; the comparison opens when it is done."
-                  : "4 lists the jobs; 1 starts a new one.");
+        int row = area.row + area.rows / 2;
+        if (j)
+            vg_textf(g, row, area.col + 2, area.cols - 2, VG_R_DIM,
+                     "%c shows how far it is; the comparison opens when it is done.",
+                     VG_SCREEN_KEY(run));
+        else
+            vg_textf(g, row, area.col + 2, area.cols - 2, VG_R_DIM,
+                     "%c lists the jobs; %c starts a new one.", VG_SCREEN_KEY(jobs),
+                     VG_SCREEN_KEY(setup));
         return;
     }
     vg_layout l;
