@@ -189,14 +189,14 @@ static uint64_t picture_serial(const vg_compare *s, int v, int frame)
 static bool pane_picture(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, int frame,
                          vg_grid *g, vg_rect p)
 {
-    const vg_ui_host *host = ui->host;
+    const vg_ui_media_host *media = &ui->host->media;
     uint64_t serial = picture_serial(s, v, frame), owner = vg_compare_owner(j, v);
     const uint8_t *rgb = NULL;
     uint8_t *difference = NULL;
     if (!vg_picture_cached(ui->pictures, p, owner, serial)) {
-        rgb = host->frame(host->self, j->id, v < 0 ? 0 : v, frame);
+        rgb = media->frame(media->self, j->id, v < 0 ? 0 : v, frame);
         if (rgb && v < 0) {
-            const uint8_t *b = host->frame(host->self, j->id, s->other, frame);
+            const uint8_t *b = media->frame(media->self, j->id, s->other, frame);
             size_t bytes = (size_t)j->width * (size_t)j->height * 3;
             difference = b ? malloc(bytes) : NULL;
             if (difference)
@@ -219,9 +219,9 @@ static bool pane_ready(const vg_compare *s, const vg_ui_job *j, int v)
 /* Why pane v will stay without a picture; NULL when nothing is wrong. */
 static const char *pane_broken(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v)
 {
-    const vg_ui_host *host = ui->host;
-    const char *why = host->frames_broken(host->self, j->id, v < 0 ? 0 : v);
-    return !why && v < 0 ? host->frames_broken(host->self, j->id, s->other) : why;
+    const vg_ui_media_host *media = &ui->host->media;
+    const char *why = media->broken(media->self, j->id, v < 0 ? 0 : v);
+    return !why && v < 0 ? media->broken(media->self, j->id, s->other) : why;
 }
 
 bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j)

@@ -19,7 +19,7 @@ static const vg_screen *const screens[VG_SCREEN_COUNT] = {
 static const struct {
     const char *name, *title;
     int back;
-} rows[VG_SCREEN_COUNT] = {
+} tabs[VG_SCREEN_COUNT] = {
 #define VG_SCREEN(name, title, about, back) {#name, title, VG_SCREEN_##back},
 #include "ui/screens/screens.def"
 #undef VG_SCREEN
@@ -37,12 +37,12 @@ const vg_screen *vg_screen_get(int id)
 
 const char *vg_screen_name(int id)
 {
-    return rows[known(id)].name;
+    return tabs[known(id)].name;
 }
 
 const char *vg_screen_title(int id)
 {
-    return rows[known(id)].title;
+    return tabs[known(id)].title;
 }
 
 /* ---- common bindings ---- */
@@ -181,7 +181,7 @@ void vg_ui_job_settings(vg_ui *ui, const char *id)
 /* ---- life ---- */
 void vg_ui_open(vg_ui *ui, int screen)
 {
-    if (rows[screen].back == VG_SCREEN_BEFORE && ui->screen != screen)
+    if (tabs[screen].back == VG_SCREEN_BEFORE && ui->screen != screen)
         ui->before = ui->screen;
     ui->screen = screen;
     ui->dirty = true;
@@ -313,7 +313,7 @@ static void quit(vg_ui *ui)
 
 static void back(vg_ui *ui)
 {
-    int to = rows[ui->screen].back == VG_SCREEN_BEFORE ? ui->before : rows[ui->screen].back;
+    int to = tabs[ui->screen].back == VG_SCREEN_BEFORE ? ui->before : tabs[ui->screen].back;
     if (to != ui->screen)
         vg_ui_open(ui, to);
 }
@@ -350,7 +350,7 @@ static int tab_col(const vg_ui *ui, int tab, int *cols)
 {
     int col = vg_ui_area(ui).col + 6;
     for (int i = 0;; i++) {
-        *cols = (int)strlen(rows[i].title) + 4;
+        *cols = (int)strlen(tabs[i].title) + 4;
         if (i == tab)
             return col;
         col += *cols;
@@ -477,7 +477,7 @@ static void draw_tabs(const vg_ui *ui, vg_grid *g)
         if (open)
             vg_fill(g, (vg_rect){0, col, 1, cols}, VG_R_TAB);
         vg_textf(g, 0, col + 1, 1, open ? VG_R_TAB : VG_R_DIM, "%d", i + 1);
-        vg_text(g, 0, col + 3, cols - 3, open ? VG_R_TAB : VG_R_TEXT, rows[i].title);
+        vg_text(g, 0, col + 3, cols - 3, open ? VG_R_TAB : VG_R_TEXT, tabs[i].title);
         end = col + cols;
     }
     const vg_ui_job *job = vg_ui_job_now(ui);
