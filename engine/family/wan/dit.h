@@ -24,12 +24,8 @@ vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, double timestep, int
                           const atomic_int *cancel, wan_dit_progress *progress, void *user,
                           vg_tensor *v, vg_err *err);
 
-size_t wan_dit_weight_bytes(
-    const wan_dit *dit); /* of all tensors, views into files and streamed blocks too */
-size_t wan_dit_host_bytes(const wan_dit *dit); /* page-locked, of streamed blocks */
-int wan_dit_dequantised(const wan_dit *dit);
-/* Tensors that nothing asked for, see vg_module_unused. */
-int wan_dit_unused(const wan_dit *dit, const char **first);
+const vg_module *wan_dit_module(const wan_dit *dit); /* its weights; borrowed until close */
+size_t wan_dit_host_bytes(const wan_dit *dit);       /* page-locked, of streamed blocks */
 
 /* Linear layers of the blocks, for calibration: fn is called for each with its running maximum enabled. */
 vg_status wan_dit_calibrate_begin(wan_dit *dit, vg_err *err);
@@ -41,8 +37,6 @@ vg_status wan_dit_calibrate_each(const wan_dit *dit,
 vg_status wan_dit_precision(const vg_weights *weights, const char *component,
                             const wan_dit_config *config, const vg_module_options *options,
                             vg_precision_report *report, vg_err *err);
-/* "bf16", "fp8 per-tensor (400 of 406)": from the tensors alone. */
-void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t size);
 
 int64_t wan_dit_tokens(const wan_dit_config *config, const int64_t latent[4]);
 /* FLOP of one forward: wan 9.2, without the cached cross-attention keys and values. */

@@ -107,43 +107,6 @@ vg_status wan_dit_precision(const vg_weights *weights, const char *component,
     return VG_OK;
 }
 
-void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t size)
-{
-    vg_precision_census census;
-    int linears = 0, block = 0, channel = 0;
-    char name[256];
-    vg_precision_census_take(weights, &census);
-    if (census.fp8 == 0) {
-        snprintf(text, size, "%s",
-                 census.high == VG_F32   ? "f32"
-                 : census.high == VG_F16 ? "f16"
-                                         : "bf16");
-        return;
-    }
-    for (int i = 0; i < vg_weights_count(weights); i++) {
-        const char *w = vg_weights_name(weights, i);
-        const vg_tensor *t = vg_weights_tensor(weights, i);
-        size_t n = strlen(w);
-        if (n < 7 || strcmp(w + n - 7, ".weight") != 0 || t->ndim != 2 || strstr(w, "_quantizer."))
-            continue;
-        linears++;
-        if (t->dtype != VG_E4M3)
-            continue;
-        snprintf(name, sizeof name, "%.*s.weight_scale", (int)(n - 7), w);
-        const vg_tensor *scale = vg_weights_find(weights, name);
-        vg_precision precision = VG_PRECISION_TENSOR;
-        if (scale)
-            (void)vg_scale_granularity(scale, t->shape[0], t->shape[1], &precision);
-        block += precision == VG_PRECISION_BLOCK;
-        channel += precision == VG_PRECISION_CHANNEL;
-    }
-    const char *kind = block == census.fp8     ? "per-block"
-                       : channel == census.fp8 ? "per-channel"
-                       : block + channel == 0  ? "per-tensor"
-                                               : "mixed";
-    snprintf(text, size, "fp8 %s (%d of %d)", kind, census.fp8, linears);
-}
-
 int64_t wan_dit_tokens(const wan_dit_config *c, const int64_t latent[4])
 {
     return (latent[1] / c->patch[0]) * (latent[2] / c->patch[1]) * (latent[3] / c->patch[2]);
