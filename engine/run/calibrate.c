@@ -113,6 +113,7 @@ vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_par
     vg_status status;
     if (steps < 1)
         return VG_FAIL(err, VG_E_ARG, "calibration needs at least 1 step, not %d", steps);
+    VG_TRY(vg_model_need_decoder(model, err));
     VG_TRY(vg_model_identity(model, identity, err));
     VG_TRY(vg_calibration_new(&calibration, err));
     p.scheme = VG_SCHEME_BF16; /* scales come from the unquantised model */

@@ -39,7 +39,7 @@ vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params
 {
     const char *name = model->family->decoder->part.name;
     vg_plan plan;
-    VG_TRY(vg_model_need(model, model->family->decoder->part.component, err));
+    VG_TRY(vg_model_need_decoder(model, err));
     VG_TRY(vg_budget_begin(engine, model, params, (const char *const[]){name, NULL}, &plan, err));
     engine->be->cancel = cb ? cb->cancel : NULL;
     vg_status status = decode(engine, model, params, latents, cb, out, err);

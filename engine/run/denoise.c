@@ -287,7 +287,6 @@ vg_status vg_denoise_run_all(vg_denoise_run *r, vg_model *model, const vg_denois
     const vg_generate_params *p = r->p;
     vg_status status;
     r->be->bytes_peak = r->be->bytes_now; /* the peak of this stage */
-    VG_TRY(vg_model_need(model, r->family->decoder->part.component, err));
     VG_TRY(vg_model_check_conditions(model, p, r->conditions, err));
     if (p->scheme == VG_SCHEME_FP8 && p->fp8_act == VG_FP8_ACT_STATIC && p->input_scales)
         VG_TRY(vg_model_identity(model, r->identity, err));
@@ -314,6 +313,7 @@ vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_param
                      const vg_callbacks *cb, vg_latents *out, vg_err *err)
 {
     vg_denoise_run r;
+    VG_TRY(vg_model_need_decoder(model, err));
     engine->be->fp8_exact = params->fp8_exact;
     engine->be->cancel = cb ? cb->cancel : NULL;
     vg_denoise_run_init(&r, engine, model, params, conditions);

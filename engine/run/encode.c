@@ -56,6 +56,7 @@ vg_status vg_model_check_conditions(const vg_model *model, const vg_generate_par
                                     const vg_conditions *conditions, vg_err *err)
 {
     vg_condition_spec specs[VG_CONDITIONS_MAX];
+    VG_TRY(vg_model_need_decoder(model, err));
     int count = model->family->conditions(model, params, specs);
     return vg_conditions_check(conditions, specs, count, err);
 }
@@ -64,6 +65,7 @@ vg_status vg_model_fill_conditions(const vg_model *model, const vg_generate_para
                                    vg_conditions *out, vg_err *err)
 {
     vg_condition_spec specs[VG_CONDITIONS_MAX];
+    VG_TRY(vg_model_need_decoder(model, err));
     int count = model->family->conditions(model, params, specs);
     return vg_conditions_fill(specs, count, out, err);
 }

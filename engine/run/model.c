@@ -138,6 +138,11 @@ vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err)
         vg_checkpoint_dir(model->checkpoint), what, folder);
 }
 
+vg_status vg_model_need_decoder(const vg_model *model, vg_err *err)
+{
+    return vg_model_need(model, model->family->decoder->part.component, err);
+}
+
 int vg_model_expert(const vg_model *model, const vg_generate_params *p, double timestep)
 {
     return model->family->experts_count(model) == 2 && timestep < p->boundary_ratio * 1000.0 ? 1

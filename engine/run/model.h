@@ -34,6 +34,8 @@ vg_status vg_model_weights_dir(const vg_model *model, const char *component, cha
                                vg_err *err);
 /* VG_E_MISSING when the checkpoint has none of this component. */
 vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err);
+/* Sizes follow from the decoder's configuration: without it nothing but single parts can be run. */
+vg_status vg_model_need_decoder(const vg_model *model, vg_err *err);
 /* Which expert a timestep is for. */
 int vg_model_expert(const vg_model *model, const vg_generate_params *params, double timestep);
 /* Does a step take a second forward, without the condition? */

@@ -110,7 +110,7 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
 {
     vg_generate_params p = *params;
     vg_checkpoint_defaults_apply(&model->own, &p);
-    VG_TRY(vg_model_need(model, model->family->decoder->part.component, err));
+    VG_TRY(vg_model_need_decoder(model, err));
     model->family->defaults(model, &p);
     if (p.guidance_scale_2 == VG_UNSET_DOUBLE)
         p.guidance_scale_2 = p.guidance_scale;

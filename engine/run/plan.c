@@ -131,7 +131,7 @@ static vg_status plan_all(const vg_model *model, const vg_generate_params *p,
                           const char *const *stages, vg_plan *plan, vg_err *err)
 {
     const vg_family *f = model->family;
-    VG_TRY(vg_model_need(model, f->decoder->part.component, err));
+    VG_TRY(vg_model_need_decoder(model, err));
     for (int i = 0; i < f->encoders_count; i++)
         if (f->encoders[i]->wanted(model, p))
             VG_TRY(plan_part(model, p, &f->encoders[i]->part, stages, plan, err));

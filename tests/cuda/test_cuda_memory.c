@@ -231,7 +231,7 @@ static void test_cuda_memory_limits_do_not_change_the_bytes(void **state)
     vg_model *model = open_model(DEMO);
     for (size_t s = 0; s < sizeof schemes / sizeof schemes[0]; s++) {
         vg_generate_params p;
-        vg_conditioning text;
+        vg_conditions text;
         vg_latents latents[2];
         vg_frames frames;
         vg_plan plan;
@@ -286,7 +286,7 @@ static void test_cuda_memory_limits_do_not_change_the_bytes(void **state)
         vg_frames_deinit(&frames);
         vg_latents_deinit(&latents[0]);
         vg_latents_deinit(&latents[1]);
-        vg_conditioning_deinit(&text);
+        vg_conditions_deinit(&text);
     }
     vg_model_close(model);
     vg_engine_close(engine);
@@ -492,7 +492,7 @@ static void test_cuda_memory_bench_plan(void **state)
     vg_plan plan;
     vg_latents latents;
     vg_frames frames;
-    vg_conditioning text = {.tokens = 512, .dim = 4096};
+    vg_conditions text = {.tokens = 512, .dim = 4096};
     check_rng rng = {10};
     (void)state;
     if (!gpu || !getenv("VG_BENCH"))
@@ -532,7 +532,7 @@ static void test_cuda_memory_bench_plan(void **state)
                   seconds() - begin);
     vg_frames_deinit(&frames);
     vg_latents_deinit(&latents);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     vg_model_close(model);
     vg_engine_close(engine);
 }
