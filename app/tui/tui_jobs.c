@@ -136,13 +136,12 @@ static void load_preview(vg_tui_job *job, int variant)
 static void build_metrics(vg_tui_variant *to, const vg_variant_view *from)
 {
     for (int m = 0; m < VG_METRIC_COUNT; m++) {
-        const vg_metric_info *info = vg_metric_describe((vg_metric)m);
+        const vg_metric *info = vg_metrics[m];
         const vg_report_metric *value = &from->metrics.metric[m];
         bool there = from->metrics_ready && value->measured;
         to->metrics[m] = (vg_ui_metric){
             .label = info->label,
             .unit = info->unit,
-            .available = info->available,
             .higher_is_better = info->higher_is_better,
             .mean = there ? value->mean : NAN,
             .frames = there ? value->frames : NULL,

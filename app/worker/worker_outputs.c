@@ -85,7 +85,8 @@ vg_status vg_worker_measure(vg_worker *w, vg_err *err)
     VG_TRY_GOTO(status,
                 vg_report_metrics_measure(vg_scheme_name(w->job.schemes[0]), &source, &reference,
                                           same ? a.values : NULL, same ? b.values : NULL,
-                                          same ? count : 0, keep_going, NULL, &metrics, err),
+                                          same ? count : 0, vg_engine_backend(w->engine),
+                                          keep_going, NULL, &metrics, err),
                 done);
     /* The JSON last: where it is there, so is the table. */
     VG_TRY_GOTO(status, vg_report_metrics_write_csv(csv, &metrics, err), done);
@@ -93,8 +94,7 @@ vg_status vg_worker_measure(vg_worker *w, vg_err *err)
     cJSON *o = cJSON_CreateObject();
     for (int i = 0; i < VG_METRIC_COUNT; i++) {
         if (metrics.metric[i].measured)
-            cJSON_AddNumberToObject(o, vg_metric_describe((vg_metric)i)->key,
-                                    metrics.metric[i].mean);
+            cJSON_AddNumberToObject(o, vg_metrics[i]->name, metrics.metric[i].mean);
     }
     vg_worker_tell_variant(w, "metrics", o);
 done:

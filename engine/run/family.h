@@ -102,11 +102,7 @@ typedef struct vg_denoiser {
     vg_status (*calibrate_each)(const void *self,
                                 void (*fn)(void *user, const char *layer, float amax), void *user,
                                 vg_err *err);
-    /* Without loading: transformer blocks; how the layers would run under `options`, added to *report. */
-    int (*blocks)(const vg_model *model, int expert);
-    vg_status (*precision)(const vg_model *model, int expert, const vg_weights *weights,
-                           const vg_module_options *options, vg_precision_report *report,
-                           vg_err *err);
+    int (*blocks)(const vg_model *model, int expert); /* transformer blocks, without loading */
 } vg_denoiser;
 
 /* One runnable part of a model for `vgen component`: named tensors in, named tensors out (host, malloc'd data). */
@@ -131,6 +127,9 @@ struct vg_family {
     const vg_component *components;
     int components_count;
     bool (*has)(const vg_model *model, const char *folder); /* is the component there? */
+    /* What a component with weights consists of by its config, as far as a generation needs it; the caller deinitialises. */
+    vg_status (*weight_table)(const vg_model *model, const char *folder, vg_weight_table *table,
+                              vg_err *err);
     const char *const *experts; /* folders of denoisers, by falling timestep */
     int (*experts_count)(const vg_model *model);
 

@@ -1,4 +1,5 @@
 /* inspect.c: what a listing says of a checkpoint: is it complete, and in which precision are its weights? Headers only. */
+#include "engine/layers/precision_report.h"
 #include "engine/run/family.h"
 
 #include "kernels/base/fileio.h"
@@ -7,44 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* "bf16", "fp8 per-tensor (400 of 406)": from the tensors alone. */
-static void describe_precision(const vg_weights *weights, char *text, size_t size)
-{
-    vg_precision_census census;
-    int linears = 0, block = 0, channel = 0;
-    char name[256];
-    vg_precision_census_take(weights, &census);
-    if (census.fp8 == 0) {
-        snprintf(text, size, "%s",
-                 census.high == VG_F32   ? "f32"
-                 : census.high == VG_F16 ? "f16"
-                                         : "bf16");
-        return;
-    }
-    for (int i = 0; i < vg_weights_count(weights); i++) {
-        const char *w = vg_weights_name(weights, i);
-        const vg_tensor *t = vg_weights_tensor(weights, i);
-        size_t n = strlen(w);
-        if (n < 7 || strcmp(w + n - 7, ".weight") != 0 || t->ndim != 2 || strstr(w, "_quantizer."))
-            continue;
-        linears++;
-        if (t->dtype != VG_E4M3)
-            continue;
-        snprintf(name, sizeof name, "%.*s.weight_scale", (int)(n - 7), w);
-        const vg_tensor *scale = vg_weights_find(weights, name);
-        vg_precision precision = VG_PRECISION_TENSOR;
-        if (scale)
-            (void)vg_scale_granularity(scale, t->shape[0], t->shape[1], &precision);
-        block += precision == VG_PRECISION_BLOCK;
-        channel += precision == VG_PRECISION_CHANNEL;
-    }
-    const char *kind = block == census.fp8     ? "per-block"
-                       : channel == census.fp8 ? "per-channel"
-                       : block + channel == 0  ? "per-tensor"
-                                               : "mixed";
-    snprintf(text, size, "fp8 %s (%d of %d)", kind, census.fp8, linears);
-}
 
 __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size,
                                                          const char *format, ...)
@@ -103,7 +66,7 @@ vg_status vg_family_inspect(const vg_family *f, const vg_checkpoint *checkpoint,
         vg_weights *weights = NULL;
         inspect_component(checkpoint, c->folder, text, sizeof text, &weights);
         if (weights && strcmp(c->folder, f->experts[0]) == 0)
-            describe_precision(weights, precision, precision_size);
+            vg_precision_describe(weights, precision, precision_size);
         vg_weights_close(weights);
     }
     if (!text[0])

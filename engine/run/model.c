@@ -35,9 +35,8 @@ static vg_status read_scheduler(vg_model *m, vg_err *err)
 {
     cJSON *json = NULL;
     VG_TRY(vg_checkpoint_config(m->checkpoint, "scheduler", &json, err));
-    vg_status status = vg_scheduler_params_from_config(
-        json, "scheduler/scheduler_config.json", vg_checkpoint_diffusers_version(m->checkpoint),
-        &m->scheduler, err);
+    vg_status status = vg_scheduler_params_from_config(json, "scheduler/scheduler_config.json",
+                                                       &m->scheduler, err);
     if (status == VG_OK) {
         snprintf(m->scheduler_kind, sizeof m->scheduler_kind, "%s", m->scheduler.kind);
         m->scheduler.kind = m->scheduler_kind;
@@ -157,12 +156,8 @@ bool vg_model_guided(const vg_model *model, const vg_generate_params *p)
 static vg_status component_identity(const vg_model *model, const char *folder, uint64_t *identity,
                                     vg_err *err)
 {
-    char *dir;
     vg_weights *weights;
-    VG_TRY(vg_model_weights_dir(model, folder, &dir, err));
-    vg_status status = vg_weights_open(dir, &weights, err);
-    free(dir);
-    VG_TRY(status);
+    VG_TRY(vg_model_weights(model, folder, &weights, err));
     *identity = vg_weights_identity(weights);
     vg_weights_close(weights);
     return VG_OK;

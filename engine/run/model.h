@@ -40,4 +40,7 @@ vg_status vg_model_need_decoder(const vg_model *model, vg_err *err);
 int vg_model_expert(const vg_model *model, const vg_generate_params *params, double timestep);
 /* Does a step take a second forward, without the condition? */
 bool vg_model_guided(const vg_model *model, const vg_generate_params *params);
+/* That opened. */
+vg_status vg_model_weights(const vg_model *model, const char *component, vg_weights **weights,
+                           vg_err *err);
 #endif

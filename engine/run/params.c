@@ -95,6 +95,12 @@ static vg_status check_grid(const vg_model *model, vg_generate_params *p, vg_err
         p->num_frames = p->num_frames / g.temporal * g.temporal + 1;
     VG_TRY(check_size("height", p->height, g.spatial * g.patch[1], err));
     VG_TRY(check_size("width", p->width, g.spatial * g.patch[2], err));
+    if (model->family->experts_count(model) == 2 && p->boundary_ratio == VG_UNSET_DOUBLE)
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "model_index.json has a transformer_2 but no boundary_ratio; say "
+            "--boundary-ratio (the published Wan2.2-A14B: 0.875 text to video, 0.9 image to "
+            "video)");
     if (model->family->experts_count(model) == 2 &&
         !(p->boundary_ratio >= 0 && p->boundary_ratio <= 1))
         return VG_FAIL(err, VG_E_ARG, "boundary_ratio is %g; 0 to 1 are possible",

@@ -1,33 +1,30 @@
 /* precision.c: which layers of a model would run in which precision, from the headers of its weights alone. */
+#include "engine/layers/precision_report.h"
 #include "engine/run/model.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-static vg_status open_expert_weights(const vg_model *model, int expert, vg_weights **weights,
-                                     vg_err *err)
+static vg_status add_expert(const vg_model *model, const char *expert,
+                            const vg_module_options *options, vg_precision_report *report,
+                            vg_err *err)
 {
-    char *dir;
-    VG_TRY(vg_model_weights_dir(model, model->family->experts[expert], &dir, err));
-    vg_status status = vg_weights_open(dir, weights, err);
-    free(dir);
+    vg_weight_table table = {.component = expert};
+    vg_weights *weights;
+    VG_TRY(vg_model_weights(model, expert, &weights, err));
+    vg_status status = model->family->weight_table(model, expert, &table, err);
+    if (status == VG_OK)
+        status = vg_precision_report_add(report, &table, weights, options, err);
+    vg_weight_table_deinit(&table);
+    vg_weights_close(weights);
     return status;
 }
 
 vg_status vg_model_precision(vg_model *model, const vg_generate_params *p,
                              vg_precision_report *report, vg_err *err)
 {
-    vg_module_options options = {
+    const vg_module_options options = {
         .compute = vg_compute_dtype(p->compute), .scheme = (int)p->scheme, .fp8_act = p->fp8_act};
-    vg_precision_report r = {0};
-    snprintf(r.act, sizeof r.act, "-");
-    for (int e = 0; e < model->family->experts_count(model); e++) {
-        vg_weights *weights;
-        VG_TRY(open_expert_weights(model, e, &weights, err));
-        vg_status status = model->family->denoiser->precision(model, e, weights, &options, &r, err);
-        vg_weights_close(weights);
-        VG_TRY(status);
-    }
+    vg_precision_report r = {.act = "-"};
+    for (int e = 0; e < model->family->experts_count(model); e++)
+        VG_TRY(add_expert(model, model->family->experts[e], &options, &r, err));
     *report = r;
     return VG_OK;
 }
@@ -44,7 +41,7 @@ vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_p
     for (int e = 0; e < model->family->experts_count(model); e++) {
         vg_precision_census census;
         vg_weights *weights;
-        VG_TRY(open_expert_weights(model, e, &weights, err));
+        VG_TRY(vg_model_weights(model, model->family->experts[e], &weights, err));
         vg_precision_census_take(weights, &census);
         vg_weights_close(weights);
         made = made || census.fp8 == 0;

@@ -14,6 +14,10 @@ typedef struct vg_umt5_config {
 vg_status vg_umt5_config_read(const cJSON *json, const char *name, vg_umt5_config *config,
                               vg_err *err);
 
+/* What the encoder consists of; the caller deinitialises. */
+vg_status vg_umt5_weights(const vg_umt5_config *config, const char *component,
+                          vg_weight_table *table, vg_err *err);
+
 typedef struct vg_umt5 vg_umt5;
 
 vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config *config,
@@ -26,9 +30,6 @@ void vg_umt5_close(vg_umt5 *encoder);
 vg_status vg_umt5_run(vg_umt5 *encoder, const int32_t *ids, const uint8_t *mask, int64_t length,
                       const atomic_int *cancel, float *out, vg_err *err);
 
-/* Load and run `length` tokens on a dry backend, whose counters then say what it takes; *weights: bytes of the weights. */
-vg_status vg_umt5_rehearse(vg_engine *engine, const char *dir, const vg_umt5_config *config,
-                           vg_dtype compute, int64_t length, size_t *weights, vg_err *err);
 /* Bucket of relative position key - query. Tests: test_model_umt5. */
 int64_t vg_umt5_bucket(const vg_umt5_config *config, int64_t relative);
 #endif

@@ -348,10 +348,10 @@ static inline fake_job *fake_job_new(fake_host *f, const char *id, const char *p
         j->psnr[v][0] = INFINITY; /* an identical frame, and one that could not be measured */
         j->psnr[v][3] = NAN;
         j->metrics[v][0] =
-            (vg_ui_metric){"PSNR", "dB", true, true, 34.2 + 2.9 * v, j->psnr[v], FAKE_FRAMES};
+            (vg_ui_metric){"PSNR", "dB", true, 34.2 + 2.9 * v, j->psnr[v], FAKE_FRAMES};
         j->metrics[v][1] =
-            (vg_ui_metric){"SSIM", "", true, true, 0.978 + 0.004 * v, j->ssim[v], FAKE_FRAMES};
-        j->metrics[v][2] = (vg_ui_metric){"LPIPS", "", false, false, NAN, NULL, 0};
+            (vg_ui_metric){"SSIM", "", true, 0.978 + 0.004 * v, j->ssim[v], FAKE_FRAMES};
+        j->metrics[v][2] = (vg_ui_metric){"latent rel. L2", "", false, 0.031 * v, NULL, 0};
     }
     return j;
 }

@@ -133,14 +133,6 @@ static int blocks(const vg_model *model, int expert)
     return (int)wan_config_of(model)->dit[expert].layers;
 }
 
-static vg_status precision(const vg_model *model, int expert, const vg_weights *weights,
-                           const vg_module_options *options, vg_precision_report *report,
-                           vg_err *err)
-{
-    return wan_dit_precision(weights, wan_expert_names[expert], &wan_config_of(model)->dit[expert],
-                             options, report, err);
-}
-
 const vg_denoiser wan_denoiser_row = {
     .open = open_denoiser,
     .close = close_denoiser,
@@ -152,5 +144,4 @@ const vg_denoiser wan_denoiser_row = {
     .calibrate_begin = calibrate_begin,
     .calibrate_each = calibrate_each,
     .blocks = blocks,
-    .precision = precision,
 };

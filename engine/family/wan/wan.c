@@ -1,5 +1,6 @@
 /* wan.c: the Wan family: Wan2.1 T2V, Wan2.2 T2V-A14B and I2V-A14B in diffusers' layout. Its tables, and what follows from the configuration. */
 #include "engine/family/wan/dit.h"
+#include "engine/family/wan/vae.h"
 
 #include <string.h>
 
@@ -20,6 +21,19 @@ static bool has(const vg_model *model, const char *folder)
     if (strcmp(folder, "vae") == 0)
         return c->has_vae;
     return strcmp(folder, "transformer_2") != 0 || c->experts == 2;
+}
+
+static vg_status weight_table(const vg_model *model, const char *component, vg_weight_table *table,
+                              vg_err *err)
+{
+    const wan_config *c = wan_config_of(model);
+    if (strcmp(component, "text_encoder") == 0)
+        return vg_umt5_weights(&c->text, component, table, err);
+    if (strcmp(component, "vae") == 0)
+        return wan_vae_weights(
+            &c->vae, c->image ? WAN_VAE_DECODER | WAN_VAE_ENCODER : WAN_VAE_DECODER, table, err);
+    return wan_dit_weights(&c->dit[strcmp(component, wan_expert_names[0]) != 0], component, table,
+                           err);
 }
 
 static int experts_count(const vg_model *model)
@@ -72,9 +86,8 @@ static int conditions(const vg_model *model, const vg_generate_params *p,
 {
     const wan_config *c = wan_config_of(model);
     int count = 0;
-    const vg_condition_spec prompt = {.name = WAN_PROMPT,
-                                      .ndim = 2,
-                                      .shape = {p->max_text_tokens, c->dit[0].text_dim}};
+    const vg_condition_spec prompt = {
+        .name = WAN_PROMPT, .ndim = 2, .shape = {p->max_text_tokens, c->dit[0].text_dim}};
     specs[count++] = prompt;
     if (vg_model_guided(model, p)) {
         specs[count] = prompt;
@@ -103,11 +116,11 @@ static const vg_encoder *const encoders[] = {&wan_text_encoder_row, &wan_image_e
 #define WAN_FUNCTIONS                                                                              \
     .config_load = wan_config_load, .config_free = wan_config_free, .components = components,      \
     .components_count = sizeof components / sizeof components[0], .has = has,                      \
-    .experts = wan_expert_names, .experts_count = experts_count, .geometry = geometry,             \
-    .defaults = defaults, .latent_shape = latent_shape, .conditions = conditions, .flop = flop,    \
-    .encoders = encoders, .encoders_count = 2, .denoiser = &wan_denoiser_row,                      \
-    .decoder = &wan_decoder_row, .preview = wan_preview, .preview_encode = wan_preview_encode,     \
-    .parts = wan_parts, .parts_count = 5
+    .weight_table = weight_table, .experts = wan_expert_names, .experts_count = experts_count,     \
+    .geometry = geometry, .defaults = defaults, .latent_shape = latent_shape,                      \
+    .conditions = conditions, .flop = flop, .encoders = encoders, .encoders_count = 2,             \
+    .denoiser = &wan_denoiser_row, .decoder = &wan_decoder_row, .preview = wan_preview,            \
+    .preview_encode = wan_preview_encode, .parts = wan_parts, .parts_count = 5
 
 extern const vg_family vg_family_wan, vg_family_wan_i2v;
 
