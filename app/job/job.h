@@ -5,7 +5,7 @@
 <<<<<<< HEAD
  *     job.json  events.jsonl  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
 =======
- *     job.json  events.jsonl  summary.json  lock  worker.log  text.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
+ *     job.json  events.jsonl  summary.json  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
 >>>>>>> main
  *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.{json,csv}, clip.mp4, preview.ppm} */
 #ifndef VG_APP_JOB_JOB_H
@@ -51,6 +51,7 @@ void vg_job_deinit(vg_job *job);
 
 /* Find the model, fill in its defaults, check everything that can be checked before a long run (sizes, output folders), and make the folder.
  *   jobs_dir   made when missing
+ *   settings   a seed that is "random" is drawn here; the job has the number
  *   batch      0, or the number of the prompt in a batch: goes into the names of outputs
  * Errors: VG_E_ARG for what the person asked, else what the model said. */
 vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job,

@@ -3,6 +3,7 @@
 #include "engine/layers/precision_report.h"
 
 #include "engine/layers/module_impl.h"
+#include "kernels/base/text.h"
 
 static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n, int64_t k,
                         vg_precision_report *r)

@@ -97,10 +97,7 @@ static vg_status run(vg_engine *engine, vg_model *model, const vg_generate_param
     r.stage = VG_STAGE_CALIBRATE;
     r.calibration = calibration;
     r.calibration_steps = steps;
-    engine->be->cancel = quiet.cancel;
-    vg_status status = vg_denoise_run_all(&r, model, NULL, NULL, err);
-    engine->be->cancel = NULL;
-    return status;
+    return vg_denoise_run_all(&r, model, NULL, NULL, err);
 }
 
 vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params,

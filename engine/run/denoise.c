@@ -281,8 +281,24 @@ static void give_latents(vg_denoise_run *r, vg_latents *out)
     r->latents = NULL;
 }
 
-vg_status vg_denoise_run_all(vg_denoise_run *r, vg_model *model, const vg_denoise_state *resume,
-                             vg_latents *out, vg_err *err)
+/* Let the backend take the kernels that the settings ask for. VG_E_UNSUPPORTED: the device has no such. */
+static vg_status take_kernels(vg_backend *be, const vg_generate_params *p, vg_err *err)
+{
+    vg_device_info info;
+    if (p->attention_kernel == VG_ATTENTION_SM90 && be->ops->kind == VG_DEVICE_CUDA) {
+        VG_TRY(vg_backend_info(be, &info, err));
+        if (info.capability != 90)
+            return VG_FAIL(err, VG_E_UNSUPPORTED,
+                           "attention_kernel sm90 needs compute capability 9.0, this GPU has %d.%d",
+                           info.capability / 10, info.capability % 10);
+    }
+    be->fp8_exact = p->fp8_exact;
+    be->attention = p->attention_kernel;
+    return VG_OK;
+}
+
+static vg_status run_within(vg_denoise_run *r, vg_model *model, const vg_denoise_state *resume,
+                            vg_latents *out, vg_err *err)
 {
     const vg_generate_params *p = r->p;
     vg_status status;
@@ -308,17 +324,28 @@ done:
     return end_memory(r, grown, status, err);
 }
 
+/* While it runs, the cancel flag reaches into single operations. The kernels that its settings ask for end with it. */
+vg_status vg_denoise_run_all(vg_denoise_run *r, vg_model *model, const vg_denoise_state *resume,
+                             vg_latents *out, vg_err *err)
+{
+    VG_TRY(take_kernels(r->be, r->p, err));
+    r->be->cancel = r->cb ? r->cb->cancel : NULL;
+    vg_status status = run_within(r, model, resume, out, err);
+    r->be->cancel = NULL;
+    r->be->attention = VG_ATTENTION_AUTO;
+    return status;
+}
+
 vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                      const vg_conditions *conditions, const vg_denoise_state *resume,
                      const vg_callbacks *cb, vg_latents *out, vg_err *err)
 {
     vg_denoise_run r;
     VG_TRY(vg_model_need_decoder(model, err));
-    engine->be->fp8_exact = params->fp8_exact;
-    engine->be->cancel = cb ? cb->cancel : NULL;
+    if (params->attention_kernel != VG_ATTENTION_AUTO && engine->be->ops->kind == VG_DEVICE_CPU)
+        vg_emit_note(cb, VG_STAGE_DENOISE, "attention_kernel %s: the CPU has one kernel only",
+                     vg_attention_kernel_name(params->attention_kernel));
     vg_denoise_run_init(&r, engine, model, params, conditions);
     r.cb = cb;
-    vg_status status = vg_denoise_run_all(&r, model, resume, out, err);
-    engine->be->cancel = NULL;
-    return status;
+    return vg_denoise_run_all(&r, model, resume, out, err);
 }

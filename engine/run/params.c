@@ -1,12 +1,16 @@
 /* params.c: the settings of a generation: what is unset comes from the checkpoint, and everything is checked. */
 #include "engine/run/denoise.h"
+#include "engine/run/limits.h"
 
-#include <math.h>
 #include <string.h>
 
 const char *vg_compute_name(vg_compute compute)
 {
-    static const char *const names[VG_COMPUTE_COUNT] = {"f32", "bf16"};
+    static const char *const names[VG_COMPUTE_COUNT] = {
+#define VG_COMPUTE(id, name) name,
+#include "engine/run/computes.def"
+#undef VG_COMPUTE
+    };
     return (unsigned)compute < VG_COMPUTE_COUNT ? names[compute] : "?";
 }
 
@@ -23,7 +27,7 @@ void vg_generate_params_init(vg_generate_params *params)
                                    .flow_shift = VG_UNSET_DOUBLE,
                                    .flow_grid = VG_UNSET_INT,
                                    .scheme = VG_SCHEME_BF16,
-                                   .fp8_act = VG_FP8_ACT_DYNAMIC,
+                                   .fp8_act = VG_FP8_ACT_STATIC,
                                    .compute = VG_COMPUTE_BF16,
                                    .vae_compute = VG_COMPUTE_F32,
                                    .max_text_tokens = 512,
@@ -33,32 +37,20 @@ void vg_generate_params_init(vg_generate_params *params)
 static vg_status check_enums(const vg_generate_params *p, vg_err *err)
 {
     if ((unsigned)p->scheme >= VG_SCHEME_COUNT || (unsigned)p->fp8_act >= VG_FP8_ACT_COUNT ||
-        (unsigned)p->compute >= VG_COMPUTE_COUNT || (unsigned)p->vae_compute >= VG_COMPUTE_COUNT)
-        return VG_FAIL(err, VG_E_ARG, "scheme, fp8_act, compute or vae_compute is out of range");
-    if (p->steps < 1 || p->steps > 1000)
-        return VG_FAIL(err, VG_E_ARG, "steps is %d; 1 to 1000 are possible", p->steps);
-    if (p->max_text_tokens < 1 || p->max_text_tokens > 4096)
-        return VG_FAIL(err, VG_E_ARG, "max_text_tokens is %d; 1 to 4096 are possible",
-                       p->max_text_tokens);
-    if (!isfinite(p->guidance_scale) || !isfinite(p->guidance_scale_2) || p->guidance_scale < 0 ||
-        p->guidance_scale > 1000 || p->guidance_scale_2 < 0 || p->guidance_scale_2 > 1000)
-        return VG_FAIL(err, VG_E_ARG, "guidance scales are %g and %g; 0 to 1000 are possible",
-                       p->guidance_scale, p->guidance_scale_2);
-    if (!(p->flow_shift > 0) || p->flow_shift > 1000)
-        return VG_FAIL(err, VG_E_ARG, "flow_shift is %g; it must be above 0 and at most 1000",
-                       p->flow_shift);
-    if (p->max_steps_run != VG_UNSET_INT && p->max_steps_run < 1)
-        return VG_FAIL(err, VG_E_ARG, "max_steps_run is %d; it must be at least 1",
-                       p->max_steps_run);
+        (unsigned)p->compute >= VG_COMPUTE_COUNT || (unsigned)p->vae_compute >= VG_COMPUTE_COUNT ||
+        (unsigned)p->attention_kernel >= VG_ATTENTION_KERNEL_COUNT)
+        return VG_FAIL(err, VG_E_ARG,
+                       "scheme, fp8_act, compute, vae_compute or attention_kernel is out of range");
     return VG_OK;
 }
 
 static vg_status check_size(const char *name, int value, int multiple, vg_err *err)
 {
     int nearest = value < multiple ? multiple : (value + multiple / 2) / multiple * multiple;
-    if (value < 1 || value > 16384 || value % multiple != 0)
+    if (value < 1 || value > VG_SIDE_MAX || value % multiple != 0)
         return VG_FAIL(err, VG_E_ARG, "%s is %d; it must be a multiple of %d, for example %d", name,
-                       value, multiple, nearest > 16384 ? 16384 / multiple * multiple : nearest);
+                       value, multiple,
+                       nearest > VG_SIDE_MAX ? VG_SIDE_MAX / multiple * multiple : nearest);
     return VG_OK;
 }
 
@@ -89,8 +81,6 @@ static vg_status check_grid(const vg_model *model, vg_generate_params *p, vg_err
     vg_geometry g;
     int64_t latent[4];
     model->family->geometry(model, &g);
-    if (p->num_frames < 1 || p->num_frames > 4097)
-        return VG_FAIL(err, VG_E_ARG, "num_frames is %d; 1 to 4097 are possible", p->num_frames);
     if (g.temporal > 1 && p->num_frames % g.temporal != 1)
         p->num_frames = p->num_frames / g.temporal * g.temporal + 1;
     VG_TRY(check_size("height", p->height, g.spatial * g.patch[1], err));
@@ -101,10 +91,6 @@ static vg_status check_grid(const vg_model *model, vg_generate_params *p, vg_err
             "model_index.json has a transformer_2 but no boundary_ratio; say "
             "--boundary-ratio (the published Wan2.2-A14B: 0.875 text to video, 0.9 image to "
             "video)");
-    if (model->family->experts_count(model) == 2 &&
-        !(p->boundary_ratio >= 0 && p->boundary_ratio <= 1))
-        return VG_FAIL(err, VG_E_ARG, "boundary_ratio is %g; 0 to 1 are possible",
-                       p->boundary_ratio);
     if (p->flow_grid < 0 || p->flow_grid >= VG_FLOW_GRID_COUNT)
         return VG_FAIL(err, VG_E_ARG, "flow_grid is %d, which is not known", p->flow_grid);
     model->family->latent_shape(model, p, latent);
@@ -116,6 +102,8 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
 {
     vg_generate_params p = *params;
     vg_checkpoint_defaults_apply(&model->own, &p);
+    VG_TRY(vg_limits_check(&p, err));
+    VG_TRY(check_enums(&p, err));
     VG_TRY(vg_model_need_decoder(model, err));
     model->family->defaults(model, &p);
     if (p.guidance_scale_2 == VG_UNSET_DOUBLE)
@@ -127,7 +115,7 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
     if (!p.scheduler)
         p.scheduler = model->scheduler.kind;
     VG_TRY(check_grid(model, &p, err));
-    VG_TRY(check_enums(&p, err));
+    VG_TRY(vg_limits_check(&p, err)); /* of what the checkpoint's configs filled in */
     *params = p;
     return VG_OK;
 }
