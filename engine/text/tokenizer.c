@@ -14,7 +14,7 @@
 #include <utf8proc.h>
 
 #include "engine/text/prompt.h"
-#include "kernels/base/json.h"
+#include "kernels/base/utf8.h"
 
 #define METASPACE       "\xe2\x96\x81"
 #define METASPACE_BYTES 3
