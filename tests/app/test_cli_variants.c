@@ -71,10 +71,10 @@ static void test_cli_variants_are_what_jobs_of_their_own_give(void **state)
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(root, "variants")), 4);
     cJSON_Delete(root);
     /* Conditions are shared where what decides them is. */
-    assert_true(there(dir, "text.safetensors"));
-    assert_false(there(dir, "variants/other-seed/text.safetensors"));
-    assert_false(there(dir, "variants/quick/text.safetensors"));
-    assert_true(there(dir, "variants/fox/text.safetensors"));
+    assert_true(there(dir, "conditions.safetensors"));
+    assert_false(there(dir, "variants/other-seed/conditions.safetensors"));
+    assert_false(there(dir, "variants/quick/conditions.safetensors"));
+    assert_true(there(dir, "variants/fox/conditions.safetensors"));
     /* Scales are of the variant that needed them: its sampler is not the reference's. */
     assert_false(there(dir, "calibration.json"));
     assert_true(there(dir, "variants/quick/calibration.json"));
