@@ -58,7 +58,7 @@ typedef struct vg_generate_params {
     double boundary_ratio; /* 0..1; unset = checkpoint's */
     double flow_shift;
     const char *scheduler; /* NULL = checkpoint's; "unipc", "euler" */
-    int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = by the checkpoint's version */
+    int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = the present one */
     vg_scheme scheme;
     vg_fp8_act fp8_act;       /* FP8 per tensor made at load: static needs input_scales */
     bool fp8_exact;           /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
