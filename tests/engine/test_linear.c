@@ -157,8 +157,8 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
             if (cases[i].input.data)
                 put(&f, "x.input_scale", cases[i].input);
             put(&f, "x.weight_quantizer._amax", *bias); /* strays are ignored */
-            vg_module_options options = {
-                .compute = VG_F32, .scheme = cases[i].scheme, .fp8_act = VG_FP8_ACT_DYNAMIC};
+            vg_precision_policy policy = {.scheme = cases[i].scheme, .inputs = VG_FP8_ACT_DYNAMIC};
+            vg_module_options options = {.compute = VG_F32, .policy = &policy};
             CHECK_OK(open_layer(state, &f, engine, &options, n, k, &module, &l, &err), err);
             double error = layer_error(engine, &l, x, golden(st, g, cases[i].y));
             if (!(error < 1e-5))
@@ -166,13 +166,13 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
             vg_module_close(module);
             /* Weights alone: stored ones give what the dequantised layer gives, made ones what rounded weights do. */
             vg_tensor plain = vg_tensor_make(values, VG_F32, 2, x->shape[0], n);
-            options.fp8_act = VG_FP8_ACT_WEIGHT_ONLY;
+            policy.inputs = VG_FP8_ACT_WEIGHT_ONLY;
             CHECK_OK(open_layer(state, &f, engine, &options, n, k, &module, &l, &err), err);
             assert_true(l.act == VG_QUANT_NONE && l.w.dtype == VG_E4M3);
             assert_true((size_t)vg_tensor_numel(&plain) <= sizeof values / sizeof values[0]);
             layer_output(engine, &l, x, &plain);
             vg_module_close(module);
-            options.scheme = VG_SCHEME_BF16;
+            policy.scheme = VG_SCHEME_BF16;
             CHECK_OK(open_layer(state, &f, engine, &options, n, k, &module, &l, &err), err);
             assert_true(l.w.dtype == VG_F32);
             error = layer_error(engine, &l, x, &plain);
@@ -379,7 +379,7 @@ static void test_linear_damaged_scales_name_the_layer(void **state)
         layer_file f = {.count = 0};
         vg_module *module;
         vg_linear_layer l;
-        vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_AUTO};
+        vg_module_options options = {.compute = VG_F32};
         put(&f, "x.weight", w);
         put(&f, "x.bias", b);
         if (cases[i].scale.data)
@@ -427,7 +427,7 @@ static void test_linear_foreign_dtypes_are_named(void **state)
         layer_file f = {.count = 0};
         vg_module *module;
         vg_linear_layer l;
-        vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_AUTO};
+        vg_module_options options = {.compute = VG_F32};
         put(&f, "x.weight", vg_tensor_make(q, VG_E4M3, 2, 2, 3));
         put(&f, "x.bias", vg_tensor_make(bias, VG_BF16, 1, 2));
         put(&f, "x.weight_scale", vg_tensor_make(&scale, VG_F32, 1, 1));
@@ -459,14 +459,15 @@ static void test_linear_channel_scales_and_dequantisation(void **state)
         put(&f, "x.weight_scale",
             column ? vg_tensor_make(scales, VG_F32, 2, 2, 1)
                    : vg_tensor_make(scales, VG_F32, 1, 2));
-        vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_BF16};
+        const vg_precision_policy plain = {.scheme = VG_SCHEME_BF16};
+        vg_module_options options = {.compute = VG_F32, .policy = &plain};
         CHECK_OK(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err), err);
         const float *w = l.w.data, wanted[6] = {2, 4, -2, 2, 4, 0};
         assert_true(l.w.dtype == VG_F32 && l.act == VG_QUANT_NONE &&
                     vg_module_dequantised(module) == 1);
         assert_memory_equal(w, wanted, sizeof wanted);
         vg_module_close(module);
-        options.scheme = VG_SCHEME_AUTO;
+        options.policy = NULL;
         CHECK_OK(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err), err);
         assert_true(l.w.dtype == VG_E4M3 && l.act == VG_QUANT_TENSOR_DYNAMIC &&
                     vg_tensor_numel(&l.w_scale) == 2);
