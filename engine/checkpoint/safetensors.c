@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kernels/base/json.h"
+#include "kernels/base/utf8.h"
 
 /* Dtypes of the format that have no vg_dtype: X(name, bits per element). */
 #define FOREIGN_DTYPES(X)                                                                          \
