@@ -3,6 +3,7 @@
 #include "engine/layers/precision_report.h"
 
 #include "engine/layers/module_impl.h"
+#include "kernels/base/text.h"
 
 static size_t layer_bytes(vg_precision used, vg_dtype dtype, int64_t n, int64_t k)
 {
