@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/base/json.h"
+#include "kernels/base/utf8.h"
 
 typedef struct text_buffer {
     char *text;
