@@ -60,7 +60,6 @@ void vg_module_close(vg_module *m)
     }
     free(m->made);
     free(m->used);
-    vg_input_scales_free(m->scales);
     vg_arena_free(m->small);
     vg_arena_free(m->arena);
     vg_weights_close(m->weights);
@@ -385,16 +384,13 @@ static vg_status make_fp8(vg_module *m, const vg_source *w, const vg_layer_choic
 /* The scale that calibration measured for a layer that was made FP8 here. */
 static vg_status find_made_scale(vg_module *m, const char *layer, float *scale, vg_err *err)
 {
-    const vg_module_options *o = &m->options;
     if (m->be->ops->dry)
         return VG_OK;
-    if (!m->scales && !o->input_scales)
+    if (!m->options.input_scales)
         return VG_FAIL(
             err, VG_E_ARG,
-            "static FP8 activation scales need a calibration file; make one, or use dynamic scales");
-    if (!m->scales)
-        VG_TRY(vg_input_scales_read(o->input_scales, m->component, o->identity, &m->scales, err));
-    return vg_input_scales_find(m->scales, layer, scale, err);
+            "static FP8 activation scales need a calibration; make one, or use dynamic scales");
+    return vg_input_scales_find(m->options.input_scales, m->component, layer, scale, err);
 }
 
 static vg_status load_input_scale(vg_module *m, const vg_layer_choice *choice, vg_linear_layer *l,

@@ -5,6 +5,7 @@
 #define VG_ENGINE_LAYERS_MODULE_H
 
 #include "engine/checkpoint/engine.h"
+#include "engine/layers/calibrate.h"
 #include "engine/layers/linear.h"
 #include "engine/layers/precision_policy.h"
 #include "engine/layers/weight_table.h"
@@ -12,8 +13,7 @@
 typedef struct vg_module_options {
     vg_dtype compute;                  /* F32 or BF16 */
     const vg_precision_policy *policy; /* until everything is loaded; NULL: as the files have it */
-    const char *input_scales;          /* calibration file for static scales, or NULL */
-    const char *identity;              /* of the model; the calibration file must carry the same */
+    const vg_input_scales *input_scales; /* for layers made FP8 with static inputs, or NULL */
     int streamed; /* transformer blocks that are kept on the host and come when they are run (engine/checkpoint/stream.h) */
 } vg_module_options;
 

@@ -502,27 +502,38 @@ static void test_linear_input_scales_file(void **state)
     CHECK_OK(vg_calibration_add(c, "transformer", "a", 3.1415927f, &err), err);
     CHECK_OK(vg_calibration_add(c, "transformer", "a", 1, &err), err);
     CHECK_OK(vg_calibration_add(c, "transformer", "zero", 0, &err), err);
+    CHECK_OK(vg_calibration_add(c, "other", "a", 896, &err), err);
     CHECK_FAILS(vg_calibration_add(c, "transformer", "a", NAN, &err), VG_E_FORMAT, err);
-    CHECK_OK(vg_calibration_write(c, "0123456789abcdef", NULL, path, &err), err);
+    vg_input_scales *measured;
+    CHECK_OK(vg_calibration_scales(c, &measured, &err), err);
     vg_calibration_free(c);
-    CHECK_OK(vg_input_scales_read(path, "transformer", "0123456789abcdef", &s, &err), err);
-    CHECK_OK(vg_input_scales_find(s, "a", &scale, &err), err);
-    assert_true(scale == 3.1415927f / 448.0f); /* FP32 survives the text */
-    CHECK_OK(vg_input_scales_find(s, "b", &scale, &err), err);
-    assert_true(scale == 1.0f);
-    CHECK_OK(vg_input_scales_find(s, "zero", &scale, &err), err);
-    assert_true(scale == 1.0f);
-    CHECK_FAILS(vg_input_scales_find(s, "c", &scale, &err), VG_E_MISSING, err);
+    CHECK_OK(vg_input_scales_write(measured, "0123456789abcdef", NULL, path, &err), err);
+    CHECK_OK(vg_input_scales_read(path, "0123456789abcdef", &s, &err), err);
+    for (int read = 0; read < 2; read++) { /* FP32 survives the text */
+        const vg_input_scales *from = read ? s : measured;
+        CHECK_OK(vg_input_scales_find(from, "transformer", "a", &scale, &err), err);
+        assert_true(scale == 3.1415927f / 448.0f);
+        CHECK_OK(vg_input_scales_find(from, "transformer", "b", &scale, &err), err);
+        assert_true(scale == 1.0f);
+        CHECK_OK(vg_input_scales_find(from, "transformer", "zero", &scale, &err), err);
+        assert_true(scale == 1.0f);
+        CHECK_OK(vg_input_scales_find(from, "other", "a", &scale, &err), err);
+        assert_true(scale == 2.0f);
+        CHECK_FAILS(vg_input_scales_find(from, "transformer", "c", &scale, &err), VG_E_MISSING,
+                    err);
+        assert_non_null(strstr(err.message, "layer c of transformer"));
+        CHECK_FAILS(vg_input_scales_find(from, "transformer_2", "a", &scale, &err), VG_E_MISSING,
+                    err);
+    }
+    vg_input_scales_free(measured);
     vg_input_scales_free(s);
-    CHECK_FAILS(vg_input_scales_read(path, "transformer_2", NULL, &s, &err), VG_E_MISSING, err);
-    CHECK_FAILS(vg_input_scales_read(path, "transformer", "0000000000000000", &s, &err),
-                VG_E_FORMAT, err);
+    CHECK_FAILS(vg_input_scales_read(path, "0000000000000000", &s, &err), VG_E_FORMAT, err);
     path = scratch_text(
         state, "bad.json",
         "{\"format\": \"vgen-input-scales\", \"version\": 1, \"identity\": \"\", \"transformer\": {\"a\": -1}}");
-    CHECK_FAILS(vg_input_scales_read(path, "transformer", NULL, &s, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_input_scales_read(path, NULL, &s, &err), VG_E_FORMAT, err);
     path = scratch_text(state, "other.json", "{\"format\": \"something\"}");
-    CHECK_FAILS(vg_input_scales_read(path, "transformer", NULL, &s, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_input_scales_read(path, NULL, &s, &err), VG_E_FORMAT, err);
 }
 
 int main(void)
