@@ -111,11 +111,25 @@ const char *vg_precision_report_text(const vg_precision_report *r, char *text, s
     return text;
 }
 
+cJSON *vg_precision_report_json(const vg_precision_report *r)
+{
+    char inputs[96];
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddNumberToObject(o, "fp8_tensor", r->layers[VG_PRECISION_TENSOR]);
+    cJSON_AddNumberToObject(o, "fp8_block", r->layers[VG_PRECISION_BLOCK]);
+    cJSON_AddNumberToObject(o, "fp8_channel", r->layers[VG_PRECISION_CHANNEL]);
+    cJSON_AddNumberToObject(o, "bf16", r->layers[VG_PRECISION_HIGH]);
+    cJSON_AddNumberToObject(o, "f32", r->f32);
+    cJSON_AddStringToObject(o, "activations", vg_precision_report_inputs(r, inputs, sizeof inputs));
+    cJSON_AddNumberToObject(o, "weight_bytes", (double)r->weight_bytes);
+    return o;
+}
+
 void vg_precision_describe(const vg_weights *weights, char *text, size_t size)
 {
     vg_precision_census census;
     int linears = 0, block = 0, channel = 0;
-    char name[VG_NAME_MAX_BYTES];
+    char name[VG_NAME_MAX_BYTES], layer[VG_NAME_MAX_BYTES];
     vg_precision_census_take(weights, &census);
     if (census.fp8 == 0) {
         snprintf(text, size, "%s",
@@ -132,8 +146,8 @@ void vg_precision_describe(const vg_weights *weights, char *text, size_t size)
         linears++;
         if (t->dtype != VG_E4M3)
             continue;
-        snprintf(name, sizeof name, "%.*s.weight_scale", (int)(strlen(w) - strlen(".weight")), w);
-        const vg_tensor *scale = vg_weights_find(weights, name);
+        snprintf(layer, sizeof layer, "%.*s", (int)(strlen(w) - strlen(".weight")), w);
+        const vg_tensor *scale = vg_layer_scale(weights, layer, name);
         vg_precision precision = VG_PRECISION_TENSOR;
         if (scale)
             (void)vg_scale_granularity(scale, t->shape[0], t->shape[1], &precision);

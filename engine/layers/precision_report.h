@@ -20,6 +20,8 @@ vg_status vg_precision_report_add(vg_precision_report *report, const vg_weight_t
 const char *vg_precision_report_text(const vg_precision_report *report, char *text, size_t size);
 /* The inputs of all FP8 layers: "dynamic 1x128", "static, dynamic"; "-" without any. Returns text. */
 const char *vg_precision_report_inputs(const vg_precision_report *report, char *text, size_t size);
+/* {"fp8_tensor": 40, ..., "activations": "static", "weight_bytes": n}; caller deletes. NULL: out of memory. */
+cJSON *vg_precision_report_json(const vg_precision_report *report);
 /* "bf16", "fp8 per-tensor (400 of 406)": what the files hold, from the tensors alone. */
 void vg_precision_describe(const vg_weights *weights, char *text, size_t size);
 #endif
