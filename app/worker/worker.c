@@ -125,6 +125,7 @@ static vg_status read_init_latents(vg_worker *w, vg_err *err)
 static vg_status run_variants(vg_worker *w, vg_err *err)
 {
     VG_TRY(vg_worker_check_files(w, err));
+    VG_TRY(vg_job_probe_clips(&w->job, err));
     for (int i = 0; i < w->job.variants_count; i++)
         VG_TRY(vg_worker_variant(w, i, err));
     if (w->stopped)

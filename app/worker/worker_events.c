@@ -49,7 +49,7 @@ static void write_preview(vg_worker *w, const vg_event *event)
     memcpy(file, head, n);
     memcpy(file + n, event->preview, pixels);
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW);
-    if (vg_file_write_atomic(path, file, n + pixels, NULL) == VG_OK) {
+    if (vg_file_write_volatile(path, file, n + pixels, NULL) == VG_OK) {
         cJSON *o = cJSON_CreateObject();
         cJSON_AddNumberToObject(o, "width", event->preview_width);
         cJSON_AddNumberToObject(o, "height", event->preview_height);

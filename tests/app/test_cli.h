@@ -21,6 +21,7 @@ typedef struct cli_result {
 } cli_result;
 
 static char cli_dir[256];
+static bool cli_preloading;
 
 /* Set-up and tear-down of a group of tests: a fresh folder; every XDG place points into it. */
 static inline int cli_setup(void **state)
@@ -71,6 +72,16 @@ static inline bool cli_same_file(const char *a, const char *b)
     return same;
 }
 
+/* Programs that are started from now on run with tests/fault_io.c, and this variable of it; value NULL: without. */
+static inline void cli_preload(const char *variable, const char *value)
+{
+    if (value)
+        setenv(variable, value, 1);
+    else
+        unsetenv(variable);
+    cli_preloading = value != NULL;
+}
+
 /* Start vgen; its output goes to files in cli_dir. */
 static inline pid_t cli_start(const char *const *argv, int serial)
 {
@@ -92,6 +103,10 @@ static inline pid_t cli_start(const char *const *argv, int serial)
         dup2(in_fd, 0);
         dup2(out_fd, 1);
         dup2(err_fd, 2);
+        if (cli_preloading) {
+            setenv("LD_PRELOAD", VG_FAULT_IO, 1);
+            setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
+        }
         execv(VG_PROGRAM, (char *const *)(uintptr_t)args);
         _exit(127);
     }
