@@ -410,15 +410,6 @@ cJSON *vg_settings_to_json(const vg_settings *s)
     return object;
 }
 
-static const char *json_kind(const cJSON *item)
-{
-    return cJSON_IsString(item)   ? "a string"
-           : cJSON_IsNumber(item) ? "a number"
-           : cJSON_IsBool(item)   ? "true or false"
-           : cJSON_IsArray(item)  ? "a list"
-                                  : "an object";
-}
-
 /* The text form of a JSON value, malloc'd; NULL when its JSON type cannot be this option's. */
 static char *json_text(const vg_option *o, const cJSON *item)
 {
@@ -497,7 +488,7 @@ vg_status vg_settings_from_json(vg_settings *s, const cJSON *object, const char 
         char *text = json_text(o, item);
         if (!text) {
             status = VG_FAIL(err, VG_E_FORMAT, "%s: %s is %s, it needs %s", name, o->key,
-                             json_kind(item), vg_option_expects(o, expects, sizeof expects));
+                             vg_json_kind(item), vg_option_expects(o, expects, sizeof expects));
             goto done;
         }
         vg_err inner = {0};

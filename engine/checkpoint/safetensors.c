@@ -210,6 +210,7 @@ static vg_status parse(vg_safetensors *st, vg_err *err)
     const cJSON *row;
     int rows = 0;
 
+    VG_TRY(vg_file_check_pointer(st->path, st->bytes, st->size, err));
     if (st->size < 8)
         return VG_FAIL(err, VG_E_FORMAT, "%s: %zu bytes is too short for a safetensors file",
                        st->path, st->size);

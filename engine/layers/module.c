@@ -115,26 +115,12 @@ size_t vg_module_bytes(const vg_module *m)
 static vg_status find_checked(vg_module *m, const char *name, int ndim, const int64_t *shape,
                               vg_source *s, vg_err *err)
 {
-    char text[96], want[96];
+    const vg_tensor *found;
     if (vg_weights_dummy(m->weights)) {
         *s = vg_source_of(m->weights, NULL, m->component, name, ndim, shape);
         return VG_OK;
     }
-    const vg_tensor *found = vg_weights_find(m->weights, name);
-    if (!found)
-        return vg_module_absent(m->weights, m->component, name, err);
-    bool same = found->ndim == ndim;
-    for (int i = 0; same && i < ndim; i++)
-        same = found->shape[i] == shape[i];
-    if (!same) {
-        vg_tensor wanted = vg_tensor_of((void *)found->data, found->dtype, ndim, shape);
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants %s", m->component, name,
-                       vg_tensor_describe(found, text, sizeof text),
-                       vg_tensor_describe(&wanted, want, sizeof want));
-    }
-    if (!vg_dtype_is_high(found->dtype))
-        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; only F32, BF16 and F16 are known here",
-                       m->component, name, vg_dtype_name(found->dtype));
+    VG_TRY(vg_module_find(m->weights, m->component, name, ndim, shape, &found, err));
     *s = vg_source_of(m->weights, found, NULL, NULL, 0, NULL);
     mark_used(m, name);
     return VG_OK;
@@ -346,13 +332,13 @@ done:
 
 /* ---- linear layers ---- */
 
-static vg_status keep_name(vg_module *m, const char *layer, const char **kept, vg_err *err)
+vg_status vg_module_keep_name(vg_module *m, const char *name, const char **kept, vg_err *err)
 {
-    size_t n = strlen(layer) + 1;
+    size_t n = strlen(name) + 1;
     vg_name_node *node = malloc(sizeof *node + n);
     if (!node)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a layer name");
-    memcpy(node->text, layer, n);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the name of a layer");
+    memcpy(node->text, name, n);
     node->next = m->names;
     m->names = node;
     *kept = node->text;
@@ -460,7 +446,7 @@ vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k
                            &m->options, &choice, err));
     VG_TRY(vg_backend_info(m->be, &device, err));
     VG_TRY(vg_fp8_act_check(device.capability, choice.act, err));
-    VG_TRY(keep_name(m, layer, &l.name, err));
+    VG_TRY(vg_module_keep_name(m, layer, &l.name, err));
     VG_TRY(load_matrix(m, &choice, dtype, &l, err));
     if (bias) {
         snprintf(name, sizeof name, "%s.bias", layer);

@@ -92,7 +92,13 @@ static inline const vg_tensor *vg_layer_part(const vg_weights *weights, const ch
 vg_status vg_module_absent(const vg_weights *weights, const char *component, const char *name,
                            vg_err *err);
 
-/* module.c. May the backend read the source where it lies, as `dtype`? Else bring its values, or some of the host's, to memory of the
+/* The tensor `name`, which must have this shape and a dtype that is converted: F32, BF16 or F16. */
+vg_status vg_module_find(const vg_weights *weights, const char *component, const char *name,
+                         int ndim, const int64_t *shape, const vg_tensor **tensor, vg_err *err);
+
+/* module.c. A copy of a name that lives as long as the module. */
+vg_status vg_module_keep_name(vg_module *module, const char *name, const char **kept, vg_err *err);
+/* May the backend read the source where it lies, as `dtype`? Else bring its values, or some of the host's, to memory of the
  * backend. */
 bool vg_module_is_view(const vg_module *module, const vg_source *source, vg_dtype dtype);
 vg_status vg_module_bring(vg_module *module, const vg_source *source, vg_dtype dtype, void *to,

@@ -35,6 +35,29 @@ vg_status vg_module_absent(const vg_weights *weights, const char *component, con
     return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s is missing", component, name);
 }
 
+vg_status vg_module_find(const vg_weights *weights, const char *component, const char *name,
+                         int ndim, const int64_t *shape, const vg_tensor **tensor, vg_err *err)
+{
+    char text[96], want[96];
+    const vg_tensor *found = vg_weights_find(weights, name);
+    if (!found)
+        return vg_module_absent(weights, component, name, err);
+    bool same = found->ndim == ndim;
+    for (int i = 0; same && i < ndim; i++)
+        same = found->shape[i] == shape[i];
+    if (!same) {
+        vg_tensor wanted = vg_tensor_of((void *)found->data, found->dtype, ndim, shape);
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants %s", component, name,
+                       vg_tensor_describe(found, text, sizeof text),
+                       vg_tensor_describe(&wanted, want, sizeof want));
+    }
+    if (!vg_dtype_is_high(found->dtype))
+        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; only F32, BF16 and F16 are known here",
+                       component, name, vg_dtype_name(found->dtype));
+    *tensor = found;
+    return VG_OK;
+}
+
 /* Every scale must be a finite positive number: a zero or NaN would turn the layer into noise silently. */
 static vg_status check_scale_values(const char *component, const char *name, const vg_tensor *t,
                                     vg_err *err)

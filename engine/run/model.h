@@ -37,4 +37,7 @@ vg_status vg_model_component_dir(const vg_model *model, const char *component, c
 /* What vg_weights_open takes for a component: its folder, or "dummy:" and its folder. malloc'd. */
 vg_status vg_model_weights_dir(const vg_model *model, const char *component, char **dir,
                                vg_err *err);
+/* That opened. */
+vg_status vg_model_weights(const vg_model *model, const char *component, vg_weights **weights,
+                           vg_err *err);
 #endif

@@ -16,11 +16,10 @@ typedef struct vg_scheduler_params {
     vg_flow_grid grid; /* UniPC only */
 } vg_scheduler_params;
 
-/* Fill params->kind, flow_shift from scheduler/scheduler_config.json. _class_name decides the kind; settings that change the
+/* Fill params->kind, flow_shift from scheduler/scheduler_config.json, and the present flow grid. _class_name decides the kind; settings that change the
  * mathematics and are absent here (thresholding, other solver types, ...) are VG_E_UNSUPPORTED naming the key. */
 vg_status vg_scheduler_params_from_config(const cJSON *config, const char *name,
-                                          int diffusers_version, vg_scheduler_params *params,
-                                          vg_err *err);
+                                          vg_scheduler_params *params, vg_err *err);
 
 typedef struct vg_scheduler vg_scheduler;
 

@@ -16,6 +16,18 @@
 #define READ_FIRST_BYTES (64u << 10)
 #define TREE_DEPTH_MAX   128 /* one descriptor is held per level */
 
+vg_status vg_file_check_pointer(const char *path, const void *bytes, size_t size, vg_err *err)
+{
+    static const char begin[] = "version https://git-lfs.github.com/spec/v1\n";
+
+    if (size < sizeof begin - 1 || memcmp(bytes, begin, sizeof begin - 1) != 0)
+        return VG_OK;
+    return VG_FAIL(err, VG_E_FORMAT,
+                   "%s: a Git LFS pointer, not the file itself; `git lfs pull` in that folder "
+                   "fetches it",
+                   path);
+}
+
 vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t *size, vg_err *err)
 {
     vg_status status = VG_OK;
@@ -68,6 +80,7 @@ vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t
             break;
         room = room > SIZE_MAX / 4 ? SIZE_MAX / 2 : room * 2;
     }
+    VG_TRY_GOTO(status, vg_file_check_pointer(path, buffer, used, err), done);
     buffer[used] = '\0';
     *text = buffer;
     buffer = NULL;

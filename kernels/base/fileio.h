@@ -7,9 +7,12 @@
 #include <stddef.h>
 
 /* Whole regular file into a malloc'd, NUL-terminated buffer that the caller frees; size may be NULL. The bytes may hold
- * NULs of their own. Errors: VG_E_IO (also for a folder, a pipe, a device), VG_E_FORMAT (over the limit), VG_E_NOMEM. */
+ * NULs of their own. Errors: VG_E_IO (also for a folder, a pipe, a device), VG_E_FORMAT (over the limit; a Git LFS pointer),
+ * VG_E_NOMEM. */
 vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t *size,
                        vg_err *err);
+/* VG_E_FORMAT when a file that begins with these bytes is only the pointer that a clone without Git LFS leaves in place of a large file. */
+vg_status vg_file_check_pointer(const char *path, const void *bytes, size_t size, vg_err *err);
 /* Replace `path` by these bytes or leave it as it was (newfile.h says how, and with which mode): synced, as is its folder.
  * A symbolic link at `path` is replaced, not followed. Errors: VG_E_IO, VG_E_NOMEM. */
 vg_status vg_file_write_atomic(const char *path, const void *bytes, size_t size, vg_err *err);

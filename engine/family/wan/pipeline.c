@@ -89,6 +89,12 @@ vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err
         p->num_frames = p->num_frames / c->vae.temporal * c->vae.temporal + 1;
     VG_TRY(check_size("height", p->height, c->vae.spatial * c->dit[0].patch[1], err));
     VG_TRY(check_size("width", p->width, c->vae.spatial * c->dit[0].patch[2], err));
+    if (c->experts == 2 && p->boundary_ratio == VG_UNSET_DOUBLE)
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "model_index.json has a transformer_2 but no boundary_ratio; say "
+            "--boundary-ratio (the published Wan2.2-A14B: 0.875 text to video, 0.9 image to "
+            "video)");
     if (c->experts == 2 && !(p->boundary_ratio >= 0 && p->boundary_ratio <= 1))
         return VG_FAIL(err, VG_E_ARG, "boundary_ratio is %g; 0 to 1 are possible",
                        p->boundary_ratio);
