@@ -515,6 +515,7 @@ static void sweep(const char *jobs_dir)
 /* Fill a folder under a hidden name, then give it its name: a job folder always has a whole job.json. */
 static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
 {
+    const vg_job_event created = vg_job_event_of(VG_JOB_EVENT_created);
     vg_status status = VG_OK;
     for (int attempt = 0; attempt < 8; attempt++) {
         char *id = new_id(vg_settings_get(&job->settings, VG_OPT_prompt));
@@ -533,7 +534,7 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
         if (status == VG_OK)
             status = vg_event_writer_open(hidden, &events, err);
         if (status == VG_OK)
-            status = vg_event_write(&events, "created", NULL, false, err);
+            status = vg_event_write(&events, &created, err);
         vg_event_writer_close(&events);
         bool taken = vg_file_exists(final);
         if (status == VG_OK && !taken && rename(hidden, final) != 0)

@@ -167,7 +167,7 @@ done:
 
 /* ---- metrics.json ---- */
 
-static cJSON *number(double v)
+cJSON *vg_report_figure_json(double v)
 {
     return isnan(v)   ? cJSON_CreateNull()
            : isinf(v) ? cJSON_CreateString("inf")
@@ -188,14 +188,15 @@ static cJSON *metric_json(const vg_report_metric *m, int count)
     if (!m->measured)
         return cJSON_CreateNull();
     cJSON *o = cJSON_CreateObject();
-    bool ok = o && add(o, "mean", number(m->mean));
+    bool ok = o && add(o, "mean", vg_report_figure_json(m->mean));
     if (ok && m->frames) {
-        ok = add(o, "min", number(m->min)) && add(o, "max", number(m->max)) &&
+        ok = add(o, "min", vg_report_figure_json(m->min)) &&
+             add(o, "max", vg_report_figure_json(m->max)) &&
              add(o, "worst_frame", cJSON_CreateNumber(m->worst_frame + 1)) &&
              add(o, "identical_frames", cJSON_CreateNumber(m->identical_frames));
         cJSON *list = ok ? cJSON_CreateArray() : NULL;
         for (int i = 0; list && ok && i < count; i++) {
-            cJSON *item = number(m->frames[i]);
+            cJSON *item = vg_report_figure_json(m->frames[i]);
             ok = item && cJSON_AddItemToArray(list, item);
             if (!ok)
                 cJSON_Delete(item);
@@ -237,9 +238,7 @@ vg_status vg_report_metrics_write(const char *dir, const vg_report_metrics *metr
     return status;
 }
 
-/* A number, "inf", or null (NaN). */
-static vg_status read_number(const cJSON *item, const char *path, const char *metric,
-                             const char *key, double *value, vg_err *err)
+bool vg_report_figure_read(const cJSON *item, double *value)
 {
     if (cJSON_IsNumber(item) && isfinite(item->valuedouble))
         *value = item->valuedouble;
@@ -248,9 +247,17 @@ static vg_status read_number(const cJSON *item, const char *path, const char *me
     else if (cJSON_IsNull(item))
         *value = NAN;
     else
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %s.%s is not a number, \"inf\" or null", path, metric,
-                       key);
-    return VG_OK;
+        return false;
+    return true;
+}
+
+static vg_status read_number(const cJSON *item, const char *path, const char *metric,
+                             const char *key, double *value, vg_err *err)
+{
+    if (vg_report_figure_read(item, value))
+        return VG_OK;
+    return VG_FAIL(err, VG_E_FORMAT, "%s: %s.%s is not a number, \"inf\" or null", path, metric,
+                   key);
 }
 
 static vg_status read_metric(const cJSON *item, const char *path, const vg_metric *metric,

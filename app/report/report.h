@@ -53,6 +53,9 @@ vg_status vg_report_metrics_measure(const char *reference_name, const vg_frame_s
 vg_status vg_report_metrics_write(const char *dir, const vg_report_metrics *metrics, vg_err *err);
 /* VG_E_MISSING when there is none, VG_E_FORMAT when it is damaged. */
 vg_status vg_report_metrics_read(const char *dir, vg_report_metrics *metrics, vg_err *err);
+/* A figure as JSON has it: a number, "inf", null for NaN; the caller deletes. Reading: false, and *value as it was, for anything else. */
+cJSON *vg_report_figure_json(double value);
+bool vg_report_figure_read(const cJSON *item, double *value);
 /* NULL on out of memory; the caller deletes. */
 cJSON *vg_report_metrics_json(const vg_report_metrics *metrics);
 /* One row per frame, which count from 1: frame,psnr,ssim; "inf" as such, unmeasured cells empty. Atomic. */

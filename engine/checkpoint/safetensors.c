@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kernels/base/json.h"
+#include "kernels/base/utf8.h"
 
 #define HEADER_MAX_BYTES 100000000u
 #define METADATA_KEY     "__metadata__"

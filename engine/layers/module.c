@@ -1,5 +1,6 @@
 /* module.c: see module.h. */
 #include "engine/layers/module_impl.h"
+#include "kernels/base/text.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -96,7 +97,7 @@ int vg_module_unused(const vg_module *m, const char **first)
     *first = NULL;
     for (int i = 0; i < vg_weights_count(m->weights); i++) {
         const char *name = vg_weights_name(m->weights, i);
-        if (m->used[i] || strstr(name, "_quantizer.") || vg_name_ends_with(name, "_scale"))
+        if (m->used[i] || strstr(name, "_quantizer.") || vg_ends_with(name, "_scale"))
             continue;
         *first = *first ? *first : name;
         count++;

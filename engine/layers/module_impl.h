@@ -69,12 +69,6 @@ struct vg_module {
     size_t bytes;
 };
 
-static inline bool vg_name_ends_with(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-    return n >= m && strcmp(s + n - m, suffix) == 0;
-}
-
 static inline bool vg_dtype_is_high(vg_dtype dtype)
 {
     return dtype == VG_F32 || dtype == VG_BF16 || dtype == VG_F16;

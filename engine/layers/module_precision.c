@@ -1,5 +1,6 @@
 /* module_precision.c: see module_impl.h. */
 #include "engine/layers/module_impl.h"
+#include "kernels/base/text.h"
 
 #include <math.h>
 
@@ -12,9 +13,9 @@ void vg_precision_census_take(const vg_weights *weights, vg_precision_census *ce
         const vg_tensor *t = vg_weights_tensor(weights, i);
         if (strstr(name, "_quantizer.")) /* strays of the quantiser's own state: modelopt-fp8 1.3 */
             continue;
-        if (vg_name_ends_with(name, ".input_scale"))
+        if (vg_ends_with(name, ".input_scale"))
             census->input_scales++;
-        if (!vg_name_ends_with(name, ".weight"))
+        if (!vg_ends_with(name, ".weight"))
             continue;
         if (t->dtype == VG_E4M3) {
             census->fp8++;

@@ -1,7 +1,9 @@
 /* precision_report.c: see precision_report.h. */
+#include "kernels/base/text.h"
 #include "engine/layers/precision_report.h"
 
 #include "engine/layers/module_impl.h"
+#include "kernels/base/text.h"
 
 static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, int64_t n, int64_t k,
                         vg_precision_report *r)
@@ -81,7 +83,7 @@ void vg_precision_describe(const vg_weights *weights, char *text, size_t size)
     for (int i = 0; i < vg_weights_count(weights); i++) {
         const char *w = vg_weights_name(weights, i);
         const vg_tensor *t = vg_weights_tensor(weights, i);
-        if (!vg_name_ends_with(w, ".weight") || t->ndim != 2 || strstr(w, "_quantizer."))
+        if (!vg_ends_with(w, ".weight") || t->ndim != 2 || strstr(w, "_quantizer."))
             continue;
         linears++;
         if (t->dtype != VG_E4M3)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kernels/base/json.h"
+#include "kernels/base/utf8.h"
 
 #define PIECES_MAX      (1 << 22)
 #define PIECE_BYTES_MAX 1024

@@ -18,6 +18,7 @@
 #include "engine/text/prompt.h"
 #include "engine/text/sentencepiece_shim.h"
 #include "engine/text/spiece_model.h"
+#include "kernels/base/utf8.h"
 
 #define MODEL_LIMIT_BYTES (64u << 20)
 #define ADDED_MAX         16384

@@ -233,16 +233,25 @@ char *vg_strf(const char *format, ...)
     return text;
 }
 
+uint64_t vg_proc_bytes(const char *file, const char *key)
+{
+    char line[256];
+    uint64_t bytes = 0;
+    size_t n = strlen(key);
+    FILE *f = fopen(file, "re");
+
+    while (f && fgets(line, sizeof line, f)) {
+        if (strncmp(line, key, n) == 0 && line[n] == ':') {
+            bytes = strtoull(line + n + 1, NULL, 10) * 1024;
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+    return bytes;
+}
+
 size_t vg_memory_available(void)
 {
-    char line[128];
-    unsigned long long kib = 0;
-    FILE *file = fopen("/proc/meminfo", "re");
-
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return (size_t)kib * 1024;
+    return (size_t)vg_proc_bytes("/proc/meminfo", "MemAvailable");
 }

@@ -5,6 +5,7 @@
 #include "kernels/base/status.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Whole regular file into a malloc'd, NUL-terminated buffer that the caller frees; size may be NULL. The bytes may hold
  * NULs of their own. Errors: VG_E_IO (also for a folder, a pipe, a device), VG_E_FORMAT (over the limit; a Git LFS pointer),
@@ -36,6 +37,8 @@ bool vg_file_is_dir(const char *path);
 char *vg_path_join(const char *a, const char *b);
 /* printf into a malloc'd string; NULL on out of memory. */
 char *vg_strf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A line "KEY:  N kB" of a file of /proc, in bytes ("MemTotal" of /proc/meminfo, "VmRSS" of /proc/self/status); 0: it cannot be read. */
+uint64_t vg_proc_bytes(const char *file, const char *key);
 /* Memory that this machine has for more, page cache included ("MemAvailable"), bytes; 0 unknown. */
 size_t vg_memory_available(void);
 #endif

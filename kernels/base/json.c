@@ -4,6 +4,7 @@
  * Python's json writes NaN and Infinity, which JSON does not have, and the libraries that write configs let it. cJSON gets a number
  * too large for a double instead: infinite, so every getter refuses it, and nobody minds it where nobody reads it. */
 #include "kernels/base/json.h"
+#include "kernels/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -19,44 +20,6 @@ static int line_of(const char *text, size_t at)
     for (size_t i = 0; i < at; i++)
         line += text[i] == '\n';
     return line;
-}
-
-bool vg_utf8_valid(const char *text, size_t size, size_t *bad)
-{
-    const unsigned char *s = (const unsigned char *)text;
-    size_t i = 0;
-
-    while (i < size) {
-        size_t extra;
-        uint32_t code, least;
-        if (s[i] < 0x80) {
-            i++;
-            continue;
-        }
-        if (s[i] >= 0xc2 && s[i] <= 0xdf)
-            extra = 1, code = s[i] & 0x1fu, least = 0x80;
-        else if (s[i] >= 0xe0 && s[i] <= 0xef)
-            extra = 2, code = s[i] & 0x0fu, least = 0x800;
-        else if (s[i] >= 0xf0 && s[i] <= 0xf4)
-            extra = 3, code = s[i] & 0x07u, least = 0x10000;
-        else
-            goto bad;
-        if (size - i <= extra)
-            goto bad;
-        for (size_t k = 1; k <= extra; k++) {
-            if ((s[i + k] & 0xc0) != 0x80)
-                goto bad;
-            code = code << 6 | (s[i + k] & 0x3fu);
-        }
-        if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-            goto bad;
-        i += extra + 1;
-    }
-    return true;
-bad:
-    if (bad)
-        *bad = i;
-    return false;
 }
 
 #define INFINITE "1e999"

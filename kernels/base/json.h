@@ -14,8 +14,6 @@
  * accepts. Errors: VG_E_IO, VG_E_FORMAT with the line, VG_E_NOMEM. */
 vg_status vg_json_load(const char *path, cJSON **root, vg_err *err);
 vg_status vg_json_parse(const char *text, size_t size, const char *name, cJSON **root, vg_err *err);
-/* True when text[0..size) is well-formed UTF-8 (no surrogates, no overlong forms); else *bad (may be NULL) is the byte offset. */
-bool vg_utf8_valid(const char *text, size_t size, size_t *bad);
 /* Atomic, indented, newline at the end. */
 vg_status vg_json_save(const char *path, const cJSON *root, vg_err *err);
 
