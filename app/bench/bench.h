@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include "app/bench/bench_watch.h"
 #include "app/settings/settings.h"
+#include "engine/run/limits.h"
 #include "kernels/backend/profile.h"
 
 typedef enum vg_bench_stage {
@@ -18,7 +19,7 @@ typedef enum vg_bench_stage {
 } vg_bench_stage;
 const char *vg_bench_stage_name(vg_bench_stage stage);
 
-#define VG_BENCH_STEPS_MAX 1000 /* the range of num_inference_steps */
+#define VG_BENCH_STEPS_MAX VG_STEPS_MAX
 
 /* ---- cases (bench.def) ---- */
 

@@ -57,8 +57,10 @@ static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON 
     } else {
         vg_attach_options options = {
             .quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
+        bool drawn = !strcmp(vg_settings_get(settings, VG_OPT_seed), VG_SEED_RANDOM);
         if (!options.quiet)
-            fprintf(stderr, "job %s\n", job.id);
+            fprintf(stderr, "job %s%s%s\n", job.id, drawn ? ", seed " : "",
+                    drawn ? vg_settings_get(&job.settings, VG_OPT_seed) : "");
         *went_away = !vg_attach(&snapshot, &options);
         if (*went_away)
             fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job.id, job.id);

@@ -568,6 +568,7 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
     made.created = vg_now_unix();
     made.code_version = vg_xstrdup(VG_VERSION);
     vg_settings_copy(&made.settings, settings);
+    VG_TRY_GOTO(status, vg_settings_draw_seed(&made.settings, err), done);
     made.variants_count = vg_settings_schemes(settings, made.schemes);
     VG_TRY_GOTO(status, plan_outputs(&made, batch, err), done);
     const char *device = vg_settings_get(settings, VG_OPT_device);
@@ -597,13 +598,13 @@ done:
 
 char *vg_job_recipe(const vg_job *job, int variant)
 {
-    static const vg_option_id left_out[] = {
-        VG_OPT_output,        VG_OPT_save_latents, VG_OPT_save_frames,  VG_OPT_init_latents,
-        VG_OPT_max_steps_run, VG_OPT_threads,      VG_OPT_quantization, VG_OPT_vram_limit};
     vg_settings s = {{0}};
     vg_settings_copy(&s, &job->resolved);
-    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
-        vg_settings_unset(&s, left_out[i]);
+    for (int i = 0; i < VG_OPT_COUNT; i++) {
+        if (!vg_option_decides(&vg_options[i], VG_DECIDES_PIXELS))
+            vg_settings_unset(&s, (vg_option_id)i);
+    }
+    vg_settings_unset(&s, VG_OPT_quantization); /* of a variant, below */
     if (*vg_settings_get(&s, VG_OPT_model) == '/' || *vg_settings_get(&s, VG_OPT_model) == '.')
         vg_settings_unset(&s, VG_OPT_model);
     cJSON *root = vg_settings_to_json(&s);

@@ -47,6 +47,7 @@ void vg_job_deinit(vg_job *job);
 
 /* Find the model, fill in its defaults, check everything that can be checked before a long run (sizes, output folders), and make the folder.
  *   jobs_dir   made when missing
+ *   settings   a seed that is "random" is drawn here; the job has the number
  *   batch      0, or the number of the prompt in a batch: goes into the names of outputs
  * Errors: VG_E_ARG for what the person asked, else what the model said. */
 vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job,

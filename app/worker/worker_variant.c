@@ -31,20 +31,15 @@ done:
 /* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
 static char *calibration_key(const vg_worker *w)
 {
-    static const vg_option_id decides[] = {
-        VG_OPT_prompt,         VG_OPT_negative_prompt,  VG_OPT_height,
-        VG_OPT_width,          VG_OPT_num_frames,       VG_OPT_num_inference_steps,
-        VG_OPT_guidance_scale, VG_OPT_guidance_scale_2, VG_OPT_boundary_ratio,
-        VG_OPT_flow_shift,     VG_OPT_scheduler,        VG_OPT_flow_grid,
-        VG_OPT_seed,           VG_OPT_compute};
     uint64_t hash = VG_FNV1A_BEGIN;
     char tail[64];
-    for (size_t i = 0; i < sizeof decides / sizeof *decides; i++) {
-        const char *text = vg_settings_get(&w->job.resolved, decides[i]);
-        hash = vg_fnv1a(hash, text, strlen(text) + 1);
+    for (int i = 0; i < VG_OPT_COUNT; i++) {
+        const char *text = vg_settings_get(&w->job.resolved, (vg_option_id)i);
+        if (vg_option_decides(&vg_options[i], VG_DECIDES_SCALES))
+            hash = vg_fnv1a(hash, text, strlen(text) + 1);
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, VG_WORKER_CALIBRATION_STEPS,
-             VG_VERSION, "2");
+             VG_VERSION, "3");
     return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown",
                     (unsigned long long)hash, tail);
 }

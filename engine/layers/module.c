@@ -97,7 +97,8 @@ int vg_module_unused(const vg_module *m, const char **first)
     *first = NULL;
     for (int i = 0; i < vg_weights_count(m->weights); i++) {
         const char *name = vg_weights_name(m->weights, i);
-        if (m->used[i] || strstr(name, "_quantizer.") || vg_ends_with(name, "_scale"))
+        if (m->used[i] || strstr(name, "_quantizer.") || vg_ends_with(name, "_scale") ||
+            vg_ends_with(name, "." VG_SCALE_INV))
             continue;
         *first = *first ? *first : name;
         count++;
@@ -361,7 +362,7 @@ static vg_status load_stored_fp8(vg_module *m, const vg_source *w, const vg_laye
     int ndim;
     int64_t shape[2];
     scale_shape(choice->stored, l->n, l->k, &ndim, shape);
-    const vg_tensor *stored = vg_layer_part(m->weights, l->name, "weight_scale", name);
+    const vg_tensor *stored = vg_layer_scale(m->weights, l->name, name);
     int64_t count = ndim == 2 ? shape[0] * shape[1] : shape[0];
     float *scales = malloc((size_t)count * sizeof *scales);
     if (!scales)

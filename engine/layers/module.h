@@ -27,7 +27,7 @@ typedef struct vg_precision_census {
 } vg_precision_census;
 void vg_precision_census_take(const vg_weights *weights, vg_precision_census *census);
 
-/* Granularity of an FP8 weight [n,k] from the shape of its weight_scale: one number: tensor; [n], [n,1]: channel; [a,b], [a,1,b,1]: block.
+/* Granularity of an FP8 weight [n,k] from the shape of its weight_scale (or weight_scale_inv): one number: tensor; [n], [n,1]: channel; [a,b], [a,1,b,1]: block.
  * VG_E_SHAPE (without a message): none of these. Source: modelopt-fp8 1.3, 1.6. */
 vg_status vg_scale_granularity(const vg_tensor *scale, int64_t n, int64_t k,
                                vg_precision *precision);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define VG_NAME_MAX_BYTES 256
+#define VG_SCALE_INV      "weight_scale_inv"
 
 typedef struct vg_name_node {
     struct vg_name_node *next;
@@ -80,6 +81,16 @@ static inline const vg_tensor *vg_layer_part(const vg_weights *weights, const ch
 {
     int n = snprintf(name, VG_NAME_MAX_BYTES, "%s.%s", layer, suffix);
     return n > 0 && n < VG_NAME_MAX_BYTES ? vg_weights_find(weights, name) : NULL;
+}
+
+/* The weight scale of a stored FP8 layer, or NULL: LAYER.weight_scale, or LAYER.weight_scale_inv, as some block exports call the same thing. */
+static inline const vg_tensor *vg_layer_scale(const vg_weights *weights, const char *layer,
+                                              char *name)
+{
+    const vg_tensor *scale = vg_layer_part(weights, layer, "weight_scale", name);
+    return scale || vg_weights_unsupported(weights, name)
+               ? scale
+               : vg_layer_part(weights, layer, VG_SCALE_INV, name);
 }
 
 /* module_precision.c. The failure for a tensor that was looked for: it is not in the files, or vgen has no use for what it is. */

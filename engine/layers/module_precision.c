@@ -74,6 +74,27 @@ static vg_status check_scale_values(const char *component, const char *name, con
     return VG_OK;
 }
 
+/* Whatever the name says, the programs that read `weight_scale_inv` multiply by it, and so do we. Where it really is the reciprocal, all
+ * of them are far above 1, which no weight's scale is: that would be weights beyond 448. */
+static vg_status check_inverse(const char *component, const char *name, const vg_tensor *t,
+                               vg_err *err)
+{
+    int64_t count = vg_tensor_numel(t);
+    if (!vg_ends_with(name, "." VG_SCALE_INV))
+        return VG_OK;
+    for (int64_t i = 0; i < count; i++) {
+        float v;
+        VG_TRY(vg_host_to_f32(t, i, 1, &v, err));
+        if (v <= 1)
+            return VG_OK;
+    }
+    return VG_FAIL(
+        err, VG_E_UNSUPPORTED,
+        "%s: %s holds only values above 1: reciprocals of scales; scales that the weights "
+        "are multiplied by are wanted",
+        component, name);
+}
+
 vg_status vg_scale_granularity(const vg_tensor *s, int64_t n, int64_t k, vg_precision *precision)
 {
     int64_t a = vg_quant_groups(n), b = vg_quant_groups(k);
@@ -106,7 +127,7 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
                                    vg_err *err)
 {
     char name[VG_NAME_MAX_BYTES];
-    const vg_tensor *scale = vg_layer_part(weights, layer, "weight_scale", name);
+    const vg_tensor *scale = vg_layer_scale(weights, layer, name);
     if (!scale && vg_weights_unsupported(weights, name))
         return vg_module_absent(weights, component, name, err);
     if (!scale)
@@ -120,6 +141,7 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
                        (long long)k);
     }
     VG_TRY(check_scale_values(component, name, scale, err));
+    VG_TRY(check_inverse(component, name, scale, err));
     choice->used = choice->stored;
     if (choice->stored == VG_PRECISION_BLOCK) {
         choice->act = VG_QUANT_GROUP_DYNAMIC;

@@ -71,7 +71,7 @@ void vg_precision_describe(const vg_weights *weights, char *text, size_t size)
 {
     vg_precision_census census;
     int linears = 0, block = 0, channel = 0;
-    char name[VG_NAME_MAX_BYTES];
+    char name[VG_NAME_MAX_BYTES], layer[VG_NAME_MAX_BYTES];
     vg_precision_census_take(weights, &census);
     if (census.fp8 == 0) {
         snprintf(text, size, "%s",
@@ -88,8 +88,8 @@ void vg_precision_describe(const vg_weights *weights, char *text, size_t size)
         linears++;
         if (t->dtype != VG_E4M3)
             continue;
-        snprintf(name, sizeof name, "%.*s.weight_scale", (int)(strlen(w) - strlen(".weight")), w);
-        const vg_tensor *scale = vg_weights_find(weights, name);
+        snprintf(layer, sizeof layer, "%.*s", (int)(strlen(w) - strlen(".weight")), w);
+        const vg_tensor *scale = vg_layer_scale(weights, layer, name);
         vg_precision precision = VG_PRECISION_TENSOR;
         if (scale)
             (void)vg_scale_granularity(scale, t->shape[0], t->shape[1], &precision);

@@ -22,12 +22,22 @@
 typedef struct vg_model vg_model;
 typedef struct vg_family vg_family;
 
-typedef enum vg_compute { VG_COMPUTE_F32, VG_COMPUTE_BF16, VG_COMPUTE_COUNT } vg_compute;
+typedef enum vg_compute {
+#define VG_COMPUTE(id, name) VG_COMPUTE_##id,
+#include "engine/run/computes.def"
+#undef VG_COMPUTE
+    VG_COMPUTE_COUNT
+} vg_compute;
 const char *vg_compute_name(vg_compute compute); /* "f32", "bf16" */
 
 /* Where weights come from: the checkpoint's files, or deterministic random numbers in the shapes of its configs (engine/checkpoint/dummy.h), for
  * measuring speed and memory without files. */
-typedef enum vg_load_format { VG_LOAD_FILES, VG_LOAD_DUMMY, VG_LOAD_FORMAT_COUNT } vg_load_format;
+typedef enum vg_load_format {
+#define VG_LOAD(id, name) VG_LOAD_##id,
+#include "engine/run/load_formats.def"
+#undef VG_LOAD
+    VG_LOAD_FORMAT_COUNT
+} vg_load_format;
 
 /* Open and check a diffusers folder; two families claiming it, or none, is an error naming them. */
 vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err);
@@ -60,9 +70,10 @@ typedef struct vg_generate_params {
     const char *scheduler; /* NULL = checkpoint's; "unipc", "euler" */
     int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = the present one */
     vg_scheme scheme;
-    vg_fp8_act fp8_act;       /* FP8 per tensor made at load: static needs input_scales */
-    bool fp8_exact;           /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
-    const char *input_scales; /* path of a calibration file (vg_calibrate), or NULL */
+    vg_fp8_act fp8_act; /* FP8 per tensor made at load: static needs input_scales */
+    bool fp8_exact;     /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
+    vg_attention_kernel attention_kernel; /* of the denoiser, see vg_backend.attention */
+    const char *input_scales;             /* path of a calibration file (vg_calibrate), or NULL */
     vg_compute compute, vae_compute;
     bool vae_tiling;
     int max_text_tokens;   /* 512 */
@@ -80,7 +91,7 @@ typedef struct vg_generate_params {
 } vg_generate_params;
 
 void vg_generate_params_init(vg_generate_params *params);
-/* Replace unset values by the checkpoint's (vgen.json first, engine/run/checkpoint_defaults.h); then check ranges: num_frames is moved to 4k+1 and sizes must fit the
+/* Replace unset values by the checkpoint's (vgen.json first, engine/run/checkpoint_defaults.h) and check ranges (engine/run/limits.h): num_frames is moved to 4k+1 and sizes must fit the
  * model (VG_E_ARG says the nearest right value). */
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err);
 

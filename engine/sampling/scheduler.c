@@ -17,6 +17,16 @@ static const char *const kind_names[] = {
 };
 #define KINDS ((int)(sizeof kinds / sizeof kinds[0]))
 
+const char *vg_flow_grid_name(vg_flow_grid grid)
+{
+    static const char *const names[VG_FLOW_GRID_COUNT] = {
+#define VG_FLOW_GRID(id, name) name,
+#include "engine/sampling/flow_grids.def"
+#undef VG_FLOW_GRID
+    };
+    return (unsigned)grid < VG_FLOW_GRID_COUNT ? names[grid] : "?";
+}
+
 const char *const *vg_scheduler_kinds(int *count)
 {
     *count = KINDS;

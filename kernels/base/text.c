@@ -281,3 +281,14 @@ void vg_text_print(FILE *out, const char *text)
     fputs(clean, out);
     free(clean);
 }
+
+char *vg_text_real(double v)
+{
+    char buf[40];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(buf, sizeof buf, "%.*g", digits, v);
+        if (strtod(buf, NULL) == v)
+            break;
+    }
+    return vg_xstrdup(buf);
+}

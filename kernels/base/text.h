@@ -40,6 +40,7 @@ int vg_text_distance(const char *a, const char *b);
 /* The candidate nearest to `word`, NULL when none is near enough to be what was meant. */
 const char *vg_text_nearest(const char *word, const char *const *candidates, int count);
 
+char *vg_text_real(double v); /* the shortest text that reads back as v; malloc'd */
 /* Three digits: "1.21 GiB", "33.3 GiB", "312 MiB", "0 B". */
 const char *vg_text_bytes(uint64_t bytes, char *buf, size_t size);
 /* The unit that so many bytes are written in, e.g. "MiB", and the bytes of one. */

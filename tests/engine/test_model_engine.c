@@ -352,6 +352,7 @@ static void test_model_engine_precision_counts(void **state)
         vg_model *model = open_model(dir);
         vg_generate_params_init(&p);
         p.scheme = cases[i].scheme;
+        p.fp8_act = VG_FP8_ACT_DYNAMIC;
         p.compute = cases[i].compute;
         CHECK_OK(vg_model_precision(model, &p, &r, &err), err);
         const vg_precision_report *w = &cases[i].wanted;
@@ -422,6 +423,7 @@ static void test_model_engine_plan_covers_the_run(void **state)
         p.steps = 1;
         p.guidance_scale = 1;
         p.scheme = (vg_scheme)scheme;
+        p.fp8_act = VG_FP8_ACT_DYNAMIC;
         p.compute = VG_COMPUTE_F32;
         CHECK_OK(vg_plan_make(model, &p, &plan, &err), err);
         assert_int_equal(plan.count, 4);

@@ -3,6 +3,8 @@
 #ifndef VG_TESTS_UI_UI_FAKE_HOST_H
 #define VG_TESTS_UI_UI_FAKE_HOST_H
 
+#include "app/settings/choices.h"
+#include "engine/run/limits.h"
 #include "ui/host.h"
 
 #include <math.h>
@@ -684,8 +686,10 @@ static inline fake_host *fake_new(void)
     f->export_state = -1;
     f->speed = 1;
     f->started_at = 1800000000;
-#define VG_OPTION(key, type, standard, min, max, unit, choices, flags, group, label, help)         \
-    fake_field(f, #key, #type, standard, min, max, unit, choices, flags, group, label, help);
+#define VG_OPTION(key, type, standard, min, max, unit, choices, decides, modes, flags, group,      \
+                  label, help)                                                                     \
+    fake_field(f, #key, #type, standard, min, max, unit, VG_CHOICES(choices), flags, group, label, \
+               help);
 #include "app/settings/options.def"
     char ignored[64];
     fake_preset_load(f, "demo", ignored, sizeof ignored);
