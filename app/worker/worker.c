@@ -33,6 +33,7 @@ static void take_signals(void)
     sigemptyset(&ignore.sa_mask);
     sigaction(SIGTERM, &cancel, NULL);
     sigaction(SIGINT, &cancel, NULL);
+    sigaction(SIGQUIT, &cancel, NULL);
     sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
 }
