@@ -2,7 +2,11 @@
  * out. Whether a worker is on it is known from a lock that the worker holds (`lock`), so nothing has to be cleaned up after a kill.
  *
  *   JOBS/20261123-131500-a-big-red-ball-3f2a/
- *     job.json  events.jsonl  summary.json  lock  worker.log  text.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
+<<<<<<< HEAD
+ *     job.json  events.jsonl  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
+=======
+ *     job.json  events.jsonl  summary.json  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
+>>>>>>> main
  *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.{json,csv}, clip.mp4, preview.ppm} */
 #ifndef VG_APP_JOB_JOB_H
 #define VG_APP_JOB_JOB_H
@@ -16,7 +20,7 @@
 #define VG_JOB_LOCK            "lock"
 #define VG_JOB_LOG             "worker.log"
 #define VG_JOB_LOG_BYTES_MAX   (64u << 20) /* more of it is not read */
-#define VG_JOB_TEXT            "text.safetensors"
+#define VG_JOB_CONDITIONS      "conditions.safetensors"
 #define VG_JOB_CALIBRATION     "calibration.json"
 #define VG_JOB_INIT_LATENTS    "init_latents.safetensors"
 #define VG_JOB_COMPARISON      "comparison.mp4"

@@ -156,7 +156,7 @@ static vg_status run(vg_worker *w, vg_err *err)
     status = run_variants(w, err);
     vg_worker_watch_end(w);
 done:
-    vg_conditioning_deinit(&w->text);
+    vg_conditions_deinit(&w->conditions);
     free(w->init_latents);
     vg_model_close(w->model);
     vg_engine_close(w->engine);

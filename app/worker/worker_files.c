@@ -73,7 +73,7 @@ static vg_status refuse_other(const vg_worker *w, char *path, mark m, vg_err *er
 
 vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
 {
-    char *path = vg_job_path(&w->job, VG_JOB_TEXT);
+    char *path = vg_job_path(&w->job, VG_JOB_CONDITIONS);
     VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with_shared), err));
     path = vg_job_path(&w->job, VG_JOB_CALIBRATION);
     VG_TRY(refuse_other(w, path, json_mark(path, w->made_with_shared), err));
@@ -103,17 +103,17 @@ static bool latents_fit(const vg_worker *w, const vg_generate_params *params, co
     return vg_model_defaults(w->model, &p, NULL) == VG_OK;
 }
 
-bool vg_worker_find_text(vg_worker *w, const vg_generate_params *params, const char *path)
+bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params, const char *path)
 {
-    vg_conditioning text = {0};
+    vg_conditions found = {0};
     if (tensors_mark(path, w->made_with_shared) != MARK_OURS ||
-        vg_conditioning_read(path, &text, NULL) != VG_OK)
+        vg_conditions_read(path, &found, NULL) != VG_OK)
         return false;
-    if (text.tokens == params->max_text_tokens && (params->guidance_scale <= 1 || text.uncond)) {
-        w->text = text;
+    if (vg_model_check_conditions(w->model, params, &found, NULL) == VG_OK) {
+        w->conditions = found;
         return true;
     }
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&found);
     return false;
 }
 

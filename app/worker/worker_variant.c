@@ -1,5 +1,5 @@
 /* worker_variant.c: one scheme from text to clip, beginning where an earlier run stopped. Each finished piece is a file, so what is done
- * is what is there: text.safetensors, calibration.json, state.safetensors (steps so far), latents.safetensors, frames, variant.json. */
+ * is what is there: conditions.safetensors, calibration.json, state.safetensors (steps so far), latents.safetensors, frames, variant.json. */
 #include "app/worker/worker_run.h"
 #include "kernels/base/hash.h"
 
@@ -10,17 +10,18 @@
 #include "app/settings/paths.h"
 #include "engine/run/budget.h"
 
-static vg_status need_text(vg_worker *w, const vg_generate_params *params, vg_err *err)
+static vg_status need_conditions(vg_worker *w, const vg_generate_params *params, vg_err *err)
 {
     vg_status status = VG_OK;
-    if (w->text.cond)
+    if (w->conditions.count)
         return VG_OK;
-    char *path = vg_job_path(&w->job, VG_JOB_TEXT);
+    char *path = vg_job_path(&w->job, VG_JOB_CONDITIONS);
     const char *const metadata[] = {VG_MADE_WITH, w->made_with_shared, NULL};
-    if (vg_worker_find_text(w, params, path))
+    if (vg_worker_find_conditions(w, params, path))
         goto done;
-    VG_TRY_GOTO(status, vg_encode(w->engine, w->model, params, &w->callbacks, &w->text, err), done);
-    status = vg_conditioning_write(path, &w->text, metadata, err);
+    VG_TRY_GOTO(status, vg_encode(w->engine, w->model, params, &w->callbacks, &w->conditions, err),
+                done);
+    status = vg_conditions_write(path, &w->conditions, metadata, err);
 done:
     free(path);
     return status;
@@ -66,8 +67,8 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
     vg_callbacks quiet = w->callbacks;
     quiet.save = NULL;
     VG_TRY_GOTO(status,
-                vg_calibrate(w->engine, w->model, &p, &w->text, VG_WORKER_CALIBRATION_STEPS, &quiet,
-                             path, err),
+                vg_calibrate(w->engine, w->model, &p, &w->conditions, VG_WORKER_CALIBRATION_STEPS,
+                             &quiet, path, err),
                 done);
     VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, w->made_with_shared, err), done);
     vg_worker_note(w, "input scales: measured on this prompt");
@@ -247,7 +248,7 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     if (have_state)
         vg_worker_note(w, "going on after step %d", state.scheduler.at);
     VG_TRY_GOTO(status, check_memory(w, params, err), done);
-    VG_TRY_GOTO(status, need_text(w, params, err), done);
+    VG_TRY_GOTO(status, need_conditions(w, params, err), done);
     bool needed = false;
     VG_TRY_GOTO(status, vg_model_needs_input_scales(w->model, params, &needed, err), done);
     if (needed) {
@@ -256,7 +257,7 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     }
     tell_precision(w, params, &report);
     VG_TRY_GOTO(status,
-                vg_denoise(w->engine, w->model, params, &w->text, have_state ? &state : NULL,
+                vg_denoise(w->engine, w->model, params, &w->conditions, have_state ? &state : NULL,
                            &w->callbacks, latents, err),
                 done);
     if (latents->steps_done >= latents->steps)

@@ -466,8 +466,9 @@ static void describe(vg_model_entry *e, const vg_checkpoint *checkpoint)
     }
     if (vg_checkpoint_missing(checkpoint, &e->missing, &err) != VG_OK)
         e->missing = strdup(err.message);
-    if (family && family->inspect && !e->missing) {
-        if (family->inspect(checkpoint, &e->missing, precision, sizeof precision, &err) != VG_OK) {
+    if (family && !e->missing) {
+        if (vg_family_inspect(family, checkpoint, &e->missing, precision, sizeof precision, &err) !=
+            VG_OK) {
             free(e->missing);
             e->missing = strdup(err.message);
         }

@@ -30,8 +30,10 @@ done:
 
 vg_status vg_model_check_weights(const vg_model *model, vg_err *err)
 {
-    for (const char *const *c = model->family->components; *c; c++)
-        if (vg_checkpoint_component(model->checkpoint, *c))
-            VG_TRY(vg_model_check_component(model, *c, err));
+    const vg_family *f = model->family;
+    for (int i = 0; i < f->components_count; i++)
+        if (f->components[i].weights &&
+            vg_checkpoint_component(model->checkpoint, f->components[i].folder))
+            VG_TRY(vg_model_check_component(model, f->components[i].folder, err));
     return VG_OK;
 }

@@ -15,6 +15,7 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/engine.h"
 #include "engine/layers/linear.h"
+#include "engine/run/conditions.h"
 #include "engine/layers/precision_report.h"
 #include "engine/sampling/scheduler.h"
 #include "kernels/backend/backend.h"
@@ -53,6 +54,11 @@ vg_status vg_model_check_weights(const vg_model *model, vg_err *err);
 /* The same for one component, "vae". */
 vg_status vg_model_check_component(const vg_model *model, const char *component, vg_err *err);
 
+typedef struct vg_frames {
+    int count, height, width;
+    uint8_t *rgb; /* [count, height, width, 3] */
+} vg_frames;
+
 #define VG_UNSET_INT    (-1)
 #define VG_UNSET_DOUBLE (-1.0)
 
@@ -85,9 +91,8 @@ typedef struct vg_generate_params {
                                   * it behave like a device: weights are copied, and blocks that do not fit are streamed */
     const float *init_latents; /* [C,T,h,w] host, instead of noise from the seed; NULL = seed */
     const int64_t *init_latents_shape; /* 4 numbers, checked */
-    const float
-        *condition; /* [C,T,h,w] host, vg_encode_image's; models that take an image need it */
-    const int64_t *condition_shape; /* 4 numbers, checked */
+    const vg_frames
+        *image; /* that a clip begins with, of the clip's size; for models that take one */
 } vg_generate_params;
 
 void vg_generate_params_init(vg_generate_params *params);
@@ -121,6 +126,7 @@ typedef struct vg_event {
     vg_event_kind kind;
     vg_stage stage;
     const char *detail; /* what is loaded, noted; "" if none */
+    vg_stage load_for;  /* STAGE_BEGIN, STAGE_END of VG_STAGE_LOAD: the stage that wants it */
     int step, steps; /* STEP: finished steps of all; PROGRESS: parts done of all (blocks, frames) */
     double seconds;  /* STEP, STAGE_END: duration of this step or stage, s */
     double timestep, sigma; /* STEP */
@@ -152,18 +158,6 @@ typedef struct vg_callbacks {
 } vg_callbacks;
 
 /* ---- results (host memory, malloc'd; _deinit frees; all zero = empty) ---- */
-typedef struct vg_conditioning {
-    int64_t tokens, dim; /* padded rows, text dim */
-    float *cond,
-        *uncond; /* [tokens, dim] F32 (BF16 values when compute is BF16); uncond NULL without CFG */
-    int cond_tokens, uncond_tokens; /* real ones */
-} vg_conditioning;
-void vg_conditioning_deinit(vg_conditioning *c);
-/* metadata: key, value pairs, NULL-terminated, or NULL. */
-vg_status vg_conditioning_write(const char *path, const vg_conditioning *c,
-                                const char *const *metadata, vg_err *err);
-vg_status vg_conditioning_read(const char *path, vg_conditioning *c, vg_err *err);
-
 typedef struct vg_latents {
     int64_t shape[4]; /* C,T,h,w */
     float *values;
@@ -173,21 +167,20 @@ typedef struct vg_latents {
 } vg_latents;
 void vg_latents_deinit(vg_latents *l);
 
-typedef struct vg_frames {
-    int count, height, width;
-    uint8_t *rgb; /* [count, height, width, 3] */
-} vg_frames;
 void vg_frames_deinit(vg_frames *f);
 
+/* Inputs to conditions. A model that takes an image wants `image`, of the clip's size; else NULL. */
 vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                    const vg_callbacks *cb, vg_conditioning *out, vg_err *err);
-/* The image that a clip begins with, of the clip's size, to what params->condition wants. VG_E_UNSUPPORTED: the model takes none. */
-vg_status vg_encode_image(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                          const vg_frames *image, const vg_callbacks *cb, vg_latents *out,
-                          vg_err *err);
+                    const vg_callbacks *cb, vg_conditions *out, vg_err *err);
+/* Are these what denoising with these settings wants? Errors as vg_conditions_check. */
+vg_status vg_model_check_conditions(const vg_model *model, const vg_generate_params *params,
+                                    const vg_conditions *conditions, vg_err *err);
+/* Noise in place of what encoding would give, for measuring speed without it. */
+vg_status vg_model_fill_conditions(const vg_model *model, const vg_generate_params *params,
+                                   vg_conditions *out, vg_err *err);
 /* resume: NULL starts from noise. VG_E_CANCELLED leaves *out with the state so far when at least one step is done. */
 vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                     const vg_conditioning *text, const vg_denoise_state *resume,
+                     const vg_conditions *conditions, const vg_denoise_state *resume,
                      const vg_callbacks *cb, vg_latents *out, vg_err *err);
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err);
@@ -200,7 +193,7 @@ vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_p
  * (spread over the schedule, at least the first and last of every expert it uses) and records amax of every quantisable linear's input;
  * writes {"layer": input_scale} JSON per expert that the schedule reaches to `path` atomically. */
 vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                       const vg_conditioning *text, int steps, const vg_callbacks *cb,
+                       const vg_conditions *conditions, int steps, const vg_callbacks *cb,
                        const char *path, vg_err *err);
 
 /* Which layers run in which precision: one line per group, for logs and the "FP8 is really on" report. */
@@ -220,12 +213,10 @@ typedef struct vg_plan_stage {
 typedef struct vg_plan {
     vg_plan_stage stages[VG_PLAN_STAGES_MAX];
     int count;
-    int peak;                   /* index of the stage that sets the peak */
-    int64_t tokens;             /* video tokens of one forward */
-    int64_t latent[4];          /* C,T,h,w */
-    int64_t text_dim;           /* columns of vg_conditioning */
-    int64_t condition_channels; /* of vg_encode_image's result; 0: the model takes no image */
-    double tflop_per_step;      /* both CFG forwards */
+    int peak;              /* index of the stage that sets the peak */
+    int64_t tokens;        /* video tokens of one forward */
+    int64_t latent[4];     /* C,T,h,w */
+    double tflop_per_step; /* both CFG forwards */
 } vg_plan;
 /* With params->memory_limit, experts are planned to fit it as far as streaming can; a stage that still does not is in the plan as it is.
  * Without, nothing is streamed. */

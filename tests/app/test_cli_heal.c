@@ -79,7 +79,7 @@ static const char *const pieces[] = {"variants/bf16/latents.safetensors",
                                      "variants/fp8/frames.mkv",
                                      "variants/fp8/clip.mp4",
                                      "variants/fp8/metrics.json",
-                                     "text.safetensors",
+                                     "conditions.safetensors",
                                      "calibration.json",
                                      "comparison.mp4"};
 #define PIECES (sizeof pieces / sizeof *pieces)
@@ -175,7 +175,7 @@ static void test_cli_heal_wrong_latents_and_states_are_made_again(void **state)
                                   NULL, &err),
              err);
     halve(job_file("part", "variants/fp8/state.safetensors"));
-    halve(job_file("part", "text.safetensors"));
+    halve(job_file("part", "conditions.safetensors"));
     CLI_EXPECT(0, "resume", "last", "--jobs-dir", jobs_of("part"), "-q");
     expect_whole("part", "wrong latents");
     /* Steps so far, named like the result. */

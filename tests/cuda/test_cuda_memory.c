@@ -231,7 +231,7 @@ static void test_cuda_memory_limits_do_not_change_the_bytes(void **state)
     vg_model *model = open_model(DEMO);
     for (size_t s = 0; s < sizeof schemes / sizeof schemes[0]; s++) {
         vg_generate_params p;
-        vg_conditioning text;
+        vg_conditions text;
         vg_latents latents[2];
         vg_frames frames;
         vg_plan plan;
@@ -287,7 +287,7 @@ static void test_cuda_memory_limits_do_not_change_the_bytes(void **state)
         vg_frames_deinit(&frames);
         vg_latents_deinit(&latents[0]);
         vg_latents_deinit(&latents[1]);
-        vg_conditioning_deinit(&text);
+        vg_conditions_deinit(&text);
     }
     vg_model_close(model);
     vg_engine_close(engine);
@@ -493,8 +493,7 @@ static void test_cuda_memory_bench_plan(void **state)
     vg_plan plan;
     vg_latents latents;
     vg_frames frames;
-    vg_conditioning text = {.tokens = 512, .dim = 4096};
-    check_rng rng = {10};
+    vg_conditions conditions;
     (void)state;
     if (!gpu || !getenv("VG_BENCH"))
         skip();
@@ -503,10 +502,6 @@ static void test_cuda_memory_bench_plan(void **state)
         err);
     CHECK_OK(vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, &err), err);
     vg_backend *be = vg_engine_backend(engine);
-    text.cond = calloc(512 * 4096, sizeof *text.cond);
-    text.uncond = calloc(512 * 4096, sizeof *text.uncond);
-    for (int i = 0; i < 512 * 4096; i++)
-        text.cond[i] = text.uncond[i] = (float)check_random(&rng);
     vg_generate_params_init(&p);
     p.height = 480;
     p.width = 832;
@@ -518,8 +513,9 @@ static void test_cuda_memory_bench_plan(void **state)
     p.device = VG_DEVICE_CUDA;
     CHECK_OK(vg_model_defaults(model, &p, &err), err);
     CHECK_OK(vg_plan_make(model, &p, &plan, &err), err);
+    CHECK_OK(vg_model_fill_conditions(model, &p, &conditions, &err), err);
     double begin = seconds();
-    CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), err);
+    CHECK_OK(vg_denoise(engine, model, &p, &conditions, NULL, NULL, &latents, &err), err);
     print_message("PLAN A14B 480p fp8-block transformer: %zu planned, %zu measured, %zu grown; one "
                   "step of %.2f s in %.2f s\n",
                   vg_plan_total(&plan.stages[1]), latents.peak_bytes, be->grown,
@@ -533,7 +529,7 @@ static void test_cuda_memory_bench_plan(void **state)
                   seconds() - begin);
     vg_frames_deinit(&frames);
     vg_latents_deinit(&latents);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&conditions);
     vg_model_close(model);
     vg_engine_close(engine);
 }

@@ -153,7 +153,7 @@ static void run_on(vg_device_kind kind, const char *dir, vg_generate_params p, r
     vg_err err;
     vg_engine *engine = open_on(kind);
     vg_model *model = open_model(dir);
-    vg_conditioning text;
+    vg_conditions text;
 
     assert_non_null(engine);
     CHECK_OK(vg_model_defaults(model, &p, &err), err);
@@ -162,7 +162,7 @@ static void run_on(vg_device_kind kind, const char *dir, vg_generate_params p, r
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &r->latents, &err), err);
     CHECK_OK(vg_decode(engine, model, &p, &r->latents, NULL, &r->frames, &err), err);
     r->seconds = now() - r->seconds;
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     vg_model_close(model);
     close_engine(engine);
 }

@@ -417,7 +417,7 @@ static void test_model_engine_plan_covers_the_run(void **state)
     (void)state;
     for (int scheme = 0; scheme < VG_SCHEME_COUNT; scheme++) {
         vg_generate_params p = params_of(model, 192, 320, 9);
-        vg_conditioning text;
+        vg_conditions text;
         vg_latents latents;
         vg_plan plan;
         p.steps = 1;
@@ -439,7 +439,7 @@ static void test_model_engine_plan_covers_the_run(void **state)
             fail_msg("scheme %d: %zu bytes measured, %zu planned", scheme, latents.peak_bytes,
                      forecast);
         vg_latents_deinit(&latents);
-        vg_conditioning_deinit(&text);
+        vg_conditions_deinit(&text);
     }
     vg_model_close(model);
     vg_engine_close(engine);
@@ -453,7 +453,7 @@ static void test_model_engine_static_scales(void **state)
     vg_engine *engine = open_engine();
     vg_model *model = open_model(GOLDEN "tiny-b");
     vg_generate_params p = params_of(model, 32, 32, 5);
-    vg_conditioning text;
+    vg_conditions text;
     vg_latents exact, dynamic, fixed;
     const char *path = scratch_path(state, "scales.json");
     p.compute = VG_COMPUTE_F32;
@@ -476,7 +476,7 @@ static void test_model_engine_static_scales(void **state)
     assert_memory_not_equal(fixed.values, dynamic.values, (size_t)count * 4);
     vg_model *other = open_model(GOLDEN "tiny-a");
     vg_generate_params q = params_of(other, 32, 32, 5);
-    vg_conditioning other_text;
+    vg_conditions other_text;
     q.scheme = VG_SCHEME_FP8;
     q.fp8_act = VG_FP8_ACT_STATIC;
     q.input_scales = path;
@@ -484,12 +484,12 @@ static void test_model_engine_static_scales(void **state)
     vg_latents none;
     CHECK_FAILS(vg_denoise(engine, other, &q, &other_text, NULL, NULL, &none, &err), VG_E_FORMAT,
                 err); /* another model's file */
-    vg_conditioning_deinit(&other_text);
+    vg_conditions_deinit(&other_text);
     vg_model_close(other);
     vg_latents_deinit(&exact);
     vg_latents_deinit(&dynamic);
     vg_latents_deinit(&fixed);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     vg_model_close(model);
     assert_int_equal(vg_engine_backend(engine)->bytes_now, 0);
     vg_engine_close(engine);
@@ -510,7 +510,7 @@ static void test_model_engine_calibration_follows_the_schedule(void **state)
     bool needed = true;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         vg_generate_params p = params_of(model, 32, 32, 1);
-        vg_conditioning text;
+        vg_conditions text;
         vg_latents latents;
         p.steps = cases[i].steps;
         p.boundary_ratio = cases[i].boundary;
@@ -527,7 +527,7 @@ static void test_model_engine_calibration_follows_the_schedule(void **state)
         if (vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err) != VG_OK)
             fail_msg("case %zu: %s", i, err.message);
         vg_latents_deinit(&latents);
-        vg_conditioning_deinit(&text);
+        vg_conditions_deinit(&text);
     }
     vg_model_close(model);
     model = open_model(GOLDEN "tiny-b-modelopt-fp8");
@@ -553,7 +553,7 @@ static void test_model_engine_without_vae(void **state)
     /* Nor does anything else that follows from sizes run, whatever the settings. */
     vg_model *whole = open_model(GOLDEN "tiny-b");
     vg_engine *engine = open_engine();
-    vg_conditioning text = {0};
+    vg_conditions text = {0};
     vg_latents latents = {.shape = {16, 1, 4, 4}, .values = (float[256]){0}};
     vg_frames frames;
     vg_plan plan;
@@ -606,7 +606,7 @@ static void test_model_engine_names_the_step_that_is_not_finite(void **state)
     vg_weights_close(weights);
     vg_model *model = open_model(*state);
     vg_generate_params p = params_of(model, 32, 32, 1);
-    vg_conditioning text;
+    vg_conditions text;
     vg_latents latents;
     CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
     CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), VG_E_FORMAT, err);
@@ -623,7 +623,7 @@ static void test_model_engine_names_the_step_that_is_not_finite(void **state)
     CHECK_OK(vg_model_defaults(model, &p, &err), err);
     init[7] = INFINITY;
     CHECK_FAILS(vg_model_defaults(model, &p, &err), VG_E_FORMAT, err);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     vg_model_close(model);
     vg_engine_close(engine);
 }
@@ -650,7 +650,7 @@ static void test_model_engine_notes_unused_tensors(void **state)
         cJSON_Delete(json);
         vg_model *model = open_model(*state);
         vg_generate_params p = params_of(model, 32, 32, 1);
-        vg_conditioning text;
+        vg_conditions text;
         vg_latents latents;
         p.steps = 1;
         CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
@@ -658,7 +658,7 @@ static void test_model_engine_notes_unused_tensors(void **state)
         if (fewer ? !strstr(n.text, "not used, the first is blocks.1.") : n.text[0] != 0)
             fail_msg("\"%s\"", n.text);
         vg_latents_deinit(&latents);
-        vg_conditioning_deinit(&text);
+        vg_conditions_deinit(&text);
         vg_model_close(model);
     }
     vg_engine_close(engine);
@@ -701,7 +701,7 @@ static void test_model_engine_preview_resembles_the_clip(void **state)
     vg_engine *engine = open_engine();
     vg_model *model = open_model(VG_SOURCE_DIR "/presets/demo/wan-t2v");
     vg_generate_params p = params_of(model, 96, 160, 9);
-    vg_conditioning text;
+    vg_conditions text;
     vg_latents latents;
     vg_frames frames;
     notes n = {0};
@@ -730,7 +730,7 @@ static void test_model_engine_preview_resembles_the_clip(void **state)
         fail_msg("the preview differs from the clip by %.1f levels on average", difference);
     vg_frames_deinit(&frames);
     vg_latents_deinit(&latents);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     vg_model_close(model);
     vg_engine_close(engine);
 }

@@ -14,21 +14,24 @@ static const vg_tensor *tensor(vg_safetensors *st, const char *name)
     return t;
 }
 
-/* What goes beside the noise for a picture U8 [H,W,3] of the clip's size, and its relative error. */
-static double condition_error(vg_engine *engine, vg_model *model, const vg_generate_params *p,
-                              const vg_tensor *image, const vg_tensor *wanted, vg_latents *out)
+/* What a picture U8 [H,W,3] of the clip's size becomes beside the noise; returns the relative error of that. */
+static double condition_error(vg_engine *engine, vg_model *model, const vg_generate_params *params,
+                              const vg_tensor *image, const vg_tensor *wanted, vg_conditions *out)
 {
     vg_err err;
-    vg_frames frame = {.count = 1, .height = (int)image->shape[0], .width = (int)image->shape[1]};
+    vg_generate_params p = *params;
+    vg_frames frame = {.count = 1,
+                       .height = (int)image->shape[0],
+                       .width = (int)image->shape[1],
+                       .rgb = image->data};
     assert_true(image->ndim == 3 && image->shape[2] == 3 && image->dtype == VG_U8);
-    frame.rgb = malloc(vg_tensor_bytes(image));
-    assert_non_null(frame.rgb);
-    memcpy(frame.rgb, image->data, vg_tensor_bytes(image));
-    CHECK_OK(vg_encode_image(engine, model, p, &frame, NULL, out, &err), err);
-    vg_frames_deinit(&frame);
+    p.image = &frame;
+    CHECK_OK(vg_encode(engine, model, &p, NULL, out, &err), err);
+    const vg_condition *c = vg_conditions_find(out, "image_latents");
+    assert_non_null(c);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(out->shape[i], wanted->shape[i + 1]);
-    return rel_l2(out->values, wanted->data, vg_tensor_numel(wanted));
+        assert_int_equal(c->shape[i], wanted->shape[i + 1]);
+    return rel_l2(c->values, wanted->data, vg_tensor_numel(wanted));
 }
 
 static void test_model_i2v_condition(void **state)
@@ -43,7 +46,7 @@ static void test_model_i2v_condition(void **state)
         bool bf16 = i % 2;
         char name[64];
         vg_generate_params p;
-        vg_latents out;
+        vg_conditions out;
         snprintf(name, sizeof name, "%s.image", cases[i / 2]);
         const vg_tensor *image = tensor(golden, name);
         snprintf(name, sizeof name, "%s.condition%s", cases[i / 2], bf16 ? "_bf16" : "");
@@ -57,7 +60,7 @@ static void test_model_i2v_condition(void **state)
         double error = condition_error(engine, model, &p, image, wanted, &out);
         if (!(error < (bf16 ? 2e-2 : 1e-4)))
             fail_msg("%s: relative L2 %.2e", name, error);
-        vg_latents_deinit(&out);
+        vg_conditions_deinit(&out);
     }
     vg_safetensors_close(golden);
     vg_model_close(model);
@@ -88,8 +91,8 @@ static void compare_run(const char *name, vg_compute compute, double limit)
     vg_err err;
     char path[512];
     vg_generate_params p;
-    vg_conditioning text;
-    vg_latents condition, latents;
+    vg_conditions conditions;
+    vg_latents latents;
     vg_engine *engine = open_engine();
     vg_model *model = open_model(MODEL);
     snprintf(path, sizeof path, MODEL "/%s.json", name);
@@ -100,18 +103,14 @@ static void compare_run(const char *name, vg_compute compute, double limit)
     p.compute = compute;
     CHECK_OK(vg_model_defaults(model, &p, &err), err);
     assert_true(condition_error(engine, model, &p, tensor(stages, "resized"),
-                                tensor(stages, "condition"), &condition) < 1e-4);
-    p.condition = condition.values;
-    p.condition_shape = condition.shape;
-    CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
-    CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), err);
+                                tensor(stages, "condition"), &conditions) < 1e-4);
+    CHECK_OK(vg_denoise(engine, model, &p, &conditions, NULL, NULL, &latents, &err), err);
     const vg_tensor *wanted = tensor(golden, "latents");
     double error = rel_l2(latents.values, wanted->data, vg_tensor_numel(wanted));
     if (!(error < limit))
         fail_msg("%s: relative L2 of the latents %.2e, limit %.0e", name, error, limit);
-    vg_latents_deinit(&condition);
     vg_latents_deinit(&latents);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&conditions);
     vg_safetensors_close(golden);
     vg_safetensors_close(stages);
     cJSON_Delete(json);

@@ -1,12 +1,12 @@
-/* preview_fit.c: the preview's latent-to-RGB map of a checkpoint that brings none, fitted to a chart that its own VAE encodes. */
-#include "engine/family/wan/vae.h"
+/* preview_map.c: the preview's latent-to-RGB map of a checkpoint that brings none, fitted to a chart that its own VAE encodes. */
+#include "engine/run/denoise.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #define CHART_SIZE   96
 #define CHART_SCENE  24
-#define CHART_FRAMES 5
+#define CHART_FRAMES 5 /* two latent frames where four frames make one */
 
 static float chance(uint32_t *state) /* [-1, 1) */
 {
@@ -64,46 +64,45 @@ static float cell_mean(const float *sample, int64_t k, int frame, int64_t y, int
     return (float)(sum / (double)(count * ratio * ratio));
 }
 
-static vg_status fit_chart(wan_vae *vae, wan_config *c, int frame, vg_err *err)
+static vg_status fit_chart(vg_engine *engine, vg_model *model, const char *dir,
+                           const vg_geometry *g, int frame, vg_err *err)
 {
     const int64_t shape[4] = {3, CHART_FRAMES, CHART_SIZE, CHART_SIZE};
-    int64_t z = c->vae.z_dim, ratio = c->vae.spatial, side = CHART_SIZE / ratio,
-            plane = side * side;
+    int64_t z = g->channels, ratio = g->spatial, side = CHART_SIZE / ratio, plane = side * side;
     size_t pixels = (size_t)3 * CHART_FRAMES * CHART_SIZE * CHART_SIZE;
     float *memory = malloc((pixels + (size_t)(3 * plane * z + 3 * plane)) * sizeof *memory);
     if (!memory)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the preview's colour chart");
     float *latents = memory + pixels, *rows = latents + 2 * plane * z, *rgb = rows + plane * z;
     fill_chart(memory);
-    vg_status status = wan_vae_encode(vae, memory, shape, false, NULL, latents, err);
+    vg_status status =
+        model->family->preview_encode(engine, model, dir, memory, shape, latents, err);
     for (int64_t i = 0; status == VG_OK && i < plane; i++) {
         for (int64_t k = 0; k < z; k++)
-            rows[i * z + k] =
-                (float)((latents[(2 * k + frame) * plane + i] - c->vae.mean[k]) / c->vae.std[k]);
+            rows[i * z + k] = latents[(2 * k + frame) * plane + i];
         for (int64_t k = 0; k < 3; k++)
             rgb[i * 3 + k] = cell_mean(memory, k, frame, i / side, i % side, ratio);
     }
     if (status == VG_OK)
-        status = vg_preview_fit(&c->preview, (int)z, rows, rgb, plane, err);
+        status = vg_preview_fit(&model->preview, (int)z, rows, rgb, plane, err);
     free(memory);
     return status;
 }
 
-bool wan_prepare_preview(vg_engine *engine, vg_model *model, int frame)
+bool vg_preview_prepare(vg_engine *engine, vg_model *model, int frame)
 {
-    wan_config *c = wan_config_of(model);
-    wan_vae *vae = NULL;
+    const char *component = model->family->decoder->part.component;
+    vg_geometry g;
     char *dir = NULL;
-    if (c->preview_known && (c->preview_frame < 0 || c->preview_frame == frame))
+    if (model->preview_known && (model->preview_frame < 0 || model->preview_frame == frame))
         return true;
-    if (!c->has_vae || CHART_SIZE % c->vae.spatial != 0)
+    model->family->geometry(model, &g);
+    if (!model->family->preview_encode || !model->family->has(model, component) ||
+        CHART_SIZE % g.spatial != 0 || g.temporal != CHART_FRAMES - 1)
         return false;
-    c->preview_known = false;
-    if (vg_model_weights_dir(model, "vae", &dir, NULL) == VG_OK &&
-        wan_vae_open(engine, dir, &c->vae, VG_F32, WAN_VAE_ENCODER, &vae, NULL) == VG_OK)
-        c->preview_known = fit_chart(vae, c, frame, NULL) == VG_OK;
-    c->preview_frame = frame;
-    wan_vae_close(vae);
+    model->preview_known = vg_model_weights_dir(model, component, &dir, NULL) == VG_OK &&
+                           fit_chart(engine, model, dir, &g, frame, NULL) == VG_OK;
+    model->preview_frame = frame;
     free(dir);
-    return c->preview_known;
+    return model->preview_known;
 }

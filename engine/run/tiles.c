@@ -1,6 +1,6 @@
-/* vae_tile.c: diffusers' tiling: overlapping tiles, each run on its own, blended linearly first with the tile above, then with the one
+/* tiles.c: diffusers' tiling: overlapping tiles, each run on its own, blended linearly first with the tile above, then with the one
  * on the left (both already blended), cropped to the stride. Source: wan 4.6. */
-#include "engine/family/wan/vae.h"
+#include "engine/run/tiles.h"
 
 #include "kernels/base/numeric.h"
 
@@ -14,7 +14,7 @@ static float mix(float a, float b, int64_t k, int64_t extent, bool bf16)
     return bf16 ? vg_round_bf16(vg_round_bf16(pa) + vg_round_bf16(pb)) : pa + pb;
 }
 
-static int64_t at(const wan_tile *t, int64_t f, int64_t y, int64_t x)
+static int64_t at(const vg_tile *t, int64_t f, int64_t y, int64_t x)
 {
     return ((f * t->height + y) * t->width + x) * t->channels;
 }
@@ -24,7 +24,7 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static void blend_down(const wan_tile *above, wan_tile *t, int64_t extent, bool bf16)
+static void blend_down(const vg_tile *above, vg_tile *t, int64_t extent, bool bf16)
 {
     extent = least(extent, least(above->height, t->height));
     for (int64_t f = 0; f < t->frames; f++)
@@ -36,7 +36,7 @@ static void blend_down(const wan_tile *above, wan_tile *t, int64_t extent, bool 
         }
 }
 
-static void blend_right(const wan_tile *left, wan_tile *t, int64_t extent, bool bf16)
+static void blend_right(const vg_tile *left, vg_tile *t, int64_t extent, bool bf16)
 {
     extent = least(extent, least(left->width, t->width));
     for (int64_t f = 0; f < t->frames; f++)
@@ -49,7 +49,7 @@ static void blend_right(const wan_tile *left, wan_tile *t, int64_t extent, bool 
             }
 }
 
-static void paste(const wan_tiling *g, const wan_tile *t, int64_t y0, int64_t x0, float *out)
+static void paste(const vg_tiling *g, const vg_tile *t, int64_t y0, int64_t x0, float *out)
 {
     int64_t height = least(least(t->height, g->out_stride), g->out_height - y0);
     int64_t width = least(least(t->width, g->out_stride), g->out_width - x0);
@@ -64,19 +64,19 @@ static int64_t steps(int64_t size, int64_t stride)
     return (size + stride - 1) / stride;
 }
 
-int64_t wan_tiles_count(const wan_tiling *g)
+int64_t vg_tiles_count(const vg_tiling *g)
 {
     return steps(g->height, g->stride) * steps(g->width, g->stride);
 }
 
-static vg_status run_tile(const wan_tiling *g, wan_tile_fn *fn, void *ctx, int64_t y, int64_t x,
-                          wan_tile *t, vg_err *err)
+static vg_status run_tile(const vg_tiling *g, vg_tile_fn *fn, void *ctx, int64_t y, int64_t x,
+                          vg_tile *t, vg_err *err)
 {
     int64_t height = least(g->tile, g->height - y), width = least(g->tile, g->width - x);
-    *t = (wan_tile){.frames = g->frames,
-                    .height = height * g->out_tile / g->tile,
-                    .width = width * g->out_tile / g->tile,
-                    .channels = g->channels};
+    *t = (vg_tile){.frames = g->frames,
+                   .height = height * g->out_tile / g->tile,
+                   .width = width * g->out_tile / g->tile,
+                   .channels = g->channels};
     t->v = malloc((size_t)(t->frames * t->height * t->width * t->channels + 1) * sizeof *t->v);
     if (!t->v)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for a VAE tile of %lldx%lld",
@@ -84,13 +84,13 @@ static vg_status run_tile(const wan_tiling *g, wan_tile_fn *fn, void *ctx, int64
     return fn(ctx, y, x, height, width, t, err);
 }
 
-vg_status wan_tiles_run(const wan_tiling *g, wan_tile_fn *fn, void *ctx, float *out, vg_err *err)
+vg_status vg_tiles_run(const vg_tiling *g, vg_tile_fn *fn, void *ctx, float *out, vg_err *err)
 {
     int64_t rows = steps(g->height, g->stride), columns = steps(g->width, g->stride),
             overlap = g->out_tile - g->out_stride;
     vg_status status = VG_OK;
-    wan_tile *tiles = calloc((size_t)(2 * columns), sizeof *tiles), *above = tiles,
-             *row = tiles + columns;
+    vg_tile *tiles = calloc((size_t)(2 * columns), sizeof *tiles), *above = tiles,
+            *row = tiles + columns;
     if (!tiles)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld VAE tiles", (long long)columns);
     for (int64_t i = 0; i < rows && status == VG_OK; i++) {
@@ -106,7 +106,7 @@ vg_status wan_tiles_run(const wan_tiling *g, wan_tile_fn *fn, void *ctx, float *
                 blend_right(&row[j - 1], &row[j], overlap, g->bf16);
             paste(g, &row[j], i * g->out_stride, j * g->out_stride, out);
         }
-        wan_tile *swap = above;
+        vg_tile *swap = above;
         above = row;
         row = swap;
     }
