@@ -125,11 +125,9 @@ static void note_moved_frames(vg_worker *w)
     int64_t made = vg_settings_int(&w->job.resolved, VG_OPT_num_frames);
     if (vg_settings_is_set(&w->job.settings, VG_OPT_num_frames) &&
         vg_settings_int(&w->job.settings, VG_OPT_num_frames) != made)
-        vg_worker_note(w,
-                       "%lld frames were asked for; the model makes %lld, the first and then groups "
-                       "of 4",
-                       (long long)vg_settings_int(&w->job.settings, VG_OPT_num_frames),
-                       (long long)made);
+        vg_worker_note(
+            w, "%lld frames were asked for, %lld are made: the model makes them in groups",
+            (long long)vg_settings_int(&w->job.settings, VG_OPT_num_frames), (long long)made);
 }
 
 static vg_status run_variants(vg_worker *w, vg_err *err)

@@ -116,11 +116,12 @@ static const vg_encoder *const encoders[] = {&wan_text_encoder_row, &wan_image_e
 #define WAN_FUNCTIONS                                                                              \
     .config_load = wan_config_load, .config_free = wan_config_free, .components = components,      \
     .components_count = sizeof components / sizeof components[0], .has = has,                      \
-    .weight_table = weight_table, .experts = wan_expert_names, .experts_count = experts_count,     \
-    .geometry = geometry, .defaults = defaults, .latent_shape = latent_shape,                      \
-    .conditions = conditions, .flop = flop, .encoders = encoders, .encoders_count = 2,             \
-    .denoiser = &wan_denoiser_row, .decoder = &wan_decoder_row, .preview = wan_preview,            \
-    .preview_encode = wan_preview_encode, .parts = wan_parts, .parts_count = 5
+    .weight_table = weight_table, .check = wan_check_tokenizer, .experts = wan_expert_names,       \
+    .experts_count = experts_count, .geometry = geometry, .defaults = defaults,                    \
+    .latent_shape = latent_shape, .conditions = conditions, .flop = flop, .encoders = encoders,    \
+    .encoders_count = 2, .denoiser = &wan_denoiser_row, .decoder = &wan_decoder_row,               \
+    .preview = wan_preview, .preview_encode = wan_preview_encode, .parts = wan_parts,              \
+    .parts_count = 5
 
 extern const vg_family vg_family_wan, vg_family_wan_i2v;
 
