@@ -2,11 +2,7 @@
  * out. Whether a worker is on it is known from a lock that the worker holds (`lock`), so nothing has to be cleaned up after a kill.
  *
  *   JOBS/20261123-131500-a-big-red-ball-3f2a/
-<<<<<<< HEAD
- *     job.json  events.jsonl  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
-=======
  *     job.json  events.jsonl  summary.json  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
->>>>>>> main
  *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.{json,csv}, clip.mp4, preview.ppm} */
 #ifndef VG_APP_JOB_JOB_H
 #define VG_APP_JOB_JOB_H

@@ -29,10 +29,18 @@ static const room rooms[] = {
 static const struct {
     const char *prefix, *home;
 } libraries[] = {
-    {"curses.h", "ui/term"},          {"term.h", "ui/term"},      {"chafa", "ui/term"},
-    {"libav", "app/media"},           {"libsw", "app/media"},     {"cblas", "kernels/cpu"},
-    {"cuda", "kernels/cuda"},         {"cublas", "kernels/cuda"}, {"cjson", "kernels/base"},
-
+    {"curses.h", "ui/term"},
+    {"term.h", "ui/term"},
+    {"chafa", "ui/term"},
+    {"libav", "app/media"},
+    {"libsw", "app/media"},
+    {"cblas", "kernels/cpu"},
+    {"cuda", "kernels/cuda"},
+    {"cublas", "kernels/cuda"},
+    {"cjson", "kernels/base"},
+    {"zlib", "app/media"},
+    {"jpeglib", "app/media"},
+    {"jerror", "app/media"},
     {"sentencepiece", "engine/text"},
 };
 
