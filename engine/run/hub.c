@@ -453,9 +453,7 @@ static void take_family(vg_model_entry *e, const vg_checkpoint *checkpoint)
         if (!vg_families[i]->probe(checkpoint))
             continue;
         free(e->family);
-        free(e->modes);
         e->family = strdup(vg_families[i]->name);
-        e->modes = strdup(vg_families[i]->modes);
         return;
     }
 }
@@ -473,6 +471,8 @@ static void describe(vg_model_entry *e, const vg_checkpoint *checkpoint)
     if (status == VG_E_MISSING)
         (void)vg_checkpoint_missing(checkpoint, &e->missing, NULL);
     if (status == VG_OK) {
+        free(e->modes);
+        e->modes = strdup(vg_model_modes(model));
         vg_model_describe_precision(model, precision, sizeof precision);
         status = vg_model_check(model, &why);
     }
