@@ -472,6 +472,7 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     VG_TRY_GOTO(status,
                 vg_model_open(job->model_dir, vg_settings_load_format(&job->settings), &model, err),
                 done);
+    VG_TRY_GOTO(status, vg_model_check(model, err), done);
     for (int i = 0; i < job->variants_count; i++) {
         vg_settings_params(&job->settings, job->schemes[i], &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
