@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include "engine/run/budget.h"
 
 /* Calibration of static scales runs at this size: how large the scales are does not change how fast the products are. */
@@ -150,26 +149,46 @@ static void on_event(void *user, const vg_event *event)
 
 /* ---- stages ---- */
 
-/* Prompts, and an image of noise for models that take one. */
+/* A picture or a video of noise for every role that the mode needs; `media` has room for all roles. */
+static vg_status noise_media(const bench *b, vg_media *media, int *count, vg_err *err)
+{
+    const vg_generate_params *p = &b->params;
+    unsigned needs = vg_model_mode(b->model, p)->needs;
+    uint32_t state = 1;
+    for (int role = 0; role < VG_ROLE_COUNT; role++) {
+        bool video = role == VG_ROLE_VIDEO || role == VG_ROLE_MASK;
+        vg_frames f = {.count = video ? p->num_frames : 1, .height = p->height, .width = p->width};
+        size_t bytes = (size_t)f.count * (size_t)f.height * (size_t)f.width * 3;
+        if (!(needs >> role & 1))
+            continue;
+        f.rgb = malloc(bytes);
+        if (!f.rgb)
+            return VG_FAIL(err, VG_E_NOMEM, "out of memory for a picture of %zu bytes", bytes);
+        for (size_t i = 0; i < bytes; i++) {
+            state = state * 1664525u + 1013904223u;
+            f.rgb[i] = (uint8_t)(state >> 24);
+        }
+        media[(*count)++] = (vg_media){(vg_role)role, f};
+    }
+    return VG_OK;
+}
+
+/* The prompts, and noise where the mode needs pictures. */
 static vg_status run_encoders(bench *b, vg_conditions *conditions, vg_err *err)
 {
-    size_t pixels = (size_t)b->params.height * (size_t)b->params.width * 3;
-    vg_frames image = {.count = 1, .height = b->params.height, .width = b->params.width};
     vg_generate_params p = b->params;
-    uint32_t state = 1;
+    vg_media media[VG_ROLE_COUNT];
+    int count = 0;
     enter(b, VG_BENCH_TEXT, false);
     if (b->plan->denoise_only)
         return vg_model_fill_conditions(b->model, &b->params, conditions, err);
-    image.rgb = malloc(pixels);
-    if (!image.rgb)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for an image of %zu bytes", pixels);
-    for (size_t i = 0; i < pixels; i++) {
-        state = state * 1664525u + 1013904223u;
-        image.rgb[i] = (uint8_t)(state >> 24);
-    }
-    p.image = &image;
-    vg_status status = vg_encode(b->engine, b->model, &p, &b->callbacks, conditions, err);
-    vg_frames_deinit(&image);
+    vg_status status = noise_media(b, media, &count, err);
+    p.inputs.media = media;
+    p.inputs.media_count = count;
+    if (status == VG_OK)
+        status = vg_encode(b->engine, b->model, &p, &b->callbacks, conditions, err);
+    for (int i = 0; i < count; i++)
+        vg_frames_deinit(&media[i].frames);
     return status;
 }
 
@@ -185,23 +204,15 @@ static void use_real(vg_conditions *conditions, const vg_conditions *real)
     }
 }
 
-/* A folder for the calibration's file, which is a thing of this run only. */
-static vg_status calibrate(bench *b, const vg_conditions *real, char *path, size_t size,
+/* At a small size: what is measured is speed, and that does not depend on the scales. */
+static vg_status calibrate(bench *b, const vg_conditions *real, vg_input_scales **scales,
                            vg_err *err)
 {
-    const char *temporary = getenv("TMPDIR");
     vg_generate_params p = b->params;
     vg_conditions conditions = {0};
-    char dir[256];
-    snprintf(dir, sizeof dir, "%s/vgen-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(dir))
-        return VG_FAIL(err, VG_E_IO, "cannot make a folder like %s for the input scales", dir);
-    snprintf(path, size, "%s/input-scales.json", dir);
-    p.scheme = VG_SCHEME_BF16; /* measured in the compute dtype */
     p.height = p.height < CALIBRATION_SIZE ? p.height : CALIBRATION_SIZE;
     p.width = p.width < CALIBRATION_SIZE ? p.width : CALIBRATION_SIZE;
     p.num_frames = p.num_frames < CALIBRATION_FRAMES ? p.num_frames : CALIBRATION_FRAMES;
-    p.max_steps_run = VG_UNSET_INT;
     enter(b, VG_BENCH_CALIBRATE, false);
     b->load_inside = 0;
     double begin = now();
@@ -210,7 +221,7 @@ static vg_status calibrate(bench *b, const vg_conditions *real, char *path, size
         use_real(&conditions, real);
     if (status == VG_OK)
         status = vg_calibrate(b->engine, b->model, &p, &conditions, CALIBRATION_STEPS,
-                              &b->callbacks, path, err);
+                              &b->callbacks, scales, err);
     vg_conditions_deinit(&conditions);
     VG_TRY(status);
     b->r->wall_s[VG_BENCH_CALIBRATE] = now() - begin - b->load_inside;
@@ -220,25 +231,16 @@ static vg_status calibrate(bench *b, const vg_conditions *real, char *path, size
     return VG_OK;
 }
 
-static void drop_calibration(char *path)
-{
-    if (!*path)
-        return;
-    unlink(path);
-    *strrchr(path, '/') = 0;
-    rmdir(path);
-}
-
 static vg_status run_denoise(bench *b, const vg_conditions *conditions, vg_latents *latents,
                              vg_err *err)
 {
-    char scales[320] = "";
+    vg_input_scales *scales = NULL;
     bool needed = false;
     vg_status status;
     VG_TRY(vg_model_needs_input_scales(b->model, &b->params, &needed, err));
     if (needed)
-        VG_TRY_GOTO(status, calibrate(b, conditions, scales, sizeof scales, err), done);
-    b->params.input_scales = needed ? scales : NULL;
+        VG_TRY_GOTO(status, calibrate(b, conditions, &scales, err), done);
+    b->params.input_scales = scales;
     enter(b, VG_BENCH_DENOISE, false);
     if (b->plan->warm_up == 0)
         vg_bench_watch_start(b->watch);
@@ -252,7 +254,7 @@ static vg_status run_denoise(bench *b, const vg_conditions *conditions, vg_laten
         *err = *b->err;
 done:
     b->params.input_scales = NULL;
-    drop_calibration(scales);
+    vg_input_scales_free(scales);
     return status;
 }
 

@@ -142,7 +142,7 @@ static vg_status models_get(models *m, const vg_settings *s, char **dir, vg_mode
     m->list[m->count].dir = vg_xstrdup(found);
     m->list[m->count].format = format;
     m->list[m->count++].model = *model;
-    return VG_OK;
+    return vg_model_check(*model, err);
 }
 
 /* ---- a variant ---- */
@@ -164,23 +164,24 @@ static vg_status check_alike(const vg_model *a, const vg_generate_params *p, con
 }
 
 /* What its layers will really run in, where the name of the scheme says something else. */
-static void label_by_precision(vg_model *model, const vg_generate_params *params, vg_job_variant *v)
+static void label_by_precision(const vg_precision_report *r, const vg_generate_params *params,
+                               vg_job_variant *v)
 {
-    vg_precision_report r;
-    char *label = NULL;
     bool of_scheme = !strcmp(v->label, vg_scheme_label(params->scheme));
-    if (vg_model_precision(model, params, &r, NULL) != VG_OK)
-        return;
-    if (r.dequantised)
-        label = vg_xstrf("%s (dequantised FP8)", v->label);
-    else if (of_scheme && params->scheme == VG_SCHEME_BF16 && !r.bf16)
+    bool rules = params->precision && *params->precision;
+    char *label = NULL;
+    if (of_scheme && params->scheme == VG_SCHEME_BF16 && !r->layers[VG_PRECISION_HIGH] && !rules)
         label = vg_xstrdup("F32");
-    else if (of_scheme && params->scheme == VG_SCHEME_FP8 && r.fp8_channel)
-        label = vg_xstrdup(r.fp8_tensor ? "FP8 per-tensor and per-channel" : "FP8 per-channel");
-    if (label) {
-        free(v->label);
-        v->label = label;
-    }
+    else if (of_scheme && params->scheme == VG_SCHEME_FP8 && r->layers[VG_PRECISION_CHANNEL])
+        label = vg_xstrdup(r->layers[VG_PRECISION_TENSOR] ? "FP8 per-tensor and per-channel"
+                                                          : "FP8 per-channel");
+    else
+        label = vg_xstrdup(v->label);
+    free(v->label);
+    v->label =
+        vg_xstrf("%s%s%s", label, of_scheme && rules ? ", with rules" : "",
+                 params->scheme == VG_SCHEME_BF16 && r->dequantised ? " (dequantised FP8)" : "");
+    free(label);
 }
 
 /* The reference's checkpoint fills in what nobody said, so that variants differ in what their overlays say and in nothing else. */
@@ -190,6 +191,7 @@ static vg_status resolve_variant(models *m, vg_job *job, int i, vg_model *refere
     vg_job_variant *v = &job->variants[i];
     vg_settings *s = &v->resolved;
     vg_generate_params params;
+    vg_precision_report precision;
     vg_model *model = NULL;
     char identity[17] = "";
     VG_TRY(vg_settings_draw_seed(&v->overlay, err));
@@ -200,12 +202,14 @@ static vg_status resolve_variant(models *m, vg_job *job, int i, vg_model *refere
     VG_TRY(vg_model_defaults(reference, &params, err));
     VG_TRY(vg_model_defaults(model, &params, err));
     VG_TRY(check_alike(reference, first, model, &params, err));
+    VG_TRY(vg_model_precision(model, &params, &precision, err));
+    VG_TRY(vg_model_check_inputs(model, &params, err));
     if (!strcmp(job->device, "cpu"))
         VG_TRY(check_memory(model, &params, err));
     VG_TRY(vg_settings_take_resolved(s, &params, err));
     VG_TRY(vg_model_identity(model, identity, err));
     v->identity = vg_xstrdup(identity);
-    label_by_precision(model, &params, v);
+    label_by_precision(&precision, &params, v);
     return VG_OK;
 }
 

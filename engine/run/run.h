@@ -2,7 +2,7 @@
  *
  *   vg_engine_open(VG_DEVICE_CPU, 0, 0, &engine, &err);
  *   vg_model_open(dir, VG_LOAD_FILES, &model, &err);
- *   vg_generate_params_init(&p); p.prompt = "..."; vg_model_defaults(model, &p, &err);
+ *   vg_generate_params_init(&p); p.inputs.prompt = "..."; vg_model_defaults(model, &p, &err);
  *   vg_encode(engine, model, &p, &cb, &text, &err);
  *   vg_denoise(engine, model, &p, &text, NULL, &cb, &latents, &err);
  *   vg_decode(engine, model, &p, &latents, &cb, &frames, &err);
@@ -16,6 +16,7 @@
 #include "engine/checkpoint/engine.h"
 #include "engine/layers/linear.h"
 #include "engine/run/conditions.h"
+#include "engine/run/inputs.h"
 #include "engine/layers/precision_report.h"
 #include "engine/sampling/scheduler.h"
 #include "kernels/backend/backend.h"
@@ -44,20 +45,16 @@ typedef enum vg_load_format {
 vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err);
 void vg_model_close(vg_model *model);
 const char *vg_model_family_name(const vg_model *model); /* "wan" */
-const char *vg_model_modes(const vg_model *model);       /* "t2v" */
+const char *vg_model_modes(const vg_model *model);       /* comma list: "i2v, flf2v" */
 /* Hex identity over all weight files that a generation uses (vg_weights_identity), 16 characters. */
 vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err);
-/* Are the weights of everything that a generation uses (denoisers, text encoder, VAE) there, in the shapes that the configs ask for, of
- * dtypes that can be loaded, with the scales that FP8 layers need? Reads headers and scales, no weights; generated weights always pass.
- * Errors: the first thing wrong, naming component and tensor (vg_weight_table_check). */
-vg_status vg_model_check_weights(const vg_model *model, vg_err *err);
-/* The same for one component, "vae". */
+/* Is everything there that a generation reads? Components, weights (in the shapes that the configs ask for, of dtypes that can be loaded, with
+ * the scales that FP8 layers need), tokenizers. Reads headers, scales and tokenizers, no weights; of a model with generated weights, configs
+ * alone. What can be told in advance is told here, before a job is made; a listing asks the same. Errors: of the first thing wrong;
+ * the message has one clause per component, naming tensor or file. */
+vg_status vg_model_check(const vg_model *model, vg_err *err);
+/* The weights of one component, "vae". */
 vg_status vg_model_check_component(const vg_model *model, const char *component, vg_err *err);
-
-typedef struct vg_frames {
-    int count, height, width;
-    uint8_t *rgb; /* [count, height, width, 3] */
-} vg_frames;
 
 #define VG_UNSET_INT    (-1)
 #define VG_UNSET_DOUBLE (-1.0)
@@ -65,7 +62,9 @@ typedef struct vg_frames {
 /* Settings of one generation. *_init fills every field with "unset" or the global default; vg_model_defaults replaces
  * unset ones by the checkpoint's; strings are borrowed. */
 typedef struct vg_generate_params {
-    const char *prompt, *negative_prompt; /* UTF-8; NULL negative = "" */
+    vg_inputs inputs;
+    const char *
+        mode; /* NULL = by the inputs; vg_model_defaults makes it the name of a mode of the model */
     uint64_t seed;
     int height, width, num_frames; /* pixels, frames */
     int steps;
@@ -76,10 +75,12 @@ typedef struct vg_generate_params {
     const char *scheduler; /* NULL = checkpoint's; "unipc", "euler" */
     int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = the present one */
     vg_scheme scheme;
+    const char
+        *precision; /* rules on top of it (engine/layers/precision_policy.h); NULL or "": none */
     vg_fp8_act fp8_act; /* FP8 per tensor made at load: static needs input_scales */
     bool fp8_exact;     /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
     vg_attention_kernel attention_kernel; /* of the denoiser, see vg_backend.attention */
-    const char *input_scales;             /* path of a calibration file (vg_calibrate), or NULL */
+    const vg_input_scales *input_scales;  /* of vg_calibrate, or NULL */
     vg_compute compute, vae_compute;
     bool vae_tiling;
     int max_text_tokens;   /* 512 */
@@ -91,8 +92,6 @@ typedef struct vg_generate_params {
                                   * it behave like a device: weights are copied, and blocks that do not fit are streamed */
     const float *init_latents; /* [C,T,h,w] host, instead of noise from the seed; NULL = seed */
     const int64_t *init_latents_shape; /* 4 numbers, checked */
-    const vg_frames
-        *image; /* that a clip begins with, of the clip's size; for models that take one */
 } vg_generate_params;
 
 void vg_generate_params_init(vg_generate_params *params);
@@ -167,9 +166,12 @@ typedef struct vg_latents {
 } vg_latents;
 void vg_latents_deinit(vg_latents *l);
 
-void vg_frames_deinit(vg_frames *f);
-
-/* Inputs to conditions. A model that takes an image wants `image`, of the clip's size; else NULL. */
+/* Is everything there that the mode needs? To refuse a job before anything is loaded. params: by vg_model_defaults. Errors as vg_mode_check. */
+vg_status vg_model_check_inputs(const vg_model *model, const vg_generate_params *params,
+                                vg_err *err);
+/* The row of params->mode; params: by vg_model_defaults. */
+const vg_mode *vg_model_mode(const vg_model *model, const vg_generate_params *params);
+/* Inputs to conditions. Errors: those of vg_model_check_inputs first. */
 vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_callbacks *cb, vg_conditions *out, vg_err *err);
 /* Are these what denoising with these settings wants? Errors as vg_conditions_check. */
@@ -185,19 +187,21 @@ vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_param
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err);
 
-/* Does vg_denoise with these settings need params->input_scales? True for static FP8 made at load; false for a checkpoint that is FP8
- * already and brings its own. */
+/* Does vg_denoise with these settings need params->input_scales? True where layers are made FP8 at load with static inputs; false for a
+ * checkpoint that is FP8 already and brings its own. */
 vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_params *params,
                                       bool *needed, vg_err *err);
 /* Short calibration for static per-tensor activation scales: runs about `steps` of the settings' own denoise steps in the compute dtype
  * (spread over the schedule, at least the first and last of every expert it uses) and records amax of every quantisable linear's input;
- * writes {"layer": input_scale} JSON per expert that the schedule reaches to `path` atomically. */
+ * the scales are those of the experts that the schedule reaches. */
 vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                        const vg_conditions *conditions, int steps, const vg_callbacks *cb,
-                       const char *path, vg_err *err);
+                       vg_input_scales **scales, vg_err *err);
+/* What calibration depends on, for people who find its file (vg_input_scales_write). Caller deletes; NULL: out of memory. */
+cJSON *vg_calibration_settings(const vg_generate_params *params, int steps);
 
 /* Which layers run in which precision: one line per group, for logs and the "FP8 is really on" report. */
-vg_status vg_model_precision(vg_model *model, const vg_generate_params *params,
+vg_status vg_model_precision(const vg_model *model, const vg_generate_params *params,
                              vg_precision_report *report, vg_err *err);
 
 /* ---- memory plan ---- */
@@ -231,6 +235,7 @@ static inline size_t vg_plan_total(const vg_plan_stage *stage)
 typedef struct vg_component_params {
     vg_scheme scheme;
     bool scheme_given;               /* else the checkpoint's own precision */
+    const char *precision;           /* rules on top of it, or NULL */
     vg_compute compute, vae_compute; /* the second: vae-decode, vae-encode */
     bool vae_tiling;
     const atomic_int *cancel;
