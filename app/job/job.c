@@ -580,6 +580,10 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
     if (*device)
         VG_TRY_GOTO(status, vg_device_check(device, err), done);
     VG_TRY_GOTO(status, resolve_model(&made, err), done);
+    if (vg_job_probe_clips(&made, err) != VG_OK) {
+        status = err ? err->code = VG_E_ARG : VG_E_ARG;
+        goto done;
+    }
     dir = vg_paths_jobs(jobs_dir);
     VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
     real = realpath(dir, NULL);
