@@ -343,7 +343,7 @@ static void test_model_memory_cancel_and_truncation_while_loading(void **state)
     vg_err err;
     vg_engine *engine = open_engine();
     vg_backend *be = vg_engine_backend(engine);
-    vg_module_options options = {.compute = VG_BF16, .scheme = VG_SCHEME_AUTO};
+    vg_module_options options = {.compute = VG_BF16};
     const int64_t n = 3000, k = 1000;
     uint16_t *values = calloc((size_t)(n * k), sizeof *values);
     vg_safetensors_entry entry = {"l.weight", vg_tensor_make(values, VG_BF16, 2, n, k)};
@@ -376,7 +376,8 @@ static void test_model_memory_bad_weights_are_told_on_a_device(void **state)
     vg_err err;
     vg_engine *engine = open_engine();
     vg_backend *be = vg_engine_backend(engine);
-    vg_module_options options = {.compute = VG_BF16, .scheme = VG_SCHEME_FP8_BLOCK};
+    const vg_precision_policy policy = {.scheme = VG_SCHEME_FP8_BLOCK};
+    vg_module_options options = {.compute = VG_BF16, .policy = &policy};
     float values[130][140] = {{0}};
     vg_safetensors_entry entry = {"a.b.weight", vg_tensor_make(values, VG_F32, 2, 130, 140)};
     vg_module *module;
