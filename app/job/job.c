@@ -13,6 +13,7 @@
 #include "app/job/lock.h"
 #include "app/settings/paths.h"
 #include "kernels/base/hash.h"
+#include "engine/run/budget.h"
 #include "engine/run/hub.h"
 
 #define JOB_VERSION 1
@@ -479,6 +480,7 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
         VG_TRY_GOTO(status, vg_model_precision(model, &params, &precision, err), done);
         VG_TRY_GOTO(status, vg_model_check_inputs(model, &params, err), done);
+        VG_TRY_GOTO(status, vg_budget_check_size(&params, err), done);
         if (!strcmp(job->device, "cpu"))
             VG_TRY_GOTO(status, check_memory(model, &params, err), done);
     }
