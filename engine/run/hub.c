@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "engine/run/family.h"
+#include "engine/run/run.h"
 
 #define INDEX_NAME     "model_index.json"
 #define REPO_PREFIX    "models--"

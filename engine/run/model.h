@@ -1,4 +1,4 @@
-/* model.h: what engine/run/ and the families know about an open model; not for app/. */
+/* model.h: what engine/run/ knows about an open model; not for the families (engine/run/family.h has what they may ask), nor for app/. */
 #ifndef VG_ENGINE_RUN_MODEL_H
 #define VG_ENGINE_RUN_MODEL_H
 
@@ -26,26 +26,14 @@ struct vg_model {
     int preview_frame;
 };
 
-static inline vg_dtype vg_compute_dtype(vg_compute compute)
-{
-    return compute == VG_COMPUTE_BF16 ? VG_BF16 : VG_F32;
-}
-
-/* DIR of a component of the model, malloc'd. */
-vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir,
-                                 vg_err *err);
-/* What vg_weights_open takes for a component: its folder, or "dummy:" and its folder. malloc'd. */
-vg_status vg_model_weights_dir(const vg_model *model, const char *component, char **dir,
-                               vg_err *err);
-/* VG_E_MISSING when the checkpoint has none of this component. */
-vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err);
+/* vg_model_open with a table of families of one's own: for tests. */
+vg_status vg_model_open_with(const vg_family *const *families, int count, const char *dir,
+                             vg_load_format format, vg_model **model, vg_err *err);
 /* Sizes follow from the decoder's configuration: without it nothing but single parts can be run. */
 vg_status vg_model_need_decoder(const vg_model *model, vg_err *err);
 /* Which expert a timestep is for. */
 int vg_model_expert(const vg_model *model, const vg_generate_params *params, double timestep);
-/* Does a step take a second forward, without the condition? */
-bool vg_model_guided(const vg_model *model, const vg_generate_params *params);
-/* That opened. */
+/* The weights of a component, opened. */
 vg_status vg_model_weights(const vg_model *model, const char *component, vg_weights **weights,
                            vg_err *err);
 #endif
