@@ -472,6 +472,7 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     VG_TRY_GOTO(status,
                 vg_model_open(job->model_dir, vg_settings_load_format(&job->settings), &model, err),
                 done);
+    VG_TRY_GOTO(status, vg_model_check(model, err), done);
     for (int i = 0; i < job->variants_count; i++) {
         vg_settings_params(&job->settings, job->schemes[i], &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
@@ -577,6 +578,10 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
     if (*device)
         VG_TRY_GOTO(status, vg_device_check(device, err), done);
     VG_TRY_GOTO(status, resolve_model(&made, err), done);
+    if (vg_job_probe_clips(&made, err) != VG_OK) {
+        status = err ? err->code = VG_E_ARG : VG_E_ARG;
+        goto done;
+    }
     dir = vg_paths_jobs(jobs_dir);
     VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
     real = realpath(dir, NULL);

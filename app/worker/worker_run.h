@@ -105,6 +105,6 @@ vg_status vg_worker_scales_copy(const char *from, const char *to, const char *ke
                                 const char *made_with, vg_err *err);
 vg_status vg_worker_scales_seal(const char *path, const char *key, const char *made_with,
                                 vg_err *err);
-/* Remove temporary files whose writers are dead. Call with the job's lock held. */
+/* Remove temporary files whose writers are dead, beside the outputs too. Call with the job's lock held. */
 void vg_worker_sweep(const vg_job *job);
 #endif

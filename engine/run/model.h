@@ -29,10 +29,15 @@ struct vg_model {
 /* vg_model_open with a table of families of one's own: for tests. */
 vg_status vg_model_open_with(const vg_family *const *families, int count, const char *dir,
                              vg_load_format format, vg_model **model, vg_err *err);
+vg_status vg_model_missing(const vg_model *model, const char *folder,
+                           vg_err *err); /* vg_model_need's error */
 /* Sizes follow from the decoder's configuration: without it nothing but single parts can be run. */
 vg_status vg_model_need_decoder(const vg_model *model, vg_err *err);
 /* Which expert a timestep is for. */
 int vg_model_expert(const vg_model *model, const vg_generate_params *params, double timestep);
+/* "f32", "transformer bf16, transformer_2 fp8 per-tensor (400 of 406)", "bf16 in both experts": what the files hold; "" when some
+ * cannot be opened. */
+void vg_model_describe_precision(const vg_model *model, char *text, size_t size);
 /* The weights of a component, opened. */
 vg_status vg_model_weights(const vg_model *model, const char *component, vg_weights **weights,
                            vg_err *err);

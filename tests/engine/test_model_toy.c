@@ -346,7 +346,7 @@ static void test_model_toy_plan_and_precision(void **state)
     p.scheme = VG_SCHEME_FP8;
     CHECK_OK(vg_model_precision(model, &p, &report, &err), err);
     assert_true(report.fp8_tensor == 2 && report.f32 == 0);
-    CHECK_OK(vg_model_check_weights(model, &err), err);
+    CHECK_OK(vg_model_check(model, &err), err);
     vg_model_close(model);
     vg_engine_close(engine);
 }
