@@ -11,6 +11,7 @@ typedef struct vg_model vg_model;
 typedef struct vg_component_params {
     vg_scheme scheme;
     bool scheme_given;               /* else the checkpoint's own precision */
+    const char *precision;           /* rules on top of it, or NULL */
     vg_compute compute, vae_compute; /* the second: vae-decode, vae-encode */
     bool vae_tiling;
     const atomic_int *cancel;

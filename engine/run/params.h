@@ -2,6 +2,7 @@
 #ifndef VG_ENGINE_RUN_PARAMS_H
 #define VG_ENGINE_RUN_PARAMS_H
 
+#include "engine/layers/calibrate.h"
 #include "engine/layers/linear.h"
 #include "engine/run/inputs.h"
 #include "kernels/backend/backend.h"
@@ -42,10 +43,12 @@ typedef struct vg_generate_params {
     const char *scheduler; /* NULL = checkpoint's; "unipc", "euler" */
     int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = the present one */
     vg_scheme scheme;
+    const char
+        *precision; /* rules on top of it (engine/layers/precision_policy.h); NULL or "": none */
     vg_fp8_act fp8_act; /* FP8 per tensor made at load: static needs input_scales */
     bool fp8_exact;     /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
     vg_attention_kernel attention_kernel; /* of the denoiser, see vg_backend.attention */
-    const char *input_scales;             /* path of a calibration file (vg_calibrate), or NULL */
+    const vg_input_scales *input_scales;  /* of vg_calibrate, or NULL */
     vg_compute compute, vae_compute;
     bool vae_tiling;
     int max_text_tokens;   /* 512 */

@@ -74,18 +74,20 @@ vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_param
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err);
 
-/* Does vg_denoise with these settings need params->input_scales? True for static FP8 made at load; false for a checkpoint that is FP8
- * already and brings its own. */
+/* Does vg_denoise with these settings need params->input_scales? True where layers are made FP8 at load with static inputs; false for a
+ * checkpoint that is FP8 already and brings its own. */
 vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_params *params,
                                       bool *needed, vg_err *err);
 /* Short calibration for static per-tensor activation scales: runs about `steps` of the settings' own denoise steps in the compute dtype
  * (spread over the schedule, at least the first and last of every expert it uses) and records amax of every quantisable linear's input;
- * writes {"layer": input_scale} JSON per expert that the schedule reaches to `path` atomically. */
+ * the scales are those of the experts that the schedule reaches. */
 vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                        const vg_conditions *conditions, int steps, const vg_callbacks *cb,
-                       const char *path, vg_err *err);
+                       vg_input_scales **scales, vg_err *err);
+/* What calibration depends on, for people who find its file (vg_input_scales_write). Caller deletes; NULL: out of memory. */
+cJSON *vg_calibration_settings(const vg_generate_params *params, int steps);
 
 /* Which layers run in which precision: one line per group, for logs and the "FP8 is really on" report. */
-vg_status vg_model_precision(vg_model *model, const vg_generate_params *params,
+vg_status vg_model_precision(const vg_model *model, const vg_generate_params *params,
                              vg_precision_report *report, vg_err *err);
 #endif

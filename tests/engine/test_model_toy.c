@@ -345,7 +345,7 @@ static void test_model_toy_plan_and_precision(void **state)
     p.memory_limit = 0;
     p.scheme = VG_SCHEME_FP8;
     CHECK_OK(vg_model_precision(model, &p, &report, &err), err);
-    assert_true(report.fp8_tensor == 2 && report.f32 == 0);
+    assert_true(report.layers[VG_PRECISION_TENSOR] == 2 && report.f32 == 0);
     CHECK_OK(vg_model_check(model, &err), err);
     vg_model_close(model);
     vg_engine_close(engine);
@@ -359,7 +359,7 @@ static void test_model_toy_calibrates(void **state)
     vg_engine *engine = open_engine();
     vg_model *model = open_toy(state, &w);
     vg_generate_params p = params_of(model, NULL, 0);
-    const char *path = scratch_path(state, "scales.json");
+    vg_input_scales *scales;
     bool needed;
     vg_conditions c;
     vg_latents exact = run(engine, model, &p, NULL, &c), fp8;
@@ -368,12 +368,13 @@ static void test_model_toy_calibrates(void **state)
     CHECK_OK(vg_model_needs_input_scales(model, &p, &needed, &err), err);
     assert_true(needed);
     CHECK_FAILS(vg_denoise(engine, model, &p, &c, NULL, NULL, &fp8, &err), VG_E_ARG, err);
-    CHECK_OK(vg_calibrate(engine, model, &p, &c, 3, NULL, path, &err), err);
-    p.input_scales = path;
+    CHECK_OK(vg_calibrate(engine, model, &p, &c, 3, NULL, &scales, &err), err);
+    p.input_scales = scales;
     CHECK_OK(vg_denoise(engine, model, &p, &c, NULL, NULL, &fp8, &err), err);
     double error = rel_l2(fp8.values, exact.values, numel(&exact));
     if (!(error > 1e-4 && error < 0.1))
         fail_msg("FP8 is %.2e from the exact run", error);
+    vg_input_scales_free(scales);
     vg_latents_deinit(&fp8);
     vg_latents_deinit(&exact);
     vg_conditions_deinit(&c);

@@ -181,8 +181,7 @@ static vg_status toy_letters_open(vg_engine *engine, const vg_model *model,
                                   const vg_generate_params *p, const char *dir, void **self,
                                   vg_err *err)
 {
-    const vg_module_options options = {.compute = vg_compute_dtype(p->compute),
-                                       .scheme = VG_SCHEME_AUTO};
+    const vg_module_options options = {.compute = vg_compute_dtype(p->compute)};
     vg_weight_table table = {.component = "speller"};
     vg_status status;
     toy_letters *l = calloc(1, sizeof *l);
