@@ -46,10 +46,10 @@ static const struct {
 
 /* What a model family's folder may not even see through other headers: it knows no budgets, schedulers, states, jobs, nor the run's inside. */
 static const char *const hidden_from_families[] = {
-    "engine/run/run.h",      "engine/run/model.h",          "engine/run/state.h",
-    "engine/run/budget.h",   "engine/run/plan.h",           "engine/run/denoise.h",
-    "engine/run/rehearse.h", "engine/run/stage.h",          "engine/run/emit.h",
-    "engine/run/hub.h",      "engine/sampling/scheduler.h",
+    "engine/run/run.h",      "engine/run/model.h",    "engine/run/state.h",
+    "engine/run/budget.h",   "engine/run/plan.h",     "engine/run/denoise.h",
+    "engine/run/rehearse.h", "engine/run/stage.h",    "engine/run/emit.h",
+    "engine/run/hub.h",      "engine/run/sequence.h", "engine/sampling/scheduler.h",
 };
 
 static int files_read, wrong;
