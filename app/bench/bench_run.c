@@ -149,26 +149,46 @@ static void on_event(void *user, const vg_event *event)
 
 /* ---- stages ---- */
 
-/* Prompts, and an image of noise for models that take one. */
+/* A picture or a video of noise for every role that the mode needs; `media` has room for all roles. */
+static vg_status noise_media(const bench *b, vg_media *media, int *count, vg_err *err)
+{
+    const vg_generate_params *p = &b->params;
+    unsigned needs = vg_model_mode(b->model, p)->needs;
+    uint32_t state = 1;
+    for (int role = 0; role < VG_ROLE_COUNT; role++) {
+        bool video = role == VG_ROLE_VIDEO || role == VG_ROLE_MASK;
+        vg_frames f = {.count = video ? p->num_frames : 1, .height = p->height, .width = p->width};
+        size_t bytes = (size_t)f.count * (size_t)f.height * (size_t)f.width * 3;
+        if (!(needs >> role & 1))
+            continue;
+        f.rgb = malloc(bytes);
+        if (!f.rgb)
+            return VG_FAIL(err, VG_E_NOMEM, "out of memory for a picture of %zu bytes", bytes);
+        for (size_t i = 0; i < bytes; i++) {
+            state = state * 1664525u + 1013904223u;
+            f.rgb[i] = (uint8_t)(state >> 24);
+        }
+        media[(*count)++] = (vg_media){(vg_role)role, f};
+    }
+    return VG_OK;
+}
+
+/* The prompts, and noise where the mode needs pictures. */
 static vg_status run_encoders(bench *b, vg_conditions *conditions, vg_err *err)
 {
-    size_t pixels = (size_t)b->params.height * (size_t)b->params.width * 3;
-    vg_frames image = {.count = 1, .height = b->params.height, .width = b->params.width};
     vg_generate_params p = b->params;
-    uint32_t state = 1;
+    vg_media media[VG_ROLE_COUNT];
+    int count = 0;
     enter(b, VG_BENCH_TEXT, false);
     if (b->plan->denoise_only)
         return vg_model_fill_conditions(b->model, &b->params, conditions, err);
-    image.rgb = malloc(pixels);
-    if (!image.rgb)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for an image of %zu bytes", pixels);
-    for (size_t i = 0; i < pixels; i++) {
-        state = state * 1664525u + 1013904223u;
-        image.rgb[i] = (uint8_t)(state >> 24);
-    }
-    p.image = &image;
-    vg_status status = vg_encode(b->engine, b->model, &p, &b->callbacks, conditions, err);
-    vg_frames_deinit(&image);
+    vg_status status = noise_media(b, media, &count, err);
+    p.inputs.media = media;
+    p.inputs.media_count = count;
+    if (status == VG_OK)
+        status = vg_encode(b->engine, b->model, &p, &b->callbacks, conditions, err);
+    for (int i = 0; i < count; i++)
+        vg_frames_deinit(&media[i].frames);
     return status;
 }
 

@@ -475,6 +475,7 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     for (int i = 0; i < job->variants_count; i++) {
         vg_settings_params(&job->settings, job->schemes[i], &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
+        VG_TRY_GOTO(status, vg_model_check_inputs(model, &params, err), done);
         if (!strcmp(job->device, "cpu"))
             VG_TRY_GOTO(status, check_memory(model, &params, err), done);
     }

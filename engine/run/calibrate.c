@@ -72,7 +72,8 @@ static cJSON *describe_settings(const vg_generate_params *p, int steps)
     cJSON *o = cJSON_CreateObject();
     if (!o)
         return NULL;
-    cJSON_AddStringToObject(o, "prompt", p->prompt ? p->prompt : "");
+    cJSON_AddStringToObject(o, "prompt", p->inputs.prompt ? p->inputs.prompt : "");
+    cJSON_AddStringToObject(o, "mode", p->mode ? p->mode : "");
     cJSON_AddNumberToObject(o, "seed", (double)p->seed);
     cJSON_AddNumberToObject(o, "height", p->height);
     cJSON_AddNumberToObject(o, "width", p->width);

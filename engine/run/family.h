@@ -117,7 +117,9 @@ typedef struct vg_part {
 struct vg_family {
     const char *name;  /* "wan" */
     const char *title; /* "Wan 2.x text to video" */
-    const char *modes; /* comma list: "t2v" */
+    const vg_mode *modes;
+    int modes_count;
+    bool (*allows)(const vg_model *model, const vg_mode *mode); /* by the configuration */
     /* True when this family runs the checkpoint: decided from class names, configs, tensor names. */
     bool (*probe)(const vg_checkpoint *checkpoint);
     /* Read and check every config; *config is the family's own struct, freed by config_free. */

@@ -447,6 +447,22 @@ static void entry_deinit(vg_model_entry *e)
     free(e->missing);
 }
 
+/* Family and modes, by the configs; a model that cannot be opened says why in `missing`. */
+static void describe_model(vg_model_entry *e, const vg_family *family)
+{
+    vg_model *model = NULL;
+    vg_err why = {0};
+    free(e->family);
+    e->family = strdup(family->name);
+    if (vg_model_open(e->dir, VG_LOAD_FILES, &model, &why) == VG_OK) {
+        free(e->modes);
+        e->modes = strdup(vg_model_modes(model));
+    } else if (!e->missing) {
+        e->missing = strdup(why.message);
+    }
+    vg_model_close(model);
+}
+
 /* Family, modes, precision and what is missing; a checkpoint that cannot be read says so in `missing`. */
 static void describe(vg_model_entry *e, const vg_checkpoint *checkpoint)
 {
@@ -458,12 +474,6 @@ static void describe(vg_model_entry *e, const vg_checkpoint *checkpoint)
         if (vg_families[i]->probe(checkpoint))
             family = vg_families[i];
     }
-    if (family) {
-        free(e->family);
-        free(e->modes);
-        e->family = strdup(family->name);
-        e->modes = strdup(family->modes);
-    }
     if (vg_checkpoint_missing(checkpoint, &e->missing, &err) != VG_OK)
         e->missing = strdup(err.message);
     if (family && !e->missing) {
@@ -473,6 +483,8 @@ static void describe(vg_model_entry *e, const vg_checkpoint *checkpoint)
             e->missing = strdup(err.message);
         }
     }
+    if (family)
+        describe_model(e, family);
     free(e->precision);
     e->precision = strdup(precision);
 }

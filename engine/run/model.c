@@ -66,6 +66,21 @@ static vg_status choose_preview(vg_model *m, vg_err *err)
     return VG_OK;
 }
 
+static void choose_modes(vg_model *m)
+{
+    const vg_family *f = m->family;
+    size_t at = 0;
+    for (int i = 0; i < f->modes_count && m->modes_count < VG_MODES_MAX; i++) {
+        const vg_mode *mode = &f->modes[i];
+        if (!f->allows(m, mode))
+            continue;
+        m->modes[m->modes_count++] = mode;
+        if (at < sizeof m->modes_text)
+            at += (size_t)snprintf(m->modes_text + at, sizeof m->modes_text - at, "%s%s",
+                                   at ? ", " : "", mode->name);
+    }
+}
+
 vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err)
 {
     vg_status status;
@@ -77,6 +92,7 @@ vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model
     VG_TRY_GOTO(status, find_family(m->checkpoint, &m->family, err), fail);
     VG_TRY_GOTO(status, vg_checkpoint_defaults_read(m->checkpoint, &m->own, err), fail);
     VG_TRY_GOTO(status, m->family->config_load(m->checkpoint, &m->config, err), fail);
+    choose_modes(m);
     VG_TRY_GOTO(status, read_scheduler(m, err), fail);
     if (m->family->has(m, m->family->decoder->part.component))
         VG_TRY_GOTO(status, choose_preview(m, err), fail);
@@ -104,7 +120,7 @@ const char *vg_model_family_name(const vg_model *model)
 
 const char *vg_model_modes(const vg_model *model)
 {
-    return model->family->modes;
+    return model->modes_text;
 }
 
 vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir,
@@ -135,6 +151,14 @@ vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err)
         err, VG_E_MISSING,
         "%s: this checkpoint has no %s (%s/config.json, and its entry in model_index.json)",
         vg_checkpoint_dir(model->checkpoint), what, folder);
+}
+
+const vg_mode *vg_model_mode(const vg_model *model, const vg_generate_params *params)
+{
+    for (int i = 0; i < model->modes_count; i++)
+        if (params->mode && strcmp(model->modes[i]->name, params->mode) == 0)
+            return model->modes[i];
+    return NULL;
 }
 
 vg_status vg_model_need_decoder(const vg_model *model, vg_err *err)

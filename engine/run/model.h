@@ -7,11 +7,16 @@
 #include "engine/run/run.h"
 #include "kernels/base/clock.h"
 
+#define VG_MODES_MAX 12
+
 struct vg_model {
     vg_checkpoint *checkpoint;
     const vg_family *family;
-    vg_checkpoint_defaults own;    /* vgen.json */
-    bool dummy;                    /* weights are generated, not read */
+    vg_checkpoint_defaults own;         /* vgen.json */
+    bool dummy;                         /* weights are generated, not read */
+    const vg_mode *modes[VG_MODES_MAX]; /* that its configuration allows */
+    int modes_count;
+    char modes_text[128];
     void *config;                  /* the family's */
     vg_scheduler_params scheduler; /* scheduler/scheduler_config.json */
     char scheduler_kind[32];

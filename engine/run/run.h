@@ -2,7 +2,7 @@
  *
  *   vg_engine_open(VG_DEVICE_CPU, 0, 0, &engine, &err);
  *   vg_model_open(dir, VG_LOAD_FILES, &model, &err);
- *   vg_generate_params_init(&p); p.prompt = "..."; vg_model_defaults(model, &p, &err);
+ *   vg_generate_params_init(&p); p.inputs.prompt = "..."; vg_model_defaults(model, &p, &err);
  *   vg_encode(engine, model, &p, &cb, &text, &err);
  *   vg_denoise(engine, model, &p, &text, NULL, &cb, &latents, &err);
  *   vg_decode(engine, model, &p, &latents, &cb, &frames, &err);
@@ -16,6 +16,7 @@
 #include "engine/checkpoint/engine.h"
 #include "engine/layers/linear.h"
 #include "engine/run/conditions.h"
+#include "engine/run/inputs.h"
 #include "engine/layers/precision_report.h"
 #include "engine/sampling/scheduler.h"
 #include "kernels/backend/backend.h"
@@ -44,7 +45,7 @@ typedef enum vg_load_format {
 vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err);
 void vg_model_close(vg_model *model);
 const char *vg_model_family_name(const vg_model *model); /* "wan" */
-const char *vg_model_modes(const vg_model *model);       /* "t2v" */
+const char *vg_model_modes(const vg_model *model);       /* comma list: "i2v, flf2v" */
 /* Hex identity over all weight files that a generation uses (vg_weights_identity), 16 characters. */
 vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err);
 /* Are the weights of everything that a generation uses (denoisers, text encoder, VAE) there, in the shapes that the configs ask for, of
@@ -54,18 +55,15 @@ vg_status vg_model_check_weights(const vg_model *model, vg_err *err);
 /* The same for one component, "vae". */
 vg_status vg_model_check_component(const vg_model *model, const char *component, vg_err *err);
 
-typedef struct vg_frames {
-    int count, height, width;
-    uint8_t *rgb; /* [count, height, width, 3] */
-} vg_frames;
-
 #define VG_UNSET_INT    (-1)
 #define VG_UNSET_DOUBLE (-1.0)
 
 /* Settings of one generation. *_init fills every field with "unset" or the global default; vg_model_defaults replaces
  * unset ones by the checkpoint's; strings are borrowed. */
 typedef struct vg_generate_params {
-    const char *prompt, *negative_prompt; /* UTF-8; NULL negative = "" */
+    vg_inputs inputs;
+    const char *
+        mode; /* NULL = by the inputs; vg_model_defaults makes it the name of a mode of the model */
     uint64_t seed;
     int height, width, num_frames; /* pixels, frames */
     int steps;
@@ -91,8 +89,6 @@ typedef struct vg_generate_params {
                                   * it behave like a device: weights are copied, and blocks that do not fit are streamed */
     const float *init_latents; /* [C,T,h,w] host, instead of noise from the seed; NULL = seed */
     const int64_t *init_latents_shape; /* 4 numbers, checked */
-    const vg_frames
-        *image; /* that a clip begins with, of the clip's size; for models that take one */
 } vg_generate_params;
 
 void vg_generate_params_init(vg_generate_params *params);
@@ -167,9 +163,12 @@ typedef struct vg_latents {
 } vg_latents;
 void vg_latents_deinit(vg_latents *l);
 
-void vg_frames_deinit(vg_frames *f);
-
-/* Inputs to conditions. A model that takes an image wants `image`, of the clip's size; else NULL. */
+/* Is everything there that the mode needs? To refuse a job before anything is loaded. params: by vg_model_defaults. Errors as vg_mode_check. */
+vg_status vg_model_check_inputs(const vg_model *model, const vg_generate_params *params,
+                                vg_err *err);
+/* The row of params->mode; params: by vg_model_defaults. */
+const vg_mode *vg_model_mode(const vg_model *model, const vg_generate_params *params);
+/* Inputs to conditions. Errors: those of vg_model_check_inputs first. */
 vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_callbacks *cb, vg_conditions *out, vg_err *err);
 /* Are these what denoising with these settings wants? Errors as vg_conditions_check. */

@@ -236,7 +236,7 @@ static void test_cuda_memory_limits_do_not_change_the_bytes(void **state)
         vg_frames frames;
         vg_plan plan;
         vg_generate_params_init(&p);
-        p.prompt = "a big red ball";
+        p.inputs.prompt = "a big red ball";
         p.height = 96;
         p.width = 160;
         p.num_frames = 17;

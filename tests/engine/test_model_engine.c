@@ -8,7 +8,7 @@ static vg_generate_params params_of(const vg_model *model, int height, int width
     vg_err err;
     vg_generate_params p;
     vg_generate_params_init(&p);
-    p.prompt = "a red ball rolls";
+    p.inputs.prompt = "a red ball rolls";
     p.height = height;
     p.width = width;
     p.num_frames = frames;

@@ -42,7 +42,7 @@ static vg_generate_params params_of(const vg_model *model, vg_scheme scheme)
     vg_err err;
     vg_generate_params p;
     vg_generate_params_init(&p);
-    p.prompt = "a big red ball";
+    p.inputs.prompt = "a big red ball";
     p.height = 48;
     p.width = 80;
     p.num_frames = 9;

@@ -319,7 +319,7 @@ done:
     return vg_output_finish(status, out, out_count);
 }
 
-const vg_part wan_parts[] = {
+const vg_part wan_parts[WAN_PARTS] = {
     {"text-encoder", "input_ids, attention_mask [B,L] -> last_hidden_state [B,L,d]",
      run_text_encoder},
     {"transformer",
@@ -332,4 +332,3 @@ const vg_part wan_parts[] = {
      "sample [B,3,F,H,W] in [-1,1] -> latents [B,z,T,h,w], the posterior mean, not normalised",
      run_vae_encode},
 };
-const int wan_parts_count = sizeof wan_parts / sizeof wan_parts[0];

@@ -85,9 +85,9 @@ static vg_status run(void *self, const vg_model *model, const vg_generate_params
                      const vg_hooks *hooks, vg_conditions *out, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
-    VG_TRY(encode_one(self, c, p->prompt, p, hooks, WAN_PROMPT, out, err));
+    VG_TRY(encode_one(self, c, p->inputs.prompt, p, hooks, WAN_PROMPT, out, err));
     if (vg_model_guided(model, p))
-        VG_TRY(encode_one(self, c, p->negative_prompt, p, hooks, WAN_NEGATIVE, out, err));
+        VG_TRY(encode_one(self, c, p->inputs.negative_prompt, p, hooks, WAN_NEGATIVE, out, err));
     return VG_OK;
 }
 
