@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include "app/job/job_media.h"
 #include "app/settings/paths.h"
 #include "engine/run/hub.h"
 
@@ -179,11 +180,14 @@ static void resolve(vg_tui_form *form)
         return;
     }
     int n = vg_settings_schemes(&form->settings, schemes);
+    vg_job_media media; /* no pixels: files are read when the job is made */
+    vg_job_media_roles(&form->settings, &media);
     vg_settings_copy(&form->resolved, &form->settings);
     for (int i = 0; i < n; i++) {
         vg_generate_params params;
         vg_plan plan;
         vg_settings_params(&form->settings, schemes[i], &params);
+        vg_job_media_give(&media, &params);
         place(form, &params);
         if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK ||
             vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
@@ -215,7 +219,10 @@ const char *vg_tui_form_default(vg_tui_form *form, const char *key)
         vg_generate_params params;
         vg_settings_copy(&without, &form->settings);
         vg_settings_unset(&without, (vg_option_id)id);
+        vg_job_media media;
         vg_settings_params(&without, VG_SCHEME_BF16, &params);
+        vg_job_media_roles(&without, &media);
+        vg_job_media_give(&media, &params);
         if (vg_model_defaults(form->model, &params, NULL) == VG_OK &&
             vg_settings_take_resolved(&without, &params, NULL) == VG_OK && without.text[id] &&
             *without.text[id])
