@@ -473,6 +473,7 @@ static vg_status resolve_model(vg_job *job, const vg_job_media *media, vg_err *e
     VG_TRY_GOTO(status,
                 vg_model_open(job->model_dir, vg_settings_load_format(&job->settings), &model, err),
                 done);
+    VG_TRY_GOTO(status, vg_model_check(model, err), done);
     for (int i = 0; i < job->variants_count; i++) {
         vg_settings_params(&job->settings, job->schemes[i], &params);
         vg_job_media_give(media, &params);

@@ -108,6 +108,10 @@ static void open_model(vg_tui_form *form)
         VG_OK)
         (void)vg_model_open(dir, vg_settings_load_format(&form->settings), &form->model,
                             &form->model_err);
+    if (form->model && vg_model_check(form->model, &form->model_err) != VG_OK) {
+        vg_model_close(form->model);
+        form->model = NULL;
+    }
     free(dir);
     vg_lines_free(&dirs);
 }

@@ -51,7 +51,7 @@ vg_status vg_denoise_predict(vg_denoise_run *r, int step, vg_err *err)
         .x = &r->x,
         .timestep = vg_scheduler_timestep(r->scheduler, step),
         .next_timestep = last ? 0 : vg_scheduler_timestep(r->scheduler, step + 1),
-        .hooks = {r->cb ? r->cb->cancel : NULL, block_done, r},
+        .hooks = {.cancel = r->cb ? r->cb->cancel : NULL, .progress = block_done, .user = r},
     };
     VG_TRY(d->begin_step(r->denoiser, &at, err));
     r->forwards_done = 0;

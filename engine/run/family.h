@@ -14,6 +14,7 @@
 typedef struct vg_hooks {
     const atomic_int *cancel;
     void (*progress)(void *user, int done, int of);
+    void (*note)(void *user, const char *text); /* what a person should know: a prompt was cut */
     void *user;
 } vg_hooks;
 
@@ -132,6 +133,8 @@ struct vg_family {
     /* What a component with weights consists of by its config, as far as a generation needs it; the caller deinitialises. */
     vg_status (*weight_table)(const vg_model *model, const char *folder, vg_weight_table *table,
                               vg_err *err);
+    /* Of a model that is read from files, what neither configs nor weights tell: tokenizers. NULL: nothing. For vg_model_check. */
+    vg_status (*check)(const vg_model *model, vg_err *err);
     const char *const *experts; /* folders of denoisers, by falling timestep */
     int (*experts_count)(const vg_model *model);
 
@@ -160,10 +163,6 @@ struct vg_family {
     const vg_part *parts;
     int parts_count;
 };
-
-/* What is missing on disk (one line, malloc'd) or NULL; precision of the first expert's weights into `precision`. */
-vg_status vg_family_inspect(const vg_family *family, const vg_checkpoint *checkpoint,
-                            char **missing, char *precision, size_t precision_size, vg_err *err);
 
 extern const vg_family *const vg_families[];
 extern const int vg_families_count;

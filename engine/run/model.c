@@ -138,19 +138,21 @@ vg_status vg_model_weights_dir(const vg_model *model, const char *component, cha
     return *dir ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
 }
 
-vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err)
+vg_status vg_model_missing(const vg_model *model, const char *folder, vg_err *err)
 {
     const vg_family *f = model->family;
-    const char *what = folder;
-    if (f->has(model, folder))
-        return VG_OK;
+    const char *what = folder, *config = vg_checkpoint_config_name(folder);
     for (int i = 0; i < f->components_count; i++)
         if (strcmp(f->components[i].folder, folder) == 0)
             what = f->components[i].what;
-    return VG_FAIL(
-        err, VG_E_MISSING,
-        "%s: this checkpoint has no %s (%s/config.json, and its entry in model_index.json)",
-        vg_checkpoint_dir(model->checkpoint), what, folder);
+    return VG_FAIL(err, VG_E_MISSING,
+                   "%s: this checkpoint has no %s (%s/%s, and its entry in model_index.json)",
+                   vg_checkpoint_dir(model->checkpoint), what, folder, config);
+}
+
+vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err)
+{
+    return model->family->has(model, folder) ? VG_OK : vg_model_missing(model, folder, err);
 }
 
 const vg_mode *vg_model_mode(const vg_model *model, const vg_generate_params *params)

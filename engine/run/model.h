@@ -39,12 +39,16 @@ vg_status vg_model_weights_dir(const vg_model *model, const char *component, cha
                                vg_err *err);
 /* VG_E_MISSING when the checkpoint has none of this component. */
 vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err);
+vg_status vg_model_missing(const vg_model *model, const char *folder, vg_err *err); /* that error */
 /* Sizes follow from the decoder's configuration: without it nothing but single parts can be run. */
 vg_status vg_model_need_decoder(const vg_model *model, vg_err *err);
 /* Which expert a timestep is for. */
 int vg_model_expert(const vg_model *model, const vg_generate_params *params, double timestep);
 /* Does a step take a second forward, without the condition? */
 bool vg_model_guided(const vg_model *model, const vg_generate_params *params);
+/* "f32", "transformer bf16, transformer_2 fp8 per-tensor (400 of 406)", "bf16 in both experts": what the files hold; "" when some
+ * cannot be opened. */
+void vg_model_describe_precision(const vg_model *model, char *text, size_t size);
 /* That opened. */
 vg_status vg_model_weights(const vg_model *model, const char *component, vg_weights **weights,
                            vg_err *err);

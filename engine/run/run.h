@@ -48,11 +48,12 @@ const char *vg_model_family_name(const vg_model *model); /* "wan" */
 const char *vg_model_modes(const vg_model *model);       /* comma list: "i2v, flf2v" */
 /* Hex identity over all weight files that a generation uses (vg_weights_identity), 16 characters. */
 vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err);
-/* Are the weights of everything that a generation uses (denoisers, text encoder, VAE) there, in the shapes that the configs ask for, of
- * dtypes that can be loaded, with the scales that FP8 layers need? Reads headers and scales, no weights; generated weights always pass.
- * Errors: the first thing wrong, naming component and tensor (vg_weight_table_check). */
-vg_status vg_model_check_weights(const vg_model *model, vg_err *err);
-/* The same for one component, "vae". */
+/* Is everything there that a generation reads? Components, weights (in the shapes that the configs ask for, of dtypes that can be loaded, with
+ * the scales that FP8 layers need), tokenizers. Reads headers, scales and tokenizers, no weights; of a model with generated weights, configs
+ * alone. What can be told in advance is told here, before a job is made; a listing asks the same. Errors: of the first thing wrong;
+ * the message has one clause per component, naming tensor or file. */
+vg_status vg_model_check(const vg_model *model, vg_err *err);
+/* The weights of one component, "vae". */
 vg_status vg_model_check_component(const vg_model *model, const char *component, vg_err *err);
 
 #define VG_UNSET_INT    (-1)

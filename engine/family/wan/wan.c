@@ -143,6 +143,7 @@ const vg_family vg_family_wan = {
     .components_count = sizeof components / sizeof components[0],
     .has = has,
     .weight_table = weight_table,
+    .check = wan_check_tokenizer,
     .experts = wan_expert_names,
     .experts_count = experts_count,
     .geometry = geometry,

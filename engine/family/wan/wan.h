@@ -65,6 +65,8 @@ static inline int64_t wan_condition_channels(const wan_config *config)
 
 /* encode_text.c, encode_image.c, denoiser.c, decode.c: the rows of the family's tables. */
 extern const vg_encoder wan_text_encoder_row, wan_image_encoder_row;
+/* Can the tokenizer be read, and has the text encoder a row for each of its ids? */
+vg_status wan_check_tokenizer(const vg_model *model, vg_err *err);
 extern const vg_denoiser wan_denoiser_row;
 extern const vg_decoder wan_decoder_row;
 vg_status wan_preview_encode(vg_engine *engine, const vg_model *model, const char *dir,
