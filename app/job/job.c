@@ -452,6 +452,16 @@ static vg_status check_memory(const vg_model *model, const vg_generate_params *p
     return VG_OK;
 }
 
+/* Is everything given that the mode needs? Whoever gave too little may not know what there is. */
+static vg_status check_inputs(const vg_model *model, const vg_generate_params *params, vg_err *err)
+{
+    vg_err inner = {0};
+    vg_status status = vg_model_check_inputs(model, params, &inner);
+    return status == VG_OK ? VG_OK
+                           : VG_FAIL(err, status, "%s; this model's modes: %s", inner.message,
+                                     vg_model_modes(model));
+}
+
 static vg_status resolve_model(vg_job *job, const vg_job_media *media, vg_err *err)
 {
     vg_lines presets = {0};
@@ -478,7 +488,7 @@ static vg_status resolve_model(vg_job *job, const vg_job_media *media, vg_err *e
         vg_settings_params(&job->settings, job->schemes[i], &params);
         vg_job_media_give(media, &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
-        VG_TRY_GOTO(status, vg_model_check_inputs(model, &params, err), done);
+        VG_TRY_GOTO(status, check_inputs(model, &params, err), done);
         if (!strcmp(job->device, "cpu"))
             VG_TRY_GOTO(status, check_memory(model, &params, err), done);
     }
