@@ -14,6 +14,7 @@
 #include "app/job/lock.h"
 #include "app/settings/paths.h"
 #include "kernels/base/hash.h"
+#include "engine/run/budget.h"
 #include "engine/run/hub.h"
 
 #define JOB_VERSION 1
@@ -467,6 +468,7 @@ static vg_status resolve_model(vg_job *job, const vg_job_media *media, vg_err *e
     vg_lines presets = {0};
     vg_model *model = NULL;
     vg_generate_params params;
+    vg_precision_report precision; /* only whether there is one */
     char identity[17] = "";
     vg_status status;
     vg_paths_presets(&presets);
@@ -488,7 +490,9 @@ static vg_status resolve_model(vg_job *job, const vg_job_media *media, vg_err *e
         vg_settings_params(&job->settings, job->schemes[i], &params);
         vg_job_media_give(media, &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
+        VG_TRY_GOTO(status, vg_model_precision(model, &params, &precision, err), done);
         VG_TRY_GOTO(status, check_inputs(model, &params, err), done);
+        VG_TRY_GOTO(status, vg_budget_check_size(&params, err), done);
         if (!strcmp(job->device, "cpu"))
             VG_TRY_GOTO(status, check_memory(model, &params, err), done);
     }
@@ -610,6 +614,10 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
     VG_TRY_GOTO(status, vg_job_media_read(&made.settings, &media, err), done);
     VG_TRY_GOTO(status, take_paths(&made.settings, &media, err), done);
     VG_TRY_GOTO(status, resolve_model(&made, &media, err), done);
+    if (vg_job_probe_clips(&made, err) != VG_OK) {
+        status = err ? err->code = VG_E_ARG : VG_E_ARG;
+        goto done;
+    }
     dir = vg_paths_jobs(jobs_dir);
     VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
     real = realpath(dir, NULL);

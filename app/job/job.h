@@ -55,6 +55,8 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
                         vg_err *err);
 /* May a file be written to `path`, which needs this ending? VG_E_ARG; key: what asks for it, for the message. */
 vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err);
+/* Can this job's clips be written (vg_clip_probe)? VG_E_UNSUPPORTED, VG_E_ARG or VG_E_NOMEM with one line. */
+vg_status vg_job_probe_clips(const vg_job *job, vg_err *err);
 /* Read DIR/job.json. Nothing in it is trusted. */
 vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err);
 vg_status vg_job_parse(const char *text, size_t size, const char *name, vg_job *job,
