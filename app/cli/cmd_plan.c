@@ -3,6 +3,7 @@
 #include <string.h>
 #include "app/cli/cli.h"
 #include "app/job/job.h"
+#include "app/job/job_media.h"
 #include "app/settings/paths.h"
 #include "engine/run/hub.h"
 
@@ -19,7 +20,9 @@ static vg_status plan_variant(const vg_settings *s, planned *p, char **dir, size
     vg_lines presets = {0};
     vg_model *model = NULL;
     vg_generate_params params;
+    vg_job_media media; /* which are given is enough: a plan needs no pixels */
     vg_status status;
+    vg_job_media_roles(s, &media);
     vg_paths_presets(&presets);
     VG_TRY_GOTO(status,
                 vg_model_find(vg_settings_get(s, VG_OPT_model), (const char *const *)presets.items,
@@ -29,6 +32,7 @@ static vg_status plan_variant(const vg_settings *s, planned *p, char **dir, size
     vg_settings_params(s, &params);
     vg_device_budget(s, &params, limit);
     params.memory_limit = *limit;
+    vg_job_media_give(&media, &params);
     VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
     status = vg_plan_make(model, &params, &p->plan, err);
 done:

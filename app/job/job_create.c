@@ -73,7 +73,8 @@ static void sweep(const char *jobs_dir)
 }
 
 /* Fill a folder under a hidden name, then give it its name: a job folder always has a whole job.json. */
-static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
+static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_media *media,
+                             vg_err *err)
 {
     const vg_job_event created = vg_job_event_of(VG_JOB_EVENT_created);
     vg_status status = VG_OK;
@@ -89,6 +90,8 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
         status = vg_file_make_dirs(variants, err);
         if (status == VG_OK && *init)
             status = vg_job_init_latents_copy(init, hidden, err);
+        if (status == VG_OK)
+            status = vg_job_media_keep(media, hidden, err);
         if (status == VG_OK)
             status = vg_json_save(file, root, err);
         if (status == VG_OK)
@@ -119,6 +122,19 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
     return VG_FAIL(err, VG_E_BUSY, "%s: no free name for a job", jobs_dir);
 }
 
+/* Where the pictures lay, from any folder. */
+static vg_status take_paths(vg_settings *settings, const vg_job_media *media, vg_err *err)
+{
+    for (int i = 0; i < media->count; i++) {
+        char *path = vg_paths_absolute(vg_settings_get(settings, media->option[i]));
+        vg_status status = vg_settings_set(settings, media->option[i], path, err);
+        free(path);
+        if (status != VG_OK)
+            return status;
+    }
+    return VG_OK;
+}
+
 static void take_variants(vg_job *job, const vg_variants *asked)
 {
     job->variants = vg_xcalloc((size_t)asked->count, sizeof *job->variants);
@@ -136,6 +152,7 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
 {
     vg_job made = {0};
     vg_variants of_schemes = {0};
+    vg_job_media media = {0};
     vg_status status;
     char *dir = NULL, *real = NULL;
     made.created = vg_now_unix();
@@ -149,7 +166,9 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
     made.device = vg_xstrdup(*device ? device : vg_device_default());
     if (*device)
         VG_TRY_GOTO(status, vg_device_check(device, err), done);
-    VG_TRY_GOTO(status, vg_job_resolve(&made, err), done);
+    VG_TRY_GOTO(status, vg_job_media_read(&made.settings, &media, err), done);
+    VG_TRY_GOTO(status, take_paths(&made.settings, &media, err), done);
+    VG_TRY_GOTO(status, vg_job_resolve(&made, &media, err), done);
     if (vg_job_probe_clips(&made, err) != VG_OK) {
         status = err ? err->code = VG_E_ARG : VG_E_ARG;
         goto done;
@@ -158,10 +177,11 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
     VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
     real = realpath(dir, NULL);
     sweep(real ? real : dir);
-    VG_TRY_GOTO(status, make_folder(real ? real : dir, &made, err), done);
+    VG_TRY_GOTO(status, make_folder(real ? real : dir, &made, &media, err), done);
     *job = made;
     made = (vg_job){0};
 done:
+    vg_job_media_deinit(&media);
     vg_job_deinit(&made);
     vg_variants_deinit(&of_schemes);
     free(dir);

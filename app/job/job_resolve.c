@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "app/settings/paths.h"
+#include "engine/run/budget.h"
 #include "engine/run/hub.h"
 
 /* ---- initial latents ---- */
@@ -184,9 +185,19 @@ static void label_by_precision(const vg_precision_report *r, const vg_generate_p
     free(label);
 }
 
+/* Is everything given that the mode needs? Whoever gave too little may not know what there is. */
+static vg_status check_inputs(const vg_model *model, const vg_generate_params *params, vg_err *err)
+{
+    vg_err inner = {0};
+    vg_status status = vg_model_check_inputs(model, params, &inner);
+    return status == VG_OK ? VG_OK
+                           : VG_FAIL(err, status, "%s; this model's modes: %s", inner.message,
+                                     vg_model_modes(model));
+}
+
 /* The reference's checkpoint fills in what nobody said, so that variants differ in what their overlays say and in nothing else. */
-static vg_status resolve_variant(models *m, vg_job *job, int i, vg_model *reference,
-                                 const vg_generate_params *first, vg_err *err)
+static vg_status resolve_variant(models *m, vg_job *job, int i, const vg_job_media *media,
+                                 vg_model *reference, const vg_generate_params *first, vg_err *err)
 {
     vg_job_variant *v = &job->variants[i];
     vg_settings *s = &v->resolved;
@@ -199,14 +210,17 @@ static vg_status resolve_variant(models *m, vg_job *job, int i, vg_model *refere
     vg_settings_merge(s, &v->overlay);
     VG_TRY(models_get(m, s, &v->model_dir, &model, err));
     vg_settings_params(s, &params);
+    vg_job_media_give(media, &params);
     VG_TRY(vg_model_defaults(reference, &params, err));
     VG_TRY(vg_model_defaults(model, &params, err));
     VG_TRY(check_alike(reference, first, model, &params, err));
     VG_TRY(vg_model_precision(model, &params, &precision, err));
-    VG_TRY(vg_model_check_inputs(model, &params, err));
+    VG_TRY(check_inputs(model, &params, err));
+    VG_TRY(vg_budget_check_size(&params, err));
     if (!strcmp(job->device, "cpu"))
         VG_TRY(check_memory(model, &params, err));
     VG_TRY(vg_settings_take_resolved(s, &params, err));
+    VG_TRY(vg_job_media_name(media, s, err));
     VG_TRY(vg_model_identity(model, identity, err));
     v->identity = vg_xstrdup(identity);
     label_by_precision(&precision, &params, v);
@@ -214,8 +228,8 @@ static vg_status resolve_variant(models *m, vg_job *job, int i, vg_model *refere
 }
 
 /* The settings that all share, as the reference's checkpoint has them. */
-static vg_status resolve_shared(models *m, vg_job *job, vg_model **reference,
-                                vg_generate_params *params, vg_err *err)
+static vg_status resolve_shared(models *m, vg_job *job, const vg_job_media *media,
+                                vg_model **reference, vg_generate_params *params, vg_err *err)
 {
     const char *init = vg_settings_get(&job->settings, VG_OPT_init_latents);
     char identity[17] = "";
@@ -227,8 +241,10 @@ static vg_status resolve_shared(models *m, vg_job *job, vg_model **reference,
     VG_TRY_GOTO(status, models_get(m, &s, &job->model_dir, reference, err), done);
     vg_settings_copy(&job->resolved, &job->settings);
     vg_settings_params(&job->resolved, params);
+    vg_job_media_give(media, params);
     VG_TRY_GOTO(status, vg_model_defaults(*reference, params, err), done);
     VG_TRY_GOTO(status, vg_settings_take_resolved(&job->resolved, params, err), done);
+    VG_TRY_GOTO(status, vg_job_media_name(media, &job->resolved, err), done);
     if (*init)
         VG_TRY_GOTO(status, check_init_latents(*reference, init, params, err), done);
     VG_TRY_GOTO(status, vg_model_identity(*reference, identity, err), done);
@@ -239,15 +255,15 @@ done:
     return status;
 }
 
-vg_status vg_job_resolve(vg_job *job, vg_err *err)
+vg_status vg_job_resolve(vg_job *job, const vg_job_media *media, vg_err *err)
 {
     models m = {0};
     vg_model *reference = NULL;
     vg_generate_params params;
     vg_paths_presets(&m.presets);
-    vg_status status = resolve_shared(&m, job, &reference, &params, err);
+    vg_status status = resolve_shared(&m, job, media, &reference, &params, err);
     for (int i = 0; status == VG_OK && i < job->variants_count; i++) {
-        status = resolve_variant(&m, job, i, reference, &params, err);
+        status = resolve_variant(&m, job, i, media, reference, &params, err);
         if (status != VG_OK && i > 0)
             vg_err_prefix(err, "%s", job->variants[i].label);
     }
