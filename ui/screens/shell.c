@@ -101,22 +101,22 @@ void vg_chord_name(const vg_chord *chord, char *out, size_t size)
 /* ---- jobs ---- */
 const char *vg_job_state_name(vg_ui_job_state state)
 {
-    static const char *const names[] = {"queued",    "running",     "done",   "failed",
-                                        "cancelled", "interrupted", "damaged"};
+    static const char *const names[] = {"queued",    "running",     "done",    "failed",
+                                        "cancelled", "interrupted", "not run", "damaged"};
     return state < VG_UI_JOB_STATE_COUNT ? names[state] : "unknown";
 }
 
 vg_role vg_job_state_role(vg_ui_job_state state)
 {
     static const vg_role roles[] = {VG_R_DIM,  VG_R_ACCENT, VG_R_GOOD, VG_R_BAD,
-                                    VG_R_WARN, VG_R_WARN,   VG_R_BAD};
+                                    VG_R_WARN, VG_R_WARN,   VG_R_DIM,  VG_R_BAD};
     return state < VG_UI_JOB_STATE_COUNT ? roles[state] : VG_R_DIM;
 }
 
 uint32_t vg_job_state_sign(const vg_grid *g, vg_ui_job_state state)
 {
-    static const uint32_t full[] = {0x25cb, 0x25b6, 0x2713, 0x2717, 0x25a0, 0x25a1, '!'};
-    static const char plain[] = "o>+x#-!";
+    static const uint32_t full[] = {0x25cb, 0x25b6, 0x2713, 0x2717, 0x25a0, 0x25a1, 0xb7, '!'};
+    static const char plain[] = "o>+x#-.!";
     if (state >= VG_UI_JOB_STATE_COUNT)
         return '?';
     return vg_glyph(g, (uint32_t)plain[state], (uint32_t)plain[state], full[state]);
