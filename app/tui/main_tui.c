@@ -1,6 +1,7 @@
 /* main_tui.c: the program with the screens. It is the program of its own child processes as well: `vgen-tui work DIR` is `vgen work DIR`,
  * `vgen-tui device` is `vgen device`. */
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -159,6 +160,7 @@ int main(int argc, char **argv)
         vg_ui_print_keys(stdout, "    ");
         return VG_EXIT_OK;
     }
+    signal(SIGXFSZ, SIG_IGN); /* an error of the write, not the end of the screen */
     setlocale(LC_CTYPE, "");
     if (vg_args_parse(&command, argc - 1, argv + 1, &args, &err) != VG_OK)
         status = usage(err.message);

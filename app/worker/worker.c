@@ -33,6 +33,7 @@ static void take_signals(void)
     sigemptyset(&ignore.sa_mask);
     sigaction(SIGTERM, &cancel, NULL);
     sigaction(SIGINT, &cancel, NULL);
+    sigaction(SIGQUIT, &cancel, NULL);
     sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
 }
@@ -80,7 +81,7 @@ static void tell_started(vg_worker *w, const vg_device_info *info)
     e.device = device;
     e.vgen = VG_VERSION;
     e.memory_is_device = !vg_engine_backend(w->engine)->ops->host_memory;
-    e.memory_total = e.memory_is_device ? info->memory_total : vg_worker_memory_total();
+    e.memory_total = e.memory_is_device ? info->memory_total : vg_memory_total();
     vg_worker_tell(w, e);
     free(device);
 }
@@ -119,9 +120,22 @@ static vg_status read_init_latents(vg_worker *w, vg_err *err)
     return status;
 }
 
+/* What was asked for and what is made, where they differ. */
+static void note_moved_frames(vg_worker *w)
+{
+    int64_t made = vg_settings_int(&w->job.resolved, VG_OPT_num_frames);
+    if (vg_settings_is_set(&w->job.settings, VG_OPT_num_frames) &&
+        vg_settings_int(&w->job.settings, VG_OPT_num_frames) != made)
+        vg_worker_note(
+            w, "%lld frames were asked for, %lld are made: the model makes them in groups",
+            (long long)vg_settings_int(&w->job.settings, VG_OPT_num_frames), (long long)made);
+}
+
 static vg_status run_variants(vg_worker *w, vg_err *err)
 {
+    note_moved_frames(w);
     VG_TRY(vg_worker_check_files(w, err));
+    VG_TRY(vg_job_probe_clips(&w->job, err));
     for (int i = 0; i < w->job.variants_count; i++)
         VG_TRY(vg_worker_variant(w, i, err));
     if (w->stopped)

@@ -6,14 +6,10 @@
  *   none, damaged   as if it was not there: that stage is done again, with the same bytes as result */
 #include "app/worker/worker_run.h"
 #include "kernels/base/hash.h"
+#include "kernels/base/newfile.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "app/media/clip.h"
 
 typedef enum mark { MARK_NONE, MARK_OURS, MARK_OTHER } mark;
@@ -270,50 +266,27 @@ vg_status vg_worker_scales_seal(const char *path, const char *key, const char *m
 
 /* ---- what a kill left half written ---- */
 
-/* FILE.<process>-<time>-<serial>.tmp (kernels/base/fileio.c) and FILE.part.<process>.<random> (clip_writer.c). *pid: who writes it. */
-static bool is_temporary(const char *name, pid_t *pid)
+static void sweep_beside(const char *path)
 {
-    size_t n = strlen(name);
-    const char *part = strstr(name, ".part.");
-    *pid = 0;
-    if (part) {
-        *pid = (pid_t)strtol(part + 6, NULL, 10);
-        return true;
-    }
-    if (n < 5 || strcmp(name + n - 4, ".tmp"))
-        return false;
-    const char *at = name + n - 4;
-    while (at > name && at[-1] != '.')
-        at--;
-    *pid = (pid_t)strtol(at, NULL, 10);
-    return true;
-}
-
-static void sweep_folder(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    struct dirent *item;
-    while (dir && (item = readdir(dir))) {
-        pid_t pid;
-        struct stat st;
-        /* Another program may be exporting into the folder; only the dead have left something behind. */
-        if (!is_temporary(item->d_name, &pid) || (pid > 1 && (kill(pid, 0) == 0 || errno == EPERM)))
-            continue;
-        char *path = vg_xstrf("%s/%s", folder, item->d_name);
-        if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
-            unlink(path);
-        free(path);
-    }
-    if (dir)
-        closedir(dir);
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!slash)
+        return;
+    char *folder = vg_xstrf("%.*s", slash > path ? (int)(slash - path) : 1, path);
+    vg_newfile_sweep(folder);
+    free(folder);
 }
 
 void vg_worker_sweep(const vg_job *job)
 {
-    sweep_folder(job->dir);
+    vg_newfile_sweep(job->dir);
+    sweep_beside(job->comparison_output);
     for (int i = 0; i < job->variants_count; i++) {
+        const vg_job_outputs *o = &job->outputs[i];
         char *folder = vg_job_variant_path(job, i, NULL);
-        sweep_folder(folder);
+        vg_newfile_sweep(folder);
         free(folder);
+        sweep_beside(o->output);
+        sweep_beside(o->save_latents);
+        sweep_beside(o->save_frames);
     }
 }

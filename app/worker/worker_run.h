@@ -69,7 +69,6 @@ void vg_worker_watch_begin(vg_worker *w, const vg_device_info *device);
  * in. must_read: at least one reading, so that a stage shorter than the interval has one. Waits for the thread, a quarter of a second at most. */
 void vg_worker_watch_mark(vg_worker *w, bool must_read);
 void vg_worker_watch_end(vg_worker *w);
-uint64_t vg_worker_memory_total(void); /* bytes: of the machine, or the container's limit */
 
 /* worker_variant.c: everything for one scheme, or nothing when it is done. */
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err);
@@ -105,6 +104,6 @@ vg_status vg_worker_scales_copy(const char *from, const char *to, const char *ke
                                 const char *made_with, vg_err *err);
 vg_status vg_worker_scales_seal(const char *path, const char *key, const char *made_with,
                                 vg_err *err);
-/* Remove temporary files whose writers are dead. Call with the job's lock held. */
+/* Remove temporary files whose writers are dead, beside the outputs too. Call with the job's lock held. */
 void vg_worker_sweep(const vg_job *job);
 #endif

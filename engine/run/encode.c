@@ -40,6 +40,7 @@ vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params
     const vg_family *f = model->family;
     vg_conditions conditions = {0};
     vg_status status = VG_OK;
+    VG_TRY(vg_model_check_inputs(model, params, err));
     engine->be->cancel = cb ? cb->cancel : NULL;
     for (int i = 0; status == VG_OK && i < f->encoders_count; i++)
         if (f->encoders[i]->wanted(model, params))

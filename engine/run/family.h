@@ -5,8 +5,16 @@
 #define VG_ENGINE_RUN_FAMILY_H
 
 #include "engine/layers/module.h"
-#include "engine/run/run.h"
+#include "engine/layers/weight_table.h"
+#include "engine/run/component.h"
+#include "engine/run/conditions.h"
+#include "engine/run/latents.h"
+#include "engine/run/params.h"
+#include "engine/run/progress.h"
 #include "engine/sampling/preview.h"
+
+typedef struct vg_model vg_model;
+typedef struct vg_family vg_family;
 
 #define VG_EXPERTS_MAX 2
 
@@ -14,6 +22,7 @@
 typedef struct vg_hooks {
     const atomic_int *cancel;
     void (*progress)(void *user, int done, int of);
+    void (*note)(void *user, const char *text); /* what a person should know: a prompt was cut */
     void *user;
 } vg_hooks;
 
@@ -61,8 +70,8 @@ typedef struct vg_encoder {
 typedef struct vg_decoder {
     vg_stage_part part;
     /* Size of what these latents become; errors say why they cannot be decoded. */
-    vg_status (*frames)(const vg_model *model, const vg_latents *latents, vg_frames *size,
-                        vg_err *err);
+    vg_status (*frames)(const vg_model *model, const vg_generate_params *params,
+                        const vg_latents *latents, vg_frames *size, vg_err *err);
     vg_status (*run)(void *self, const vg_model *model, const vg_generate_params *params,
                      const vg_latents *latents, const vg_hooks *hooks, vg_frames *out, vg_err *err);
 } vg_decoder;
@@ -117,7 +126,9 @@ typedef struct vg_part {
 struct vg_family {
     const char *name;  /* "wan" */
     const char *title; /* "Wan 2.x text to video" */
-    const char *modes; /* comma list: "t2v" */
+    const vg_mode *modes;
+    int modes_count;
+    bool (*allows)(const vg_model *model, const vg_mode *mode); /* by the configuration */
     /* True when this family runs the checkpoint: decided from class names, configs, tensor names. */
     bool (*probe)(const vg_checkpoint *checkpoint);
     /* Read and check every config; *config is the family's own struct, freed by config_free. */
@@ -130,6 +141,8 @@ struct vg_family {
     /* What a component with weights consists of by its config, as far as a generation needs it; the caller deinitialises. */
     vg_status (*weight_table)(const vg_model *model, const char *folder, vg_weight_table *table,
                               vg_err *err);
+    /* Of a model that is read from files, what neither configs nor weights tell: tokenizers. NULL: nothing. For vg_model_check. */
+    vg_status (*check)(const vg_model *model, vg_err *err);
     const char *const *experts; /* folders of denoisers, by falling timestep */
     int (*experts_count)(const vg_model *model);
 
@@ -159,9 +172,21 @@ struct vg_family {
     int parts_count;
 };
 
-/* What is missing on disk (one line, malloc'd) or NULL; precision of the first expert's weights into `precision`. */
-vg_status vg_family_inspect(const vg_family *family, const vg_checkpoint *checkpoint,
-                            char **missing, char *precision, size_t precision_size, vg_err *err);
+/* ---- what a family may ask ---- */
+
+const void *vg_model_config(const vg_model *model); /* what its config_load made */
+/* DIR of a component of the model, malloc'd. */
+vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir,
+                                 vg_err *err);
+/* What vg_weights_open takes for a component: its folder, or "dummy:" and its folder. malloc'd. */
+vg_status vg_model_weights_dir(const vg_model *model, const char *component, char **dir,
+                               vg_err *err);
+/* VG_E_MISSING when the checkpoint has none of this component. */
+vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err);
+/* Does a step take a second forward, without the condition? */
+bool vg_model_guided(const vg_model *model, const vg_generate_params *params);
+
+/* ---- the table of families ---- */
 
 extern const vg_family *const vg_families[];
 extern const int vg_families_count;

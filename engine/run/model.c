@@ -9,16 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static vg_status find_family(const vg_checkpoint *checkpoint, const vg_family **family, vg_err *err)
+static vg_status find_family(const vg_family *const *families, int count,
+                             const vg_checkpoint *checkpoint, const vg_family **family, vg_err *err)
 {
     const vg_family *found = NULL;
-    for (int i = 0; i < vg_families_count; i++) {
-        if (!vg_families[i]->probe(checkpoint))
+    for (int i = 0; i < count; i++) {
+        if (!families[i]->probe(checkpoint))
             continue;
         if (found)
             return VG_FAIL(err, VG_E_FORMAT, "%s is claimed by two model families, %s and %s",
-                           vg_checkpoint_dir(checkpoint), found->name, vg_families[i]->name);
-        found = vg_families[i];
+                           vg_checkpoint_dir(checkpoint), found->name, families[i]->name);
+        found = families[i];
     }
     if (!found) {
         const char *transformer = vg_checkpoint_component(checkpoint, "transformer");
@@ -66,7 +67,23 @@ static vg_status choose_preview(vg_model *m, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err)
+static void choose_modes(vg_model *m)
+{
+    const vg_family *f = m->family;
+    size_t at = 0;
+    for (int i = 0; i < f->modes_count && m->modes_count < VG_MODES_MAX; i++) {
+        const vg_mode *mode = &f->modes[i];
+        if (!f->allows(m, mode))
+            continue;
+        m->modes[m->modes_count++] = mode;
+        if (at < sizeof m->modes_text)
+            at += (size_t)snprintf(m->modes_text + at, sizeof m->modes_text - at, "%s%s",
+                                   at ? ", " : "", mode->name);
+    }
+}
+
+vg_status vg_model_open_with(const vg_family *const *families, int count, const char *dir,
+                             vg_load_format format, vg_model **model, vg_err *err)
 {
     vg_status status;
     vg_model *m = calloc(1, sizeof *m);
@@ -74,9 +91,10 @@ vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the model");
     m->dummy = format == VG_LOAD_DUMMY;
     VG_TRY_GOTO(status, vg_checkpoint_open(dir, &m->checkpoint, err), fail);
-    VG_TRY_GOTO(status, find_family(m->checkpoint, &m->family, err), fail);
+    VG_TRY_GOTO(status, find_family(families, count, m->checkpoint, &m->family, err), fail);
     VG_TRY_GOTO(status, vg_checkpoint_defaults_read(m->checkpoint, &m->own, err), fail);
     VG_TRY_GOTO(status, m->family->config_load(m->checkpoint, &m->config, err), fail);
+    choose_modes(m);
     VG_TRY_GOTO(status, read_scheduler(m, err), fail);
     if (m->family->has(m, m->family->decoder->part.component))
         VG_TRY_GOTO(status, choose_preview(m, err), fail);
@@ -85,6 +103,11 @@ vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model
 fail:
     vg_model_close(m);
     return status;
+}
+
+vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err)
+{
+    return vg_model_open_with(vg_families, vg_families_count, dir, format, model, err);
 }
 
 void vg_model_close(vg_model *model)
@@ -97,6 +120,11 @@ void vg_model_close(vg_model *model)
     free(model);
 }
 
+const void *vg_model_config(const vg_model *model)
+{
+    return model->config;
+}
+
 const char *vg_model_family_name(const vg_model *model)
 {
     return model->family->name;
@@ -104,7 +132,7 @@ const char *vg_model_family_name(const vg_model *model)
 
 const char *vg_model_modes(const vg_model *model)
 {
-    return model->family->modes;
+    return model->modes_text;
 }
 
 vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir,
@@ -122,19 +150,29 @@ vg_status vg_model_weights_dir(const vg_model *model, const char *component, cha
     return *dir ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
 }
 
-vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err)
+vg_status vg_model_missing(const vg_model *model, const char *folder, vg_err *err)
 {
     const vg_family *f = model->family;
-    const char *what = folder;
-    if (f->has(model, folder))
-        return VG_OK;
+    const char *what = folder, *config = vg_checkpoint_config_name(folder);
     for (int i = 0; i < f->components_count; i++)
         if (strcmp(f->components[i].folder, folder) == 0)
             what = f->components[i].what;
-    return VG_FAIL(
-        err, VG_E_MISSING,
-        "%s: this checkpoint has no %s (%s/config.json, and its entry in model_index.json)",
-        vg_checkpoint_dir(model->checkpoint), what, folder);
+    return VG_FAIL(err, VG_E_MISSING,
+                   "%s: this checkpoint has no %s (%s/%s, and its entry in model_index.json)",
+                   vg_checkpoint_dir(model->checkpoint), what, folder, config);
+}
+
+vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err)
+{
+    return model->family->has(model, folder) ? VG_OK : vg_model_missing(model, folder, err);
+}
+
+const vg_mode *vg_model_mode(const vg_model *model, const vg_generate_params *params)
+{
+    for (int i = 0; i < model->modes_count; i++)
+        if (params->mode && strcmp(model->modes[i]->name, params->mode) == 0)
+            return model->modes[i];
+    return NULL;
 }
 
 vg_status vg_model_need_decoder(const vg_model *model, vg_err *err)

@@ -98,6 +98,32 @@ static vg_status check_grid(const vg_model *model, vg_generate_params *p, vg_err
     return check_init(p, latent, err);
 }
 
+static vg_status choose_mode(const vg_model *model, vg_generate_params *p, vg_err *err)
+{
+    const vg_mode *mode;
+    VG_TRY(vg_mode_choose(model->modes, model->modes_count, p->mode, &p->inputs, &mode, err));
+    p->mode = mode->name;
+    return VG_OK;
+}
+
+static vg_status check_frames(const vg_model *model, const vg_generate_params *p, vg_err *err)
+{
+    const vg_mode *mode = vg_model_mode(model, p);
+    if (p->num_frames < mode->frames_min)
+        return VG_FAIL(err, VG_E_ARG, "num_frames is %d; mode %s begins at %d", p->num_frames,
+                       mode->name, mode->frames_min);
+    return VG_OK;
+}
+
+vg_status vg_model_check_inputs(const vg_model *model, const vg_generate_params *p, vg_err *err)
+{
+    const vg_mode *mode = vg_model_mode(model, p);
+    if (!mode)
+        return VG_FAIL(err, VG_E_ARG, "this model has no mode %.32s; it has: %s",
+                       p->mode ? p->mode : "(none)", model->modes_text);
+    return vg_mode_check(mode, &p->inputs, err);
+}
+
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err)
 {
     vg_generate_params p = *params;
@@ -105,6 +131,7 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
     VG_TRY(vg_limits_check(&p, err));
     VG_TRY(check_enums(&p, err));
     VG_TRY(vg_model_need_decoder(model, err));
+    VG_TRY(choose_mode(model, &p, err));
     model->family->defaults(model, &p);
     if (p.guidance_scale_2 == VG_UNSET_DOUBLE)
         p.guidance_scale_2 = p.guidance_scale;
@@ -115,6 +142,8 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
     if (!p.scheduler)
         p.scheduler = model->scheduler.kind;
     VG_TRY(check_grid(model, &p, err));
+    VG_TRY(vg_model_check_precision(model, &p, err));
+    VG_TRY(check_frames(model, &p, err));
     VG_TRY(vg_limits_check(&p, err)); /* of what the checkpoint's configs filled in */
     *params = p;
     return VG_OK;

@@ -25,8 +25,17 @@ static void part_done(void *user, int done, int of)
     vg_emit_progress(p->cb, p->stage, "frames", done, of);
 }
 
+static void part_note(void *user, const char *text)
+{
+    const vg_part_progress *p = user;
+    vg_emit_note(p->cb, p->stage, "%s", text);
+}
+
 vg_hooks vg_part_hooks(vg_part_progress *progress, const vg_callbacks *cb, vg_stage stage)
 {
     *progress = (vg_part_progress){cb, stage};
-    return (vg_hooks){cb ? cb->cancel : NULL, part_done, progress};
+    return (vg_hooks){.cancel = cb ? cb->cancel : NULL,
+                      .progress = part_done,
+                      .note = part_note,
+                      .user = progress};
 }

@@ -68,7 +68,7 @@ static vg_generate_params small_params(const vg_model *model)
     vg_err err;
     vg_generate_params p;
     vg_generate_params_init(&p);
-    p.prompt = "a red ball";
+    p.inputs.prompt = "a red ball";
     p.height = 32;
     p.width = 48;
     p.num_frames = 5;
@@ -161,18 +161,20 @@ static void test_model_dummy_image(void **state)
     vg_engine *engine = open_engine();
     vg_model *model = open_i2v(state);
     vg_generate_params p = small_params(model);
-    vg_frames image = {.count = 1, .height = p.height, .width = p.width};
+    vg_media media = {VG_ROLE_IMAGE, {.count = 1, .height = 20, .width = 30}}; /* of any size */
+    vg_frames *image = &media.frames;
     vg_conditions conditions;
     vg_latents with, other, none;
-    assert_string_equal(vg_model_modes(model), "i2v");
+    assert_string_equal(vg_model_modes(model), "i2v, flf2v");
     CHECK_FAILS(vg_encode(engine, model, &p, NULL, &conditions, &err), VG_E_ARG, err);
-    image.rgb = malloc((size_t)image.height * (size_t)image.width * 3);
-    assert_non_null(image.rgb);
-    for (int i = 0; i < image.height * image.width * 3; i++)
-        image.rgb[i] = (uint8_t)(i * 7);
-    p.image = &image;
+    image->rgb = malloc((size_t)image->height * (size_t)image->width * 3);
+    assert_non_null(image->rgb);
+    for (int i = 0; i < image->height * image->width * 3; i++)
+        image->rgb[i] = (uint8_t)(i * 7);
+    p.inputs.media = &media;
+    p.inputs.media_count = 1;
     CHECK_OK(vg_encode(engine, model, &p, NULL, &conditions, &err), err);
-    const vg_condition *c = vg_conditions_find(&conditions, "image_latents");
+    const vg_condition *c = vg_conditions_find(&conditions, "image_condition");
     assert_non_null(c);
     assert_true(c->ndim == 4 && c->shape[0] == 20 && c->shape[1] == 2 && c->shape[2] == 4 &&
                 c->shape[3] == 6);
@@ -193,7 +195,7 @@ static void test_model_dummy_image(void **state)
     vg_latents_deinit(&other);
     vg_latents_deinit(&with);
     vg_conditions_deinit(&conditions);
-    vg_frames_deinit(&image);
+    vg_frames_deinit(image);
     vg_model_close(model);
     vg_engine_close(engine);
 }

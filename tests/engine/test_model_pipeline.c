@@ -35,8 +35,9 @@ static void load_run(const run_settings *s, loaded_run *r)
     r->model = open_model(path);
     vg_generate_params_init(&r->p);
     r->p.compute = s->compute;
-    CHECK_OK(vg_json_get_string(r->json, path, "prompt", &r->p.prompt, &err), err);
-    CHECK_OK(vg_json_get_string(r->json, path, "negative", &r->p.negative_prompt, &err), err);
+    CHECK_OK(vg_json_get_string(r->json, path, "prompt", &r->p.inputs.prompt, &err), err);
+    CHECK_OK(vg_json_get_string(r->json, path, "negative", &r->p.inputs.negative_prompt, &err),
+             err);
     struct {
         const char *key;
         int *to;

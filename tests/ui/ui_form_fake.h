@@ -21,7 +21,8 @@ typedef struct fake_form {
     int fields_count;
     vg_ui_plan_row plan_rows[5];
     bool small_memory, more_stages;
-    void *owner; /* of the form: who starts jobs from it */
+    bool pictures; /* the model takes some */
+    void *owner;   /* of the form: who starts jobs from it */
 } fake_form;
 
 static inline const vg_ui_field *fake_fields(void *self, int *count)
@@ -75,6 +76,27 @@ static inline bool fake_set(void *self, const char *key, const char *text, char 
     free(f->values[i]);
     f->values[i] = strdup(text);
     return true;
+}
+
+/* Three files: pictures/{first,last}.png and pictures/more/. */
+static inline void fake_complete(void *self, const char *key, const char *text, char *out,
+                                 size_t out_size, char *message, size_t size)
+{
+    static const char *const files[] = {"pictures/first.png", "pictures/last.png",
+                                        "pictures/more/"};
+    const char *found = NULL;
+    int count = 0;
+    (void)self, (void)key;
+    for (int i = 0; i < 3; i++)
+        if (strncmp(files[i], text, strlen(text)) == 0) {
+            found = files[i];
+            count++;
+        }
+    snprintf(out, out_size, "%s", count == 1 ? found : count > 1 ? "pictures/" : text);
+    snprintf(message, size, "%s",
+             count == 0                            ? "no file begins like this"
+             : count > 1 && strcmp(out, text) == 0 ? "first.png  last.png  more/"
+                                                   : "");
 }
 
 static inline bool fake_check(void *self, const char **key, char *message, size_t size)
@@ -144,15 +166,16 @@ static inline vg_ui_kind fake_kind_of(const char *type)
            : strcmp(type, "BOOL") == 0 ? VG_UI_BOOL
            : strcmp(type, "ENUM") == 0 ? VG_UI_CHOICE
            : strcmp(type, "LIST") == 0 ? VG_UI_CHOICES
+           : strcmp(type, "PATH") == 0 ? VG_UI_PATH
                                        : VG_UI_LINE;
 }
 
 static inline void fake_field(fake_form *f, const char *key, const char *type, const char *standard,
                               double min, double max, const char *unit, const char *choices,
-                              const char *flags, const char *group, const char *label,
-                              const char *help)
+                              const char *modes, const char *flags, const char *group,
+                              const char *label, const char *help)
 {
-    if (!strchr(flags, 'F'))
+    if (!strchr(flags, 'F') || (modes[0] && !f->pictures))
         return;
     int i = f->fields_count++, n = 0;
     snprintf(f->choice_text[i], sizeof f->choice_text[i], "%s", choices);
@@ -178,6 +201,22 @@ static inline void fake_field(fake_form *f, const char *key, const char *type, c
     snprintf(f->defaults[i], sizeof f->defaults[i], "%s", own);
 }
 
+/* The form of a model that takes pictures, or none. */
+static inline void fake_fill_form(fake_form *f, bool pictures)
+{
+    char ignored[64];
+    for (int i = 0; i < f->fields_count; i++)
+        free(f->values[i]);
+    f->fields_count = 0;
+    f->pictures = pictures;
+#define VG_OPTION(key, type, standard, min, max, unit, choices, decides, modes, flags, group,      \
+                  label, help)                                                                     \
+    fake_field(f, #key, #type, standard, min, max, unit, VG_CHOICES(choices), modes, flags, group, \
+               label, help);
+#include "app/settings/options.def"
+    fake_preset_load(f, "demo", ignored, sizeof ignored);
+}
+
 static inline const vg_ui_model *fake_models(void *self, int *count)
 {
     static const vg_ui_model models[] = {
@@ -191,14 +230,8 @@ static inline const vg_ui_model *fake_models(void *self, int *count)
 
 static inline void fake_form_init(fake_form *f, void *owner)
 {
-    char ignored[64];
     *f = (fake_form){.owner = owner};
-#define VG_OPTION(key, type, standard, min, max, unit, choices, decides, modes, flags, group,      \
-                  label, help)                                                                     \
-    fake_field(f, #key, #type, standard, min, max, unit, VG_CHOICES(choices), flags, group, label, \
-               help);
-#include "app/settings/options.def"
-    fake_preset_load(f, "demo", ignored, sizeof ignored);
+    fake_fill_form(f, false);
 }
 
 static inline void fake_form_deinit(fake_form *f)

@@ -99,7 +99,7 @@ static void draw_choices(const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg
     int series = 0, row;
     for (int i = 0; f->choices && f->choices[i]; i++) {
         bool on = vg_setup_has(value, f->choices[i]);
-        vg_role role = on ? vg_variant_role(series++) : VG_R_DIM;
+        vg_text_role role = on ? vg_variant_role(series++) : VG_R_DIM;
         int col = r.col + vg_form_choice_at(f, i, r.cols, &row),
             width = vg_text_width(f->choices[i]) + 2;
         if (row >= r.rows || col + width > r.col + r.cols)
@@ -134,6 +134,15 @@ static void draw_value(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_
         return;
     }
     const char *shown = unset ? (fallback ? fallback : "") : value;
+    /* A file is told by the end of its path. */
+    bool cut = f->kind == VG_UI_PATH && !unset && vg_text_width(shown) > r.cols - 2;
+    if (cut) {
+        vg_put(g, r.row, r.col, vg_glyph(g, '~', '~', 0x2026), vg_role_style(g, VG_R_DIM));
+        while (*shown && vg_text_width(shown) > r.cols - 3)
+            shown += vg_utf8_after(shown, strlen(shown), 0);
+        vg_text(g, r.row, r.col + 1, r.cols - 3, VG_R_TEXT, shown);
+        return;
+    }
     if (f->kind == VG_UI_BOOL)
         shown = strcmp(shown, "true") == 0 ? "on" : strcmp(shown, "false") == 0 ? "off" : shown;
     int col = r.col;

@@ -9,28 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VAE_CLASS "AutoencoderKLWan"
+#define VAE_CLASS   "AutoencoderKLWan"
+#define TEXT_CLASS  "WanPipeline"
+#define IMAGE_CLASS "WanImageToVideoPipeline"
 
 const char *const wan_expert_names[WAN_EXPERTS_MAX + 1] = {"transformer", "transformer_2"};
 
-static bool is_wan(const vg_checkpoint *checkpoint, const char *class_name)
+bool wan_probe(const vg_checkpoint *checkpoint)
 {
     const char *pipeline = vg_checkpoint_class(checkpoint);
     const char *transformer = vg_checkpoint_component(checkpoint, "transformer");
     const char *vae = vg_checkpoint_component(checkpoint, "vae");
-    return pipeline && strcmp(pipeline, class_name) == 0 && transformer &&
-           strcmp(transformer, "WanTransformer3DModel") == 0 &&
+    return pipeline && (strcmp(pipeline, TEXT_CLASS) == 0 || strcmp(pipeline, IMAGE_CLASS) == 0) &&
+           transformer && strcmp(transformer, "WanTransformer3DModel") == 0 &&
            (!vae || strcmp(vae, VAE_CLASS) == 0);
-}
-
-bool wan_probe(const vg_checkpoint *checkpoint)
-{
-    return is_wan(checkpoint, "WanPipeline");
-}
-
-bool wan_probe_i2v(const vg_checkpoint *checkpoint)
-{
-    return is_wan(checkpoint, "WanImageToVideoPipeline");
 }
 
 static vg_status must_be_null(const cJSON *json, const char *name, const char *key,
@@ -288,6 +280,20 @@ static vg_status read_optional(const vg_checkpoint *checkpoint, const char *comp
     return status == VG_E_MISSING ? VG_OK : status;
 }
 
+/* A transformer with more channels than latents have also takes a mask and an image's latents; the pipeline's class must agree. */
+static vg_status decide_image(const vg_checkpoint *checkpoint, wan_config *c, vg_err *err)
+{
+    const wan_dit_config *d = &c->dit[0];
+    const char *class_name = vg_checkpoint_class(checkpoint);
+    c->image = d->in_channels != d->out_channels;
+    if (c->image != (strcmp(class_name, IMAGE_CLASS) == 0))
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "transformer/config.json: in_channels %lld, out_channels %lld do not fit the %s of model_index.json",
+            (long long)d->in_channels, (long long)d->out_channels, class_name);
+    return VG_OK;
+}
+
 static vg_status check_together(const wan_config *c, vg_err *err)
 {
     for (int i = 0; i < c->experts; i++) {
@@ -320,7 +326,6 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err
     if (!c)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the configuration");
     c->boundary_ratio = -1;
-    c->image = wan_probe_i2v(checkpoint);
     c->experts = vg_checkpoint_component(checkpoint, "transformer_2") ? 2 : 1;
     VG_TRY_GOTO(status,
                 must_be_false(index, "model_index.json", "expand_timesteps", "Wan2.2 TI2V-5B", err),
@@ -333,6 +338,7 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err
     if (c->experts == 1)
         c->boundary_ratio = -1;
     VG_TRY_GOTO(status, read_component(checkpoint, "transformer", c, err), fail);
+    VG_TRY_GOTO(status, decide_image(checkpoint, c, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "text_encoder", c, &c->has_text, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "vae", c, &c->has_vae, err), fail);
     if (c->experts == 2)

@@ -5,6 +5,7 @@
 #include "engine/text/prompt.h"
 #include "engine/text/tokenizer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,21 @@ static void close_encoder(void *self)
     vg_umt5_close(e->encoder);
     vg_tokenizer_close(e->tokenizer);
     free(e);
+}
+
+vg_status wan_check_tokenizer(const vg_model *model, vg_err *err)
+{
+    int64_t rows = wan_config_of(model)->text.vocab;
+    int vocab;
+    char *dir;
+    VG_TRY(vg_model_component_dir(model, "tokenizer", &dir, err));
+    vg_status status = vg_tokenizer_check(dir, &vocab, err);
+    if (status == VG_OK && wan_config_of(model)->has_text && vocab > rows)
+        status = VG_FAIL(err, VG_E_FORMAT,
+                         "%s: %d different ids; text_encoder/config.json has a vocab_size of %lld",
+                         dir, vocab, (long long)rows);
+    free(dir);
+    return status;
 }
 
 static vg_status open_encoder(vg_engine *engine, const vg_model *model, const vg_generate_params *p,
@@ -53,6 +69,24 @@ fail:
     return status;
 }
 
+/* Ids of a cleaned prompt, and a word about what did not fit. */
+static vg_status tokenise(const vg_tokenizer *tokenizer, const char *clean, int most,
+                          const char *name, const vg_hooks *hooks, int32_t *ids, int *tokens,
+                          vg_err *err)
+{
+    char text[160];
+    int whole;
+    VG_TRY(vg_tokenizer_encode(tokenizer, clean, most, ids, tokens, err));
+    VG_TRY(vg_tokenizer_count(tokenizer, clean, &whole, err));
+    if (whole > most && hooks->note) {
+        snprintf(text, sizeof text,
+                 "the %s has %d tokens; the model takes %d, so its last %d are left out", name,
+                 whole, most, whole - most);
+        hooks->note(hooks->user, text);
+    }
+    return VG_OK;
+}
+
 /* Hidden states of one prompt, added as `name`; rows past the prompt stay zero. */
 static vg_status encode_one(const text_encoder *e, const wan_config *c, const char *prompt,
                             const vg_generate_params *p, const vg_hooks *hooks, const char *name,
@@ -70,7 +104,9 @@ static vg_status encode_one(const text_encoder *e, const wan_config *c, const ch
     VG_TRY_GOTO(status, vg_prompt_clean(prompt ? prompt : "", &clean, err), done);
     if (e->tokenizer)
         VG_TRY_GOTO(status,
-                    vg_tokenizer_encode(e->tokenizer, clean, p->max_text_tokens, ids, &tokens, err),
+                    tokenise(e->tokenizer, clean, p->max_text_tokens,
+                             strcmp(name, WAN_PROMPT) == 0 ? "prompt" : "negative prompt", hooks,
+                             ids, &tokens, err),
                     done);
     else
         tokens = vg_dummy_tokens(clean, c->text.vocab, p->max_text_tokens, ids);
@@ -85,9 +121,9 @@ static vg_status run(void *self, const vg_model *model, const vg_generate_params
                      const vg_hooks *hooks, vg_conditions *out, vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
-    VG_TRY(encode_one(self, c, p->prompt, p, hooks, WAN_PROMPT, out, err));
+    VG_TRY(encode_one(self, c, p->inputs.prompt, p, hooks, WAN_PROMPT, out, err));
     if (vg_model_guided(model, p))
-        VG_TRY(encode_one(self, c, p->negative_prompt, p, hooks, WAN_NEGATIVE, out, err));
+        VG_TRY(encode_one(self, c, p->inputs.negative_prompt, p, hooks, WAN_NEGATIVE, out, err));
     return VG_OK;
 }
 

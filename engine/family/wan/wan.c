@@ -72,7 +72,7 @@ static void defaults(const vg_model *model, vg_generate_params *p)
         p->boundary_ratio = c->boundary_ratio;
 }
 
-static void latent_shape(const vg_model *model, const vg_generate_params *p, int64_t shape[4])
+void wan_latent_shape(const vg_model *model, const vg_generate_params *p, int64_t shape[4])
 {
     const wan_config *c = wan_config_of(model);
     shape[0] = c->dit[0].out_channels;
@@ -96,7 +96,7 @@ static int conditions(const vg_model *model, const vg_generate_params *p,
     if (c->image) {
         vg_condition_spec *image = &specs[count++];
         *image = (vg_condition_spec){.name = WAN_IMAGE, .ndim = 4};
-        latent_shape(model, p, image->shape);
+        wan_latent_shape(model, p, image->shape);
         image->shape[0] = wan_condition_channels(c);
     }
     return count;
@@ -106,36 +106,57 @@ static double flop(const vg_model *model, const vg_generate_params *p)
 {
     const wan_dit_config *c = &wan_config_of(model)->dit[0];
     int64_t latent[4];
-    latent_shape(model, p, latent);
+    wan_latent_shape(model, p, latent);
     return wan_dit_flop(c, wan_dit_tokens(c, latent), p->max_text_tokens);
 }
 
 static const vg_encoder *const encoders[] = {&wan_text_encoder_row, &wan_image_encoder_row};
 
-/* What the two modes share. */
-#define WAN_FUNCTIONS                                                                              \
-    .config_load = wan_config_load, .config_free = wan_config_free, .components = components,      \
-    .components_count = sizeof components / sizeof components[0], .has = has,                      \
-    .weight_table = weight_table, .experts = wan_expert_names, .experts_count = experts_count,     \
-    .geometry = geometry, .defaults = defaults, .latent_shape = latent_shape,                      \
-    .conditions = conditions, .flop = flop, .encoders = encoders, .encoders_count = 2,             \
-    .denoiser = &wan_denoiser_row, .decoder = &wan_decoder_row, .preview = wan_preview,            \
-    .preview_encode = wan_preview_encode, .parts = wan_parts, .parts_count = 5
+/* ---- modes ---- */
 
-extern const vg_family vg_family_wan, vg_family_wan_i2v;
+static const vg_mode modes[] = {
+    {.name = "t2v", .help = "a clip from text alone"},
+    {.name = "i2v", .help = "a clip that begins with a picture", .needs = VG_ROLE_BIT(IMAGE)},
+    {.name = "flf2v",
+     .help = "a clip between a first and a last picture",
+     .needs = VG_ROLE_BIT(IMAGE) | VG_ROLE_BIT(LAST_IMAGE),
+     .frames_min = 5},
+};
+
+static bool allows(const vg_model *model, const vg_mode *mode)
+{
+    return wan_config_of(model)->image == (mode->needs != 0);
+}
+
+extern const vg_family vg_family_wan;
 
 const vg_family vg_family_wan = {
     .name = "wan",
-    .title = "Wan 2.1 / 2.2 text to video",
-    .modes = "t2v",
+    .title = "Wan 2.1 / 2.2",
+    .modes = modes,
+    .modes_count = sizeof modes / sizeof modes[0],
+    .allows = allows,
     .probe = wan_probe,
-    WAN_FUNCTIONS,
-};
-
-const vg_family vg_family_wan_i2v = {
-    .name = "wan_i2v",
-    .title = "Wan 2.2 image to video",
-    .modes = "i2v",
-    .probe = wan_probe_i2v,
-    WAN_FUNCTIONS,
+    .config_load = wan_config_load,
+    .config_free = wan_config_free,
+    .components = components,
+    .components_count = sizeof components / sizeof components[0],
+    .has = has,
+    .weight_table = weight_table,
+    .check = wan_check_tokenizer,
+    .experts = wan_expert_names,
+    .experts_count = experts_count,
+    .geometry = geometry,
+    .defaults = defaults,
+    .latent_shape = wan_latent_shape,
+    .conditions = conditions,
+    .flop = flop,
+    .encoders = encoders,
+    .encoders_count = sizeof encoders / sizeof encoders[0],
+    .denoiser = &wan_denoiser_row,
+    .decoder = &wan_decoder_row,
+    .preview = wan_preview,
+    .preview_encode = wan_preview_encode,
+    .parts = wan_parts,
+    .parts_count = WAN_PARTS,
 };

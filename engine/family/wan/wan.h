@@ -9,7 +9,7 @@
 #ifndef VG_ENGINE_FAMILY_WAN_WAN_H
 #define VG_ENGINE_FAMILY_WAN_WAN_H
 
-#include "engine/run/model.h"
+#include "engine/run/family.h"
 #include "engine/text/umt5.h"
 
 #define WAN_EXPERTS_MAX 2
@@ -33,7 +33,7 @@ typedef struct wan_vae_config {
 
 typedef struct wan_config {
     int experts; /* 1 or 2 */
-    bool image;  /* the transformer also takes a mask and an image's latents, see condition.c */
+    bool image;  /* the transformer also takes a mask and a picture's latents, see encode_image.c */
     bool has_text, has_vae; /* a transformer-only export can be run part by part */
     wan_dit_config dit[WAN_EXPERTS_MAX];
     wan_vae_config vae;
@@ -44,28 +44,32 @@ typedef struct wan_config {
 extern const char *const wan_expert_names[WAN_EXPERTS_MAX + 1]; /* "transformer", "transformer_2" */
 
 /* config.c */
-bool wan_probe(const vg_checkpoint *checkpoint);     /* text to video */
-bool wan_probe_i2v(const vg_checkpoint *checkpoint); /* image to video */
+bool wan_probe(const vg_checkpoint *checkpoint);
 vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err);
 void wan_config_free(void *config);
 bool wan_preview(const vg_model *model, vg_preview *preview);
-static inline wan_config *wan_config_of(const vg_model *model)
+static inline const wan_config *wan_config_of(const vg_model *model)
 {
-    return (wan_config *)model->config;
+    return vg_model_config(model);
 }
 static inline int64_t wan_condition_channels(const wan_config *config)
 {
     return config->image ? config->dit[0].in_channels - config->dit[0].out_channels : 0;
 }
 
+/* wan.c */
+void wan_latent_shape(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
+
 /* Names of the family's conditions: hidden states of the text encoder [tokens, text_dim], and what an image-to-video transformer sees beside
  * the noise, [temporal + z, T, h, w], the mask's channels first. */
 #define WAN_PROMPT   "prompt_embeds"
 #define WAN_NEGATIVE "negative_prompt_embeds"
-#define WAN_IMAGE    "image_latents"
+#define WAN_IMAGE    "image_condition"
 
 /* encode_text.c, encode_image.c, denoiser.c, decode.c: the rows of the family's tables. */
 extern const vg_encoder wan_text_encoder_row, wan_image_encoder_row;
+/* Can the tokenizer be read, and has the text encoder a row for each of its ids? */
+vg_status wan_check_tokenizer(const vg_model *model, vg_err *err);
 extern const vg_denoiser wan_denoiser_row;
 extern const vg_decoder wan_decoder_row;
 vg_status wan_preview_encode(vg_engine *engine, const vg_model *model, const char *dir,
@@ -73,6 +77,6 @@ vg_status wan_preview_encode(vg_engine *engine, const vg_model *model, const cha
                              vg_err *err);
 
 /* components.c */
-extern const vg_part wan_parts[];
-extern const int wan_parts_count;
+#define WAN_PARTS 5
+extern const vg_part wan_parts[WAN_PARTS];
 #endif

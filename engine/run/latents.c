@@ -1,5 +1,5 @@
-/* results.c: latents and frames in host memory. */
-#include "engine/run/denoise.h"
+/* latents.c: see latents.h. */
+#include "engine/run/latents.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,12 +9,6 @@ void vg_latents_deinit(vg_latents *l)
 {
     free(l->values);
     memset(l, 0, sizeof *l);
-}
-
-void vg_frames_deinit(vg_frames *f)
-{
-    free(f->rgb);
-    memset(f, 0, sizeof *f);
 }
 
 vg_status vg_latents_check_finite(const float *values, const int64_t shape[4], const char *what,
