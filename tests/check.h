@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "kernels/backend.h"
-#include "kernels/numeric.h"
+#include "kernels/backend/backend.h"
+#include "kernels/base/numeric.h"
 
 /* ---- results -------------------------------------------------------------------------------------------------- */
 
@@ -87,20 +87,23 @@ static inline vg_tensor *check_tensor_of(vg_dtype dtype, int ndim, const int64_t
     size_t bytes;
 
     if (pool->count == CHECK_TENSORS)
-        fail_msg("more than %d tensors in one test case: call check_done in between", CHECK_TENSORS);
+        fail_msg("more than %d tensors in one test case: call check_done in between",
+                 CHECK_TENSORS);
     *t = vg_tensor_of(NULL, dtype, ndim, shape);
     bytes = vg_tensor_bytes(t);
     if (posix_memalign((void **)&pool->blocks[pool->count], 64, bytes + 2 * CHECK_GUARD) != 0)
         fail_msg("no memory for a tensor of %zu bytes", bytes);
     memset(pool->blocks[pool->count], CHECK_GUARD_BYTE, bytes + 2 * CHECK_GUARD);
     t->data = pool->blocks[pool->count] + CHECK_GUARD;
-    memset(t->data, 0xff, bytes); /* NaN in every float format: what an operation leaves unwritten is seen */
+    memset(t->data, 0xff,
+           bytes); /* NaN in every float format: what an operation leaves unwritten is seen */
     pool->count++;
     return t;
 }
 
 /* check_tensor(VG_BF16, 2, rows, cols): uninitialised (all NaN). */
-#define check_tensor(dtype, ndim, ...) check_tensor_of((dtype), (ndim), &((const int64_t[]){0, __VA_ARGS__})[1])
+#define check_tensor(dtype, ndim, ...)                                                             \
+    check_tensor_of((dtype), (ndim), &((const int64_t[]){0, __VA_ARGS__})[1])
 
 static inline void check_guards(void)
 {
@@ -209,13 +212,15 @@ static inline double check_unit(vg_dtype dtype)
 }
 
 /* Every element within absolute + relative * |reference|; a NaN is never close. Prints the worst element otherwise. */
-static inline bool check_is_close(const char *what, const vg_tensor *y, const double *reference, double absolute, double relative)
+static inline bool check_is_close(const char *what, const vg_tensor *y, const double *reference,
+                                  double absolute, double relative)
 {
     int64_t worst = -1, bad = 0;
     double excess = 0.0;
 
     for (int64_t i = 0; i < vg_tensor_numel(y); i++) {
-        double got = check_get(y, i), error = fabs(got - reference[i]), allowed = absolute + relative * fabs(reference[i]);
+        double got = check_get(y, i), error = fabs(got - reference[i]),
+               allowed = absolute + relative * fabs(reference[i]);
         if (error <= allowed || got == reference[i])
             continue;
         bad++;
@@ -225,9 +230,10 @@ static inline bool check_is_close(const char *what, const vg_tensor *y, const do
         }
     }
     if (bad)
-        print_message("%s: %lld of %lld elements are off; worst at %lld: %.9g instead of %.9g (allowed %.3g)\n", what,
-                      (long long)bad, (long long)vg_tensor_numel(y), (long long)worst, check_get(y, worst),
-                      reference[worst], absolute + relative * fabs(reference[worst]));
+        print_message(
+            "%s: %lld of %lld elements are off; worst at %lld: %.9g instead of %.9g (allowed %.3g)\n",
+            what, (long long)bad, (long long)vg_tensor_numel(y), (long long)worst,
+            check_get(y, worst), reference[worst], absolute + relative * fabs(reference[worst]));
     return bad == 0;
 }
 
@@ -280,20 +286,21 @@ static inline int check_close_cpu(void **state)
             if (run_ == 0)                                                                         \
                 memcpy(first_, (out)->data, run_bytes_);                                           \
             else if (memcmp(first_, (out)->data, run_bytes_) != 0)                                 \
-                fail_msg(#op ": %s", run_ == 1 ? "a second run gives other bits" : "four threads give other bits"); \
+                fail_msg(#op ": %s", run_ == 1 ? "a second run gives other bits"                   \
+                                               : "four threads give other bits");                  \
         }                                                                                          \
-        for (int nth_ = 0; nth_ < 4; nth_++) {                                             \
-            CHECK_OK(vg_backend_open(VG_DEVICE_CPU, 0, 2, &fresh_, &run_err_), run_err_);  \
-            vg_backend_fail_after(fresh_, nth_);                                           \
-            vg_status run_status_ = vg_##op(fresh_, (args), &run_err_);                    \
-            vg_backend_fail_after(fresh_, -1);                                             \
-            if (run_status_ != VG_OK)                                                      \
-                assert_int_equal(run_status_, VG_E_NOMEM);                                 \
-            memset((out)->data, 0xff, run_bytes_);                                         \
-            CHECK_OK(vg_##op(fresh_, (args), &run_err_), run_err_);                        \
-            assert_memory_equal(first_, (out)->data, run_bytes_);                          \
-            vg_backend_close(fresh_);                                                      \
-        }                                                                                  \
+        for (int nth_ = 0; nth_ < 4; nth_++) {                                                     \
+            CHECK_OK(vg_backend_open(VG_DEVICE_CPU, 0, 2, &fresh_, &run_err_), run_err_);          \
+            vg_backend_fail_after(fresh_, nth_);                                                   \
+            vg_status run_status_ = vg_##op(fresh_, (args), &run_err_);                            \
+            vg_backend_fail_after(fresh_, -1);                                                     \
+            if (run_status_ != VG_OK)                                                              \
+                assert_int_equal(run_status_, VG_E_NOMEM);                                         \
+            memset((out)->data, 0xff, run_bytes_);                                                 \
+            CHECK_OK(vg_##op(fresh_, (args), &run_err_), run_err_);                                \
+            assert_memory_equal(first_, (out)->data, run_bytes_);                                  \
+            vg_backend_close(fresh_);                                                              \
+        }                                                                                          \
         free(first_);                                                                              \
         check_guards();                                                                            \
     } while (0)
@@ -324,15 +331,18 @@ static inline check_codes check_codes_of(const vg_tensor *y, vg_quant_kind kind)
         vg_tensor *values_ = (args).y;                                                             \
         check_codes codes_ = check_codes_of(values_, (kind));                                      \
         CHECK_OK(vg_##op(check_cpu()->one, &(args), &codes_err_), codes_err_);                     \
-        CHECK_OK(vg_quantize(check_cpu()->one,                                                     \
-                             &(vg_quantize_args){values_, (kind), codes_.wanted, codes_.wanted_scale}, &codes_err_), \
-                 codes_err_);                                                                      \
+        CHECK_OK(                                                                                  \
+            vg_quantize(check_cpu()->one,                                                          \
+                        &(vg_quantize_args){values_, (kind), codes_.wanted, codes_.wanted_scale},  \
+                        &codes_err_),                                                              \
+            codes_err_);                                                                           \
         for (int beside_ = 0; beside_ < 2; beside_++) {                                            \
             (args).quant = (vg_quant_out){(kind), codes_.q, codes_.scale};                         \
             (args).y = beside_ ? values_ : NULL;                                                   \
             CHECK_RUN(op, &(args), codes_.q);                                                      \
             assert_memory_equal(codes_.q->data, codes_.wanted->data, vg_tensor_bytes(codes_.q));   \
-            assert_memory_equal(codes_.scale->data, codes_.wanted_scale->data, vg_tensor_bytes(codes_.scale)); \
+            assert_memory_equal(codes_.scale->data, codes_.wanted_scale->data,                     \
+                                vg_tensor_bytes(codes_.scale));                                    \
         }                                                                                          \
     } while (0)
 

@@ -2,7 +2,7 @@
 #ifndef VG_TESTS_MODEL_H
 #define VG_TESTS_MODEL_H
 
-#include "engine/engine.h"
+#include "engine/run/run.h"
 #include "tests/scratch.h"
 
 #define GOLDEN VG_TEST_DIR "/golden/"
@@ -46,7 +46,9 @@ static inline double rel_l2(const float *a, const float *b, int64_t count)
 /* A model folder whose entries are links to `source`, but `component`, a real folder with its config copied. */
 static inline void link_model(void **state, const char *source, const char *component)
 {
-    static const char *const entries[] = {"model_index.json", "scheduler", "tokenizer", "text_encoder", "transformer", "transformer_2", "vae"};
+    static const char *const entries[] = {
+        "model_index.json", "scheduler",     "tokenizer", "text_encoder",
+        "transformer",      "transformer_2", "vae"};
     vg_err err;
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         char *from = vg_path_join(source, entries[i]);
@@ -69,7 +71,8 @@ static inline void link_model(void **state, const char *source, const char *comp
 }
 
 /* Write all tensors of `weights` but number `skip` (-1 = none); number `bent` (-1 = none) gets another shape. */
-static inline void write_weights(void **state, const char *component, const char *stem, const vg_weights *weights, int skip, int bent)
+static inline void write_weights(void **state, const char *component, const char *stem,
+                                 const vg_weights *weights, int skip, int bent)
 {
     vg_err err;
     char name[128];
@@ -81,7 +84,8 @@ static inline void write_weights(void **state, const char *component, const char
         if (i == skip)
             continue;
         if (i == bent)
-            t = t.ndim == 1 ? vg_tensor_reshape(&t, 2, 1, t.shape[0]) : vg_tensor_reshape(&t, 1, vg_tensor_numel(&t));
+            t = t.ndim == 1 ? vg_tensor_reshape(&t, 2, 1, t.shape[0])
+                            : vg_tensor_reshape(&t, 1, vg_tensor_numel(&t));
         entries[count++] = (vg_safetensors_entry){vg_weights_name(weights, i), t};
     }
     snprintf(name, sizeof name, "%s/%s.safetensors", component, stem);

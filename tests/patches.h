@@ -14,16 +14,21 @@ typedef struct patches {
 static inline void patches_each(void (*test)(patches *p, check_rng *rng))
 {
     static const vg_dtype dtypes[] = {VG_F32, VG_BF16};
-    static const int64_t cases[][7] = {{1, 1, 1, 1, 1, 1, 1}, {3, 2, 4, 6, 1, 2, 2}, {16, 5, 10, 14, 1, 2, 2}, {5, 4, 9, 10, 2, 3, 5}, {33, 1, 7, 1, 1, 7, 1}};
+    static const int64_t cases[][7] = {{1, 1, 1, 1, 1, 1, 1},
+                                       {3, 2, 4, 6, 1, 2, 2},
+                                       {16, 5, 10, 14, 1, 2, 2},
+                                       {5, 4, 9, 10, 2, 3, 5},
+                                       {33, 1, 7, 1, 1, 7, 1}};
     check_rng rng = {15};
 
     for (size_t s = 0; s < sizeof cases / sizeof *cases; s++)
         for (int f = 0; f < 4; f++) {
             const int64_t *c = cases[s];
             int64_t volume = c[4] * c[5] * c[6];
-            patches p = {.frames = check_tensor(dtypes[f % 2], 4, c[0], c[1], c[2], c[3]),
-                         .rows = check_tensor(dtypes[f / 2], 2, c[1] * c[2] * c[3] / volume, c[0] * volume),
-                         .patch = {(int)c[4], (int)c[5], (int)c[6]}};
+            patches p = {
+                .frames = check_tensor(dtypes[f % 2], 4, c[0], c[1], c[2], c[3]),
+                .rows = check_tensor(dtypes[f / 2], 2, c[1] * c[2] * c[3] / volume, c[0] * volume),
+                .patch = {(int)c[4], (int)c[5], (int)c[6]}};
             test(&p, &rng);
             check_done();
         }
@@ -31,9 +36,11 @@ static inline void patches_each(void (*test)(patches *p, check_rng *rng))
 
 /* Every element of `to` is its element of `from` (one of them the frames, the other the rows), rounded to to's dtype. Inside a patch's row
  * the channels come first (patchify) or last (unpatchify). */
-static inline void patches_expect_moved(const patches *p, const vg_tensor *from, const vg_tensor *to, bool channels_last)
+static inline void patches_expect_moved(const patches *p, const vg_tensor *from,
+                                        const vg_tensor *to, bool channels_last)
 {
-    const int64_t C = p->frames->shape[0], T = p->frames->shape[1], H = p->frames->shape[2], W = p->frames->shape[3];
+    const int64_t C = p->frames->shape[0], T = p->frames->shape[1], H = p->frames->shape[2],
+                  W = p->frames->shape[3];
     const int64_t pt = p->patch[0], ph = p->patch[1], pw = p->patch[2], volume = pt * ph * pw;
 
     for (int64_t c = 0; c < C; c++)
@@ -43,7 +50,8 @@ static inline void patches_expect_moved(const patches *p, const vg_tensor *from,
                     int64_t row = (t / pt * (H / ph) + y / ph) * (W / pw) + x / pw;
                     int64_t at = (t % pt * ph + y % ph) * pw + x % pw;
                     int64_t in_frames = ((c * T + t) * H + y) * W + x;
-                    int64_t in_rows = row * C * volume + (channels_last ? at * C + c : c * volume + at);
+                    int64_t in_rows =
+                        row * C * volume + (channels_last ? at * C + c : c * volume + at);
                     float source = (float)check_get(from, from == p->frames ? in_frames : in_rows);
                     float moved = (float)check_get(to, to == p->frames ? in_frames : in_rows);
                     assert_true(moved == (to->dtype == VG_BF16 ? vg_round_bf16(source) : source));

@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "engine/fileio.h"
+#include "kernels/base/fileio.h"
 #include "tests/check.h"
 
 /* cmocka set-up and tear-down: *state is the folder's path. */
@@ -85,7 +85,8 @@ static inline const char *scratch_path(void **state, const char *name)
     return path;
 }
 
-static inline const char *scratch_write(void **state, const char *name, const void *bytes, size_t size)
+static inline const char *scratch_write(void **state, const char *name, const void *bytes,
+                                        size_t size)
 {
     const char *path = scratch_path(state, name);
     char dir[512];

@@ -251,7 +251,7 @@ static const vg_backend_ops CPU_OPS = {
     .mark_set = cpu_mark_set,
     .mark_between = cpu_mark_between,
 #define VG_OP(op, help) .op = vg_cpu_##op,
-#include "kernels/ops.def"
+#include "kernels/op/ops.def"
 #undef VG_OP
 };
 

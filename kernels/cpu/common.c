@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "kernels/cpu/math.h"
-#include "kernels/numeric.h"
+#include "kernels/base/numeric.h"
 
 VG_CPU_BODY load_bf16_body(const uint16_t *from, int64_t n, float *to)
 {

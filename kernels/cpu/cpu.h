@@ -3,16 +3,16 @@
 #ifndef VG_KERNELS_CPU_CPU_H
 #define VG_KERNELS_CPU_CPU_H
 
-#include "kernels/backend.h"
-#include "kernels/threads.h"
+#include "kernels/backend/backend.h"
+#include "kernels/base/threads.h"
 
 typedef struct vg_cpu_backend {
     vg_backend base;
     vg_threads *pool;
     int threads;
-    char *scratch;         /* threads x scratch_bytes, grown on demand, kept until close */
-    size_t scratch_bytes;  /* per thread */
-    float *shared;         /* one buffer that all workers read, same life */
+    char *scratch;        /* threads x scratch_bytes, grown on demand, kept until close */
+    size_t scratch_bytes; /* per thread */
+    float *shared;        /* one buffer that all workers read, same life */
     size_t shared_bytes;
 } vg_cpu_backend;
 
@@ -62,7 +62,8 @@ void vg_cpu_load(const vg_tensor *t, int64_t offset, int64_t n, float *to);
 void vg_cpu_store(const vg_tensor *t, int64_t offset, int64_t n, const float *from);
 
 /* Like vg_cpu_load, but F32 data is used where it lies. */
-static inline const float *vg_cpu_view(const vg_tensor *t, int64_t offset, int64_t n, float *scratch)
+static inline const float *vg_cpu_view(const vg_tensor *t, int64_t offset, int64_t n,
+                                       float *scratch)
 {
     if (t->dtype == VG_F32)
         return (const float *)t->data + offset;
@@ -75,10 +76,12 @@ void vg_cpu_round_to(vg_dtype dtype, float *x, int64_t n);
 
 /* E4M3 codes of one row of k values and, for groups, its scales. kind: TENSOR_STATIC (scale [1] is read) or GROUP_DYNAMIC
  * (scale [ceil(k/128), rows] is written). */
-void vg_cpu_quantize_row(vg_quant_kind kind, const vg_tensor *scale, int64_t row, const float *x, int64_t k, const vg_tensor *q);
+void vg_cpu_quantize_row(vg_quant_kind kind, const vg_tensor *scale, int64_t row, const float *x,
+                         int64_t k, const vg_tensor *q);
 
 /* A finished row of a result that may be quantised: to y, unless that is NULL, and to quant, rounded to dtype first. Changes `row_values`. */
-void vg_cpu_store_row(const vg_tensor *y, vg_dtype dtype, const vg_quant_out *quant, int64_t row, float *row_values, int64_t k);
+void vg_cpu_store_row(const vg_tensor *y, vg_dtype dtype, const vg_quant_out *quant, int64_t row,
+                      float *row_values, int64_t k);
 
 /* LayerNorm of a row in place, and what follows it; the statistics are those of the values given. */
 void vg_cpu_norm_row(const vg_layer_norm_modulate_args *a, float *row, int64_t d);
@@ -95,19 +98,21 @@ float vg_cpu_sum(const float *x, int64_t n);
 float vg_cpu_sum_squares(const float *x, int64_t n, float mean); /* sum (x - mean)^2 */
 
 /* C[m,n] = A[m,k] B[n,k]^T (nt) or A[m,k] B[k,n] (nn), plus C if add. Leading dimensions in elements. One thread. */
-void vg_cpu_gemm_nt(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, bool add,
-                    float *c, int64_t ldc);
-void vg_cpu_gemm_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, bool add,
-                    float *c, int64_t ldc);
+void vg_cpu_gemm_nt(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, bool add, float *c, int64_t ldc);
+void vg_cpu_gemm_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, bool add, float *c, int64_t ldc);
 
 /* y[n] = B[n,k] x[k], plus y if add. */
-void vg_cpu_gemv(int64_t n, int64_t k, const float *b, int64_t ldb, const float *x, bool add, float *y);
+void vg_cpu_gemv(int64_t n, int64_t k, const float *b, int64_t ldb, const float *x, bool add,
+                 float *y);
 
 /* True when this machine has AVX2 and FMA. */
 bool vg_cpu_has_avx2(void);
 
-#define VG_OP(name, help) vg_status vg_cpu_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err);
-#include "kernels/ops.def"
+#define VG_OP(name, help)                                                                          \
+    vg_status vg_cpu_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err);
+#include "kernels/op/ops.def"
 #undef VG_OP
 
 /* Defines `ret name params` twice from one always-inline body, for the base instruction set and for AVX2, chosen at run

@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "kernels/cpu/cpu.h"
-#include "kernels/numeric.h"
+#include "kernels/base/numeric.h"
 
 typedef struct job {
     vg_backend *be;

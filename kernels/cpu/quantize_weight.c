@@ -1,6 +1,6 @@
 /* quantize_weight.c: weights to E4M3 with one scale or one per 128x128 block. Source: modelopt-fp8 3.4, 3.6. */
 #include "kernels/cpu/cpu.h"
-#include "kernels/numeric.h"
+#include "kernels/base/numeric.h"
 
 #include <math.h>
 #include <stdatomic.h>

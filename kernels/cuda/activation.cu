@@ -37,19 +37,25 @@ static __global__ void apply(vg_act act, const X *x, const M *mul, Y *y, int64_t
 static vg_status launch(vg_backend *be, const vg_activation_args *a, vg_err *err)
 {
     const void *factors = a->mul ? a->mul->data : nullptr;
-    int64_t n = vg_tensor_numel(a->y), packs = vg_cuda_packs(8, a->x->data, factors, a->y->data) ? n / 8 : 0;
+    int64_t n = vg_tensor_numel(a->y),
+            packs = vg_cuda_packs(8, a->x->data, factors, a->y->data) ? n / 8 : 0;
     int64_t rest = n - 8 * packs, from = 8 * packs;
 
-    VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->mul ? a->mul->dtype : VG_F32, M, VG_CUDA_ACT(a->y->dtype, Y, {
-        const X *x = static_cast<const X *>(a->x->data);
-        const M *mul = static_cast<const M *>(factors);
-        Y *y = static_cast<Y *>(a->y->data);
-        if (packs)
-            VG_CUDA_LAUNCH(be, err, (apply<8, X, M, Y>), (unsigned)((packs + 255) / 256), 256, 0, a->act, x, mul, y, packs);
-        if (rest)
-            VG_CUDA_LAUNCH(be, err, (apply<1, X, M, Y>), (unsigned)((rest + 255) / 256), 256, 0, a->act, x + from,
-                           mul ? mul + from : nullptr, y + from, rest);
-    });););
+    VG_CUDA_ACT(a->x->dtype, X,
+                VG_CUDA_ACT(a->mul ? a->mul->dtype : VG_F32, M, VG_CUDA_ACT(a->y->dtype, Y, {
+                                const X *x = static_cast<const X *>(a->x->data);
+                                const M *mul = static_cast<const M *>(factors);
+                                Y *y = static_cast<Y *>(a->y->data);
+                                if (packs)
+                                    VG_CUDA_LAUNCH(be, err, (apply<8, X, M, Y>),
+                                                   (unsigned)((packs + 255) / 256), 256, 0, a->act,
+                                                   x, mul, y, packs);
+                                if (rest)
+                                    VG_CUDA_LAUNCH(be, err, (apply<1, X, M, Y>),
+                                                   (unsigned)((rest + 255) / 256), 256, 0, a->act,
+                                                   x + from, mul ? mul + from : nullptr, y + from,
+                                                   rest);
+                            });););
     return VG_OK;
 }
 

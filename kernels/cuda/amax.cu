@@ -4,7 +4,8 @@
 /* largest    Bytes  n*size(x)   -> memory-bound
  * *bits = bits of the largest |x| and of what was there; the bits of floats >= 0 sort like integers, so atomicMax does it, in any order
  * with one result. NaN is passed over: it becomes the E4M3 NaN whatever the scale. */
-template <int N, typename X> static __global__ void largest(const X *x, int64_t packs, unsigned *bits)
+template <int N, typename X>
+static __global__ void largest(const X *x, int64_t packs, unsigned *bits)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
     float most = 0.0f, v[N];
@@ -23,16 +24,22 @@ template <int N, typename X> static __global__ void largest(const X *x, int64_t 
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
-template <typename X> static vg_status launch(vg_backend *be, const vg_tensor *t, unsigned *bits, vg_err *err)
+template <typename X>
+static vg_status launch(vg_backend *be, const vg_tensor *t, unsigned *bits, vg_err *err)
 {
     const X *x = static_cast<const X *>(t->data);
-    int64_t n = vg_tensor_numel(t), packs = vg_cuda_packs(8, x) ? n / 16 : 0, done = packs * 16, rest = n - done;
-    int64_t most = vg_cuda(be)->sm_count * 8, blocks = (packs + 255) / 256, rest_blocks = (rest + 255) / 256;
+    int64_t n = vg_tensor_numel(t), packs = vg_cuda_packs(8, x) ? n / 16 : 0, done = packs * 16,
+            rest = n - done;
+    int64_t most = vg_cuda(be)->sm_count * 8, blocks = (packs + 255) / 256,
+            rest_blocks = (rest + 255) / 256;
 
     if (packs)
-        VG_CUDA_LAUNCH(be, err, (largest<16, X>), (unsigned)(blocks < most ? blocks : most), 256, 0, x, packs, bits);
+        VG_CUDA_LAUNCH(be, err, (largest<16, X>), (unsigned)(blocks < most ? blocks : most), 256, 0,
+                       x, packs, bits);
     if (rest)
-        VG_CUDA_LAUNCH(be, err, (largest<1, X>), (unsigned)(rest_blocks < most ? rest_blocks : most), 256, 0, x + done, rest, bits);
+        VG_CUDA_LAUNCH(be, err, (largest<1, X>),
+                       (unsigned)(rest_blocks < most ? rest_blocks : most), 256, 0, x + done, rest,
+                       bits);
     return VG_OK;
 }
 

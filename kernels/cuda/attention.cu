@@ -14,7 +14,8 @@ static bool allowed(const char *name)
 // Kernels that know no codes: values first, into y or a place of their own, then vg_quantize's kernels.
 static vg_status values_then_codes(vg_backend *be, const vg_attention_args *a, vg_err *err)
 {
-    const int64_t rows = a->q->shape[0], dim = a->q->shape[1] * a->q->shape[2], flat[2] = {rows, dim};
+    const int64_t rows = a->q->shape[0], dim = a->q->shape[1] * a->q->shape[2],
+                  flat[2] = {rows, dim};
     vg_attention_args plain = *a;
     vg_tensor *values = a->y, made, y;
 
@@ -40,10 +41,12 @@ vg_status vg_cuda_attention(vg_backend *be, const vg_attention_args *a, vg_err *
     return values_then_codes(be, a, err);
 }
 
-vg_status vg_cuda_attention_listed(vg_backend *be, const vg_attention_args *a, const vg_key_tiles *list, vg_err *err)
+vg_status vg_cuda_attention_listed(vg_backend *be, const vg_attention_args *a,
+                                   const vg_key_tiles *list, vg_err *err)
 {
     VG_TRY(vg_cuda_enter(be, err));
     if (!vg_cuda_attention_sm90_fits(be, a))
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "attention: lists of key tiles need the kernel of compute capability 9.0");
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "attention: lists of key tiles need the kernel of compute capability 9.0");
     return vg_cuda_attention_sm90(be, a, list, err);
 }

@@ -2,7 +2,7 @@
 #ifndef VG_KERNELS_CUDA_ATTENTION_LIST_H
 #define VG_KERNELS_CUDA_ATTENTION_LIST_H
 
-#include "kernels/backend.h"
+#include "kernels/backend/backend.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,7 +20,8 @@ void vg_cuda_attention_tile(int64_t head_dim, int64_t *query_rows, int64_t *keys
 
 /* As vg_attention for checked arguments without a bias, over the listed tiles only. Errors: VG_E_UNSUPPORTED where attention_sm90.cu
  * does not fit, VG_E_DEVICE. Tests: test_cuda_attention. */
-vg_status vg_cuda_attention_listed(vg_backend *be, const vg_attention_args *a, const vg_key_tiles *list, vg_err *err);
+vg_status vg_cuda_attention_listed(vg_backend *be, const vg_attention_args *a,
+                                   const vg_key_tiles *list, vg_err *err);
 
 #ifdef __cplusplus
 }

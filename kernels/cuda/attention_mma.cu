@@ -3,9 +3,11 @@
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/mma.cuh"
 
-namespace {
+namespace
+{
 
-constexpr int WARPS = 4, BLOCKS = 2, Q_ROWS = WARPS * BLOCKS * 16, KEYS = 64; // BLOCKS: of 16 rows per warp
+constexpr int WARPS = 4, BLOCKS = 2, Q_ROWS = WARPS * BLOCKS * 16,
+              KEYS = 64; // BLOCKS: of 16 rows per warp
 
 struct launch_args {
     const __nv_bfloat16 *q, *k, *v;
@@ -22,8 +24,10 @@ struct launch_args {
 template <int D> __global__ void __launch_bounds__(WARPS * 32, 2) attend(const launch_args a)
 {
     extern __shared__ __align__(128) char tiles[];
-    const uint32_t q_tile = mma::shared_address(tiles), k_tiles = q_tile + Q_ROWS * D * 2, v_tiles = k_tiles + 2 * KEYS * D * 2;
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, head = blockIdx.y, first = blockIdx.x * Q_ROWS;
+    const uint32_t q_tile = mma::shared_address(tiles), k_tiles = q_tile + Q_ROWS * D * 2,
+                   v_tiles = k_tiles + 2 * KEYS * D * 2;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, head = blockIdx.y,
+              first = blockIdx.x * Q_ROWS;
     const int64_t row_step = (int64_t)a.heads * a.d;
     float o[BLOCKS][D / 8][4], most[BLOCKS][2], sum[BLOCKS][2];
 
@@ -32,7 +36,8 @@ template <int D> __global__ void __launch_bounds__(WARPS * 32, 2) attend(const l
         for (int i = threadIdx.x; i < rows * (D / 8); i += WARPS * 32) {
             int r = i / (D / 8), c = i % (D / 8);
             bool valid = row + r < limit && c * 8 < a.d;
-            mma::copy_16(to + mma::swizzled<D>(r, c), valid ? from + (row + r) * row_step + head * a.d + c * 8 : from, valid);
+            mma::copy_16(to + mma::swizzled<D>(r, c),
+                         valid ? from + (row + r) * row_step + head * a.d + c * 8 : from, valid);
         }
     };
 
@@ -50,7 +55,8 @@ template <int D> __global__ void __launch_bounds__(WARPS * 32, 2) attend(const l
     }
 
     for (int key = 0, slot = 0; key < a.nk; key += KEYS, slot ^= 1) {
-        const uint32_t k_tile = k_tiles + slot * KEYS * D * 2, v_tile = v_tiles + slot * KEYS * D * 2;
+        const uint32_t k_tile = k_tiles + slot * KEYS * D * 2,
+                       v_tile = v_tiles + slot * KEYS * D * 2;
         float s[BLOCKS][KEYS / 8][4];
 
         if (key + KEYS < a.nk) {
@@ -71,11 +77,13 @@ template <int D> __global__ void __launch_bounds__(WARPS * 32, 2) attend(const l
             uint32_t q[BLOCKS][4];
 #pragma unroll
             for (int b = 0; b < BLOCKS; b++)
-                mma::load_4(q[b], q_tile + mma::swizzled<D>((warp * BLOCKS + b) * 16 + lane % 16, c * 2 + lane / 16));
+                mma::load_4(q[b], q_tile + mma::swizzled<D>((warp * BLOCKS + b) * 16 + lane % 16,
+                                                            c * 2 + lane / 16));
 #pragma unroll
             for (int n = 0; n < KEYS / 16; n++) {
                 uint32_t k[4];
-                mma::load_4(k, k_tile + mma::swizzled<D>(n * 16 + lane / 16 * 8 + lane % 8, c * 2 + lane / 8 % 2));
+                mma::load_4(k, k_tile + mma::swizzled<D>(n * 16 + lane / 16 * 8 + lane % 8,
+                                                         c * 2 + lane / 8 % 2));
 #pragma unroll
                 for (int b = 0; b < BLOCKS; b++) {
                     mma::multiply_bf16(s[b][2 * n], q[b], k[0], k[1]);
@@ -135,7 +143,9 @@ template <int D> __global__ void __launch_bounds__(WARPS * 32, 2) attend(const l
 #pragma unroll
             for (int n = 0; n < D / 16; n++) {
                 uint32_t v[4];
-                mma::load_4_transposed(v, v_tile + mma::swizzled<D>(c * 16 + lane / 8 % 2 * 8 + lane % 8, n * 2 + lane / 16));
+                mma::load_4_transposed(v, v_tile +
+                                              mma::swizzled<D>(c * 16 + lane / 8 % 2 * 8 + lane % 8,
+                                                               n * 2 + lane / 16));
 #pragma unroll
                 for (int b = 0; b < BLOCKS; b++) {
                     mma::multiply_bf16(o[b][2 * n], p[b], v[0], v[1]);
@@ -161,7 +171,8 @@ template <int D> __global__ void __launch_bounds__(WARPS * 32, 2) attend(const l
 #pragma unroll
             for (int i = 0; i < D / 8; i++)
                 if (i * 8 < a.d)
-                    *reinterpret_cast<uint32_t *>(to + i * 8) = mma::pack_bf16(o[b][i][2 * r] * inverse, o[b][i][2 * r + 1] * inverse);
+                    *reinterpret_cast<uint32_t *>(to + i * 8) =
+                        mma::pack_bf16(o[b][i][2 * r] * inverse, o[b][i][2 * r + 1] * inverse);
         }
 }
 
@@ -171,8 +182,11 @@ template <int D> vg_status launch(vg_backend *be, const launch_args &args, vg_er
 {
     constexpr int shared = (Q_ROWS + 4 * KEYS) * D * 2;
 
-    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), err);
-    VG_CUDA_LAUNCH(be, err, attend<D>, dim3((unsigned)((args.nq + Q_ROWS - 1) / Q_ROWS), (unsigned)args.heads), WARPS * 32, shared, args);
+    VG_CUDA_TRY(
+        cudaFuncSetAttribute(attend<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), err);
+    VG_CUDA_LAUNCH(be, err, attend<D>,
+                   dim3((unsigned)((args.nq + Q_ROWS - 1) / Q_ROWS), (unsigned)args.heads),
+                   WARPS * 32, shared, args);
     return VG_OK;
 }
 
@@ -182,8 +196,9 @@ bool vg_cuda_attention_mma_fits(const vg_attention_args *a)
 {
     int64_t d = a->q->shape[2];
 
-    return d <= 128 && !a->bias && a->scale > 0.0f && a->q->dtype == VG_BF16 && a->k->dtype == VG_BF16 && a->v->dtype == VG_BF16 &&
-           a->y->dtype == VG_BF16 && vg_cuda_packs(d, a->q->data, a->k->data, a->v->data) && vg_cuda_packs(d, a->y->data) &&
+    return d <= 128 && !a->bias && a->scale > 0.0f && a->q->dtype == VG_BF16 &&
+           a->k->dtype == VG_BF16 && a->v->dtype == VG_BF16 && a->y->dtype == VG_BF16 &&
+           vg_cuda_packs(d, a->q->data, a->k->data, a->v->data) && vg_cuda_packs(d, a->y->data) &&
            a->q->shape[0] < 1 << 30 && a->k->shape[0] < 1 << 30 && a->q->shape[1] < 65536;
 }
 
@@ -201,5 +216,7 @@ vg_status vg_cuda_attention_mma(vg_backend *be, const vg_attention_args *a, vg_e
     args.d = (int)a->q->shape[2];
     args.scale_log2 = a->scale * 1.44269504088896340736f;
     VG_TRY(vg_cuda_enter(be, err));
-    return args.d <= 32 ? launch<32>(be, args, err) : args.d <= 64 ? launch<64>(be, args, err) : launch<128>(be, args, err);
+    return args.d <= 32   ? launch<32>(be, args, err)
+           : args.d <= 64 ? launch<64>(be, args, err)
+                          : launch<128>(be, args, err);
 }

@@ -30,8 +30,8 @@ static __device__ __forceinline__ float block_max(float v)
  * Numerics FP32, expf; a row of -inf only gives NaN, as torch and the CPU do. P may be FP32 in the place of s; the columns from nk to
  *          the next multiple of 4 are written too */
 template <int CHUNKS, typename P>
-static __global__ void softmax_held(const float *s, const float *bias, float scale, P *p, int64_t rows, int64_t nq, int64_t nk, int64_t ld,
-                                    int64_t first)
+static __global__ void softmax_held(const float *s, const float *bias, float scale, P *p,
+                                    int64_t rows, int64_t nq, int64_t nk, int64_t ld, int64_t first)
 {
     int64_t head = blockIdx.y, row = blockIdx.x;
     const float *from = s + (head * rows + row) * ld;
@@ -71,7 +71,8 @@ static __global__ void softmax_held(const float *s, const float *bias, float sca
 
 /* softmax   The same for rows of any length: three readings of s, the later ones mostly from L2. */
 template <typename P>
-static __global__ void softmax(const float *s, const float *bias, float scale, P *p, int64_t rows, int64_t nq, int64_t nk, int64_t ld, int64_t first)
+static __global__ void softmax(const float *s, const float *bias, float scale, P *p, int64_t rows,
+                               int64_t nq, int64_t nk, int64_t ld, int64_t first)
 {
     int64_t head = blockIdx.y, row = blockIdx.x;
     const float *from = s + (head * rows + row) * ld;
@@ -115,19 +116,26 @@ struct rows_job {
     void *p;
 };
 
-template <typename P> static vg_status normalise(vg_backend *be, const rows_job *j, int64_t first, int64_t rows, vg_err *err)
+template <typename P>
+static vg_status normalise(vg_backend *be, const rows_job *j, int64_t first, int64_t rows,
+                           vg_err *err)
 {
     const float *bias = j->a->bias ? static_cast<const float *>(j->a->bias->data) : nullptr;
     unsigned threads = j->nk <= 2048 ? 128 : 512;
     int64_t chunks = (j->nk + 4 * threads - 1) / (4 * threads);
-    auto kernel = chunks == 1 ? softmax_held<1, P> : chunks == 2 ? softmax_held<2, P> : chunks <= 4 ? softmax_held<4, P> : chunks <= 8 ? softmax_held<8, P> : softmax<P>;
+    auto kernel = chunks == 1   ? softmax_held<1, P>
+                  : chunks == 2 ? softmax_held<2, P>
+                  : chunks <= 4 ? softmax_held<4, P>
+                  : chunks <= 8 ? softmax_held<8, P>
+                                : softmax<P>;
 
-    VG_CUDA_LAUNCH(be, err, kernel, dim3((unsigned)rows, (unsigned)j->heads), threads, 0, j->scores, bias, j->a->scale, static_cast<P *>(j->p),
-                   rows, j->nq, j->nk, j->ld, first);
+    VG_CUDA_LAUNCH(be, err, kernel, dim3((unsigned)rows, (unsigned)j->heads), threads, 0, j->scores,
+                   bias, j->a->scale, static_cast<P *>(j->p), rows, j->nq, j->nk, j->ld, first);
     return VG_OK;
 }
 
-static vg_status attend_rows(vg_backend *be, const rows_job *j, int64_t first, int64_t rows, vg_err *err)
+static vg_status attend_rows(vg_backend *be, const rows_job *j, int64_t first, int64_t rows,
+                             vg_err *err)
 {
     const vg_attention_args *a = j->a;
     size_t size = vg_dtype_size(j->type), y_size = vg_dtype_size(a->y->dtype);
@@ -137,7 +145,8 @@ static vg_status attend_rows(vg_backend *be, const rows_job *j, int64_t first, i
     p.m = rows, p.n = j->nk, p.k = j->d;
     p.ldx = p.ldw = line, p.ldy = j->ld;
     p.batch = j->heads, p.x_step = p.w_step = j->d, p.y_step = rows * j->ld;
-    p.x = static_cast<const char *>(j->q) + (size_t)(first * line) * size, p.w = j->k, p.y = j->scores;
+    p.x = static_cast<const char *>(j->q) + (size_t)(first * line) * size, p.w = j->k,
+    p.y = j->scores;
     p.x_type = p.w_type = j->type, p.y_type = VG_F32;
     p.alpha = 1.0;
     VG_TRY(vg_cuda_multiply(be, &p, err));
@@ -150,7 +159,8 @@ static vg_status attend_rows(vg_backend *be, const rows_job *j, int64_t first, i
     o.batch = j->heads, o.x_step = rows * j->ld, o.w_step = o.y_step = j->d;
     o.x = j->p, o.w = j->v, o.w_rows = 1;
     o.x_type = o.w_type = j->type, o.y_type = j->sums ? VG_F32 : a->y->dtype;
-    o.y = j->sums ? static_cast<void *>(j->sums) : static_cast<char *>(a->y->data) + (size_t)(first * line) * y_size;
+    o.y = j->sums ? static_cast<void *>(j->sums)
+                  : static_cast<char *>(a->y->data) + (size_t)(first * line) * y_size;
     o.alpha = 1.0;
     VG_TRY(vg_cuda_multiply(be, &o, err));
     if (j->sums)
@@ -180,14 +190,18 @@ static vg_status attend(vg_backend *be, const vg_attention_args *a, bool wide, v
     places[0] = &j.q, places[1] = &j.k, places[2] = &j.v;
     each = (size_t)(j.heads * j.ld) * (wide ? 4 : 6) + (size_t)(j.heads * j.d) * 4;
     j.rows = (int64_t)(SCORES_BYTES / each);
-    j.rows = j.rows >= 128 ? j.rows / 128 * 128 : j.rows < 1 ? 1 : j.rows; // whole tiles of the products
+    j.rows = j.rows >= 128 ? j.rows / 128 * 128
+             : j.rows < 1  ? 1
+                           : j.rows; // whole tiles of the products
     j.rows = j.rows < j.nq ? j.rows : j.nq;
 
     size_t scores = rounded((size_t)(j.heads * j.rows * j.ld) * 4), p = wide ? 0 : scores / 2 + 256;
-    size_t sums = wide && a->y->dtype == VG_BF16 ? rounded((size_t)(j.rows * j.heads * j.d) * 4) : 0;
+    size_t sums =
+        wide && a->y->dtype == VG_BF16 ? rounded((size_t)(j.rows * j.heads * j.d) * 4) : 0;
     total = scores + p + sums;
     for (int i = 0; i < 3; i++) {
-        bytes[i] = operands[i]->dtype == j.type ? 0 : rounded((size_t)vg_tensor_numel(operands[i]) * 4);
+        bytes[i] =
+            operands[i]->dtype == j.type ? 0 : rounded((size_t)vg_tensor_numel(operands[i]) * 4);
         total += bytes[i];
     }
     VG_TRY(vg_cuda_scratch(be, total, (void **)&scratch, err));
@@ -200,7 +214,8 @@ static vg_status attend(vg_backend *be, const vg_attention_args *a, bool wide, v
         *places[i] = operands[i]->data;
         if (!bytes[i])
             continue;
-        VG_CUDA_LAUNCH(be, err, to_float, (unsigned)((count + 255) / 256), 256, 0, static_cast<const __nv_bfloat16 *>(operands[i]->data),
+        VG_CUDA_LAUNCH(be, err, to_float, (unsigned)((count + 255) / 256), 256, 0,
+                       static_cast<const __nv_bfloat16 *>(operands[i]->data),
                        reinterpret_cast<float *>(scratch), count);
         *places[i] = scratch;
         scratch += bytes[i];

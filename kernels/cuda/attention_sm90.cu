@@ -24,13 +24,15 @@
 
 #include <atomic>
 
-namespace {
+namespace
+{
 
 constexpr int Q_ROWS = 128, STAGES = 2, THREADS = 384;
 
 template <int D> struct shape;
 template <> struct shape<128> {
-    static constexpr int KEYS = 176; // S 88 + O 64 + P 44 registers of 240; 209 KiB of shared memory
+    static constexpr int KEYS =
+        176; // S 88 + O 64 + P 44 registers of 240; 209 KiB of shared memory
 };
 template <> struct shape<64> {
     static constexpr int KEYS = 128;
@@ -52,7 +54,8 @@ struct launch_args {
 
 #if VG_DEVICE_SM90A
 
-constexpr float LARGE = 65536.0f; // sum of a tile's weights that moves the reference; leaves 2^111 for |v| and the number of keys
+constexpr float LARGE =
+    65536.0f; // sum of a tile's weights that moves the reference; leaves 2^111 for |v| and the number of keys
 enum { CONSUMER_WARPS = 8 }; // as many as bytes in a mark
 
 // Tiles are [D/64][rows][64] with the 128-byte swizzle.
@@ -79,7 +82,8 @@ template <int CLUSTER, mode MODE> struct schedule {
     int groups, all, step, at, rank; // groups of CLUSTER query tiles per head
 
     __device__ __forceinline__ explicit schedule(const launch_args &args)
-        : a(args), groups((a.q_tiles + CLUSTER - 1) / CLUSTER), all(a.heads * groups), step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
+        : a(args), groups((a.q_tiles + CLUSTER - 1) / CLUSTER), all(a.heads * groups),
+          step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
           rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0)
     {
         skip();
@@ -90,10 +94,7 @@ template <int CLUSTER, mode MODE> struct schedule {
             while (at < all && a.marks[at] == 0)
                 at += step;
     }
-    __device__ __forceinline__ bool more() const
-    {
-        return at < all;
-    }
+    __device__ __forceinline__ bool more() const { return at < all; }
     __device__ __forceinline__ void advance()
     {
         at += step;
@@ -103,14 +104,8 @@ template <int CLUSTER, mode MODE> struct schedule {
     {
         return head() * a.q_tiles + q_tile();
     }
-    __device__ __forceinline__ int head() const
-    {
-        return at / groups;
-    }
-    __device__ __forceinline__ int q_tile() const
-    {
-        return at % groups * CLUSTER + rank;
-    }
+    __device__ __forceinline__ int head() const { return at / groups; }
+    __device__ __forceinline__ int q_tile() const { return at % groups * CLUSTER + rank; }
 };
 
 // Position in a ring of STAGES slots.
@@ -128,8 +123,9 @@ struct ring {
 };
 
 template <int D, int CLUSTER, mode MODE>
-__device__ __forceinline__ void produce(storage<D, shape<D>::KEYS> &s, const CUtensorMap *q_map, const CUtensorMap *k_map,
-                                        const CUtensorMap *v_map, const launch_args &a)
+__device__ __forceinline__ void produce(storage<D, shape<D>::KEYS> &s, const CUtensorMap *q_map,
+                                        const CUtensorMap *k_map, const CUtensorMap *v_map,
+                                        const launch_args &a)
 {
     constexpr int KEYS = shape<D>::KEYS;
     constexpr uint32_t q_bytes = Q_ROWS * D * 2, tile_bytes = KEYS * D * 2;
@@ -138,14 +134,17 @@ __device__ __forceinline__ void produce(storage<D, shape<D>::KEYS> &s, const CUt
     schedule<CLUSTER, MODE> work(a);
 
     // The own barrier counts the bytes from all blocks of the cluster; they may arrive before it is told to expect them.
-    auto load = [&](ring &r, __nv_bfloat16 *to, uint64_t *full, uint64_t *empty, const CUtensorMap *map, int tile, int head) {
+    auto load = [&](ring &r, __nv_bfloat16 *to, uint64_t *full, uint64_t *empty,
+                    const CUtensorMap *map, int tile, int head) {
         hopper::barrier_wait(&empty[r.slot], r.phase ^ 1);
         hopper::barrier_expect(&full[r.slot], tile_bytes);
         if (CLUSTER > 1)
-            hopper::tma_multicast_3d(to + r.slot * KEYS * D + work.rank * KEYS * 64, map, &full[r.slot], 0, tile * KEYS,
-                                     head * (D / 64) + work.rank, (1 << CLUSTER) - 1);
+            hopper::tma_multicast_3d(to + r.slot * KEYS * D + work.rank * KEYS * 64, map,
+                                     &full[r.slot], 0, tile * KEYS, head * (D / 64) + work.rank,
+                                     (1 << CLUSTER) - 1);
         else
-            hopper::tma_load_3d(to + r.slot * KEYS * D, map, &full[r.slot], 0, tile * KEYS, head * (D / 64));
+            hopper::tma_load_3d(to + r.slot * KEYS * D, map, &full[r.slot], 0, tile * KEYS,
+                                head * (D / 64));
         r.advance();
     };
 
@@ -200,7 +199,8 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
     int group, lane, warp; // consumer 0 or 1; warp 0..3 in it
     uint32_t peer;         // sh in block lane % CLUSTER
     float s[KEYS / 2], o[D / 2], sum[2];
-    float most[2], factor[2]; // most: the largest score times scale_log2, or the reference in its place
+    float most[2],
+        factor[2]; // most: the largest score times scale_log2, or the reference in its place
     bool overflow;
     uint32_t p[KEYS / 4];
     ring k, v;
@@ -210,7 +210,8 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
     {
         __syncwarp();
         if (lane < CLUSTER)
-            hopper::barrier_arrive_in(peer + (uint32_t)(reinterpret_cast<char *>(empty) - reinterpret_cast<char *>(&sh)));
+            hopper::barrier_arrive_in(
+                peer + (uint32_t)(reinterpret_cast<char *>(empty) - reinterpret_cast<char *>(&sh)));
     }
 
     __device__ __forceinline__ void take_turn()
@@ -218,10 +219,7 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
         hopper::named_sync(1 + group, 256); // barrier 0 is __syncthreads
     }
 
-    __device__ __forceinline__ void give_turn()
-    {
-        hopper::named_arrive(2 - group, 256);
-    }
+    __device__ __forceinline__ void give_turn() { hopper::named_arrive(2 - group, 256); }
 
     // S = Q K^T, issued and committed. Rows of 64 channels: a step of 16 channels is 32 bytes inside the swizzle, then the next half.
     __device__ __forceinline__ void issue_scores()
@@ -229,9 +227,12 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
         hopper::wgmma_fence();
 #pragma unroll
         for (int c = 0; c < D / 16; c++) {
-            const char *q = reinterpret_cast<const char *>(sh.q) + c / 4 * Q_ROWS * 128 + group * 64 * 128 + c % 4 * 32;
-            const char *keys = reinterpret_cast<const char *>(sh.k[0]) + k.slot * KEYS * D * 2 + c / 4 * KEYS * 128 + c % 4 * 32;
-            hopper::wgmma_ss<KEYS>::run(s, hopper::operand(q, 16, 1024), hopper::operand(keys, 16, 1024), c != 0);
+            const char *q = reinterpret_cast<const char *>(sh.q) + c / 4 * Q_ROWS * 128 +
+                            group * 64 * 128 + c % 4 * 32;
+            const char *keys = reinterpret_cast<const char *>(sh.k[0]) + k.slot * KEYS * D * 2 +
+                               c / 4 * KEYS * 128 + c % 4 * 32;
+            hopper::wgmma_ss<KEYS>::run(s, hopper::operand(q, 16, 1024),
+                                        hopper::operand(keys, 16, 1024), c != 0);
         }
         hopper::wgmma_commit();
     }
@@ -242,8 +243,10 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
         hopper::wgmma_fence();
 #pragma unroll
         for (int c = 0; c < KEYS / 16; c++) {
-            const char *values = reinterpret_cast<const char *>(sh.v[0]) + v.slot * KEYS * D * 2 + c * 2048;
-            hopper::wgmma_rs<D>::run(o, p + 4 * c, hopper::operand(values, KEYS * 128, 1024), add || c != 0);
+            const char *values =
+                reinterpret_cast<const char *>(sh.v[0]) + v.slot * KEYS * D * 2 + c * 2048;
+            hopper::wgmma_rs<D>::run(o, p + 4 * c, hopper::operand(values, KEYS * 128, 1024),
+                                     add || c != 0);
         }
         hopper::wgmma_commit();
     }
@@ -361,7 +364,8 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
         for (int i = 0; i < D / 32; i++)
 #pragma unroll
             for (int e = 0; e < 8; e++) {
-                v[i][e] = __uint_as_float(e % 2 ? line[i][e / 2] & 0xffff0000u : line[i][e / 2] << 16);
+                v[i][e] =
+                    __uint_as_float(e % 2 ? line[i][e / 2] & 0xffff0000u : line[i][e / 2] << 16);
                 most = fmaxf(most, fabsf(v[i][e]));
             }
         most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
@@ -398,10 +402,12 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
             for (int i = 0; i < D / 32; i++) {
 #pragma unroll
                 for (int e = 0; e < 4; e++)
-                    line[i][e] = pack_bf16(o[16 * i + 4 * e + 2 * r] * inverse, o[16 * i + 4 * e + 2 * r + 1] * inverse);
+                    line[i][e] = pack_bf16(o[16 * i + 4 * e + 2 * r] * inverse,
+                                           o[16 * i + 4 * e + 2 * r + 1] * inverse);
                 exchange(line[i], lane);
                 if (a.y && row < a.nq)
-                    *reinterpret_cast<uint4 *>(a.y + ((int64_t)row * a.heads + head) * D + i * 32 + lane % 4 * 8) =
+                    *reinterpret_cast<uint4 *>(a.y + ((int64_t)row * a.heads + head) * D + i * 32 +
+                                               lane % 4 * 8) =
                         make_uint4(line[i][0], line[i][1], line[i][2], line[i][3]);
             }
             if (a.codes.kind != VG_QUANT_NONE)
@@ -504,15 +510,18 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
 template <int D, int CLUSTER, mode MODE>
 __global__ void __launch_bounds__(THREADS, 1)
     attend(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,
-                                                     const __grid_constant__ CUtensorMap v_map, const __grid_constant__ launch_args a)
+           const __grid_constant__ CUtensorMap v_map, const __grid_constant__ launch_args a)
 {
 #if VG_DEVICE_SM90A
     constexpr int KEYS = shape<D>::KEYS;
     if (MODE == AGAIN && *a.any != a.call)
         return;
     extern __shared__ char raw[];
-    auto &s = *reinterpret_cast<storage<D, KEYS> *>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~(uintptr_t)1023);
-    int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128, 0); // known to be the same in a warp: addresses stay in uniform registers
+    auto &s = *reinterpret_cast<storage<D, KEYS> *>((reinterpret_cast<uintptr_t>(raw) + 1023) &
+                                                    ~(uintptr_t)1023);
+    int group =
+        __shfl_sync(0xffffffffu, (int)threadIdx.x / 128,
+                    0); // known to be the same in a warp: addresses stay in uniform registers
 
     if (threadIdx.x == 0) {
         hopper::tma_prefetch(&q_map);
@@ -536,7 +545,8 @@ __global__ void __launch_bounds__(THREADS, 1)
         __syncwarp();
     } else {
         hopper::registers_raise<240>();
-        consumer<D, CLUSTER, MODE> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
+        consumer<D, CLUSTER, MODE> c{s, a, group - 1, (int)threadIdx.x % 32,
+                                     (int)threadIdx.x / 32 % 4};
         c.run();
     }
     hopper::cluster_sync(); // nothing may arrive in a block that has ended
@@ -547,9 +557,10 @@ __global__ void __launch_bounds__(THREADS, 1)
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
-using encode_fn = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *, const cuuint64_t *,
-                               const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion,
-                               CUtensorMapFloatOOBfill);
+using encode_fn = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
+                               const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
+                               const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
+                               CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
 // The driver's encoder, through the runtime; the programs are not linked with the driver.
 encode_fn encoder()
@@ -557,7 +568,8 @@ encode_fn encoder()
     static const encode_fn found = [] {
         void *function = nullptr;
         cudaDriverEntryPointQueryResult result;
-        if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &result) != cudaSuccess ||
+        if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
+                                             cudaEnableDefault, &result) != cudaSuccess ||
             result != cudaDriverEntryPointSuccess)
             function = nullptr;
         return reinterpret_cast<encode_fn>(function);
@@ -569,14 +581,18 @@ encode_fn encoder()
 vg_status map_of(const vg_tensor *t, int box_rows, int halves, CUtensorMap *map, vg_err *err)
 {
     int64_t heads = t->shape[1], d = t->shape[2];
-    cuuint64_t dims[3] = {64, (cuuint64_t)t->shape[0], (cuuint64_t)(heads * d / 64)}, strides[2] = {(cuuint64_t)(heads * d * 2), 128};
+    cuuint64_t dims[3] = {64, (cuuint64_t)t->shape[0], (cuuint64_t)(heads * d / 64)},
+               strides[2] = {(cuuint64_t)(heads * d * 2), 128};
     cuuint32_t box[3] = {64, (cuuint32_t)box_rows, (cuuint32_t)halves}, steps[3] = {1, 1, 1};
-    CUresult result = encoder()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, t->data, dims, strides, box, steps,
-                                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    CUresult result =
+        encoder()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, t->data, dims, strides, box, steps,
+                  CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                  CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (result != CUDA_SUCCESS)
-        return VG_FAIL(err, VG_E_DEVICE, "attention: no tensor map for %lld rows of %lld heads x %lld: driver error %d",
-                       (long long)t->shape[0], (long long)heads, (long long)d, (int)result);
+        return VG_FAIL(
+            err, VG_E_DEVICE,
+            "attention: no tensor map for %lld rows of %lld heads x %lld: driver error %d",
+            (long long)t->shape[0], (long long)heads, (long long)d, (int)result);
     return VG_OK;
 }
 
@@ -595,19 +611,24 @@ launch_args arguments(const vg_attention_args *a, int keys)
     return args;
 }
 
-template <int D, int CLUSTER, mode MODE> vg_status launch(vg_backend *be, const vg_attention_args *a, const launch_args &args, vg_err *err)
+template <int D, int CLUSTER, mode MODE>
+vg_status launch(vg_backend *be, const vg_attention_args *a, const launch_args &args, vg_err *err)
 {
     constexpr int KEYS = shape<D>::KEYS;
-    constexpr size_t shared = (size_t)(Q_ROWS + 2 * STAGES * KEYS) * D * 2 + 128 + 1024; // tiles, barriers, alignment
+    constexpr size_t shared =
+        (size_t)(Q_ROWS + 2 * STAGES * KEYS) * D * 2 + 128 + 1024; // tiles, barriers, alignment
     CUtensorMap q, k, v;
-    int64_t blocks = (int64_t)args.heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER, most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
+    int64_t blocks = (int64_t)args.heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER,
+            most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
     cudaLaunchConfig_t config = {};
     cudaLaunchAttribute cluster = {};
 
     VG_TRY(map_of(a->q, Q_ROWS, D / 64, &q, err));
     VG_TRY(map_of(a->k, KEYS, D / 64 / CLUSTER, &k, err));
     VG_TRY(map_of(a->v, KEYS, D / 64 / CLUSTER, &v, err));
-    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D, CLUSTER, MODE>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
+    VG_CUDA_TRY(cudaFuncSetAttribute(attend<D, CLUSTER, MODE>,
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared),
+                err);
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim.x = CLUSTER;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
@@ -643,14 +664,18 @@ bool vg_cuda_attention_sm90_fits(vg_backend *be, const vg_attention_args *a)
     int64_t d = a->q->shape[2];
     bool values = !a->y || (a->y->dtype == VG_BF16 && vg_cuda_packs(d, a->y->data));
     bool codes = a->quant.kind == VG_QUANT_NONE ||
-                 (vg_cuda_packs(d, a->quant.q->data) && (d == VG_QUANT_GROUP || a->quant.kind == VG_QUANT_TENSOR_STATIC));
+                 (vg_cuda_packs(d, a->quant.q->data) &&
+                  (d == VG_QUANT_GROUP || a->quant.kind == VG_QUANT_TENSOR_STATIC));
 
-    return vg_cuda(be)->capability == 90 && (d == 64 || d == 128) && !a->bias && a->scale > 0.0f && a->q->dtype == VG_BF16 &&
-           a->k->dtype == VG_BF16 && a->v->dtype == VG_BF16 && values && codes && vg_cuda_packs(d, a->q->data, a->k->data, a->v->data) &&
-           a->q->shape[0] < 1 << 30 && a->k->shape[0] < 1 << 30 && a->q->shape[0] * a->q->shape[1] < (int64_t)1 << 31 && encoder();
+    return vg_cuda(be)->capability == 90 && (d == 64 || d == 128) && !a->bias && a->scale > 0.0f &&
+           a->q->dtype == VG_BF16 && a->k->dtype == VG_BF16 && a->v->dtype == VG_BF16 && values &&
+           codes && vg_cuda_packs(d, a->q->data, a->k->data, a->v->data) &&
+           a->q->shape[0] < 1 << 30 && a->k->shape[0] < 1 << 30 &&
+           a->q->shape[0] * a->q->shape[1] < (int64_t)1 << 31 && encoder();
 }
 
-vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, const vg_key_tiles *list, vg_err *err)
+vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a,
+                                 const vg_key_tiles *list, vg_err *err)
 {
     bool narrow = a->q->shape[2] == 64;
     launch_args args = arguments(a, narrow ? shape<64>::KEYS : shape<128>::KEYS);
@@ -660,7 +685,8 @@ vg_status vg_cuda_attention_sm90(vg_backend *be, const vg_attention_args *a, con
         args.list = *list;
     if (narrow)
         return launch<64, 1, ONLINE>(be, a, args, err);
-    return list || args.q_tiles == 1 ? launch<128, 1, ONLINE>(be, a, args, err) : launch_fixed(be, a, args, err);
+    return list || args.q_tiles == 1 ? launch<128, 1, ONLINE>(be, a, args, err)
+                                     : launch_fixed(be, a, args, err);
 }
 
 void vg_cuda_attention_tile(int64_t head_dim, int64_t *query_rows, int64_t *keys)

@@ -1,5 +1,5 @@
 // backend.cu: the CUDA backend: one device, a stream for work and one for copies beside it, memory by cudaMalloc (a stage's in one
-// region, kernels/backend.c). The runtime is linked statically and finds the driver when it is first called, so the program starts on
+// region, kernels/backend/backend.c). The runtime is linked statically and finds the driver when it is first called, so the program starts on
 // machines without one and this backend reports VG_E_DEVICE.
 #include "kernels/cuda/cuda.cuh"
 
@@ -37,14 +37,16 @@ static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
     VG_CUDA_TRY(cudaMemGetInfo(&free_bytes, &total), err);
     memset(info, 0, sizeof *info);
     memcpy(info->name, vg_cuda(be)->name, sizeof info->name);
-    VG_CUDA_TRY(cudaDeviceGetPCIBusId(info->pci_bus_id, sizeof info->pci_bus_id, vg_cuda(be)->device), err);
+    VG_CUDA_TRY(
+        cudaDeviceGetPCIBusId(info->pci_bus_id, sizeof info->pci_bus_id, vg_cuda(be)->device), err);
     info->capability = vg_cuda(be)->capability;
     info->memory_total = total;
     info->memory_free = free_bytes;
     VG_CUDA_TRY(cudaDriverGetVersion(&driver), err);
     VG_CUDA_TRY(cudaRuntimeGetVersion(&runtime), err);
     driver_release(release, sizeof release);
-    snprintf(info->driver, sizeof info->driver, "%sCUDA %d.%d", release, driver / 1000, driver % 1000 / 10); // 13010 is 13.1
+    snprintf(info->driver, sizeof info->driver, "%sCUDA %d.%d", release, driver / 1000,
+             driver % 1000 / 10); // 13010 is 13.1
     snprintf(info->runtime, sizeof info->runtime, "%d.%d", runtime / 1000, runtime % 1000 / 10);
     vg_cuda_blas_version(vg_cuda(be)->blas, info->library, sizeof info->library);
     return VG_OK;
@@ -61,7 +63,8 @@ static vg_status cuda_alloc(vg_backend *be, size_t bytes, void **memory, vg_err 
         size_t free_bytes = 0, total = 0;
         (void)cudaGetLastError(); // this failure leaves the context usable; forget it
         (void)cudaMemGetInfo(&free_bytes, &total);
-        return VG_FAIL(err, VG_E_NOMEM, "out of GPU memory: wanted %zu bytes, %zu free of %zu", bytes, free_bytes, total);
+        return VG_FAIL(err, VG_E_NOMEM, "out of GPU memory: wanted %zu bytes, %zu free of %zu",
+                       bytes, free_bytes, total);
     }
     VG_CUDA_TRY(status, err);
     *memory = got;
@@ -83,17 +86,21 @@ static vg_status cuda_sync(vg_backend *be, vg_err *err)
 }
 
 // Ordered on the stream, finished on return: the caller may reuse from_host, pinned or not.
-static vg_status cuda_upload(vg_backend *be, void *to, const void *from_host, size_t bytes, vg_err *err)
+static vg_status cuda_upload(vg_backend *be, void *to, const void *from_host, size_t bytes,
+                             vg_err *err)
 {
     VG_TRY(vg_cuda_enter(be, err));
-    VG_CUDA_TRY(cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, vg_cuda(be)->stream), err);
+    VG_CUDA_TRY(cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, vg_cuda(be)->stream),
+                err);
     return cuda_sync(be, err);
 }
 
-static vg_status cuda_download(vg_backend *be, void *to_host, const void *from, size_t bytes, vg_err *err)
+static vg_status cuda_download(vg_backend *be, void *to_host, const void *from, size_t bytes,
+                               vg_err *err)
 {
     VG_TRY(vg_cuda_enter(be, err));
-    VG_CUDA_TRY(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, vg_cuda(be)->stream), err);
+    VG_CUDA_TRY(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, vg_cuda(be)->stream),
+                err);
     return cuda_sync(be, err);
 }
 
@@ -121,12 +128,15 @@ static vg_status cuda_mark_set(vg_backend *be, void *mark, vg_err *err)
     return VG_OK;
 }
 
-static vg_status cuda_mark_between(vg_backend *be, void *from, void *to, double *seconds, vg_err *err)
+static vg_status cuda_mark_between(vg_backend *be, void *from, void *to, double *seconds,
+                                   vg_err *err)
 {
     float ms = 0.0f;
 
     VG_TRY(vg_cuda_enter(be, err));
-    VG_CUDA_TRY(cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)), err);
+    VG_CUDA_TRY(
+        cudaEventElapsedTime(&ms, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)),
+        err);
     *seconds = 1e-3 * static_cast<double>(ms);
     return VG_OK;
 }
@@ -134,7 +144,8 @@ static vg_status cuda_mark_between(vg_backend *be, void *from, void *to, double 
 static vg_status cuda_copy(vg_backend *be, void *to, const void *from, size_t bytes, vg_err *err)
 {
     VG_TRY(vg_cuda_enter(be, err));
-    VG_CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, vg_cuda(be)->stream), err);
+    VG_CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, vg_cuda(be)->stream),
+                err);
     return VG_OK;
 }
 
@@ -190,7 +201,8 @@ static vg_status pin_large(size_t bytes, void **memory, vg_err *err)
     void *got = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (got == MAP_FAILED)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes of page-locked memory", bytes);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes of page-locked memory",
+                       bytes);
     (void)madvise(got, bytes, MADV_HUGEPAGE);
     touch(static_cast<char *>(got), bytes);
     if (cudaHostRegister(got, bytes, cudaHostRegisterPortable) != cudaSuccess) {
@@ -210,7 +222,8 @@ static vg_status cuda_pin(vg_backend *be, size_t bytes, void **memory, vg_err *e
         return pin_large(whole_pages(bytes), memory, err);
     if (cudaMallocHost(memory, bytes ? bytes : 256) != cudaSuccess) {
         (void)cudaGetLastError();
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes of page-locked memory", bytes);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes of page-locked memory",
+                       bytes);
     }
     return VG_OK;
 }
@@ -226,17 +239,23 @@ static void cuda_unpin(vg_backend *be, void *memory, size_t bytes)
         (void)cudaFreeHost(memory);
 }
 
-static vg_status cuda_stream_in(vg_backend *be, void *to, const void *from_pinned, size_t bytes, vg_err *err)
+static vg_status cuda_stream_in(vg_backend *be, void *to, const void *from_pinned, size_t bytes,
+                                vg_err *err)
 {
     VG_TRY(vg_cuda_enter(be, err));
-    VG_CUDA_TRY(cudaMemcpyAsync(to, from_pinned, bytes, cudaMemcpyHostToDevice, vg_cuda(be)->copy_stream), err);
+    VG_CUDA_TRY(
+        cudaMemcpyAsync(to, from_pinned, bytes, cudaMemcpyHostToDevice, vg_cuda(be)->copy_stream),
+        err);
     return VG_OK;
 }
 
-static vg_status cuda_stream_out(vg_backend *be, void *to_pinned, const void *from, size_t bytes, vg_err *err)
+static vg_status cuda_stream_out(vg_backend *be, void *to_pinned, const void *from, size_t bytes,
+                                 vg_err *err)
 {
     VG_TRY(vg_cuda_enter(be, err));
-    VG_CUDA_TRY(cudaMemcpyAsync(to_pinned, from, bytes, cudaMemcpyDeviceToHost, vg_cuda(be)->copy_stream), err);
+    VG_CUDA_TRY(
+        cudaMemcpyAsync(to_pinned, from, bytes, cudaMemcpyDeviceToHost, vg_cuda(be)->copy_stream),
+        err);
     return VG_OK;
 }
 
@@ -378,7 +397,7 @@ static const vg_backend_ops *cuda_ops()
         t.mark_between = cuda_mark_between;
         t.library_product = vg_cuda_library_product;
 #define VG_OP(name, help) t.name = vg_cuda_##name;
-#include "kernels/ops.def"
+#include "kernels/op/ops.def"
 #undef VG_OP
         return t;
     }();
@@ -396,8 +415,9 @@ static vg_status describe(vg_cuda_backend *cuda, vg_err *err)
     cuda->sm_count = properties.multiProcessorCount;
     cuda->shared_limit = (int)properties.sharedMemPerBlockOptin;
     if (cuda->capability < 80)
-        return VG_FAIL(err, VG_E_DEVICE, "GPU %d (%s) has compute capability %d.%d; at least 8.0 is needed", cuda->device,
-                       cuda->name, properties.major, properties.minor);
+        return VG_FAIL(err, VG_E_DEVICE,
+                       "GPU %d (%s) has compute capability %d.%d; at least 8.0 is needed",
+                       cuda->device, cuda->name, properties.major, properties.minor);
     VG_CUDA_TRY(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), err);
     VG_CUDA_TRY(cudaStreamCreateWithFlags(&cuda->copy_stream, cudaStreamNonBlocking), err);
     return VG_OK;
@@ -416,7 +436,8 @@ vg_status vg_cuda_backend_open(int device, vg_backend **be, vg_err *err)
                        found == cudaSuccess ? "the driver lists none" : cudaGetErrorString(found));
     }
     if (device < 0 || device >= count)
-        return VG_FAIL(err, VG_E_DEVICE, "GPU %d does not exist; this machine has %d (0..%d)", device, count, count - 1);
+        return VG_FAIL(err, VG_E_DEVICE, "GPU %d does not exist; this machine has %d (0..%d)",
+                       device, count, count - 1);
     cuda = static_cast<vg_cuda_backend *>(calloc(1, sizeof *cuda));
     if (!cuda)
         return VG_FAIL(err, VG_E_NOMEM, "no memory for the CUDA backend");

@@ -24,9 +24,11 @@
 #define TIMED_FLOP      2e9 // from this size on proposals are timed: smaller products do not show
 
 #define BLAS_FUNCTIONS(X)                                                                          \
-    X(Create) X(Destroy) X(GetVersion) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulAlgoCheck) X(MatmulDescCreate) \
-    X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)                 \
-    X(MatmulPreferenceSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)
+    X(Create)                                                                                      \
+    X(Destroy) X(GetVersion) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic)                \
+        X(MatmulAlgoCheck) X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)      \
+            X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute)   \
+                X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)
 
 struct plan_key {
     int64_t values[18];
@@ -92,14 +94,16 @@ void vg_cuda_blas_version(const vg_cuda_blas *blas, char *text, size_t size)
 
     *text = '\0';
     if (version)
-        snprintf(text, size, "cuBLASLt %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+        snprintf(text, size, "cuBLASLt %d.%d.%d", version / 10000, version / 100 % 100,
+                 version % 100);
 }
 
 #define BLAS_TRY(blas, call, err)                                                                  \
     do {                                                                                           \
         cublasStatus_t blas_status_ = (call);                                                      \
         if (blas_status_ != CUBLAS_STATUS_SUCCESS)                                                 \
-            return VG_FAIL((err), VG_E_DEVICE, "cuBLASLt: %s: %s", #call, (blas)->GetStatusString(blas_status_)); \
+            return VG_FAIL((err), VG_E_DEVICE, "cuBLASLt: %s: %s", #call,                          \
+                           (blas)->GetStatusString(blas_status_));                                 \
     } while (0)
 
 static vg_status load(vg_backend *be, vg_cuda_blas *blas, vg_err *err)
@@ -109,9 +113,12 @@ static vg_status load(vg_backend *be, vg_cuda_blas *blas, vg_err *err)
     snprintf(name, sizeof name, "libcublasLt.so.%d", CUBLAS_VER_MAJOR);
     blas->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (!blas->library)
-        return VG_FAIL(err, VG_E_DEVICE, "the CUDA library %s is needed for linear layers and cannot be loaded: %s", name, dlerror());
+        return VG_FAIL(err, VG_E_DEVICE,
+                       "the CUDA library %s is needed for linear layers and cannot be loaded: %s",
+                       name, dlerror());
 #define BLAS_LOAD(function)                                                                        \
-    blas->function = reinterpret_cast<decltype(&cublasLt##function)>(dlsym(blas->library, "cublasLt" #function)); \
+    blas->function = reinterpret_cast<decltype(&cublasLt##function)>(                              \
+        dlsym(blas->library, "cublasLt" #function));                                               \
     if (!blas->function)                                                                           \
         return VG_FAIL(err, VG_E_DEVICE, "%s lacks cublasLt%s", name, #function);
     BLAS_FUNCTIONS(BLAS_LOAD)
@@ -169,17 +176,28 @@ static cublasLtMatmulMatrixScale_t mode_of(int64_t mode)
 }
 
 #define SET(attribute, value)                                                                      \
-    BLAS_TRY(blas, blas->MatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_##attribute, &(value), sizeof(value)), err)
+    BLAS_TRY(blas,                                                                                 \
+             blas->MatmulDescSetAttribute(p->operation, CUBLASLT_MATMUL_DESC_##attribute,          \
+                                          &(value), sizeof(value)),                                \
+             err)
 
-static vg_status layout(vg_cuda_blas *blas, cublasLtMatrixLayout_t *to, int64_t type, int64_t rows, int64_t columns, int64_t ld, int64_t batch,
-                        int64_t step, vg_err *err)
+static vg_status layout(vg_cuda_blas *blas, cublasLtMatrixLayout_t *to, int64_t type, int64_t rows,
+                        int64_t columns, int64_t ld, int64_t batch, int64_t step, vg_err *err)
 {
     int32_t count = (int32_t)batch;
 
-    BLAS_TRY(blas, blas->MatrixLayoutCreate(to, type_of(type), (uint64_t)rows, (uint64_t)columns, ld), err);
+    BLAS_TRY(blas,
+             blas->MatrixLayoutCreate(to, type_of(type), (uint64_t)rows, (uint64_t)columns, ld),
+             err);
     if (batch > 1) {
-        BLAS_TRY(blas, blas->MatrixLayoutSetAttribute(*to, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count), err);
-        BLAS_TRY(blas, blas->MatrixLayoutSetAttribute(*to, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step), err);
+        BLAS_TRY(blas,
+                 blas->MatrixLayoutSetAttribute(*to, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+                                                sizeof count),
+                 err);
+        BLAS_TRY(blas,
+                 blas->MatrixLayoutSetAttribute(*to, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                                                &step, sizeof step),
+                 err);
     }
     return VG_OK;
 }
@@ -201,14 +219,18 @@ static vg_status set_pointers(vg_cuda_blas *blas, plan *p, const vg_product *g, 
 // Partial sums stay in the tensor cores' short accumulators, see linear.cu. Not with block scales, which promote anyway: 25 times slower there.
 static bool is_fast(const vg_backend *be, const vg_product *g)
 {
-    return g->x_type == VG_E4M3 && !be->fp8_exact && (g->x_mode == VG_SCALE_TENSOR || g->x_mode == VG_SCALE_ROWS);
+    return g->x_type == VG_E4M3 && !be->fp8_exact &&
+           (g->x_mode == VG_SCALE_TENSOR || g->x_mode == VG_SCALE_ROWS);
 }
 
 /* Row-major y = x w^T is column-major y^T[n,m] = w^T x with leading dimensions ldw, ldx, ldy: the form FP8 needs. */
-static vg_status describe(vg_cuda_blas *blas, plan *p, const vg_product *g, bool is_fast_sum, vg_err *err)
+static vg_status describe(vg_cuda_blas *blas, plan *p, const vg_product *g, bool is_fast_sum,
+                          vg_err *err)
 {
     cublasOperation_t transposed = g->w_rows ? CUBLAS_OP_N : CUBLAS_OP_T;
-    cublasLtEpilogue_t epilogue = g->gelu ? g->bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU : CUBLASLT_EPILOGUE_BIAS;
+    cublasLtEpilogue_t epilogue =
+        g->gelu ? g->bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU
+                : CUBLASLT_EPILOGUE_BIAS;
     cudaDataType_t bias_type = type_of(g->bias_type);
     cublasLtMatmulMatrixScale_t w_mode = mode_of(g->w_mode), x_mode = mode_of(g->x_mode);
     int8_t fast = is_fast_sum;
@@ -226,8 +248,9 @@ static vg_status describe(vg_cuda_blas *blas, plan *p, const vg_product *g, bool
     if (g->x_type == VG_E4M3)
         SET(FAST_ACCUM, fast);
     VG_TRY(set_pointers(blas, p, g, err));
-    VG_TRY(g->w_rows ? layout(blas, &p->w, g->w_type, g->n, g->k, g->ldw, g->batch, g->w_step, err)
-                     : layout(blas, &p->w, g->w_type, g->k, g->n, g->ldw, g->batch, g->w_step, err));
+    VG_TRY(g->w_rows
+               ? layout(blas, &p->w, g->w_type, g->n, g->k, g->ldw, g->batch, g->w_step, err)
+               : layout(blas, &p->w, g->w_type, g->k, g->n, g->ldw, g->batch, g->w_step, err));
     VG_TRY(layout(blas, &p->x, g->x_type, g->k, g->m, g->ldx, g->batch, g->x_step, err));
     VG_TRY(layout(blas, &p->y, g->y_type, g->n, g->m, g->ldy, g->batch, g->y_step, err));
     if (g->y_type == VG_E4M3) // C, which is not read, has no 8-bit form
@@ -240,19 +263,23 @@ static cublasLtMatrixLayout_t c_of(const plan *p)
     return p->c ? p->c : p->y;
 }
 
-static cublasStatus_t run_plan(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, const cublasLtMatmulAlgo_t *algorithm)
+static cublasStatus_t run_plan(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g,
+                               const cublasLtMatmulAlgo_t *algorithm)
 {
     float alpha = (float)g->alpha, beta = 0.0f;
 
     // C is not read; where its type is not that of y it must not be y either.
-    return blas->Matmul(blas->handle, p->operation, &alpha, g->w, p->w, g->x, p->x, &beta, p->c ? nullptr : g->y, c_of(p), g->y, p->y, algorithm,
-                        blas->workspace, WORKSPACE_BYTES, vg_cuda(be)->stream);
+    return blas->Matmul(blas->handle, p->operation, &alpha, g->w, p->w, g->x, p->x, &beta,
+                        p->c ? nullptr : g->y, c_of(p), g->y, p->y, algorithm, blas->workspace,
+                        WORKSPACE_BYTES, vg_cuda(be)->stream);
 }
 
 // The library's proposals, best guess first; none is an answer too.
-static vg_status propose(vg_cuda_blas *blas, plan *p, const vg_product *g, int most, cublasLtMatmulHeuristicResult_t *proposals, int *found, vg_err *err)
+static vg_status propose(vg_cuda_blas *blas, plan *p, const vg_product *g, int most,
+                         cublasLtMatmulHeuristicResult_t *proposals, int *found, vg_err *err)
 {
-    uint32_t align_w = alignment_of(g->w), align_x = alignment_of(g->x), align_y = alignment_of(g->y);
+    uint32_t align_w = alignment_of(g->w), align_x = alignment_of(g->x),
+             align_y = alignment_of(g->y);
     cublasLtMatmulPreference_t preference = nullptr;
     // Split-K kernels must add their parts in FP32: in the output's BF16, sum and bias would be rounded separately.
     uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
@@ -261,10 +288,12 @@ static vg_status propose(vg_cuda_blas *blas, plan *p, const vg_product *g, int m
 
     *found = 0;
     BLAS_TRY(blas, blas->MatmulPreferenceCreate(&preference), err);
-    status = blas->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    status = blas->MatmulPreferenceSetAttribute(
+        preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
 #define PREFER(attribute, value)                                                                   \
     if (status == CUBLAS_STATUS_SUCCESS)                                                           \
-    status = blas->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_##attribute, &value, sizeof value)
+    status = blas->MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_##attribute,      \
+                                                &value, sizeof value)
     PREFER(REDUCTION_SCHEME_MASK, reductions);
     PREFER(MIN_ALIGNMENT_A_BYTES, align_w);
     PREFER(MIN_ALIGNMENT_B_BYTES, align_x);
@@ -272,8 +301,8 @@ static vg_status propose(vg_cuda_blas *blas, plan *p, const vg_product *g, int m
     PREFER(MIN_ALIGNMENT_D_BYTES, align_y);
 #undef PREFER
     if (status == CUBLAS_STATUS_SUCCESS &&
-        blas->MatmulAlgoGetHeuristic(blas->handle, p->operation, p->w, p->x, c_of(p), p->y, preference, most, proposals, found) !=
-            CUBLAS_STATUS_SUCCESS)
+        blas->MatmulAlgoGetHeuristic(blas->handle, p->operation, p->w, p->x, c_of(p), p->y,
+                                     preference, most, proposals, found) != CUBLAS_STATUS_SUCCESS)
         *found = 0;
     (void)blas->MatmulPreferenceDestroy(preference);
     BLAS_TRY(blas, status, err);
@@ -281,8 +310,9 @@ static vg_status propose(vg_cuda_blas *blas, plan *p, const vg_product *g, int m
 }
 
 // Milliseconds of one run, the shorter of two times two; 0 when it does not run.
-static vg_status time_algorithm(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, const cublasLtMatmulAlgo_t *algorithm,
-                                cudaEvent_t *events, float *ms, vg_err *err)
+static vg_status time_algorithm(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g,
+                                const cublasLtMatmulAlgo_t *algorithm, cudaEvent_t *events,
+                                float *ms, vg_err *err)
 {
     *ms = 0.0f;
     if (run_plan(be, blas, p, g, algorithm) != CUBLAS_STATUS_SUCCESS)
@@ -302,8 +332,9 @@ static vg_status time_algorithm(vg_backend *be, vg_cuda_blas *blas, plan *p, con
 }
 
 // The fastest proposal on this device, with the operands at hand; y is overwritten, as it will be anyway.
-static vg_status fastest(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, const cublasLtMatmulHeuristicResult_t *proposals,
-                         int count, int *best, float *best_ms, vg_err *err)
+static vg_status fastest(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g,
+                         const cublasLtMatmulHeuristicResult_t *proposals, int count, int *best,
+                         float *best_ms, vg_err *err)
 {
     cudaEvent_t events[2] = {};
     vg_status status = VG_OK;
@@ -332,14 +363,16 @@ static bool still_valid(vg_cuda_blas *blas, plan *p, const cublasLtMatmulAlgo_t 
 {
     cublasLtMatmulHeuristicResult_t result = {};
 
-    return blas->MatmulAlgoCheck(blas->handle, p->operation, p->w, p->x, c_of(p), p->y, algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
+    return blas->MatmulAlgoCheck(blas->handle, p->operation, p->w, p->x, c_of(p), p->y, algorithm,
+                                 &result) == CUBLAS_STATUS_SUCCESS &&
            result.state == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= WORKSPACE_BYTES;
 }
 
 /* The file's choice, or the fastest proposal, which goes into the file before it is used for a result. Other processes wait at the lock
  * and then read what was chosen, so all of them agree. */
-static vg_status choose_timed(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, const cublasLtMatmulHeuristicResult_t *proposals,
-                              int count, vg_err *err)
+static vg_status choose_timed(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g,
+                              const cublasLtMatmulHeuristicResult_t *proposals, int count,
+                              vg_err *err)
 {
     vg_choices *choices = &blas->choices;
     vg_status status = VG_OK;
@@ -348,20 +381,25 @@ static vg_status choose_timed(vg_backend *be, vg_cuda_blas *blas, plan *p, const
 
     if (!vg_choices_lock(choices))
         return VG_OK;
-    if (!vg_choices_find(choices, &p->key, sizeof p->key, &p->algorithm, sizeof p->algorithm) || !still_valid(blas, p, &p->algorithm)) {
+    if (!vg_choices_find(choices, &p->key, sizeof p->key, &p->algorithm, sizeof p->algorithm) ||
+        !still_valid(blas, p, &p->algorithm)) {
         p->algorithm = proposals[0].algo;
         status = fastest(be, blas, p, g, proposals, count, &best, &ms, err);
-        if (status == VG_OK && ms > 0.0f && vg_choices_add(choices, &p->key, sizeof p->key, &proposals[best].algo, sizeof p->algorithm))
+        if (status == VG_OK && ms > 0.0f &&
+            vg_choices_add(choices, &p->key, sizeof p->key, &proposals[best].algo,
+                           sizeof p->algorithm))
             p->algorithm = proposals[best].algo;
     }
     vg_choices_unlock(choices);
     return status;
 }
 
-static vg_status make_plan(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g, vg_err *err)
+static vg_status make_plan(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg_product *g,
+                           vg_err *err)
 {
     cublasLtMatmulHeuristicResult_t proposals[PROPOSALS] = {};
-    bool timed = vg_choices_kept(&blas->choices) && 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)g->batch >= TIMED_FLOP;
+    bool timed = vg_choices_kept(&blas->choices) &&
+                 2.0 * (double)g->m * (double)g->n * (double)g->k * (double)g->batch >= TIMED_FLOP;
     int found = 0;
 
     VG_TRY(describe(blas, p, g, p->key.fast != 0, err));
@@ -373,17 +411,20 @@ static vg_status make_plan(vg_backend *be, vg_cuda_blas *blas, plan *p, const vg
     return timed ? choose_timed(be, blas, p, g, proposals, found, err) : VG_OK;
 }
 
-static_assert(offsetof(vg_product, alpha) - offsetof(vg_product, m) == sizeof(plan_key::values), "the key is every number of a product");
+static_assert(offsetof(vg_product, alpha) - offsetof(vg_product, m) == sizeof(plan_key::values),
+              "the key is every number of a product");
 
 // The plan for this product, from the cache or new in the place of the one used longest ago.
-static vg_status find_plan(vg_backend *be, vg_cuda_blas *blas, const vg_product *g, plan **found, vg_err *err)
+static vg_status find_plan(vg_backend *be, vg_cuda_blas *blas, const vg_product *g, plan **found,
+                           vg_err *err)
 {
     plan *oldest = &blas->plans[0];
     plan_key key = {};
     vg_status status;
 
     memcpy(key.values, &g->m, sizeof key.values);
-    key.alignments = alignment_of(g->w) | (int64_t)alignment_of(g->x) << 16 | (int64_t)alignment_of(g->y) << 32;
+    key.alignments =
+        alignment_of(g->w) | (int64_t)alignment_of(g->x) << 16 | (int64_t)alignment_of(g->y) << 32;
     key.bias = g->bias != nullptr;
     key.fast = is_fast(be, g);
     blas->clock++;
@@ -427,8 +468,9 @@ vg_status vg_cuda_multiply(vg_backend *be, const vg_product *g, vg_err *err)
             BLAS_TRY(blas, status, err);
     }
     if (p->refused)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "cuBLASLt has no kernel for M=%lld N=%lld K=%lld, %s x %s to %s", (long long)g->m,
-                       (long long)g->n, (long long)g->k, vg_dtype_name((vg_dtype)g->x_type), vg_dtype_name((vg_dtype)g->w_type),
-                       vg_dtype_name((vg_dtype)g->y_type));
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED, "cuBLASLt has no kernel for M=%lld N=%lld K=%lld, %s x %s to %s",
+            (long long)g->m, (long long)g->n, (long long)g->k, vg_dtype_name((vg_dtype)g->x_type),
+            vg_dtype_name((vg_dtype)g->w_type), vg_dtype_name((vg_dtype)g->y_type));
     return VG_OK;
 }

@@ -7,10 +7,10 @@
 // How an E4M3 operand is scaled (FP32 factors).
 enum vg_scale_mode {
     VG_SCALE_NONE,
-    VG_SCALE_TENSOR,  // one number
-    VG_SCALE_ROWS,    // one per row; both operands or none; compute capability 9.0
-    VG_SCALE_GROUPS,  // [ceil(k/128)][rows]; compute capability 9.0
-    VG_SCALE_BLOCKS   // [ceil(rows/128)][ceil(k/128) rounded up to 4]; compute capability 9.0, not both operands
+    VG_SCALE_TENSOR, // one number
+    VG_SCALE_ROWS,   // one per row; both operands or none; compute capability 9.0
+    VG_SCALE_GROUPS, // [ceil(k/128)][rows]; compute capability 9.0
+    VG_SCALE_BLOCKS // [ceil(rows/128)][ceil(k/128) rounded up to 4]; compute capability 9.0, not both operands
 };
 
 // y[m,n] = alpha * x[m,k] w[n,k]^T (+ bias[n]), or with w_rows x[m,k] w[k,n]; FP32 accumulation without TF32, one rounding.

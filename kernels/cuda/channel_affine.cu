@@ -6,8 +6,8 @@
  * Launch   one thread per pixel
  * Numerics FP32, product and sum rounded separately as on the CPU, one rounding to y's dtype: equal bit for bit */
 template <typename X, typename Y>
-static __global__ void transpose(const X *x, const float *scale, const float *shift, bool divide, bool to_last, Y *y, int64_t channels,
-                                 int64_t pixels)
+static __global__ void transpose(const X *x, const float *scale, const float *shift, bool divide,
+                                 bool to_last, Y *y, int64_t channels, int64_t pixels)
 {
     int64_t p = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
 
@@ -35,8 +35,10 @@ vg_status vg_cuda_channel_affine(vg_backend *be, const vg_channel_affine_args *a
 
     VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->y->dtype, Y, {
-        VG_CUDA_LAUNCH(be, err, (transpose<X, Y>), (unsigned)((pixels + 255) / 256), 256, 0, static_cast<const X *>(a->x->data), scale, shift,
-                       a->divide, a->to_channels_last, static_cast<Y *>(a->y->data), channels, pixels);
-    }););
+                    VG_CUDA_LAUNCH(be, err, (transpose<X, Y>), (unsigned)((pixels + 255) / 256),
+                                   256, 0, static_cast<const X *>(a->x->data), scale, shift,
+                                   a->divide, a->to_channels_last, static_cast<Y *>(a->y->data),
+                                   channels, pixels);
+                }););
     return VG_OK;
 }

@@ -4,7 +4,8 @@
 
 // The steps of N values, but for the last rounding; fast: results in BF16.
 template <typename Y, int N>
-static __device__ __forceinline__ void finish(float (&v)[N], float length, float inverse, float factor, const float (&gamma)[N], bool silu)
+static __device__ __forceinline__ void finish(float (&v)[N], float length, float inverse,
+                                              float factor, const float (&gamma)[N], bool silu)
 {
     constexpr bool fast = sizeof(Y) == 2;
 
@@ -45,10 +46,12 @@ template <int LANES> static __device__ __forceinline__ float group_sum(float sum
  * Not done  in the epilogue of the convolution before it: that is not overlapped with products, and some 25 operations for each of a
  *          tile's values are estimated at two thirds of what this pass takes */
 template <int LANES, typename X, typename G, typename Y>
-static __global__ void __launch_bounds__(256) in_registers(const X *x, const G *gamma, bool silu, float factor, Y *y, int64_t pixels)
+static __global__ void __launch_bounds__(256)
+    in_registers(const X *x, const G *gamma, bool silu, float factor, Y *y, int64_t pixels)
 {
     constexpr int channels = LANES * 24;
-    int64_t pixel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES, at = pixel * channels + threadIdx.x % LANES * 8;
+    int64_t pixel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES,
+            at = pixel * channels + threadIdx.x % LANES * 8;
     bool work = pixel < pixels;
     float v[3][8] = {}, sum = 0.0f, length, inverse;
 
@@ -78,7 +81,8 @@ static __global__ void __launch_bounds__(256) in_registers(const X *x, const G *
  * Numerics FP32, the sum in fixed order (repeatable). F32 results: IEEE division and expf, as the CPU. BF16 results: times the reciprocal,
  *          __expf and __fdividef, each within 2^-21 before a rounding to 2^-9 */
 template <int N, int LANES, typename X, typename G, typename Y>
-static __global__ void normalise(const X *x, const G *gamma, bool silu, float factor, Y *y, int64_t pixels, int channels)
+static __global__ void normalise(const X *x, const G *gamma, bool silu, float factor, Y *y,
+                                 int64_t pixels, int channels)
 {
     int64_t pixel = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES;
     const X *row = x + pixel * channels;
@@ -110,40 +114,48 @@ vg_status vg_cuda_channel_norm(vg_backend *be, const vg_channel_norm_args *a, vg
     int64_t pixels = a->x->shape[0], channels = a->x->shape[1];
     float factor = (float)sqrt((double)channels);
     bool packs = vg_cuda_packs(channels, a->x->data, a->gamma->data, a->y->data);
-    int64_t pieces = packs ? channels / 8 : channels, lanes = pieces <= 8 ? 8 : pieces <= 16 ? 16 : 32;
+    int64_t pieces = packs ? channels / 8 : channels, lanes = pieces <= 8    ? 8
+                                                              : pieces <= 16 ? 16
+                                                                             : 32;
     unsigned blocks = (unsigned)((pixels * lanes + 255) / 256);
 
     if (channels >= 1 << 30)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "channel_norm: %lld channels are too many for the cuda backend", (long long)channels);
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "channel_norm: %lld channels are too many for the cuda backend",
+                       (long long)channels);
     VG_TRY(vg_cuda_enter(be, err));
 #define LAUNCH(N, LANES)                                                                           \
-    VG_CUDA_LAUNCH(be, err, (normalise<N, LANES, X, G, Y>), blocks, 256, 0, x, gamma, a->silu, factor, y, pixels, (int)channels)
+    VG_CUDA_LAUNCH(be, err, (normalise<N, LANES, X, G, Y>), blocks, 256, 0, x, gamma, a->silu,     \
+                   factor, y, pixels, (int)channels)
 #define LAUNCH_REGISTERS(LANES)                                                                    \
-    VG_CUDA_LAUNCH(be, err, (in_registers<LANES, X, G, Y>), (unsigned)((pixels * LANES + 255) / 256), 256, 0, x, gamma, a->silu, factor, y, pixels)
+    VG_CUDA_LAUNCH(be, err, (in_registers<LANES, X, G, Y>),                                        \
+                   (unsigned)((pixels * LANES + 255) / 256), 256, 0, x, gamma, a->silu, factor, y, \
+                   pixels)
     VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->gamma->dtype, G, VG_CUDA_ACT(a->y->dtype, Y, {
-        const X *x = static_cast<const X *>(a->x->data);
-        const G *gamma = static_cast<const G *>(a->gamma->data);
-        Y *y = static_cast<Y *>(a->y->data);
-        if (packs && channels == 96)
-            LAUNCH_REGISTERS(4);
-        else if (packs && channels == 192)
-            LAUNCH_REGISTERS(8);
-        else if (packs && channels == 384)
-            LAUNCH_REGISTERS(16);
-        else if (packs && channels == 768)
-            LAUNCH_REGISTERS(32);
-        else if (packs && lanes == 8)
-            LAUNCH(8, 8);
-        else if (packs && lanes == 16)
-            LAUNCH(8, 16);
-        else if (packs)
-            LAUNCH(8, 32);
-        else if (lanes == 8)
-            LAUNCH(1, 8);
-        else if (lanes == 16)
-            LAUNCH(1, 16);
-        else
-            LAUNCH(1, 32);
-    });););
+                                                const X *x = static_cast<const X *>(a->x->data);
+                                                const G *gamma =
+                                                    static_cast<const G *>(a->gamma->data);
+                                                Y *y = static_cast<Y *>(a->y->data);
+                                                if (packs && channels == 96)
+                                                    LAUNCH_REGISTERS(4);
+                                                else if (packs && channels == 192)
+                                                    LAUNCH_REGISTERS(8);
+                                                else if (packs && channels == 384)
+                                                    LAUNCH_REGISTERS(16);
+                                                else if (packs && channels == 768)
+                                                    LAUNCH_REGISTERS(32);
+                                                else if (packs && lanes == 8)
+                                                    LAUNCH(8, 8);
+                                                else if (packs && lanes == 16)
+                                                    LAUNCH(8, 16);
+                                                else if (packs)
+                                                    LAUNCH(8, 32);
+                                                else if (lanes == 8)
+                                                    LAUNCH(1, 8);
+                                                else if (lanes == 16)
+                                                    LAUNCH(1, 16);
+                                                else
+                                                    LAUNCH(1, 32);
+                                            });););
     return VG_OK;
 }

@@ -88,7 +88,8 @@ static char *read_text(const char *path)
         (void)fclose(file);
     }
     text[used] = '\0';
-    if (used == MOST_TEXT || strlen(text) != used || strncmp(text, HEADER, strlen(HEADER)) != 0 || text[used - 1] != '\n')
+    if (used == MOST_TEXT || strlen(text) != used || strncmp(text, HEADER, strlen(HEADER)) != 0 ||
+        text[used - 1] != '\n')
         strcpy(text, HEADER);
     return text;
 }
@@ -127,7 +128,8 @@ static bool from_hex(const char *text, size_t count, void *bytes)
 {
     for (size_t i = 0; i < count; i++) {
         unsigned value;
-        if (!isxdigit(static_cast<unsigned char>(text[2 * i])) || !isxdigit(static_cast<unsigned char>(text[2 * i + 1])) ||
+        if (!isxdigit(static_cast<unsigned char>(text[2 * i])) ||
+            !isxdigit(static_cast<unsigned char>(text[2 * i + 1])) ||
             sscanf(text + 2 * i, "%2x", &value) != 1)
             return false;
         static_cast<unsigned char *>(bytes)[i] = static_cast<unsigned char>(value);
@@ -135,7 +137,8 @@ static bool from_hex(const char *text, size_t count, void *bytes)
     return true;
 }
 
-bool vg_choices_find(const vg_choices *c, const void *key, size_t key_bytes, void *value, size_t value_bytes)
+bool vg_choices_find(const vg_choices *c, const void *key, size_t key_bytes, void *value,
+                     size_t value_bytes)
 {
     char wanted[MOST_LINE];
     size_t length;
@@ -144,7 +147,8 @@ bool vg_choices_find(const vg_choices *c, const void *key, size_t key_bytes, voi
         return false;
     length = to_hex(key, key_bytes, wanted);
     for (const char *line = c->text, *end; (end = strchr(line, '\n')) != nullptr; line = end + 1)
-        if ((size_t)(end - line) == length + 1 + 2 * value_bytes && memcmp(line, wanted, length) == 0 && line[length] == ' ' &&
+        if ((size_t)(end - line) == length + 1 + 2 * value_bytes &&
+            memcmp(line, wanted, length) == 0 && line[length] == ' ' &&
             from_hex(line + length + 1, value_bytes, value))
             return true;
     return false;
@@ -170,7 +174,8 @@ static bool write_text(const char *path, const char *text)
 }
 
 // An entry that is there but was not taken (the library refuses it now) gives way.
-bool vg_choices_add(vg_choices *c, const void *key, size_t key_bytes, const void *value, size_t value_bytes)
+bool vg_choices_add(vg_choices *c, const void *key, size_t key_bytes, const void *value,
+                    size_t value_bytes)
 {
     char line[MOST_LINE];
     size_t length, used = strlen(c->text);

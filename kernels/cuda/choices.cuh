@@ -25,7 +25,9 @@ bool vg_choices_lock(vg_choices *choices);
 void vg_choices_unlock(vg_choices *choices);
 
 // Both under the lock. find: false when the key is absent. add: false when it could not be written; it then does not count.
-bool vg_choices_find(const vg_choices *choices, const void *key, size_t key_bytes, void *value, size_t value_bytes);
-bool vg_choices_add(vg_choices *choices, const void *key, size_t key_bytes, const void *value, size_t value_bytes);
+bool vg_choices_find(const vg_choices *choices, const void *key, size_t key_bytes, void *value,
+                     size_t value_bytes);
+bool vg_choices_add(vg_choices *choices, const void *key, size_t key_bytes, const void *value,
+                    size_t value_bytes);
 
 #endif

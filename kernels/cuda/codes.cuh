@@ -34,7 +34,8 @@ static __device__ __forceinline__ void vg_store_codes(__nv_fp8_e4m3 *to, const f
     alignas(16) __nv_fp8x2_storage_t pairs[8];
 #pragma unroll
     for (int i = 0; i < 8; i++)
-        pairs[i] = __nv_cvt_float2_to_fp8x2(make_float2(v[2 * i], v[2 * i + 1]), __NV_SATFINITE, __NV_E4M3);
+        pairs[i] = __nv_cvt_float2_to_fp8x2(make_float2(v[2 * i], v[2 * i + 1]), __NV_SATFINITE,
+                                            __NV_E4M3);
     *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(pairs);
 }
 static __device__ __forceinline__ void vg_store_codes(__nv_fp8_e4m3 *to, const float (&v)[8])
@@ -42,7 +43,8 @@ static __device__ __forceinline__ void vg_store_codes(__nv_fp8_e4m3 *to, const f
     alignas(8) __nv_fp8x2_storage_t pairs[4];
 #pragma unroll
     for (int i = 0; i < 4; i++)
-        pairs[i] = __nv_cvt_float2_to_fp8x2(make_float2(v[2 * i], v[2 * i + 1]), __NV_SATFINITE, __NV_E4M3);
+        pairs[i] = __nv_cvt_float2_to_fp8x2(make_float2(v[2 * i], v[2 * i + 1]), __NV_SATFINITE,
+                                            __NV_E4M3);
     *reinterpret_cast<uint2 *>(to) = *reinterpret_cast<const uint2 *>(pairs);
 }
 static __device__ __forceinline__ void vg_store_codes(__nv_fp8_e4m3 *to, const float (&v)[1])
@@ -53,7 +55,8 @@ static __device__ __forceinline__ void vg_store_codes(__nv_fp8_e4m3 *to, const f
 // The scale of a 1x128 group from its largest magnitude: most / 448, correctly rounded. BF16: of such magnitudes, by product and remainder.
 template <bool BF16 = false> static __device__ __forceinline__ float vg_group_scale(float most)
 {
-    const float r = 1.0f / VG_E4M3_MAX, a = most > VG_QUANT_AMAX_MIN ? most : VG_QUANT_AMAX_MIN, q = __fmul_rn(a, r);
+    const float r = 1.0f / VG_E4M3_MAX, a = most > VG_QUANT_AMAX_MIN ? most : VG_QUANT_AMAX_MIN,
+                q = __fmul_rn(a, r);
 
     if (!BF16)
         return __fdiv_rn(a, VG_E4M3_MAX);
@@ -74,9 +77,11 @@ static __device__ __forceinline__ float vg_half_warp_max(float most)
  * the division (test_cuda_fused_group_division_of_all_mantissas). Remainders are exact while |v| > 2^-102; smaller ones have quotients
  * below 2^-60: code 0 either way. Negative remainders keep the sign of a zero. scale is at most 2^120, or infinity for an infinite amax,
  * where finite v give 0 and others NaN. */
-template <int REMAINDERS, int N> static __device__ __forceinline__ void vg_divide(float (&v)[N], float scale)
+template <int REMAINDERS, int N>
+static __device__ __forceinline__ void vg_divide(float (&v)[N], float scale)
 {
-    float r = REMAINDERS == 1 ? vg_near_reciprocal(scale) : __frcp_rn(scale), divisor = scale <= 0x1p126f ? scale : 0.0f;
+    float r = REMAINDERS == 1 ? vg_near_reciprocal(scale) : __frcp_rn(scale),
+          divisor = scale <= 0x1p126f ? scale : 0.0f;
 
 #pragma unroll
     for (int i = 0; i < N; i++) {
@@ -93,6 +98,7 @@ vg_status vg_cuda_largest(vg_backend *be, const vg_tensor *x, unsigned *bits, vg
 
 /* Codes of round(act(x)), x [rows,k] act dtype with rows next to each other, rounded to the dtype of x; in quantize.cu. codes.q is the
  * code of the first element and codes.ld may exceed k, codes.scales the first group: columns of a wider result. */
-vg_status vg_cuda_encode(vg_backend *be, vg_act act, const vg_tensor *x, const vg_codes *codes, vg_err *err);
+vg_status vg_cuda_encode(vg_backend *be, vg_act act, const vg_tensor *x, const vg_codes *codes,
+                         vg_err *err);
 
 #endif

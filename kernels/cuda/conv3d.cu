@@ -10,13 +10,15 @@
 
 using namespace conv;
 
-namespace {
+namespace
+{
 
 /* direct    FLOPs  2*pixels*o*k, compute-bound: about a third of the FP32 peak (each operand goes through shared memory once per 64)
  * Launch   64 pixels x 64 channels per block, 256 threads with 4 x 4 sums each, k in steps of 16
  * Numerics FP32 multiply-adds in the order of k (repeatable), one rounding */
 template <typename X, typename W, typename B, typename Y>
-__global__ void __launch_bounds__(256) direct(const geometry g, const sources<X> from, const W *w, const results<B, Y> to)
+__global__ void __launch_bounds__(256)
+    direct(const geometry g, const sources<X> from, const W *w, const results<B, Y> to)
 {
     __shared__ float in[16][68], weights[16][68]; // rows of 64 and a pad of 16 bytes
     int n_tiles = (g.o + 63) / 64, o_first = (int)(blockIdx.x % n_tiles) * 64;
@@ -29,14 +31,17 @@ __global__ void __launch_bounds__(256) direct(const geometry g, const sources<X>
     for (int i = 0; i < 4; i++)
         at[i] = corner_of(g, first + line + 16 * i);
     for (int k0 = 0; k0 < g.k; k0 += 16) {
-        int k = k0 + lane, tap = k / g.c, c = k % g.c, dx = tap % g.kw, dy = tap / g.kw % g.kh, dt = tap / g.kw / g.kh;
+        int k = k0 + lane, tap = k / g.c, c = k % g.c, dx = tap % g.kw, dy = tap / g.kw % g.kh,
+            dt = tap / g.kw / g.kh;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             int frame;
             int64_t offset = k < g.k ? locate(g, at[i], dt, dy, dx, &frame) : -1;
             int o = o_first + line + 16 * i;
-            in[lane][line + 16 * i] = offset < 0 ? 0.0f : vg_to_float(from.of(g, frame)[offset + c]);
-            weights[lane][line + 16 * i] = k < g.k && o < g.o ? vg_to_float(w[(int64_t)o * g.k + k]) : 0.0f;
+            in[lane][line + 16 * i] =
+                offset < 0 ? 0.0f : vg_to_float(from.of(g, frame)[offset + c]);
+            weights[lane][line + 16 * i] =
+                k < g.k && o < g.o ? vg_to_float(w[(int64_t)o * g.k + k]) : 0.0f;
         }
         __syncthreads();
 #pragma unroll
@@ -77,7 +82,9 @@ __global__ void __launch_bounds__(256) direct(const geometry g, const sources<X>
  *           96 to 96 at 4x720x1280: 7.01 ms, 262; before the geometry of a line was worked out once per block: 220, 222, 208
  * Not done  leaving out taps that meet zero frames only */
 template <int COLUMNS, typename B, typename Y>
-__global__ void __launch_bounds__(256, 2) tensor(const geometry g, const sources<__nv_bfloat16> from, const __nv_bfloat16 *w, const results<B, Y> to)
+__global__ void __launch_bounds__(256, 2)
+    tensor(const geometry g, const sources<__nv_bfloat16> from, const __nv_bfloat16 *w,
+           const results<B, Y> to)
 {
     extern __shared__ __align__(128) char slots[];
     constexpr int N = COLUMNS / 16; // blocks of 8 channels per warp
@@ -96,7 +103,8 @@ __global__ void __launch_bounds__(256, 2) tensor(const geometry g, const sources
         mma::copy_commit();
     }
     for (int step = 0, slot = 0; step < steps; step++, slot = slot + 1 == STAGES ? 0 : slot + 1) {
-        const uint32_t pixels = base + slot * slot_bytes<COLUMNS>, weights = pixels + ROWS * DEPTH * 2;
+        const uint32_t pixels = base + slot * slot_bytes<COLUMNS>,
+                       weights = pixels + ROWS * DEPTH * 2;
         mma::copy_wait<STAGES - 2>();
         __syncthreads(); // everyone's copies have come, and everyone has left the slot that is filled next
         if (step + STAGES - 1 < steps)
@@ -107,11 +115,14 @@ __global__ void __launch_bounds__(256, 2) tensor(const geometry g, const sources
             uint32_t a[2][4];
 #pragma unroll
             for (int b = 0; b < 2; b++)
-                mma::load_4(a[b], pixels + mma::swizzled<DEPTH>(warp / 2 * 32 + b * 16 + lane % 16, e * 2 + lane / 16));
+                mma::load_4(a[b], pixels + mma::swizzled<DEPTH>(warp / 2 * 32 + b * 16 + lane % 16,
+                                                                e * 2 + lane / 16));
 #pragma unroll
             for (int n = 0; n < N / 2; n++) {
                 uint32_t v[4];
-                mma::load_4(v, weights + mma::swizzled<DEPTH>(warp % 2 * (COLUMNS / 2) + n * 16 + lane / 16 * 8 + lane % 8, e * 2 + lane / 8 % 2));
+                mma::load_4(v, weights + mma::swizzled<DEPTH>(warp % 2 * (COLUMNS / 2) + n * 16 +
+                                                                  lane / 16 * 8 + lane % 8,
+                                                              e * 2 + lane / 8 % 2));
 #pragma unroll
                 for (int b = 0; b < 2; b++) {
                     mma::multiply_bf16(sum[b][2 * n], a[b], v[0], v[1]);
@@ -126,7 +137,8 @@ __global__ void __launch_bounds__(256, 2) tensor(const geometry g, const sources
         for (int n = 0; n < N; n++)
 #pragma unroll
             for (int r = 0; r < 2; r++)
-                store_pair(g, to, first + warp / 2 * 32 + b * 16 + lane / 4 + r * 8, o_first + warp % 2 * (COLUMNS / 2) + n * 8 + lane % 4 * 2,
+                store_pair(g, to, first + warp / 2 * 32 + b * 16 + lane / 4 + r * 8,
+                           o_first + warp % 2 * (COLUMNS / 2) + n * 8 + lane % 4 * 2,
                            sum[b][n][2 * r], sum[b][n][2 * r + 1]);
 }
 
@@ -156,12 +168,16 @@ vg_status geometry_of(const vg_conv3d_args *a, geometry *g, vg_err *err)
 
     for (int i = 0; i < 4; i++)
         if (x[i] >= 1 << 24 || y[i] >= 1 << 24)
-            return VG_FAIL(err, VG_E_UNSUPPORTED, "conv3d: a dimension of %lld elements is too long for the cuda backend",
+            return VG_FAIL(err, VG_E_UNSUPPORTED,
+                           "conv3d: a dimension of %lld elements is too long for the cuda backend",
                            (long long)(x[i] > y[i] ? x[i] : y[i]));
     if (k >= 1 << 30)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "conv3d: a sum of %lld terms is too long for the cuda backend", (long long)k);
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "conv3d: a sum of %lld terms is too long for the cuda backend",
+                       (long long)k);
     *g = geometry();
-    g->c = (int)w[4], g->o = (int)w[0], g->kt = (int)w[1], g->kh = (int)w[2], g->kw = (int)w[3], g->k = (int)k;
+    g->c = (int)w[4], g->o = (int)w[0], g->kt = (int)w[1], g->kh = (int)w[2], g->kw = (int)w[3],
+    g->k = (int)k;
     g->front = a->pad_front;
     g->history = a->history ? (int)a->history->shape[0] : 0;
     g->upto = g->history + (int)x[0];
@@ -175,19 +191,24 @@ vg_status geometry_of(const vg_conv3d_args *a, geometry *g, vg_err *err)
     return VG_OK;
 }
 
-template <int COLUMNS, typename B, typename Y> vg_status launch_tensor(vg_backend *be, const vg_conv3d_args *a, const geometry &g, vg_err *err)
+template <int COLUMNS, typename B, typename Y>
+vg_status launch_tensor(vg_backend *be, const vg_conv3d_args *a, const geometry &g, vg_err *err)
 {
     constexpr int shared = STAGES * slot_bytes<COLUMNS>;
     int64_t blocks = (g.pixels + ROWS - 1) / ROWS * ((g.o + COLUMNS - 1) / COLUMNS);
 
-    VG_CUDA_TRY(cudaFuncSetAttribute(tensor<COLUMNS, B, Y>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), err);
-    VG_CUDA_LAUNCH(be, err, (tensor<COLUMNS, B, Y>), (unsigned)blocks, 256, shared, g, sources_of<__nv_bfloat16>(a, g),
-                   static_cast<const __nv_bfloat16 *>(a->w->data), results_of<B, Y>(a));
+    VG_CUDA_TRY(cudaFuncSetAttribute(tensor<COLUMNS, B, Y>,
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
+                err);
+    VG_CUDA_LAUNCH(be, err, (tensor<COLUMNS, B, Y>), (unsigned)blocks, 256, shared, g,
+                   sources_of<__nv_bfloat16>(a, g), static_cast<const __nv_bfloat16 *>(a->w->data),
+                   results_of<B, Y>(a));
     return VG_OK;
 }
 
 // The tile that wastes the fewest channels: 3 -> 32, 96 and 192 -> 96, 384 -> 128.
-template <typename B, typename Y> vg_status choose_tensor(vg_backend *be, const vg_conv3d_args *a, const geometry &g, vg_err *err)
+template <typename B, typename Y>
+vg_status choose_tensor(vg_backend *be, const vg_conv3d_args *a, const geometry &g, vg_err *err)
 {
     if (g.o <= 32)
         return launch_tensor<32, B, Y>(be, a, g, err);
@@ -202,7 +223,9 @@ bool fits_tensor(const vg_conv3d_args *a, const geometry &g)
 {
     int64_t frames = g.front + g.upto + (a->more ? a->more->shape[0] : 0);
 
-    return a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && g.kh * g.kw <= 32 && (frames + 64) * (g.h + 64) * (g.w + 64) < (int64_t)1 << 31 && vg_cuda_packs(g.c, a->x->data, a->w->data, a->history ? a->history->data : nullptr) &&
+    return a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && g.kh * g.kw <= 32 &&
+           (frames + 64) * (g.h + 64) * (g.w + 64) < (int64_t)1 << 31 &&
+           vg_cuda_packs(g.c, a->x->data, a->w->data, a->history ? a->history->data : nullptr) &&
            vg_cuda_packs(g.c, a->more ? a->more->data : nullptr);
 }
 
@@ -212,14 +235,16 @@ int64_t wide(int64_t channels)
 }
 
 // *wider = t with the channels filled up to a multiple of 8, at *memory, which moves on.
-vg_status widen_into(vg_backend *be, const vg_tensor *t, char **memory, vg_tensor *wider, vg_err *err)
+vg_status widen_into(vg_backend *be, const vg_tensor *t, char **memory, vg_tensor *wider,
+                     vg_err *err)
 {
     int64_t c = t->shape[t->ndim - 1], packs = vg_tensor_numel(t) / c * (wide(c) / 8);
 
     *wider = *t;
     wider->data = *memory;
     wider->shape[t->ndim - 1] = wide(c);
-    VG_CUDA_LAUNCH(be, err, widen, (unsigned)((packs + 255) / 256), 256, 0, static_cast<const __nv_bfloat16 *>(t->data), (int)c,
+    VG_CUDA_LAUNCH(be, err, widen, (unsigned)((packs + 255) / 256), 256, 0,
+                   static_cast<const __nv_bfloat16 *>(t->data), (int)c,
                    static_cast<__nv_bfloat16 *>(wider->data), (int)wide(c), packs);
     *memory += (packs * 16 + 255) / 256 * 256;
     return VG_OK;
@@ -235,7 +260,10 @@ vg_status conv_widened(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
     void *memory;
 
     for (int i = 0; i < 4; i++)
-        bytes += from[i] ? (size_t)(vg_tensor_numel(from[i]) / from[i]->shape[from[i]->ndim - 1] * wide(a->x->shape[3]) * 2 + 256) : 0;
+        bytes += from[i] ? (size_t)(vg_tensor_numel(from[i]) / from[i]->shape[from[i]->ndim - 1] *
+                                        wide(a->x->shape[3]) * 2 +
+                                    256)
+                         : 0;
     VG_TRY(vg_cuda_scratch(be, bytes, &memory, err));
     char *at = static_cast<char *>(memory);
     for (int i = 0; i < 4; i++)
@@ -264,12 +292,18 @@ vg_status vg_cuda_conv3d(vg_backend *be, const vg_conv3d_args *a, vg_err *err)
             return vg_cuda_conv3d_tma(be, a, &g, err);
         if (vg_cuda(be)->capability == 90 && !(wanted && strcmp(wanted, "mma") == 0))
             return vg_cuda_conv3d_sm90(be, a, &g, err);
-        VG_CUDA_ACT(a->bias ? a->bias->dtype : a->y->dtype, B, VG_CUDA_ACT(a->y->dtype, Y, { return choose_tensor<B, Y>(be, a, g, err); }););
+        VG_CUDA_ACT(a->bias ? a->bias->dtype : a->y->dtype, B,
+                    VG_CUDA_ACT(a->y->dtype, Y, { return choose_tensor<B, Y>(be, a, g, err); }););
     }
     blocks = (g.pixels + 63) / 64 * ((g.o + 63) / 64);
-    VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->w->dtype, W, VG_CUDA_ACT(a->bias ? a->bias->dtype : VG_F32, B, VG_CUDA_ACT(a->y->dtype, Y, {
-        VG_CUDA_LAUNCH(be, err, (direct<X, W, B, Y>), (unsigned)blocks, 256, 0, g, sources_of<X>(a, g), static_cast<const W *>(a->w->data),
-                       results_of<B, Y>(a));
-    }););););
+    VG_CUDA_ACT(
+        a->x->dtype, X,
+        VG_CUDA_ACT(a->w->dtype, W,
+                    VG_CUDA_ACT(a->bias ? a->bias->dtype : VG_F32, B, VG_CUDA_ACT(a->y->dtype, Y, {
+                                    VG_CUDA_LAUNCH(be, err, (direct<X, W, B, Y>), (unsigned)blocks,
+                                                   256, 0, g, sources_of<X>(a, g),
+                                                   static_cast<const W *>(a->w->data),
+                                                   results_of<B, Y>(a));
+                                }););););
     return VG_OK;
 }

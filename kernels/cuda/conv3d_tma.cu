@@ -13,44 +13,47 @@
 #define VG_CLUSTER(n) __cluster_dims__(n, 1, 1)
 #endif
 
-namespace {
+namespace
+{
 
-constexpr int PIXELS = 256, CHUNK = 64;      // of a tile; channels per box, 128 bytes
-constexpr int LINES = 320;                   // most pixels of a box: 256 and two more rows of 32
+constexpr int PIXELS = 256, CHUNK = 64; // of a tile; channels per box, 128 bytes
+constexpr int LINES = 320;              // most pixels of a box: 256 and two more rows of 32
 constexpr int A_BYTES = LINES * 128, A_SLOTS = 3;
-constexpr int BIAS_MAX = 1024;               // biases in shared memory; the last tile may reach 191 beyond the channels
-constexpr int THREADS = 384;                 // a warpgroup that copies, two that multiply
+constexpr int BIAS_MAX =
+    1024; // biases in shared memory; the last tile may reach 191 beyond the channels
+constexpr int THREADS = 384; // a warpgroup that copies, two that multiply
 
 // Columns (output channels) of a tile decide how many slots of weights fit, and whether blocks work in pairs: on two tiles with the same
 // weights, of which each brings one half to both.
 template <int N> struct layout {
     static constexpr int BLOCKS = N >= 96 ? 2 : 1;
     static constexpr int B_BYTES = N * 128, B_SLOTS = N == 192 ? 4 : 8;
-    static constexpr int SHARED = A_SLOTS * A_BYTES + B_SLOTS * B_BYTES + BIAS_MAX * 4 + 256 + 1024; // and barriers, alignment
+    static constexpr int SHARED = A_SLOTS * A_BYTES + B_SLOTS * B_BYTES + BIAS_MAX * 4 + 256 +
+                                  1024; // and barriers, alignment
 };
 
 struct job {
     int kt, kh, kw, chunks;
     int front, history, upto, st;
     int shift, top, left;
-    int width_log2, height;       // of a tile
+    int width_log2, height; // of a tile
     uint32_t box_bytes;
     int tiles_n, tiles_x, tiles_y; // per output frame and parity
     int groups, work;              // of tiles that blocks take together: per picture, and in all
-    int rows, columns;            // of the output, per parity
+    int rows, columns;             // of the output, per parity
     int out_h, out_w, o, parts, part;
-    bool packs;                   // results can be stored 8 channels at a time
+    bool packs; // results can be stored 8 channels at a time
     bool bias_f32;
-    const void *bias;             // or null
+    const void *bias;              // or null
     const __nv_bfloat16 *residual; // or null
-    bool residual_ahead;          // it is as the boxes are: the copying thread calls it into the L2 cache
+    bool residual_ahead; // it is as the boxes are: the copying thread calls it into the L2 cache
     __nv_bfloat16 *y;
 };
 
 struct tile {
     int o, row_parity, column_parity, x, y, frame;
-    int first_dt;                 // taps before it meet zero frames
-    int top;                      // input row of the first tap, from y
+    int first_dt; // taps before it meet zero frames
+    int top;      // input row of the first tap, from y
 };
 
 struct maps {
@@ -67,7 +70,8 @@ template <int N> __device__ __forceinline__ tile tile_of(const job &j, int index
     t.row_parity = j.shift ? index >> 1 & 1 : 0;
     t.column_parity = j.shift ? index & 1 : 0;
     index >>= 2 * j.shift;
-    picture = index % j.groups * layout<N>::BLOCKS + (layout<N>::BLOCKS > 1 ? (int)hopper::cluster_rank() : 0);
+    picture = index % j.groups * layout<N>::BLOCKS +
+              (layout<N>::BLOCKS > 1 ? (int)hopper::cluster_rank() : 0);
     t.x = (picture % j.tiles_x) << j.width_log2;
     t.y = picture / j.tiles_x * j.height; // below the picture for the last of an odd number
     t.frame = index / j.groups;
@@ -101,7 +105,8 @@ template <int N> struct shared_memory {
 // ---- the copying thread ----
 
 template <int N>
-__device__ __forceinline__ void copy_weights(const shared_memory<N> &s, int slot, const CUtensorMap *weights, int c, int tap, int o)
+__device__ __forceinline__ void copy_weights(const shared_memory<N> &s, int slot,
+                                             const CUtensorMap *weights, int c, int tap, int o)
 {
     char *to = s.b + slot * layout<N>::B_BYTES;
 
@@ -109,7 +114,8 @@ __device__ __forceinline__ void copy_weights(const shared_memory<N> &s, int slot
         hopper::tma_load_3d(to, weights, &s.bar->full_b[slot], c, tap, o);
     else {
         int half = (int)hopper::cluster_rank();
-        hopper::tma_load_3d_to(to + half * layout<N>::B_BYTES / 2, weights, &s.bar->full_b[slot], 3, c, tap, o + half * N / 2);
+        hopper::tma_load_3d_to(to + half * layout<N>::B_BYTES / 2, weights, &s.bar->full_b[slot], 3,
+                               c, tap, o + half * N / 2);
     }
 }
 
@@ -119,13 +125,16 @@ __device__ __forceinline__ void copy_tiles(const job &j, const shared_memory<N> 
     ring<A_SLOTS> a;
     ring<layout<N>::B_SLOTS> b;
 
-    for (int index = (int)blockIdx.x / layout<N>::BLOCKS; index < j.work; index += (int)gridDim.x / layout<N>::BLOCKS) {
+    for (int index = (int)blockIdx.x / layout<N>::BLOCKS; index < j.work;
+         index += (int)gridDim.x / layout<N>::BLOCKS) {
         tile t = tile_of<N>(j, index);
         for (int c = 0; c < N && j.residual_ahead; c += CHUNK)
             hopper::tma_prefetch_4d(&m.residual, t.o + c, t.x, t.y, t.frame);
         for (int dt = t.first_dt; dt < j.kt; dt++) {
             int frame = t.frame * j.st + dt - j.front;
-            const CUtensorMap *from = frame < j.history ? &m.history : frame < j.upto ? &m.x : &m.more;
+            const CUtensorMap *from = frame < j.history ? &m.history
+                                      : frame < j.upto  ? &m.x
+                                                        : &m.more;
             frame -= frame < j.history ? 0 : frame < j.upto ? j.history : j.upto;
             for (int c = 0; c < j.chunks; c++)
                 for (int dx = 0, column = 0; dx < j.kw; dx++) {
@@ -134,13 +143,15 @@ __device__ __forceinline__ void copy_tiles(const job &j, const shared_memory<N> 
                         column = wanted;
                         hopper::barrier_wait(&s.bar->empty_a[a.slot], a.phase ^ 1);
                         hopper::barrier_expect(&s.bar->full_a[a.slot], j.box_bytes);
-                        hopper::tma_load_4d(s.a + a.slot * A_BYTES, from, &s.bar->full_a[a.slot], c * CHUNK, t.x + column, t.y + t.top, frame);
+                        hopper::tma_load_4d(s.a + a.slot * A_BYTES, from, &s.bar->full_a[a.slot],
+                                            c * CHUNK, t.x + column, t.y + t.top, frame);
                         a.next();
                     }
                     for (int dy = 0; dy < j.kh; dy++) {
                         hopper::barrier_wait(&s.bar->empty_b[b.slot], b.phase ^ 1);
                         hopper::barrier_expect(&s.bar->full_b[b.slot], layout<N>::B_BYTES);
-                        copy_weights<N>(s, b.slot, &m.weights, c * CHUNK, (dt * j.kh + dy) * j.kw + dx, t.o);
+                        copy_weights<N>(s, b.slot, &m.weights, c * CHUNK,
+                                        (dt * j.kh + dy) * j.kw + dx, t.o);
                         b.next();
                     }
                 }
@@ -171,7 +182,8 @@ template <int N> struct reader {
 
 // All taps of one dt and chunk of channels, of which 16 * DEPTH are not zero.
 template <int N, int DEPTH>
-__device__ __forceinline__ void accumulate(const job &j, const tile &t, const shared_memory<N> &s, reader<N> &in, int group, bool &add,
+__device__ __forceinline__ void accumulate(const job &j, const tile &t, const shared_memory<N> &s,
+                                           reader<N> &in, int group, bool &add,
                                            float (&sum)[2][N / 2])
 {
     for (int dx = 0, column = 0; dx < j.kw; dx++) {
@@ -186,15 +198,17 @@ __device__ __forceinline__ void accumulate(const job &j, const tile &t, const sh
         }
         for (int dy = 0; dy < j.kh; dy++) {
             int line = (((t.row_parity + dy - j.top) >> j.shift) - t.top) << j.width_log2;
-            const char *pixels = s.a + in.a.slot * A_BYTES + (line + group * 128) * 128, *weights = s.b + in.b.slot * layout<N>::B_BYTES;
+            const char *pixels = s.a + in.a.slot * A_BYTES + (line + group * 128) * 128,
+                       *weights = s.b + in.b.slot * layout<N>::B_BYTES;
             hopper::barrier_wait(&s.bar->full_b[in.b.slot], in.b.phase);
             hopper::wgmma_fence();
 #pragma unroll
             for (int e = 0; e < DEPTH; e++)
 #pragma unroll
                 for (int m = 0; m < 2; m++)
-                    hopper::wgmma_ss<N>::run(sum[m], hopper::operand(pixels + m * 8192 + e * 32, 16, 1024),
-                                             hopper::operand(weights + e * 32, 16, 1024), add || e > 0);
+                    hopper::wgmma_ss<N>::run(
+                        sum[m], hopper::operand(pixels + m * 8192 + e * 32, 16, 1024),
+                        hopper::operand(weights + e * 32, 16, 1024), add || e > 0);
             hopper::wgmma_commit();
             hopper::wgmma_wait<1>();
             in.give_back(s);
@@ -214,20 +228,24 @@ __device__ __forceinline__ int64_t element_of(const job &j, const tile &t, int p
         return -1;
     row = (row << j.shift) + t.row_parity;
     column = (column << j.shift) + t.column_parity;
-    return ((((int64_t)t.frame * j.parts + t.o / j.part) * j.out_h + row) * j.out_w + column) * j.part + t.o % j.part;
+    return ((((int64_t)t.frame * j.parts + t.o / j.part) * j.out_h + row) * j.out_w + column) *
+               j.part +
+           t.o % j.part;
 }
 
 // Lane i of each four has channels 2i, 2i+1 of four blocks of 8; afterwards all channels of block i.
 __device__ __forceinline__ void transpose_quad(uint32_t (&v)[4])
 {
     bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
-    uint32_t a = __shfl_xor_sync(0xffffffffu, odd ? v[0] : v[1], 1), b = __shfl_xor_sync(0xffffffffu, odd ? v[2] : v[3], 1);
+    uint32_t a = __shfl_xor_sync(0xffffffffu, odd ? v[0] : v[1], 1),
+             b = __shfl_xor_sync(0xffffffffu, odd ? v[2] : v[3], 1);
 
     if (odd)
         v[0] = a, v[2] = b;
     else
         v[1] = a, v[3] = b;
-    a = __shfl_xor_sync(0xffffffffu, upper ? v[0] : v[2], 2), b = __shfl_xor_sync(0xffffffffu, upper ? v[1] : v[3], 2);
+    a = __shfl_xor_sync(0xffffffffu, upper ? v[0] : v[2], 2),
+    b = __shfl_xor_sync(0xffffffffu, upper ? v[1] : v[3], 2);
     if (upper)
         v[0] = a, v[1] = b;
     else
@@ -236,18 +254,22 @@ __device__ __forceinline__ void transpose_quad(uint32_t (&v)[4])
 
 __device__ __forceinline__ uint32_t add_pair(uint32_t rounded, uint32_t residual)
 {
-    __nv_bfloat162 a = *reinterpret_cast<__nv_bfloat162 *>(&rounded), b = *reinterpret_cast<__nv_bfloat162 *>(&residual);
+    __nv_bfloat162 a = *reinterpret_cast<__nv_bfloat162 *>(&rounded),
+                   b = *reinterpret_cast<__nv_bfloat162 *>(&residual);
     return mma::pack_bf16(__low2float(a) + __low2float(b), __high2float(a) + __high2float(b));
 }
 
 // The residual beside 32 channels from t.o + 32 q.
-__device__ __forceinline__ void load_residual(const job &j, const tile &t, const int64_t (&at)[4], int q, uint4 (&r)[4])
+__device__ __forceinline__ void load_residual(const job &j, const tile &t, const int64_t (&at)[4],
+                                              int q, uint4 (&r)[4])
 {
     int own = q * 32 + threadIdx.x % 4 * 8;
 
 #pragma unroll
     for (int i = 0; i < 4; i++)
-        r[i] = at[i] < 0 || t.o + own >= j.o ? make_uint4(0, 0, 0, 0) : *reinterpret_cast<const uint4 *>(j.residual + at[i] + own);
+        r[i] = at[i] < 0 || t.o + own >= j.o
+                   ? make_uint4(0, 0, 0, 0)
+                   : *reinterpret_cast<const uint4 *>(j.residual + at[i] + own);
 }
 
 // NOTE: y may be the residual, so the compiler may not load behind a store; hence the residual is loaded one step ahead, by hand. With 192
@@ -255,7 +277,8 @@ __device__ __forceinline__ void load_residual(const job &j, const tile &t, const
 template <int N> constexpr bool loads_early = N < 192;
 
 template <int N>
-__device__ __forceinline__ void store_packs(const job &j, const tile &t, const int64_t (&at)[4], uint4 (&residual)[2][4], const float *bias,
+__device__ __forceinline__ void store_packs(const job &j, const tile &t, const int64_t (&at)[4],
+                                            uint4 (&residual)[2][4], const float *bias,
                                             float (&sum)[2][N / 2])
 {
     int lane = threadIdx.x % 4;
@@ -272,15 +295,18 @@ __device__ __forceinline__ void store_packs(const job &j, const tile &t, const i
         for (int k = 0; k < 4; k++)
             add[k] = *reinterpret_cast<const float2 *>(bias + t.o + q * 32 + k * 8 + lane * 2);
 #pragma unroll
-        for (int i = 0; i < 4; i++) { // block of 64 pixels i / 2, rows i % 2 * 8 + lane / 4 of each 16
+        for (int i = 0; i < 4;
+             i++) { // block of 64 pixels i / 2, rows i % 2 * 8 + lane / 4 of each 16
             uint32_t v[4];
 #pragma unroll
             for (int k = 0; k < 4; k++)
-                v[k] = mma::pack_bf16(sum[i / 2][(q * 4 + k) * 4 + i % 2 * 2] + add[k].x, sum[i / 2][(q * 4 + k) * 4 + i % 2 * 2 + 1] + add[k].y);
+                v[k] = mma::pack_bf16(sum[i / 2][(q * 4 + k) * 4 + i % 2 * 2] + add[k].x,
+                                      sum[i / 2][(q * 4 + k) * 4 + i % 2 * 2 + 1] + add[k].y);
             transpose_quad(v);
             if (j.residual) {
                 uint4 r = residual[q % 2][i];
-                v[0] = add_pair(v[0], r.x), v[1] = add_pair(v[1], r.y), v[2] = add_pair(v[2], r.z), v[3] = add_pair(v[3], r.w);
+                v[0] = add_pair(v[0], r.x), v[1] = add_pair(v[1], r.y), v[2] = add_pair(v[2], r.z),
+                v[3] = add_pair(v[3], r.w);
             }
             if (at[i] >= 0 && t.o + own < j.o)
                 *reinterpret_cast<uint4 *>(j.y + at[i] + own) = make_uint4(v[0], v[1], v[2], v[3]);
@@ -289,7 +315,8 @@ __device__ __forceinline__ void store_packs(const job &j, const tile &t, const i
 }
 
 template <int N>
-__device__ __forceinline__ void store_singles(const job &j, const tile &t, const int64_t (&at)[4], const float *bias, float (&sum)[2][N / 2])
+__device__ __forceinline__ void store_singles(const job &j, const tile &t, const int64_t (&at)[4],
+                                              const float *bias, float (&sum)[2][N / 2])
 {
 #pragma unroll
     for (int i = 0; i < 4; i++)
@@ -305,13 +332,15 @@ __device__ __forceinline__ void store_singles(const job &j, const tile &t, const
         }
 }
 
-template <int N, int LAST> __device__ __forceinline__ void multiply_tiles(const job &j, const shared_memory<N> &s)
+template <int N, int LAST>
+__device__ __forceinline__ void multiply_tiles(const job &j, const shared_memory<N> &s)
 {
     reader<N> in;
     int group = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4;
 
     in.old_a = in.old_b = -1;
-    for (int index = (int)blockIdx.x / layout<N>::BLOCKS; index < j.work; index += (int)gridDim.x / layout<N>::BLOCKS) {
+    for (int index = (int)blockIdx.x / layout<N>::BLOCKS; index < j.work;
+         index += (int)gridDim.x / layout<N>::BLOCKS) {
         tile t = tile_of<N>(j, index);
         float sum[2][N / 2];
         int64_t at[4];
@@ -365,8 +394,8 @@ template <int N, int LAST> __device__ __forceinline__ void multiply_tiles(const 
  *          SiLU in the epilogue, see channel_norm.cu; products of one tile beside the epilogue of another, for which 64 K registers do
  *          not suffice at this tile size */
 template <int N, int LAST>
-__global__ void VG_CLUSTER(layout<N>::BLOCKS) __launch_bounds__(THREADS, 1) product(const __grid_constant__ maps m,
-                                                                                                                  const __grid_constant__ job j)
+__global__ void VG_CLUSTER(layout<N>::BLOCKS) __launch_bounds__(THREADS, 1)
+    product(const __grid_constant__ maps m, const __grid_constant__ job j)
 {
 #if VG_DEVICE_SM90A
     extern __shared__ char raw[];
@@ -378,7 +407,7 @@ __global__ void VG_CLUSTER(layout<N>::BLOCKS) __launch_bounds__(THREADS, 1) prod
     for (int o = (int)threadIdx.x; o < BIAS_MAX; o += THREADS)
         s.bias[o] = !j.bias || o >= j.o ? 0.0f
                     : j.bias_f32        ? static_cast<const float *>(j.bias)[o]
-                                        : __bfloat162float(static_cast<const __nv_bfloat16 *>(j.bias)[o]);
+                                 : __bfloat162float(static_cast<const __nv_bfloat16 *>(j.bias)[o]);
     if (threadIdx.x == 0) {
         for (int i = 0; i < A_SLOTS; i++) {
             hopper::barrier_init(&s.bar->full_a[i], 1);
@@ -434,7 +463,8 @@ void choose_tile(const conv::geometry &g, job *j, int blocks, int sm_count)
         int width = 1 << log2, height = PIXELS / width, lines = (height + reach(g)) * width;
         int x = ceil_div(j->columns, width), y = ceil_div(j->rows, height);
         int groups = ceil_div((int64_t)x * y, blocks), at_once = sm_count / blocks;
-        int64_t work = (int64_t)groups * j->tiles_n * (g.pixels / ((int64_t)g.out_h * g.out_w)) << 2 * g.shift;
+        int64_t work = (int64_t)groups * j->tiles_n * (g.pixels / ((int64_t)g.out_h * g.out_w))
+                       << 2 * g.shift;
         int64_t cost = (work + at_once - 1) / at_once * 1000 + lines;
         if (lines <= LINES && cost < best) {
             best = cost;
@@ -452,7 +482,9 @@ vg_status frames_map(const vg_tensor *t, const job &j, CUtensorMap *map, vg_err 
     return vg_cuda_tensor_map("conv3d", t->data, 4, dims, box, map, err);
 }
 
-template <int N, int LAST> vg_status launch(vg_backend *be, const vg_conv3d_args *a, const conv::geometry &g, job j, vg_err *err)
+template <int N, int LAST>
+vg_status launch(vg_backend *be, const vg_conv3d_args *a, const conv::geometry &g, job j,
+                 vg_err *err)
 {
     constexpr int shared = layout<N>::SHARED;
     const int64_t dims[3] = {g.c, g.k / g.c, g.o};
@@ -469,12 +501,18 @@ template <int N, int LAST> vg_status launch(vg_backend *be, const vg_conv3d_args
     VG_TRY(frames_map(a->more ? a->more : a->x, j, &m.more, err));
     VG_TRY(frames_map(j.residual_ahead ? a->residual : a->x, j, &m.residual, err));
     VG_TRY(vg_cuda_tensor_map("conv3d", a->w->data, 3, dims, box, &m.weights, err));
-    VG_CUDA_TRY(cudaFuncSetAttribute(product<N, LAST>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared), err);
-    VG_CUDA_LAUNCH(be, err, (product<N, LAST>), (unsigned)((j.work < at_once ? j.work : at_once) * together), THREADS, shared, m, j);
+    VG_CUDA_TRY(
+        cudaFuncSetAttribute(product<N, LAST>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared),
+        err);
+    VG_CUDA_LAUNCH(be, err, (product<N, LAST>),
+                   (unsigned)((j.work < at_once ? j.work : at_once) * together), THREADS, shared, m,
+                   j);
     return VG_OK;
 }
 
-template <int N> vg_status launch_last(vg_backend *be, const vg_conv3d_args *a, const conv::geometry &g, const job &j, vg_err *err)
+template <int N>
+vg_status launch_last(vg_backend *be, const vg_conv3d_args *a, const conv::geometry &g,
+                      const job &j, vg_err *err)
 {
     int rest = g.c % CHUNK;
 
@@ -485,13 +523,16 @@ template <int N> vg_status launch_last(vg_backend *be, const vg_conv3d_args *a, 
 
 bool vg_cuda_conv3d_tma_fits(const vg_conv3d_args *a, const conv::geometry *g)
 {
-    bool whole_pairs = !g->shift || (g->out_h % 2 == 0 && g->out_w % 2 == 0); // of rows and of columns
+    bool whole_pairs =
+        !g->shift || (g->out_h % 2 == 0 && g->out_w % 2 == 0); // of rows and of columns
 
-    return g->sh == 1 && g->sw == 1 && g->o <= BIAS_MAX - 192 && g->kh <= 3 && reach(*g) <= 2 && whole_pairs &&
-           a->y->dtype == VG_BF16 && g->pixels < 1 << 30 && (g->parts == 1 || g->part % 192 == 0) && vg_cuda_has_tensor_maps();
+    return g->sh == 1 && g->sw == 1 && g->o <= BIAS_MAX - 192 && g->kh <= 3 && reach(*g) <= 2 &&
+           whole_pairs && a->y->dtype == VG_BF16 && g->pixels < 1 << 30 &&
+           (g->parts == 1 || g->part % 192 == 0) && vg_cuda_has_tensor_maps();
 }
 
-vg_status vg_cuda_conv3d_tma(vg_backend *be, const vg_conv3d_args *a, const conv::geometry *geometry, vg_err *err)
+vg_status vg_cuda_conv3d_tma(vg_backend *be, const vg_conv3d_args *a,
+                             const conv::geometry *geometry, vg_err *err)
 {
     const conv::geometry &g = *geometry;
     job j = {};

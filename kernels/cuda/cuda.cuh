@@ -8,7 +8,7 @@
 #include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
-#include "kernels/backend.h"
+#include "kernels/backend/backend.h"
 #include "kernels/cuda/ptx.cuh"
 
 struct vg_cuda_blas; // blas.cu: the cuBLASLt library, opened at first use
@@ -26,7 +26,8 @@ struct vg_cuda_backend {
     struct {
         void *memory;
         size_t bytes;
-    } scratch[2]; // of one operation at a time, and of one made of others; grown on demand, kept until the stage ends
+    } scratch
+        [2]; // of one operation at a time, and of one made of others; grown on demand, kept until the stage ends
     int64_t plain_products; // products that went the slow way through F32 copies, see linear.cu
 };
 
@@ -40,7 +41,8 @@ static inline vg_cuda_backend *vg_cuda(vg_backend *be)
     do {                                                                                           \
         cudaError_t cuda_status_ = (call);                                                         \
         if (cuda_status_ != cudaSuccess)                                                           \
-            return VG_FAIL((err), VG_E_DEVICE, "CUDA: %s: %s", #call, cudaGetErrorString(cuda_status_)); \
+            return VG_FAIL((err), VG_E_DEVICE, "CUDA: %s: %s", #call,                              \
+                           cudaGetErrorString(cuda_status_));                                      \
     } while (0)
 
 // kernel<<<grid, block, shared, the backend's stream>>>(args...), with its launch checked; after vg_cuda_enter.
@@ -61,8 +63,10 @@ static inline vg_status vg_cuda_enter(vg_backend *be, vg_err *err)
 }
 
 void vg_cuda_blas_close(vg_cuda_blas *blas);
-void vg_cuda_blas_version(const vg_cuda_blas *blas, char *text, size_t size); // "cuBLASLt 13.1.0"; "" before its first product
-vg_status vg_cuda_library_product(vg_backend *be, const vg_linear_args *args, vg_err *err); // see vg_backend_ops
+void vg_cuda_blas_version(const vg_cuda_blas *blas, char *text,
+                          size_t size); // "cuBLASLt 13.1.0"; "" before its first product
+vg_status vg_cuda_library_product(vg_backend *be, const vg_linear_args *args,
+                                  vg_err *err); // see vg_backend_ops
 
 // Device memory for temporaries of the operation that asks, 256-byte aligned. The next operation on the stream may overwrite
 // it, so an operation asks once. Counted in bytes_now, and part of a stage's plan. Errors: VG_E_NOMEM.
@@ -73,10 +77,12 @@ vg_status vg_cuda_outer_scratch(vg_backend *be, size_t bytes, void **memory, vg_
 
 // A result that is wanted as codes only still needs a place for its values [rows,dim] where no kernel makes codes at once: *y becomes `made`,
 // in outer scratch memory, if it is NULL. Then vg_cuda_quantize_result makes the codes (nothing for kind NONE).
-vg_status vg_cuda_values(vg_backend *be, vg_tensor **y, vg_tensor *made, vg_dtype dtype, int64_t rows, int64_t dim, vg_err *err);
-vg_status vg_cuda_quantize_result(vg_backend *be, const vg_tensor *y, const vg_quant_out *quant, vg_err *err);
+vg_status vg_cuda_values(vg_backend *be, vg_tensor **y, vg_tensor *made, vg_dtype dtype,
+                         int64_t rows, int64_t dim, vg_err *err);
+vg_status vg_cuda_quantize_result(vg_backend *be, const vg_tensor *y, const vg_quant_out *quant,
+                                  vg_err *err);
 
-// ---- scalars: the conversions of kernels/numeric.h by hardware ------------------------------------------------------
+// ---- scalars: the conversions of kernels/base/numeric.h by hardware ------------------------------------------------------
 
 static __device__ __forceinline__ float vg_to_float(float v)
 {
@@ -125,7 +131,8 @@ template <typename T, int N> struct alignas(sizeof(T) * N >= 16 ? 16 : sizeof(T)
     T v[N];
 };
 
-template <int N, typename T> static __device__ __forceinline__ void vg_load(const T *from, float (&to)[N])
+template <int N, typename T>
+static __device__ __forceinline__ void vg_load(const T *from, float (&to)[N])
 {
     vg_pack<T, N> pack = *reinterpret_cast<const vg_pack<T, N> *>(from);
 #pragma unroll
@@ -134,7 +141,8 @@ template <int N, typename T> static __device__ __forceinline__ void vg_load(cons
 }
 
 // N values as T. BF16 by pairs: the conversion of one is an eighth as fast, on the unit that also does exponentials and reciprocals.
-template <typename T, int N> static __device__ __forceinline__ vg_pack<T, N> vg_packed_as(const float (&v)[N])
+template <typename T, int N>
+static __device__ __forceinline__ vg_pack<T, N> vg_packed_as(const float (&v)[N])
 {
     vg_pack<T, N> pack;
     if constexpr (sizeof(T) == sizeof(__nv_bfloat16) && N % 2 == 0) {
@@ -150,7 +158,8 @@ template <typename T, int N> static __device__ __forceinline__ vg_pack<T, N> vg_
     return pack;
 }
 
-template <int N, typename T> static __device__ __forceinline__ void vg_store(T *to, const float (&from)[N])
+template <int N, typename T>
+static __device__ __forceinline__ void vg_store(T *to, const float (&from)[N])
 {
     *reinterpret_cast<vg_pack<T, N> *>(to) = vg_packed_as<T, N>(from);
 }
@@ -165,9 +174,11 @@ template <typename T, int N> static __device__ __forceinline__ void vg_round_all
 }
 
 // May rows of this many elements at these addresses be read in packs of 8? Views can begin anywhere.
-static inline bool vg_cuda_packs(int64_t row, const void *a, const void *b = nullptr, const void *c = nullptr)
+static inline bool vg_cuda_packs(int64_t row, const void *a, const void *b = nullptr,
+                                 const void *c = nullptr)
 {
-    uintptr_t bits = reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b) | reinterpret_cast<uintptr_t>(c);
+    uintptr_t bits = reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b) |
+                     reinterpret_cast<uintptr_t>(c);
     return row % 8 == 0 && bits % 16 == 0;
 }
 
@@ -204,8 +215,9 @@ static __device__ __forceinline__ float vg_block_sum(float v)
     } while (0)
 
 // The operations, one file each.
-#define VG_OP(name, help) vg_status vg_cuda_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err);
-#include "kernels/ops.def"
+#define VG_OP(name, help)                                                                          \
+    vg_status vg_cuda_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err);
+#include "kernels/op/ops.def"
 #undef VG_OP
 
 #endif

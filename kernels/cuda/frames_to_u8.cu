@@ -28,15 +28,18 @@ template <int N, typename X> static __global__ void convert(const X *x, uint8_t 
 vg_status vg_cuda_frames_to_u8(vg_backend *be, const vg_frames_to_u8_args *a, vg_err *err)
 {
     uint8_t *y = static_cast<uint8_t *>(a->y->data);
-    int64_t n = vg_tensor_numel(a->x), packs = vg_cuda_packs(8, a->x->data, y) ? n / 8 : 0, rest = n - 8 * packs;
+    int64_t n = vg_tensor_numel(a->x), packs = vg_cuda_packs(8, a->x->data, y) ? n / 8 : 0,
+            rest = n - 8 * packs;
 
     VG_TRY(vg_cuda_enter(be, err));
     VG_CUDA_ACT(a->x->dtype, X, {
         const X *x = static_cast<const X *>(a->x->data);
         if (packs)
-            VG_CUDA_LAUNCH(be, err, (convert<8, X>), (unsigned)((packs + 255) / 256), 256, 0, x, y, packs);
+            VG_CUDA_LAUNCH(be, err, (convert<8, X>), (unsigned)((packs + 255) / 256), 256, 0, x, y,
+                           packs);
         if (rest)
-            VG_CUDA_LAUNCH(be, err, (convert<1, X>), (unsigned)((rest + 255) / 256), 256, 0, x + 8 * packs, y + 8 * packs, rest);
+            VG_CUDA_LAUNCH(be, err, (convert<1, X>), (unsigned)((rest + 255) / 256), 256, 0,
+                           x + 8 * packs, y + 8 * packs, rest);
     });
     return VG_OK;
 }

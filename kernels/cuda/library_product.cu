@@ -19,9 +19,11 @@ vg_status vg_cuda_library_product(vg_backend *be, const vg_linear_args *a, vg_er
     if (a->x->dtype == VG_E4M3) {
         bool groups = a->x_scale->ndim == 2, blocks = a->w_scale->ndim == 2;
         // Rows of block scales are padded to four in the library's form.
-        if (groups != blocks || (blocks && a->w_scale->shape[1] % 4 != 0) || (!blocks && a->w_scale->shape[0] != 1))
+        if (groups != blocks || (blocks && a->w_scale->shape[1] % 4 != 0) ||
+            (!blocks && a->w_scale->shape[0] != 1))
             return VG_FAIL(err, VG_E_UNSUPPORTED, "cuBLASLt has other forms of scales");
-        p.x_scale = static_cast<const float *>(a->x_scale->data), p.w_scale = static_cast<const float *>(a->w_scale->data);
+        p.x_scale = static_cast<const float *>(a->x_scale->data),
+        p.w_scale = static_cast<const float *>(a->w_scale->data);
         p.x_mode = groups ? VG_SCALE_GROUPS : VG_SCALE_TENSOR;
         p.w_mode = blocks ? VG_SCALE_BLOCKS : VG_SCALE_TENSOR;
     }

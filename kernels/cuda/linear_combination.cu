@@ -13,7 +13,8 @@ struct terms {
  * Numerics FP32 in the order given, products and sums rounded separately: equal to the CPU bit for bit
  * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), 32760x5120, best of 5 x 20 calls, 2026-11: 2 x BF16 to F32 448 us, 2.99 TB/s = 89 %;
  *          before the loop over operands was unrolled: 1013 us */
-template <int N, typename Y> static __global__ void combine(terms t, Y *y, int64_t from, int64_t packs)
+template <int N, typename Y>
+static __global__ void combine(terms t, Y *y, int64_t from, int64_t packs)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     float sum[N], v[N];
@@ -40,7 +41,8 @@ template <int N, typename Y> static __global__ void combine(terms t, Y *y, int64
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
-vg_status vg_cuda_linear_combination(vg_backend *be, const vg_linear_combination_args *a, vg_err *err)
+vg_status vg_cuda_linear_combination(vg_backend *be, const vg_linear_combination_args *a,
+                                     vg_err *err)
 {
     int64_t n = vg_tensor_numel(a->y), packs, rest;
     bool aligned = vg_cuda_packs(8, a->y->data);
@@ -59,9 +61,11 @@ vg_status vg_cuda_linear_combination(vg_backend *be, const vg_linear_combination
     VG_CUDA_ACT(a->y->dtype, Y, {
         Y *y = static_cast<Y *>(a->y->data);
         if (packs)
-            VG_CUDA_LAUNCH(be, err, (combine<8, Y>), (unsigned)((packs + 255) / 256), 256, 0, t, y, (int64_t)0, packs);
+            VG_CUDA_LAUNCH(be, err, (combine<8, Y>), (unsigned)((packs + 255) / 256), 256, 0, t, y,
+                           (int64_t)0, packs);
         if (rest)
-            VG_CUDA_LAUNCH(be, err, (combine<1, Y>), (unsigned)((rest + 255) / 256), 256, 0, t, y, 8 * packs, rest);
+            VG_CUDA_LAUNCH(be, err, (combine<1, Y>), (unsigned)((rest + 255) / 256), 256, 0, t, y,
+                           8 * packs, rest);
     });
     return VG_OK;
 }

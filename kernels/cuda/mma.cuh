@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-namespace mma {
+namespace mma
+{
 
 __device__ __forceinline__ uint32_t shared_address(const void *p)
 {
@@ -16,14 +17,17 @@ __device__ __forceinline__ uint32_t shared_address(const void *p)
 // 128-byte line are permuted by the line's number, so that 8 rows of one chunk column lie in 8 different bank groups.
 template <int COLUMNS> __device__ __forceinline__ uint32_t swizzled(int row, int chunk)
 {
-    constexpr int chunks = COLUMNS / 8, rows_per_line = chunks >= 8 ? 1 : 8 / chunks, mask = chunks >= 8 ? 7 : chunks - 1;
+    constexpr int chunks = COLUMNS / 8, rows_per_line = chunks >= 8 ? 1 : 8 / chunks,
+                  mask = chunks >= 8 ? 7 : chunks - 1;
     return (uint32_t)((row * chunks + (chunk ^ (row / rows_per_line & mask))) * 16);
 }
 
 // 16 bytes, global to shared, without passing registers; zeros if !valid (then nothing is read).
 __device__ __forceinline__ void copy_16(uint32_t to, const void *from, bool valid)
 {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
+                 "r"(valid ? 16 : 0)
+                 : "memory");
 }
 
 __device__ __forceinline__ void copy_commit()
@@ -54,11 +58,13 @@ __device__ __forceinline__ void load_4_transposed(uint32_t (&r)[4], uint32_t row
 }
 
 // d[16x8] += a[16x16] b[16x8]
-__device__ __forceinline__ void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+__device__ __forceinline__ void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
+                                              uint32_t b1)
 {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 __device__ __forceinline__ uint32_t pack_bf16(float low, float high)

@@ -14,15 +14,19 @@ struct vg_norm_vectors {
 /* The vectors lie in shared memory, since every row of the block needs them: from L1 they would be displaced by the rows and come from L2
  * each time, as many bytes again as the rows. A lane's 8 elements of pack p are two float4, apart so that a warp's reads do not collide.
  * Vectors that are absent are filled too: x 1 + 0 is nothing, and cheaper than a branch in each pack. */
-static __device__ __forceinline__ void vg_fill_shared(float4 *shared, const float *from, float add, int packs)
+static __device__ __forceinline__ void vg_fill_shared(float4 *shared, const float *from, float add,
+                                                      int packs)
 {
     for (int i = threadIdx.x; i < packs * 64; i += blockDim.x) {
-        float4 v = from ? reinterpret_cast<const float4 *>(from)[i] : make_float4(0, 0, 0, 0); // half i % 2 of the pack
-        shared[i / 64 * 64 + i % 2 * 32 + i / 2 % 32] = make_float4(v.x + add, v.y + add, v.z + add, v.w + add);
+        float4 v = from ? reinterpret_cast<const float4 *>(from)[i]
+                        : make_float4(0, 0, 0, 0); // half i % 2 of the pack
+        shared[i / 64 * 64 + i % 2 * 32 + i / 2 % 32] =
+            make_float4(v.x + add, v.y + add, v.z + add, v.w + add);
     }
 }
 
-static __device__ __forceinline__ void vg_load_shared(const float4 *shared, int pack, int lane, float (&v)[8])
+static __device__ __forceinline__ void vg_load_shared(const float4 *shared, int pack, int lane,
+                                                      float (&v)[8])
 {
     float4 a = shared[pack * 64 + lane], b = shared[pack * 64 + 32 + lane];
     v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
@@ -34,7 +38,9 @@ struct vg_row_moments {
 
 /* From one pass over v - pivot, pivot being the mean of the first 256 elements: (pivot - mean)^2 <= variance * dim / 256 whatever the row
  * holds, so that the difference of the two sums loses 4 bits at most (dim = 5120). Equal elements give a variance of exactly 0. */
-template <int P> static __device__ __forceinline__ vg_row_moments vg_row_moments_of(const uint4 (&kept)[P], float eps)
+template <int P>
+static __device__ __forceinline__ vg_row_moments vg_row_moments_of(const uint4 (&kept)[P],
+                                                                   float eps)
 {
     float v[8], sum[8] = {}, squares[8] = {};
 
@@ -50,15 +56,19 @@ template <int P> static __device__ __forceinline__ vg_row_moments vg_row_moments
             squares[i] += d * d;
         }
     }
-    const float offset = vg_warp_sum(sum) / (256 * P), variance = vg_warp_sum(squares) / (256 * P) - offset * offset;
-    return {pivot + offset, 1.0f / sqrtf((variance < 0.0f ? 0.0f : variance) + eps)}; // a NaN stays one
+    const float offset = vg_warp_sum(sum) / (256 * P),
+                variance = vg_warp_sum(squares) / (256 * P) - offset * offset;
+    return {pivot + offset,
+            1.0f / sqrtf((variance < 0.0f ? 0.0f : variance) + eps)}; // a NaN stays one
 }
 
 /* kept = round(kept + add * gate), stored in sum; gate in shared memory. */
 template <int P>
-static __device__ __forceinline__ void vg_add_row(uint4 (&kept)[P], const __nv_bfloat16 *add, const float4 *gate, __nv_bfloat16 *sum, int lane)
+static __device__ __forceinline__ void vg_add_row(uint4 (&kept)[P], const __nv_bfloat16 *add,
+                                                  const float4 *gate, __nv_bfloat16 *sum, int lane)
 {
-    constexpr int AHEAD = P % 4 == 0 ? 4 : 2; // packs of `add` in flight: their registers are needed again at once
+    constexpr int AHEAD =
+        P % 4 == 0 ? 4 : 2; // packs of `add` in flight: their registers are needed again at once
 
     static_assert(P % AHEAD == 0, "whole strides");
 #pragma unroll
@@ -94,8 +104,8 @@ static __device__ __forceinline__ void vg_add_row(uint4 (&kept)[P], const __nv_b
  * Instructions a row (P = 20, sm_90a), about 1700 without codes, 2100 to static ones, 3000 to groups: at 132 SMs of 4 x 1.6 GHz 150 to 270 us */
 template <int P, bool ADD, int KIND>
 static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
-    vg_norm_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *add, __nv_bfloat16 *sum, vg_norm_vectors vectors, __nv_bfloat16 *y, vg_codes codes,
-                 int64_t rows)
+    vg_norm_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *add, __nv_bfloat16 *sum,
+                 vg_norm_vectors vectors, __nv_bfloat16 *y, vg_codes codes, int64_t rows)
 {
     VG_CUDA_SHARED(float4, shared);
     float4 *const factor = shared, *const offset = factor + P * 64, *const gate = offset + P * 64;
@@ -110,7 +120,8 @@ static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
     __syncthreads();
 
     const int64_t step = (int64_t)gridDim.x * (blockDim.x / 32);
-    uint4 *const next = reinterpret_cast<uint4 *>(shared + (ADD ? 3 : 2) * P * 64) + threadIdx.x / 32 * 32 * P + lane; // this lane's, of the next row
+    uint4 *const next = reinterpret_cast<uint4 *>(shared + (ADD ? 3 : 2) * P * 64) +
+                        threadIdx.x / 32 * 32 * P + lane; // this lane's, of the next row
     auto fetch = [&](int64_t row) {
         if (row < rows)
 #pragma unroll
@@ -132,7 +143,9 @@ static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
         const vg_row_moments row_moments = vg_row_moments_of<P>(kept, vectors.eps);
 #pragma unroll
         for (int p = 0; p < P; p += 2) {
-            asm volatile("" ::: "memory"); // a pair at a time: vectors read ahead of it would not fit the registers
+            asm volatile(
+                "" ::
+                    : "memory"); // a pair at a time: vectors read ahead of it would not fit the registers
             uint4 done[2];
 #pragma unroll
             for (int k = 0; k < 2; k++) {
@@ -158,40 +171,56 @@ static inline const float *vg_vector_of(const vg_tensor *t)
 }
 
 // Scale and shift are w and b, but for the 1 that is added.
-static inline vg_norm_vectors vg_cuda_norm_vectors(const vg_layer_norm_modulate_args *a, const vg_tensor *gate)
+static inline vg_norm_vectors vg_cuda_norm_vectors(const vg_layer_norm_modulate_args *a,
+                                                   const vg_tensor *gate)
 {
     const vg_tensor *factor = a->scale ? a->scale : a->w, *offset = a->scale ? a->shift : a->b;
-    return {vg_vector_of(factor), vg_vector_of(offset), vg_vector_of(gate), a->scale ? 1.0f : 0.0f, a->eps};
+    return {vg_vector_of(factor), vg_vector_of(offset), vg_vector_of(gate), a->scale ? 1.0f : 0.0f,
+            a->eps};
 }
 
 // Can vg_norm_rows normalise these operands (x: what is normalised)?
 static inline bool vg_cuda_norm_fits(const vg_layer_norm_modulate_args *a, const vg_norm_vectors *v)
 {
-    const void *y = a->y ? a->y->data : nullptr, *q = a->quant.kind != VG_QUANT_NONE ? a->quant.q->data : nullptr;
-    return a->x->dtype == VG_BF16 && (!a->y || a->y->dtype == VG_BF16) && vg_cuda_row_fits(a->x->shape[1], a->x->shape[0]) &&
-           vg_cuda_packs(8, a->x->data, y) && vg_cuda_packs(8, v->factor, v->offset, v->gate) && reinterpret_cast<uintptr_t>(q) % 8 == 0;
+    const void *y = a->y ? a->y->data : nullptr,
+               *q = a->quant.kind != VG_QUANT_NONE ? a->quant.q->data : nullptr;
+    return a->x->dtype == VG_BF16 && (!a->y || a->y->dtype == VG_BF16) &&
+           vg_cuda_row_fits(a->x->shape[1], a->x->shape[0]) && vg_cuda_packs(8, a->x->data, y) &&
+           vg_cuda_packs(8, v->factor, v->offset, v->gate) &&
+           reinterpret_cast<uintptr_t>(q) % 8 == 0;
 }
 
 template <int P, bool ADD, int KIND>
-static inline vg_status vg_cuda_norm_launch(vg_backend *be, const vg_layer_norm_modulate_args *a, const vg_tensor *x, const vg_tensor *add,
+static inline vg_status vg_cuda_norm_launch(vg_backend *be, const vg_layer_norm_modulate_args *a,
+                                            const vg_tensor *x, const vg_tensor *add,
                                             const vg_norm_vectors *vectors, vg_err *err)
 {
-    constexpr size_t vector_bytes = (ADD ? 3 : 2) * P * 64 * sizeof(float4), row_bytes = P * 32 * sizeof(uint4);
+    constexpr size_t vector_bytes = (ADD ? 3 : 2) * P * 64 * sizeof(float4),
+                     row_bytes = P * 32 * sizeof(uint4);
     const int64_t fit = (int64_t)(vg_cuda(be)->shared_limit - vector_bytes) / (int64_t)row_bytes;
-    const int warps = (int)(fit < ROW_WARPS ? fit : ROW_WARPS); // at least 3: 99 KB are the least that any GPU since sm_80 has
+    const int warps =
+        (int)(fit < ROW_WARPS
+                  ? fit
+                  : ROW_WARPS); // at least 3: 99 KB are the least that any GPU since sm_80 has
     const size_t shared = vector_bytes + (size_t)warps * row_bytes;
     auto kernel = vg_norm_rows<P, ADD, KIND>;
-    auto at = [](const vg_tensor *t) { return t ? static_cast<__nv_bfloat16 *>(t->data) : nullptr; };
+    auto at = [](const vg_tensor *t) {
+        return t ? static_cast<__nv_bfloat16 *>(t->data) : nullptr;
+    };
 
-    VG_CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
-    VG_CUDA_LAUNCH(be, err, kernel, vg_cuda_row_grid(be, x->shape[0], warps), 32 * warps, shared, at(x), at(add), ADD ? at(a->x) : nullptr, *vectors,
-                   at(a->y), vg_cuda_codes(&a->quant), x->shape[0]);
+    VG_CUDA_TRY(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared),
+        err);
+    VG_CUDA_LAUNCH(be, err, kernel, vg_cuda_row_grid(be, x->shape[0], warps), 32 * warps, shared,
+                   at(x), at(add), ADD ? at(a->x) : nullptr, *vectors, at(a->y),
+                   vg_cuda_codes(&a->quant), x->shape[0]);
     return VG_OK;
 }
 
 // y and codes of args a; with ADD args->x is the sum, made of x and add.
 template <bool ADD>
-static inline vg_status vg_cuda_norm(vg_backend *be, const vg_layer_norm_modulate_args *a, const vg_tensor *x, const vg_tensor *add,
+static inline vg_status vg_cuda_norm(vg_backend *be, const vg_layer_norm_modulate_args *a,
+                                     const vg_tensor *x, const vg_tensor *add,
                                      const vg_norm_vectors *vectors, vg_err *err)
 {
     VG_CUDA_ROW(x->shape[1], P, {

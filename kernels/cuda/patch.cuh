@@ -24,14 +24,8 @@ struct vg_patches {
 template <int T, int H, int W> struct vg_patch_edges {
     static constexpr int DASH = W ? W : 1; // elements
 
-    static __device__ __forceinline__ int t(const vg_patches &s)
-    {
-        return T ? T : s.pt;
-    }
-    static __device__ __forceinline__ int h(const vg_patches &s)
-    {
-        return H ? H : s.ph;
-    }
+    static __device__ __forceinline__ int t(const vg_patches &s) { return T ? T : s.pt; }
+    static __device__ __forceinline__ int h(const vg_patches &s) { return H ? H : s.ph; }
     static __device__ __forceinline__ int dashes(const vg_patches &s) // of one line of one patch
     {
         return W ? 1 : s.pw;
@@ -45,12 +39,14 @@ struct vg_patch_dash {
 };
 
 // Dash number n of a patch, channel slowest.
-template <typename EDGES> static __device__ __forceinline__ vg_patch_dash vg_patch_dash_of(const vg_patches &s, int n)
+template <typename EDGES>
+static __device__ __forceinline__ vg_patch_dash vg_patch_dash_of(const vg_patches &s, int n)
 {
     const int pt = EDGES::t(s), ph = EDGES::h(s), across = EDGES::dashes(s), line = n / across;
     const int c = line / (pt * ph), it = line / ph % pt, ih = line % ph;
     return {c, n - c * pt * ph * across,
-            (((int64_t)c * s.t + blockIdx.z * pt + it) * s.h + blockIdx.y * ph + ih) * s.w + (int64_t)blockIdx.x * s.tile * s.pw + n % across};
+            (((int64_t)c * s.t + blockIdx.z * pt + it) * s.h + blockIdx.y * ph + ih) * s.w +
+                (int64_t)blockIdx.x * s.tile * s.pw + n % across};
 }
 
 // Patches of this block, and its first row.
@@ -70,16 +66,28 @@ template <typename T> static __device__ __forceinline__ int vg_patch_stride(int 
 }
 
 // Frames [C,T,H,W] and patch edges to geometry, for tiles of elements T, and a block's bytes. False: one patch does not fit shared memory.
-template <typename T> static inline bool vg_cuda_patches(const int64_t *frames, const int patch[3], vg_patches *s, dim3 *grid, size_t *shared)
+template <typename T>
+static inline bool vg_cuda_patches(const int64_t *frames, const int patch[3], vg_patches *s,
+                                   dim3 *grid, size_t *shared)
 {
-    int64_t volume = frames[0] * patch[0] * patch[1] * patch[2], row_bytes = (volume + 2) * (int64_t)sizeof(T);
+    int64_t volume = frames[0] * patch[0] * patch[1] * patch[2],
+            row_bytes = (volume + 2) * (int64_t)sizeof(T);
 
     if (row_bytes > PATCH_SHARED)
         return false;
-    *s = {(int)frames[0], (int)frames[1], (int)frames[2], (int)frames[3], patch[0], patch[1], patch[2],
-          (int)(frames[2] / patch[1]), (int)(frames[3] / patch[2]), (int)volume,
+    *s = {(int)frames[0],
+          (int)frames[1],
+          (int)frames[2],
+          (int)frames[3],
+          patch[0],
+          patch[1],
+          patch[2],
+          (int)(frames[2] / patch[1]),
+          (int)(frames[3] / patch[2]),
+          (int)volume,
           (int)(PATCH_SHARED / row_bytes < PATCH_TILE ? PATCH_SHARED / row_bytes : PATCH_TILE)};
-    *grid = dim3((unsigned)((s->across + s->tile - 1) / s->tile), (unsigned)s->down, (unsigned)(s->t / s->pt));
+    *grid = dim3((unsigned)((s->across + s->tile - 1) / s->tile), (unsigned)s->down,
+                 (unsigned)(s->t / s->pt));
     *shared = (size_t)(s->tile * row_bytes);
     return s->down < 65536 && s->t / s->pt < 65536;
 }
@@ -87,7 +95,8 @@ template <typename T> static inline bool vg_cuda_patches(const int64_t *frames, 
 // Are the edges these, and may the operands' elements be moved in pairs?
 static inline bool vg_cuda_patch_pairs(const int patch[3], const vg_tensor *a, const vg_tensor *b)
 {
-    return patch[0] == 1 && patch[1] == 2 && patch[2] == 2 && reinterpret_cast<uintptr_t>(a->data) % (2 * vg_dtype_size(a->dtype)) == 0 &&
+    return patch[0] == 1 && patch[1] == 2 && patch[2] == 2 &&
+           reinterpret_cast<uintptr_t>(a->data) % (2 * vg_dtype_size(a->dtype)) == 0 &&
            reinterpret_cast<uintptr_t>(b->data) % (2 * vg_dtype_size(b->dtype)) == 0;
 }
 

@@ -5,7 +5,8 @@
 
 #include <cuda_runtime.h>
 
-#define VG_CUDA_START(kernel, grid, block, shared, stream, ...) kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
+#define VG_CUDA_START(kernel, grid, block, shared, stream, ...)                                    \
+    kernel<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
 
 // The shared memory whose size the launch says.
 #define VG_CUDA_SHARED(T, name) extern __shared__ T name[]
@@ -14,14 +15,20 @@
 static __device__ __forceinline__ uint4 vg_load_once(const void *from)
 {
     uint4 v;
-    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from) : "memory");
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(from)
+                 : "memory");
     return v;
 }
 
 // 16 bytes to shared memory, on their way while the thread goes on; both addresses are multiples of 16.
 static __device__ __forceinline__ void vg_fetch_shared(void *to, const void *from)
 {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from) : "memory");
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
+                 :
+                 : "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from)
+                 : "memory");
 }
 // What this thread has fetched is there, for this thread.
 static __device__ __forceinline__ void vg_fetched_shared()

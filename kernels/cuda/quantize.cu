@@ -10,7 +10,8 @@
  * Numerics bits != NULL: scale = amax / 448 (1 if amax is 0), written to scale_out by the first thread; else *scale_in is used.
  *          Equal to the CPU bit for bit, but for the sign of a NaN */
 template <int N, typename X>
-static __global__ void by_tensor(const X *x, __nv_fp8_e4m3 *q, int64_t packs, const unsigned *bits, const float *scale_in, float *scale_out)
+static __global__ void by_tensor(const X *x, __nv_fp8_e4m3 *q, int64_t packs, const unsigned *bits,
+                                 const float *scale_in, float *scale_out)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     float v[N], scale, reciprocal;
@@ -39,10 +40,13 @@ static __global__ void by_tensor(const X *x, __nv_fp8_e4m3 *q, int64_t packs, co
  * Measured NVIDIA H100 80GB HBM3, 75600x13824 of random values, copy 3.01 TB/s, 2026-11: GELU 1151 us, 2.75 TB/s = 91 % of copy; by encode
  *          1253 us, 83 %. Without an activation encode is the faster one: 391 against 419 us for 75600x5120 */
 template <int ACT>
-static __global__ void __launch_bounds__(256, 4) encode_groups(vg_act any, const __nv_bfloat16 *x, vg_codes codes, unsigned tasks, unsigned groups, int64_t k)
+static __global__ void __launch_bounds__(256, 4)
+    encode_groups(vg_act any, const __nv_bfloat16 *x, vg_codes codes, unsigned tasks,
+                  unsigned groups, int64_t k)
 {
     const vg_act act = ACT < 0 ? any : (vg_act)ACT;
-    const unsigned first = (blockIdx.x * blockDim.x + threadIdx.x) / 16 * TASKS, column = threadIdx.x % 16 * 8;
+    const unsigned first = (blockIdx.x * blockDim.x + threadIdx.x) / 16 * TASKS,
+                   column = threadIdx.x % 16 * 8;
     unsigned row[TASKS], group[TASKS];
     uint4 packs[TASKS];
 
@@ -70,8 +74,10 @@ static __global__ void __launch_bounds__(256, 4) encode_groups(vg_act any, const
 #pragma unroll
         for (int i = t; i < t + 2; i++)
             if (first + i < tasks)
-                vg_store_group(codes.q + row[i] * codes.ld + group[i] * VG_QUANT_GROUP + column, group[i] * VG_QUANT_GROUP + column < k,
-                               codes.scales + group[i] * codes.rows + row[i], packs[i], i == t ? __low2float(most) : __high2float(most));
+                vg_store_group(codes.q + row[i] * codes.ld + group[i] * VG_QUANT_GROUP + column,
+                               group[i] * VG_QUANT_GROUP + column < k,
+                               codes.scales + group[i] * codes.rows + row[i], packs[i],
+                               i == t ? __low2float(most) : __high2float(most));
     }
 }
 
@@ -83,7 +89,8 @@ static __global__ void __launch_bounds__(256, 4) encode_groups(vg_act any, const
  *          chosen at run time, and so 66 registers and 3 blocks an SM, 407 us); GELU of 75600x13824 to static codes 1019 us, 3.08 TB/s
  * ACT      the activation if the compiler is to know it, -1: `any` */
 template <int N, typename X, bool GROUPS, int ACT>
-static __global__ void __launch_bounds__(256, 4) encode(vg_act any, const X *x, vg_codes codes, unsigned tasks, unsigned groups, int64_t k)
+static __global__ void __launch_bounds__(256, 4)
+    encode(vg_act any, const X *x, vg_codes codes, unsigned tasks, unsigned groups, int64_t k)
 {
     const vg_act act = ACT < 0 ? any : (vg_act)ACT;
     unsigned first = (blockIdx.x * blockDim.x + threadIdx.x) / 16 * TASKS;
@@ -144,12 +151,14 @@ static __global__ void __launch_bounds__(256, 4) encode(vg_act any, const X *x, 
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
-template <typename X> static vg_status quantize_tensor(vg_backend *be, const vg_quantize_args *a, vg_err *err)
+template <typename X>
+static vg_status quantize_tensor(vg_backend *be, const vg_quantize_args *a, vg_err *err)
 {
     const X *x = static_cast<const X *>(a->x->data);
     __nv_fp8_e4m3 *q = static_cast<__nv_fp8_e4m3 *>(a->q->data);
     float *scale = static_cast<float *>(a->scale->data);
-    int64_t n = vg_tensor_numel(a->x), packs = vg_cuda_packs(8, x, q) ? n / 16 : 0, done = packs * 16, rest = n - done;
+    int64_t n = vg_tensor_numel(a->x), packs = vg_cuda_packs(8, x, q) ? n / 16 : 0,
+            done = packs * 16, rest = n - done;
     unsigned *bits = nullptr;
 
     if (a->kind == VG_QUANT_TENSOR_DYNAMIC) {
@@ -158,23 +167,30 @@ template <typename X> static vg_status quantize_tensor(vg_backend *be, const vg_
         VG_TRY(vg_cuda_largest(be, a->x, bits, err));
     }
     if (packs)
-        VG_CUDA_LAUNCH(be, err, (by_tensor<16, X>), (unsigned)((packs + 255) / 256), 256, 0, x, q, packs, bits, scale, bits ? scale : nullptr);
+        VG_CUDA_LAUNCH(be, err, (by_tensor<16, X>), (unsigned)((packs + 255) / 256), 256, 0, x, q,
+                       packs, bits, scale, bits ? scale : nullptr);
     if (rest)
-        VG_CUDA_LAUNCH(be, err, (by_tensor<1, X>), (unsigned)((rest + 255) / 256), 256, 0, x + done, q + done, rest, bits, scale,
-                       bits && !packs ? scale : nullptr);
+        VG_CUDA_LAUNCH(be, err, (by_tensor<1, X>), (unsigned)((rest + 255) / 256), 256, 0, x + done,
+                       q + done, rest, bits, scale, bits && !packs ? scale : nullptr);
     return VG_OK;
 }
 
-vg_status vg_cuda_encode(vg_backend *be, vg_act act, const vg_tensor *x, const vg_codes *codes, vg_err *err)
+vg_status vg_cuda_encode(vg_backend *be, vg_act act, const vg_tensor *x, const vg_codes *codes,
+                         vg_err *err)
 {
-    int64_t rows = x->shape[0], k = x->shape[1], groups = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP, tasks = rows * groups;
+    int64_t rows = x->shape[0], k = x->shape[1], groups = (k + VG_QUANT_GROUP - 1) / VG_QUANT_GROUP,
+            tasks = rows * groups;
     unsigned blocks = (unsigned)((tasks + 16 * TASKS - 1) / (16 * TASKS));
 
     if (tasks > (int64_t)1 << 31)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "quantize: %lld groups of 128 are too many for the cuda backend", (long long)tasks);
-    bool packs = vg_cuda_packs(k, x->data) && codes->ld % 8 == 0 && reinterpret_cast<uintptr_t>(codes->q) % 8 == 0;
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "quantize: %lld groups of 128 are too many for the cuda backend",
+                       (long long)tasks);
+    bool packs = vg_cuda_packs(k, x->data) && codes->ld % 8 == 0 &&
+                 reinterpret_cast<uintptr_t>(codes->q) % 8 == 0;
 #define ENCODE(X, ...)                                                                             \
-    VG_CUDA_LAUNCH(be, err, (__VA_ARGS__), blocks, 256, 0, act, static_cast<const X *>(x->data), *codes, (unsigned)tasks, (unsigned)groups, k)
+    VG_CUDA_LAUNCH(be, err, (__VA_ARGS__), blocks, 256, 0, act, static_cast<const X *>(x->data),   \
+                   *codes, (unsigned)tasks, (unsigned)groups, k)
     VG_CUDA_ACT(x->dtype, X, {
         if (codes->kind != VG_QUANT_GROUP_DYNAMIC) {
             if (packs && act == VG_ACT_GELU_TANH)
@@ -211,20 +227,23 @@ vg_status vg_cuda_quantize(vg_backend *be, const vg_quantize_args *a, vg_err *er
     VG_CUDA_ACT(a->x->dtype, X, { return quantize_tensor<X>(be, a, err); });
 }
 
-vg_status vg_cuda_values(vg_backend *be, vg_tensor **y, vg_tensor *made, vg_dtype dtype, int64_t rows, int64_t dim, vg_err *err)
+vg_status vg_cuda_values(vg_backend *be, vg_tensor **y, vg_tensor *made, vg_dtype dtype,
+                         int64_t rows, int64_t dim, vg_err *err)
 {
     const int64_t shape[2] = {rows, dim};
     void *memory;
 
     if (*y)
         return VG_OK;
-    VG_TRY(vg_cuda_outer_scratch(be, (size_t)rows * (size_t)dim * vg_dtype_size(dtype), &memory, err));
+    VG_TRY(
+        vg_cuda_outer_scratch(be, (size_t)rows * (size_t)dim * vg_dtype_size(dtype), &memory, err));
     *made = vg_tensor_of(memory, dtype, 2, shape);
     *y = made;
     return VG_OK;
 }
 
-vg_status vg_cuda_quantize_result(vg_backend *be, const vg_tensor *y, const vg_quant_out *quant, vg_err *err)
+vg_status vg_cuda_quantize_result(vg_backend *be, const vg_tensor *y, const vg_quant_out *quant,
+                                  vg_err *err)
 {
     vg_quantize_args args = {y, quant->kind, quant->q, quant->scale};
 

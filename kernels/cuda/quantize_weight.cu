@@ -24,7 +24,8 @@ static __device__ __forceinline__ unsigned warp_max(unsigned v)
 
 /* largest    Bytes  n*k*size(w)   -> memory-bound
  * *bits = bits of the largest |w|, by atomicMax: in any order with one result. *bits must be 0 before. */
-template <int N, typename W> static __global__ void largest(const W *w, int64_t packs, unsigned *bits)
+template <int N, typename W>
+static __global__ void largest(const W *w, int64_t packs, unsigned *bits)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
     unsigned most = 0;
@@ -48,7 +49,8 @@ static __global__ void finish_scale(float *scale)
 
 /* by_tensor    Bytes  n*k*(size(w) + 1)   -> memory-bound
  * Numerics q = w / scale by division, as the CPU does; equal bit for bit where the scale is a number */
-template <int N, typename W> static __global__ void by_tensor(const W *w, __nv_fp8_e4m3 *q, int64_t packs, const float *scale)
+template <int N, typename W>
+static __global__ void by_tensor(const W *w, __nv_fp8_e4m3 *q, int64_t packs, const float *scale)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     float v[N], s = *scale;
@@ -69,7 +71,8 @@ template <int N, typename W>
 static __global__ void by_block(const W *w, __nv_fp8_e4m3 *q, float *scales, int64_t n, int64_t k)
 {
     constexpr int across = VG_QUANT_GROUP / N, down = 256 / across;
-    int64_t column = (int64_t)blockIdx.x * VG_QUANT_GROUP + threadIdx.x % across * N, first = (int64_t)blockIdx.y * VG_QUANT_GROUP;
+    int64_t column = (int64_t)blockIdx.x * VG_QUANT_GROUP + threadIdx.x % across * N,
+            first = (int64_t)blockIdx.y * VG_QUANT_GROUP;
     __shared__ unsigned shared;
     unsigned most = 0;
     float v[N];
@@ -103,29 +106,37 @@ static __global__ void by_block(const W *w, __nv_fp8_e4m3 *q, float *scales, int
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
-template <typename W> static vg_status quantize_tensor(vg_backend *be, const vg_quantize_weight_args *a, vg_err *err)
+template <typename W>
+static vg_status quantize_tensor(vg_backend *be, const vg_quantize_weight_args *a, vg_err *err)
 {
     const W *w = static_cast<const W *>(a->w->data);
     __nv_fp8_e4m3 *q = static_cast<__nv_fp8_e4m3 *>(a->q->data);
     float *scale = static_cast<float *>(a->scale->data);
-    int64_t n = vg_tensor_numel(a->w), packs = vg_cuda_packs(8, w, q) ? n / 8 : 0, done = packs * 8, rest = n - done;
-    int64_t most = vg_cuda(be)->sm_count * 8, blocks = (packs + 255) / 256, rest_blocks = (rest + 255) / 256;
+    int64_t n = vg_tensor_numel(a->w), packs = vg_cuda_packs(8, w, q) ? n / 8 : 0, done = packs * 8,
+            rest = n - done;
+    int64_t most = vg_cuda(be)->sm_count * 8, blocks = (packs + 255) / 256,
+            rest_blocks = (rest + 255) / 256;
 
     VG_CUDA_TRY(cudaMemsetAsync(scale, 0, sizeof *scale, vg_cuda(be)->stream), err);
     unsigned *bits = reinterpret_cast<unsigned *>(scale);
     if (packs)
-        VG_CUDA_LAUNCH(be, err, (largest<8, W>), (unsigned)(blocks < most ? blocks : most), 256, 0, w, packs, bits);
+        VG_CUDA_LAUNCH(be, err, (largest<8, W>), (unsigned)(blocks < most ? blocks : most), 256, 0,
+                       w, packs, bits);
     if (rest)
-        VG_CUDA_LAUNCH(be, err, (largest<1, W>), (unsigned)(rest_blocks < most ? rest_blocks : most), 256, 0, w + done, rest, bits);
+        VG_CUDA_LAUNCH(be, err, (largest<1, W>),
+                       (unsigned)(rest_blocks < most ? rest_blocks : most), 256, 0, w + done, rest,
+                       bits);
     VG_CUDA_LAUNCH(be, err, finish_scale, 1, 1, 0, scale);
     if (packs)
         VG_CUDA_LAUNCH(be, err, (by_tensor<8, W>), (unsigned)blocks, 256, 0, w, q, packs, scale);
     if (rest)
-        VG_CUDA_LAUNCH(be, err, (by_tensor<1, W>), (unsigned)rest_blocks, 256, 0, w + done, q + done, rest, scale);
+        VG_CUDA_LAUNCH(be, err, (by_tensor<1, W>), (unsigned)rest_blocks, 256, 0, w + done,
+                       q + done, rest, scale);
     return VG_OK;
 }
 
-template <typename W> static vg_status quantize_blocks(vg_backend *be, const vg_quantize_weight_args *a, vg_err *err)
+template <typename W>
+static vg_status quantize_blocks(vg_backend *be, const vg_quantize_weight_args *a, vg_err *err)
 {
     const W *w = static_cast<const W *>(a->w->data);
     __nv_fp8_e4m3 *q = static_cast<__nv_fp8_e4m3 *>(a->q->data);
@@ -149,7 +160,8 @@ vg_status vg_cuda_quantize_weight(vg_backend *be, const vg_quantize_weight_args 
     case VG_F32:
         return blocks ? quantize_blocks<float>(be, a, err) : quantize_tensor<float>(be, a, err);
     case VG_BF16:
-        return blocks ? quantize_blocks<__nv_bfloat16>(be, a, err) : quantize_tensor<__nv_bfloat16>(be, a, err);
+        return blocks ? quantize_blocks<__nv_bfloat16>(be, a, err)
+                      : quantize_tensor<__nv_bfloat16>(be, a, err);
     default:
         return blocks ? quantize_blocks<__half>(be, a, err) : quantize_tensor<__half>(be, a, err);
     }

@@ -14,7 +14,8 @@
  * Measured NVIDIA H100 80GB HBM3 (3.35 TB/s), 75600x5120 BF16 with rotation, 2026-11: 600 us, 2.58 TB/s = 77 %
  * Numerics FP32 sum in fixed order (repeatable); rounded to y's dtype between norm and rotation */
 template <int N, typename X, typename W, typename Y>
-static __global__ void normalise(const X *x, const W *w, float eps, const float *cosines, const float *sines, int pairs, Y *y, int dim)
+static __global__ void normalise(const X *x, const W *w, float eps, const float *cosines,
+                                 const float *sines, int pairs, Y *y, int dim)
 {
     const X *row = x + (int64_t)blockIdx.x * dim;
     int step = (int)blockDim.x * N, first = (int)threadIdx.x * N;
@@ -43,13 +44,15 @@ static __global__ void normalise(const X *x, const W *w, float eps, const float 
         for (int i = 0; i < N; i++)
             e[i] = e[i] * scale * f[i];
         if (N > 1 && cosines) {
-            const float *cosine_row = cosines + (int64_t)blockIdx.x * pairs, *sine_row = sines + (int64_t)blockIdx.x * pairs;
+            const float *cosine_row = cosines + (int64_t)blockIdx.x * pairs,
+                        *sine_row = sines + (int64_t)blockIdx.x * pairs;
             int pair = c / 2 % pairs;
 #pragma unroll
             for (int i = 0; i + 1 < N; i += 2, pair++) {
                 // A pack of 8 may pass the end of a head if its size is not a multiple of 8.
                 pair = pair == pairs ? 0 : pair;
-                float even = vg_rounded<Y>(e[i]), odd = vg_rounded<Y>(e[i + 1]), cosine = cosine_row[pair], sine = sine_row[pair];
+                float even = vg_rounded<Y>(e[i]), odd = vg_rounded<Y>(e[i + 1]),
+                      cosine = cosine_row[pair], sine = sine_row[pair];
                 e[i] = even * cosine - odd * sine;
                 e[i + 1] = even * sine + odd * cosine;
             }
@@ -74,8 +77,8 @@ static __global__ void normalise(const X *x, const W *w, float eps, const float 
  *          each pack; not timed since) */
 template <int P>
 static __global__ void __launch_bounds__(32 * ROW_WARPS, 1)
-    normalise_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *w, float eps, const float *cosines, const float *sines, int pairs, __nv_bfloat16 *y,
-                   int64_t rows)
+    normalise_rows(const __nv_bfloat16 *x, const __nv_bfloat16 *w, float eps, const float *cosines,
+                   const float *sines, int pairs, __nv_bfloat16 *y, int64_t rows)
 {
     constexpr int dim = 256 * P;
     const int lane = threadIdx.x % 32, first_pair = lane * 4 % (pairs ? pairs : 1);
@@ -134,33 +137,49 @@ vg_status vg_cuda_rms_norm_rope(vg_backend *be, const vg_rms_norm_rope_args *a, 
     int64_t wanted = (pieces + CACHED * 32 - 1) / (CACHED * 32) * 32;
     unsigned threads = (unsigned)(wanted > MOST_THREADS ? MOST_THREADS : wanted);
     // Pairs are 4 or 8 bytes; views of whole rows keep them aligned, other addresses do not come from the engine.
-    bool odd = cosines && !packs && ((uintptr_t)a->x->data % (2 * vg_dtype_size(a->x->dtype)) || (uintptr_t)a->w->data % (2 * vg_dtype_size(a->w->dtype)) ||
-                                     (uintptr_t)a->y->data % (2 * vg_dtype_size(a->y->dtype)));
+    bool odd = cosines && !packs &&
+               ((uintptr_t)a->x->data % (2 * vg_dtype_size(a->x->dtype)) ||
+                (uintptr_t)a->w->data % (2 * vg_dtype_size(a->w->dtype)) ||
+                (uintptr_t)a->y->data % (2 * vg_dtype_size(a->y->dtype)));
 
     if (odd)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "rms_norm_rope: operands of pairs must lie at multiples of a pair on the cuda backend");
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "rms_norm_rope: operands of pairs must lie at multiples of a pair on the cuda backend");
     if (dim >= 1 << 30)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "rms_norm_rope: rows of %lld are too long for the cuda backend", (long long)dim);
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "rms_norm_rope: rows of %lld are too long for the cuda backend",
+                       (long long)dim);
     VG_TRY(vg_cuda_enter(be, err));
-    if (packs && a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && a->y->dtype == VG_BF16 && vg_cuda_row_fits(dim, rows) &&
-        (!cosines || (256 % (2 * pairs) == 0 && pairs % 4 == 0 && vg_cuda_packs(8, cosines, sines)))) {
+    if (packs && a->x->dtype == VG_BF16 && a->w->dtype == VG_BF16 && a->y->dtype == VG_BF16 &&
+        vg_cuda_row_fits(dim, rows) &&
+        (!cosines ||
+         (256 % (2 * pairs) == 0 && pairs % 4 == 0 && vg_cuda_packs(8, cosines, sines)))) {
         VG_CUDA_ROW(dim, P, {
-            VG_CUDA_LAUNCH(be, err, normalise_rows<P>, vg_cuda_row_grid(be, rows, ROW_WARPS), 32 * ROW_WARPS, 0,
-                           static_cast<const __nv_bfloat16 *>(a->x->data), static_cast<const __nv_bfloat16 *>(a->w->data), a->eps, cosines, sines,
+            VG_CUDA_LAUNCH(be, err, normalise_rows<P>, vg_cuda_row_grid(be, rows, ROW_WARPS),
+                           32 * ROW_WARPS, 0, static_cast<const __nv_bfloat16 *>(a->x->data),
+                           static_cast<const __nv_bfloat16 *>(a->w->data), a->eps, cosines, sines,
                            (int)pairs, static_cast<__nv_bfloat16 *>(a->y->data), rows);
         });
         return VG_OK;
     }
-    VG_CUDA_ACT(a->x->dtype, X, VG_CUDA_ACT(a->w->dtype, W, VG_CUDA_ACT(a->y->dtype, Y, {
-        const X *x = static_cast<const X *>(a->x->data);
-        const W *w = static_cast<const W *>(a->w->data);
-        Y *y = static_cast<Y *>(a->y->data);
-        if (packs)
-            VG_CUDA_LAUNCH(be, err, (normalise<8, X, W, Y>), (unsigned)rows, threads, 0, x, w, a->eps, cosines, sines, (int)pairs, y, (int)dim);
-        else if (cosines)
-            VG_CUDA_LAUNCH(be, err, (normalise<2, X, W, Y>), (unsigned)rows, threads, 0, x, w, a->eps, cosines, sines, (int)pairs, y, (int)dim);
-        else
-            VG_CUDA_LAUNCH(be, err, (normalise<1, X, W, Y>), (unsigned)rows, threads, 0, x, w, a->eps, cosines, sines, (int)pairs, y, (int)dim);
-    });););
+    VG_CUDA_ACT(a->x->dtype, X,
+                VG_CUDA_ACT(a->w->dtype, W, VG_CUDA_ACT(a->y->dtype, Y, {
+                                const X *x = static_cast<const X *>(a->x->data);
+                                const W *w = static_cast<const W *>(a->w->data);
+                                Y *y = static_cast<Y *>(a->y->data);
+                                if (packs)
+                                    VG_CUDA_LAUNCH(be, err, (normalise<8, X, W, Y>), (unsigned)rows,
+                                                   threads, 0, x, w, a->eps, cosines, sines,
+                                                   (int)pairs, y, (int)dim);
+                                else if (cosines)
+                                    VG_CUDA_LAUNCH(be, err, (normalise<2, X, W, Y>), (unsigned)rows,
+                                                   threads, 0, x, w, a->eps, cosines, sines,
+                                                   (int)pairs, y, (int)dim);
+                                else
+                                    VG_CUDA_LAUNCH(be, err, (normalise<1, X, W, Y>), (unsigned)rows,
+                                                   threads, 0, x, w, a->eps, cosines, sines,
+                                                   (int)pairs, y, (int)dim);
+                            });););
     return VG_OK;
 }

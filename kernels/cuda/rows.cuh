@@ -13,7 +13,8 @@
 // The first row of this warp. The shuffle tells the compiler that it is the same for all lanes, and that the loop over rows does not part them.
 static __device__ __forceinline__ int64_t vg_first_row()
 {
-    return (int64_t)blockIdx.x * (blockDim.x / 32) + __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);
+    return (int64_t)blockIdx.x * (blockDim.x / 32) +
+           __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);
 }
 
 static __device__ __forceinline__ void vg_unpack(uint4 pack, float (&v)[8])
@@ -53,7 +54,8 @@ static __device__ __forceinline__ __nv_bfloat162 vg_largest_of_packs(uint4 a, ui
 {
     auto largest = [](uint4 pack) {
         const __nv_bfloat162 *v = reinterpret_cast<const __nv_bfloat162 *>(&pack);
-        return __hmax2(__hmax2(__habs2(v[0]), __habs2(v[1])), __hmax2(__habs2(v[2]), __habs2(v[3])));
+        return __hmax2(__hmax2(__habs2(v[0]), __habs2(v[1])),
+                       __hmax2(__habs2(v[2]), __habs2(v[3])));
     };
     __nv_bfloat162 x = largest(a), y = largest(b);
     return __hmax2(__lows2bfloat162(x, y), __highs2bfloat162(x, y));
@@ -69,7 +71,8 @@ static __device__ __forceinline__ __nv_bfloat162 vg_half_warp_max(__nv_bfloat162
 }
 
 // Codes of this lane's pack of a group, unless it lies outside of the row, and the group's scale; most: the group's largest magnitude.
-static __device__ __forceinline__ void vg_store_group(__nv_fp8_e4m3 *to, bool inside, float *scale_to, uint4 pack, float most)
+static __device__ __forceinline__ void vg_store_group(__nv_fp8_e4m3 *to, bool inside,
+                                                      float *scale_to, uint4 pack, float most)
 {
     float v[8], scale = vg_group_scale<true>(most);
     vg_unpack(pack, v);
@@ -83,7 +86,8 @@ static __device__ __forceinline__ void vg_store_group(__nv_fp8_e4m3 *to, bool in
 /* Packs p and p + 1 of a finished row: to y (unless NULL) and as codes of this vg_quant_kind. All lanes call it. reciprocal: of the scale,
  * for TENSOR_STATIC. Two at a time: one shuffle carries the largest values of both. */
 template <int KIND>
-static __device__ __forceinline__ void vg_store_packs(__nv_bfloat16 *y, const vg_codes &codes, float reciprocal, int64_t row, int p, int dim,
+static __device__ __forceinline__ void vg_store_packs(__nv_bfloat16 *y, const vg_codes &codes,
+                                                      float reciprocal, int64_t row, int p, int dim,
                                                       const uint4 (&packs)[2])
 {
     const int lane = threadIdx.x % 32, column = (p * 32 + lane) * 8;
@@ -109,7 +113,8 @@ static __device__ __forceinline__ void vg_store_packs(__nv_bfloat16 *y, const vg
         return;
     }
     const __nv_bfloat162 most = vg_half_warp_max(vg_largest_of_packs(packs[0], packs[1]));
-    float *scales = codes.scales + (p * 2 + lane / 16) * codes.rows + row; // a pack of 32 lanes is two groups
+    float *scales =
+        codes.scales + (p * 2 + lane / 16) * codes.rows + row; // a pack of 32 lanes is two groups
     vg_store_group(q, true, scales, packs[0], __low2float(most));
     vg_store_group(q + 256, true, scales + 2 * codes.rows, packs[1], __high2float(most));
 }

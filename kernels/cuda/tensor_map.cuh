@@ -11,7 +11,8 @@ bool vg_cuda_has_tensor_maps();
 
 // BF16 data of `rank` dimensions, innermost first, contiguous; boxes of `box` elements with 64 innermost, 128-byte swizzled; what
 // lies outside of the tensor arrives as zero. data and all strides are multiples of 16 bytes. op: for the message.
-vg_status vg_cuda_tensor_map(const char *op, const void *data, int rank, const int64_t *dims, const int *box, CUtensorMap *map, vg_err *err);
+vg_status vg_cuda_tensor_map(const char *op, const void *data, int rank, const int64_t *dims,
+                             const int *box, CUtensorMap *map, vg_err *err);
 
 // The same for bytes: boxes of 64 or 128 innermost, swizzled by as many.
 vg_status vg_cuda_tensor_map_bytes(const char *op, const void *data, int rank, const int64_t *dims, const int *box, CUtensorMap *map,

@@ -6,8 +6,10 @@
 
 #define SMS 3 // so that persistent kernels loop
 
-extern "C" vg_status __real_vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err);
-extern "C" vg_status __wrap_vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err);
+extern "C" vg_status __real_vg_backend_open(vg_device_kind kind, int device, int threads,
+                                            vg_backend **be, vg_err *err);
+extern "C" vg_status __wrap_vg_backend_open(vg_device_kind kind, int device, int threads,
+                                            vg_backend **be, vg_err *err);
 
 static vg_backend_ops ops;
 
@@ -18,9 +20,7 @@ static void emulated_close(vg_backend *be)
     free(be);
 }
 
-static void emulated_trim(vg_backend *)
-{
-}
+static void emulated_trim(vg_backend *) {}
 
 static vg_status emulated_info(vg_backend *, vg_device_info *info, vg_err *)
 {
@@ -66,7 +66,7 @@ static vg_status fill_ops(vg_err *err)
     ops.trim = emulated_trim;
     ops.info = emulated_info;
 #define VG_OP(name, help) ops.name = nullptr;
-#include "kernels/ops.def"
+#include "kernels/op/ops.def"
 #undef VG_OP
 #define EMULATED(name) ops.name = vg_cuda_##name;
     VG_EMULATED_OPS
@@ -74,7 +74,8 @@ static vg_status fill_ops(vg_err *err)
     return VG_OK;
 }
 
-vg_status __wrap_vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be, vg_err *err)
+vg_status __wrap_vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be,
+                                 vg_err *err)
 {
     if (kind != VG_DEVICE_CUDA)
         return __real_vg_backend_open(kind, device, threads, be, err);
@@ -87,7 +88,8 @@ vg_status __wrap_vg_backend_open(vg_device_kind kind, int device, int threads, v
     c->base.ops = &ops;
     c->base.fail_after = -1;
     c->sm_count = SMS;
-    c->shared_limit = 99 * 1024; // that of the smaller GPUs: what depends on it is then not what runs on sm_90
+    c->shared_limit =
+        99 * 1024; // that of the smaller GPUs: what depends on it is then not what runs on sm_90
     c->capability = 90;
     *be = &c->base;
     return VG_OK;

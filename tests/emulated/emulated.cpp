@@ -13,7 +13,8 @@
 emulated_thread *emulated_now;
 alignas(128) unsigned char emulated_shared[SHARED_BYTES];
 
-namespace {
+namespace
+{
 
 struct warp {
     char value[32][16];
@@ -106,7 +107,8 @@ void run_block(uint3 at, dim3 grid, dim3 block)
     for (size_t i = 0; i < count; i++) {
         context *c = &contexts[i];
         unsigned n = (unsigned)i;
-        c->thread = {{n % block.x, n / block.x % block.y, n / block.x / block.y}, at, block, grid, (int)i};
+        c->thread = {
+            {n % block.x, n / block.x % block.y, n / block.x / block.y}, at, block, grid, (int)i};
         getcontext(&c->start);
         c->start.uc_stack.ss_sp = &stacks[i * STACK_BYTES];
         c->start.uc_stack.ss_size = STACK_BYTES;
@@ -147,7 +149,8 @@ void emulated_shuffle(const void *value, void *result, int from, size_t size)
 
 void emulated_launch(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread)
 {
-    if (shared > SHARED_BYTES || block.x * block.y * block.z > 1024 || grid.y > 65535 || grid.z > 65535)
+    if (shared > SHARED_BYTES || block.x * block.y * block.z > 1024 || grid.y > 65535 ||
+        grid.z > 65535)
         fail("a launch that no GPU would take");
     body = &thread;
     for (unsigned z = 0; z < grid.z; z++)

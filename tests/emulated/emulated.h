@@ -4,8 +4,8 @@
 // The threads of a block are contexts that take turns (emulated.cpp): a barrier or a shuffle gives way until all have come. So there are no
 // races to be found here, and no speed to be measured; tensor cores, bulk copies and inline PTX have no counterpart. Rounding is the GPU's but
 // for contraction (a * b + c is two roundings here) and approximate functions (exact here; the approximate reciprocal is one unit off).
-#ifndef VG_TESTS_EMULATED_H
-#define VG_TESTS_EMULATED_H
+#ifndef VG_TESTS_EMULATED_EMULATED_H
+#define VG_TESTS_EMULATED_EMULATED_H
 
 #include <algorithm>
 #include <cmath>
@@ -25,7 +25,7 @@
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ static
+#define __shared__      static
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
@@ -141,9 +141,7 @@ inline void vg_fetch_shared(void *to, const void *from)
 {
     memcpy(to, from, 16);
 }
-inline void vg_fetched_shared()
-{
-}
+inline void vg_fetched_shared() {}
 inline float vg_near_reciprocal(float x)
 {
     return std::isinf(x) ? 0.0f : nextafterf(1.0f / x, INFINITY);

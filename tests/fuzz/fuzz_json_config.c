@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/checkpoint.h"
-#include "engine/scheduler.h"
-#include "engine/tokenizer.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/sampling/scheduler.h"
+#include "engine/text/tokenizer.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

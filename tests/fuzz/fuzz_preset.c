@@ -1,7 +1,7 @@
 /* fuzz_preset.c: presets as arbitrary bytes: parse, and what was taken must survive being written and read again. */
 #include <stdint.h>
 #include <stdlib.h>
-#include "app/presets.h"
+#include "app/settings/presets.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

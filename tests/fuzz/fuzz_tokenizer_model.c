@@ -1,7 +1,7 @@
 /* fuzz_tokenizer_model.c: any bytes as spiece.model. libsentencepiece is C++ and throws: nothing of it may get out. */
 #include <stdlib.h>
 
-#include "engine/tokenizer.h"
+#include "engine/text/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

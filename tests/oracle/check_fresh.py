@@ -2,7 +2,7 @@
 """Compare `vgen component` with the reference on fresh random models, and on the committed ones.
 
   check_fresh.py --vgen PATH --seeds 1 2 3          models made on the spot by fresh.py
-  check_fresh.py --vgen PATH --golden               tests/golden/tiny-{a,b,c}
+  check_fresh.py --vgen PATH --golden               tests/golden/tiny-{a,b,c,i2v}
 
 Runs `vgen component PART --model DIR --in F.safetensors --out G.safetensors --compute f32|bf16` for each part and prints the
 relative L2 difference from the reference. Limits: 1e-4 for f32, 2e-2 for bf16. Exit status 1 if anything fails. Text encoder
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import common
 import torch
-from common import GOLDEN, TINY
+from common import GOLDEN, TINY, TINY_I2V
 
 LIMIT = {"f32": 1e-4, "bf16": 2e-2}
 
@@ -86,7 +86,7 @@ def main():
     failures = 0
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
-        for name in TINY if args.golden else []:
+        for name in TINY + TINY_I2V if args.golden else []:
             failures += check(args, name, GOLDEN / name, tmp)
         for seed in args.seeds:
             model = (args.keep or tmp) / f"seed-{seed}"

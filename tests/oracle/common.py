@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 DEMO = GOLDEN.parent.parent / "presets" / "demo" / "wan-t2v"
-TINY = ["tiny-a", "tiny-b", "tiny-c"]
+TINY = ["tiny-a", "tiny-b", "tiny-c"]  # text to video
+TINY_I2V = ["tiny-i2v"]  # image to video
 
 torch.set_grad_enabled(False)
 torch.use_deterministic_algorithms(True)

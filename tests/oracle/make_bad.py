@@ -4,7 +4,7 @@
   *.weight_map.json             as model.safetensors.index.json of a component, beside a good a.safetensors: not VG_OK
   *.model_index.json            as model_index.json: vg_checkpoint_open must answer VG_E_FORMAT
   *.model                       as spiece.model: VG_E_FORMAT or VG_E_UNSUPPORTED
-tests/test_checkpoint_bad.c opens them all. A file of a bug that was found is added by hand and named after the bug.
+tests/engine/test_checkpoint_bad.c opens them all. A file of a bug that was found is added by hand and named after the bug.
 """
 
 import json

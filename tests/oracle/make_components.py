@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Component goldens: inputs and reference outputs of each part of the tiny models.
 
+  make_components.py [NAME ...]     all models, or only these
+
 tests/golden/tiny-X/component/NAME.in.safetensors, NAME.out.safetensors (FP32 compute: model.float()) and
 NAME.bf16.out.safetensors (the model as from_pretrained(torch_dtype=bfloat16) gives it; values stored as F32; its metadata
 `rel_l2_to_float32` says how far BF16 is from FP32 there, which is the scale on which to judge another BF16 engine).
 
   text-encoder      input_ids, attention_mask I64 [B,L] -> last_hidden_state [B,L,d]. Rows with attention_mask 0 hold what
                     the reference computes there; the pipeline zeroes them, so compare only rows with mask 1.
-  transformer[_2]   hidden_states [1,16,T,h,w], timestep [1], encoder_hidden_states [1,L,text_dim] -> sample [1,16,T,h,w]
+  transformer[_2]   hidden_states [1,C,T,h,w], timestep [1], encoder_hidden_states [1,L,text_dim] -> sample [1,16,T,h,w];
+                    C = 16, for image to video 36: noise (16), mask (4: ones and zeros), latents of the picture (16)
   vae-decode        latents [1,16,T,h,w] (already de-normalised: what vae.decode receives) -> sample [1,3,F,H,W], clamped
   vae-encode        sample [1,3,F,H,W] in [-1,1] -> latents [1,16,T,h,w] = latent_dist.mode() (not normalised)
   vae-*-tiled       the same after vae.enable_tiling() (tile 256, stride 192 pixels); FP32 only
@@ -15,10 +18,12 @@ NAME.bf16.out.safetensors (the model as from_pretrained(torch_dtype=bfloat16) gi
 tests/golden/demo/component/ has vae-encode and vae-decode of the bundled demo model: a trained VAE, and a clip of its world.
 """
 
+import sys
+
 import common
 import demo_world
 import torch
-from common import DEMO, GOLDEN, TINY, randn, save
+from common import DEMO, GOLDEN, TINY, TINY_I2V, randn, save
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import UMT5EncoderModel
 
@@ -36,6 +41,10 @@ CASES = {
         text=dict(L=17, lengths=[17, 1, 9]),
         transformer=[dict(size=(2, 10, 6), L=26, t=torch.tensor([962.25])), dict(size=(3, 2, 10), L=11, t=torch.tensor([3]))],
         decode=(1, 5, 3), encode=(1, 56, 8), decode_tiled=(1, 35, 2), encode_tiled=(5, 264, 8)),
+    "tiny-i2v": dict(
+        text=dict(L=45, lengths=[45, 12]),
+        transformer=[dict(size=(2, 6, 14), L=33, t=torch.tensor([987])), dict(size=(4, 10, 2), L=13, t=torch.tensor([450]))],
+        decode=(2, 3, 4), encode=(9, 24, 16)),
 }
 
 
@@ -55,7 +64,11 @@ def text_encoder_inputs(vocab, L, lengths, key):
 def transformer_inputs(config, size, L, t, key):
     text = randn((1, L, config.text_dim), key, "text")
     text[:, max(1, L * 2 // 3):] = 0  # the zero rows of a padded prompt take part
-    return {"hidden_states": randn((1, config.in_channels, *size), key, "x"), "timestep": t, "encoder_hidden_states": text}
+    x = randn((1, config.in_channels, *size), key, "x")
+    mask = config.in_channels - 2 * config.out_channels
+    if mask > 0:  # image to video
+        x[:, config.out_channels:config.out_channels + mask] = (x[:, config.out_channels:config.out_channels + mask] > 0.5).float()
+    return {"hidden_states": x, "timestep": t, "encoder_hidden_states": text}
 
 
 def smooth(shape, key):
@@ -136,9 +149,12 @@ def demo_vae(out):
 
 
 def main():
-    for name in TINY:
-        components(GOLDEN / name, GOLDEN / name / "component", CASES[name], name)
-    demo_vae(GOLDEN / "demo" / "component")
+    wanted = sys.argv[1:] or [*TINY, *TINY_I2V, "demo"]
+    for name in TINY + TINY_I2V:
+        if name in wanted:
+            components(GOLDEN / name, GOLDEN / name / "component", CASES[name], name)
+    if "demo" in wanted:
+        demo_vae(GOLDEN / "demo" / "component")
 
 
 if __name__ == "__main__":

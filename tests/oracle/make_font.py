@@ -1,4 +1,4 @@
-"""Rasterise DejaVu Sans Mono into app/frames_font.def, the glyphs that are burned into comparison clips.
+"""Rasterise DejaVu Sans Mono into app/media/frames_font.def, the glyphs that are burned into comparison clips.
 
 Needs Pillow and the font (Debian: fonts-dejavu-core); neither is needed to build or run vgen. The table is checked in.
 The font's licence (Bitstream Vera and public domain) permits embedding and derived bitmaps.

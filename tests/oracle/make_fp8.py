@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """FP8 goldens. The arithmetic is written out in fp8.py.
 
+  make_fp8.py [NAME ...]     all of them, or only the component outputs of these models
+
 tests/golden/fp8.safetensors
   decode.codes U8 [256], decode.values F32 [256]          every E4M3FN code (0x7F and 0xFF are NaN)
   cast.in F32 [n], cast.out U8 [n]                        saturating casts: codes, ties, subnormals, beyond 448, NaN, random
@@ -22,11 +24,12 @@ tests/golden/tiny-b-modelopt-fp8, tests/golden/tiny-a-modelopt-fp8-block
 
 import json
 import shutil
+import sys
 
 import common
 import fp8
 import torch
-from common import GOLDEN, TINY, randn, save
+from common import GOLDEN, TINY, TINY_I2V, randn, save
 from diffusers import WanTransformer3DModel
 from fp8 import E4M3, Fp8Linear
 from make_components import floats, run_transformer, transformer_inputs
@@ -199,12 +202,14 @@ def modelopt_checkpoint(name, out, block, shards):
 
 
 def main():
+    for name in sys.argv[1:] or TINY + TINY_I2V:
+        emulated(GOLDEN / name, GOLDEN / name / "component")
+    if sys.argv[1:]:
+        return
     codes = torch.arange(256, dtype=U8)
     cast = cast_inputs()
     tensors = {"decode.codes": codes, "decode.values": codes.view(E4M3).float(), "cast.in": cast, "cast.out": fp8.sat_e4m3(cast).view(U8)}
     save(GOLDEN / "fp8.safetensors", tensors | linear_goldens(), **common.versions())
-    for name in TINY:
-        emulated(GOLDEN / name, GOLDEN / name / "component")
     modelopt_checkpoint("tiny-b", GOLDEN / "tiny-b-modelopt-fp8", block=False, shards=1)
     modelopt_checkpoint("tiny-a", GOLDEN / "tiny-a-modelopt-fp8-block", block=True, shards=2)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tables of ftfy -> engine/ftfy_tables.def: what engine/ftfy.c needs to repair text exactly as ftfy.fix_text does.
+"""Tables of ftfy -> engine/text/ftfy_tables.def: what engine/text/ftfy.c needs to repair text exactly as ftfy.fix_text does.
 
 ftfy (https://github.com/rspeer/python-ftfy, Apache-2.0) decides by regular expressions that are alternations of short sequences of
 character classes. They are parsed here with Python's own regex parser and written as rows:

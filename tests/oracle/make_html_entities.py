@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""HTML5 character references -> engine/html_entities.def, from Python's html.entities and html (the reference unescapes with
+"""HTML5 character references -> engine/text/html_entities.def, from Python's html.entities and html (the reference unescapes with
 html.unescape). Rows:
   HTML_ENTITY(name, first, second)   sorted by name (bytes); a name ends with ';' unless it is one of the legacy ones; second 0 = none
   HTML_CHARREF(number, code)         numeric references that mean something else

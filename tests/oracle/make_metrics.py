@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""PSNR and SSIM of image pairs by scikit-image: tests/golden/metrics.{safetensors,json}, for tests/test_report.c.
+"""PSNR and SSIM of image pairs by scikit-image: tests/golden/metrics.{safetensors,json}, for tests/app/test_report.c.
 
 metrics.safetensors: <case>.a and <case>.b, U8 [H,W,3]. metrics.json: {"cases": {case: {"psnr": dB or "inf", "ssim": x}}}.
 SSIM is on unrounded BT.601 luma, 11x11 Gaussian window (sigma 1.5), population covariance, windows inside the image only.

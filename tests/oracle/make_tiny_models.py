@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Make the tiny random Wan pipelines tests/golden/tiny-{a,b,c} in diffusers' save_pretrained layout.
+"""Make the tiny random Wan pipelines tests/golden/tiny-{a,b,c,i2v} in diffusers' save_pretrained layout.
+
+  make_tiny_models.py [NAME ...]     all of them, or only these
 
   tiny-a  one expert, model_index without boundary_ratio and transformer_2 (as Wan2.1); 2 heads x 64, d and ffn multiples
           of 128 (exact FP8 blocks); BF16 transformer and text encoder; UniPC, flow_shift 3
@@ -8,6 +10,9 @@
           with `<s>` 2, `<unk>` 3 and 300 extra ids as UMT5; UniPC, flow_shift 12
   tiny-c  two experts, boundary 0.9; 2 heads x 32, ffn 136; BF16 with the FP32-kept tensors, sharded with an index;
           VAE with 2 res blocks; FlowMatchEuler scheduler, shift 5
+  tiny-i2v  image to video as Wan2.2 I2V-A14B: WanImageToVideoPipeline, two experts, boundary 0.9, 36 input channels (16 noise,
+          4 mask, 16 latents of the picture), no CLIP (image_encoder and image_processor [null, null]); 2 heads x 28, ffn 88;
+          BF16 with the FP32-kept tensors; FP32 text encoder and VAE; UniPC, flow_shift 5
   tokenizer-nfkc  only a tokenizer folder, with the whole nmt_nfkc character map that the real checkpoints carry
           (the tiny pipelines have a small map made from the same rules: the full one weighs half a megabyte)
 """
@@ -15,6 +20,7 @@
 import io
 import json
 import shutil
+import sys
 import tempfile
 import unicodedata
 from pathlib import Path
@@ -23,8 +29,8 @@ import common
 import sentencepiece as spm
 import torch
 from common import GOLDEN
-from diffusers import (AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler, WanPipeline,
-                       WanTransformer3DModel)
+from diffusers import (AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler, WanImageToVideoPipeline,
+                       WanPipeline, WanTransformer3DModel)
 from safetensors.torch import load_file, save_file
 from sentencepiece import sentencepiece_model_pb2 as spm_pb
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
@@ -162,6 +168,12 @@ MODELS = {
         transformer=dict(num_attention_heads=2, attention_head_dim=32, ffn_dim=136, num_layers=2),
         vae=dict(base_dim=4, dim_mult=[1, 1, 2, 2], num_res_blocks=2),
         experts=2, boundary=0.9, scheduler=("euler", 5.0), bf16=("transformer", "text"), shard=("160KB", "48KB")),
+    "tiny-i2v": dict(
+        tokenizer=dict(vocab_size=300, umt5_ids=True, extra_ids=100),
+        text=dict(d_model=36, d_kv=12, num_heads=2, d_ff=52, num_layers=2),
+        transformer=dict(num_attention_heads=2, attention_head_dim=28, ffn_dim=88, num_layers=2),
+        vae=dict(base_dim=4, dim_mult=[1, 1, 2, 2], num_res_blocks=1),
+        experts=2, boundary=0.9, scheduler=("unipc", 5.0), bf16=("transformer",), shard=None, i2v=True),
 }
 
 
@@ -186,6 +198,7 @@ def through_bf16(model):
 
 def make_pipeline(out, spec, seed):
     """Write one complete pipeline folder from a spec of MODELS' shape."""
+    i2v = spec.get("i2v", False)
     shutil.rmtree(out, ignore_errors=True)
     vocab = write_tokenizer(out / "tokenizer", **spec["tokenizer"])
     text = dict(spec["text"])
@@ -194,7 +207,7 @@ def make_pipeline(out, spec, seed):
     common.liven_text_encoder(text_encoder, seed, "text")
     experts = []
     for i in range(spec["experts"]):
-        expert = WanTransformer3DModel(in_channels=16, out_channels=16, text_dim=text["d_model"], **spec["transformer"])
+        expert = WanTransformer3DModel(in_channels=16 + (4 + 16 if i2v else 0), out_channels=16, text_dim=text["d_model"], **spec["transformer"])
         common.liven_transformer(expert, seed, "transformer", i)
         experts.append(expert.eval())
     vae = AutoencoderKLWan(z_dim=16, latents_mean=LATENTS_MEAN, latents_std=LATENTS_STD, **spec["vae"]).eval()
@@ -208,9 +221,9 @@ def make_pipeline(out, spec, seed):
         vae = through_bf16(vae)
 
     tokenizer = T5TokenizerFast.from_pretrained(out / "tokenizer")
-    pipe = WanPipeline(tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, scheduler=make_scheduler(*spec["scheduler"]),
-                       transformer=experts[0], transformer_2=experts[1] if len(experts) > 1 else None,
-                       boundary_ratio=spec["boundary"])
+    pipe = (WanImageToVideoPipeline if i2v else WanPipeline)(
+        tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, scheduler=make_scheduler(*spec["scheduler"]),
+        transformer=experts[0], transformer_2=experts[1] if len(experts) > 1 else None, boundary_ratio=spec["boundary"])
     tokenizer_files = {p.name: p.read_bytes() for p in (out / "tokenizer").iterdir()}
     pipe.save_pretrained(out)
     if spec["shard"]:
@@ -245,10 +258,14 @@ def rename_embedding(folder):
 
 
 def main():
+    wanted = sys.argv[1:] or [*MODELS, "tokenizer-nfkc"]
     for i, (name, spec) in enumerate(MODELS.items()):
-        make_pipeline(GOLDEN / name, spec, seed=100 + i)
-    rename_embedding(GOLDEN / "tiny-b" / "text_encoder")
-    write_tokenizer(GOLDEN / "tokenizer-nfkc", vocab_size=400, umt5_ids=True, extra_ids=300, full_nfkc=True)
+        if name in wanted:
+            make_pipeline(GOLDEN / name, spec, seed=100 + i)
+    if "tiny-b" in wanted:
+        rename_embedding(GOLDEN / "tiny-b" / "text_encoder")
+    if "tokenizer-nfkc" in wanted:
+        write_tokenizer(GOLDEN / "tokenizer-nfkc", vocab_size=400, umt5_ids=True, extra_ids=300, full_nfkc=True)
 
 
 if __name__ == "__main__":

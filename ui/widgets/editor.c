@@ -1,7 +1,7 @@
 /* editor.c: see editor.h. A single line scrolls sideways; several lines wrap at words and scroll down. */
 #include "ui/widgets/editor.h"
 
-#include "ui/text.h"
+#include "ui/term/text.h"
 
 #include <stdlib.h>
 #include <string.h>

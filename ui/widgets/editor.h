@@ -2,8 +2,8 @@
 #ifndef VG_UI_WIDGETS_EDITOR_H
 #define VG_UI_WIDGETS_EDITOR_H
 
-#include "ui/grid.h"
-#include "ui/input.h"
+#include "ui/term/grid.h"
+#include "ui/term/input.h"
 
 #include <stddef.h>
 

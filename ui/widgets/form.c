@@ -1,7 +1,7 @@
 /* form.c: see form.h. */
 #include "ui/widgets/form.h"
 
-#include "ui/text.h"
+#include "ui/term/text.h"
 
 #include <stdlib.h>
 #include <string.h>

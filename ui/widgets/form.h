@@ -2,7 +2,7 @@
 #ifndef VG_UI_WIDGETS_FORM_H
 #define VG_UI_WIDGETS_FORM_H
 
-#include "ui/grid.h"
+#include "ui/term/grid.h"
 #include "ui/host.h"
 
 enum { VG_FORM_MAX = 96 };
@@ -20,7 +20,8 @@ typedef struct vg_form {
 
 /* Place the fields: texts over the whole width first, then the groups in columns, balanced, in their own order.
  * Fields that are advanced are left out unless asked for. Rows may exceed the area: the caller scrolls. */
-void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect area, int columns, int text_rows, vg_form *out);
+void vg_form_place(const vg_ui_field *fields, int count, bool advanced, vg_rect area, int columns,
+                   int text_rows, vg_form *out);
 
 /* The field after or before `from` in reading order (step +1, -1), -1 at the end. By column: fields are ordered as placed. */
 int vg_form_next(const vg_form *form, int from, int step);

@@ -3,7 +3,7 @@
 #ifndef VG_UI_WIDGETS_WIDGETS_H
 #define VG_UI_WIDGETS_WIDGETS_H
 
-#include "ui/grid.h"
+#include "ui/term/grid.h"
 
 #include <stddef.h>
 
@@ -18,7 +18,8 @@ typedef struct vg_level {
 void vg_gauge(vg_grid *g, int row, int col, int cols, const vg_level *level, vg_role role);
 
 /* sparkline.c: the last samples that fit, one a cell, in one row; lo..hi is the scale (equal: from the samples). NaN: a gap. */
-void vg_sparkline(vg_grid *g, int row, int col, int cols, const double *samples, int count, double lo, double hi, vg_role role);
+void vg_sparkline(vg_grid *g, int row, int col, int cols, const double *samples, int count,
+                  double lo, double hi, vg_role role);
 
 typedef struct vg_series {
     const double *samples;
@@ -36,12 +37,14 @@ typedef struct vg_plot_spec {
 } vg_plot_spec;
 void vg_plot(vg_grid *g, vg_rect r, const vg_plot_spec *spec);
 /* The curve alone, without scale or cursor. */
-void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo, double hi);
+void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo,
+              double hi);
 /* Range of the finite samples; false when there is none. */
 bool vg_series_range(const vg_series *series, int count, double *lo, double *hi);
 
 /* scrubber.c: a track of `count` frames with the position, and a mark at `worst` (-1 none). */
-void vg_scrubber(vg_grid *g, int row, int col, int cols, int position, int count, int worst, vg_role role);
+void vg_scrubber(vg_grid *g, int row, int col, int cols, int position, int count, int worst,
+                 vg_role role);
 /* Frame under a column of the track; the column of a frame. */
 int vg_scrubber_frame(int col, int cols, int count);
 int vg_scrubber_col(int frame, int cols, int count);

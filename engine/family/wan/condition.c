@@ -1,6 +1,6 @@
 /* condition.c: what an image-to-video transformer sees beside the noise: a mask of the known frames and the latents of a video that
  * has the image in front and nothing (0) behind it. Source: wan 7.5 (a). */
-#include "engine/budget.h"
+#include "engine/run/budget.h"
 #include "engine/family/wan/vae.h"
 
 #include <stdlib.h>

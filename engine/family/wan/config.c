@@ -280,7 +280,7 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
 
 /* The map of vgen.json, or the published Wan2.1 matrix when the latent statistics are the published ones. Otherwise the pipeline
  * estimates one on first use. */
-static vg_status choose_preview(const vg_own *own, wan_config *c, vg_err *err)
+static vg_status choose_preview(const vg_checkpoint_defaults *own, wan_config *c, vg_err *err)
 {
     c->preview.channels = (int)c->vae.z_dim;
     c->preview_frame = -1;
@@ -370,8 +370,8 @@ static vg_status check_together(const wan_config *c, vg_err *err)
     return VG_OK;
 }
 
-vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_own *own, void **config,
-                          vg_err *err)
+vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_checkpoint_defaults *own,
+                          void **config, vg_err *err)
 {
     const cJSON *index = vg_checkpoint_index(checkpoint);
     vg_status status;

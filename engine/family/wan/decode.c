@@ -1,7 +1,7 @@
 /* decode.c: latents to frames; the VAE is loaded for this stage only. Source: wan 7.4. */
 #include "engine/family/wan/vae.h"
 
-#include "engine/budget.h"
+#include "engine/run/budget.h"
 
 #include <stdlib.h>
 

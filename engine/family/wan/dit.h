@@ -8,32 +8,39 @@ typedef struct wan_dit wan_dit;
 
 #define WAN_TEXTS 2 /* prompts kept at a time: with and without the condition */
 
-vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component, const wan_dit_config *config,
-                       const vg_module_options *options, wan_dit **dit, vg_err *err);
+vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component,
+                       const wan_dit_config *config, const vg_module_options *options,
+                       wan_dit **dit, vg_err *err);
 void wan_dit_close(wan_dit *dit);
 
 /* Embed a prompt: host [tokens, text_dim] FP32. Computes and keeps the text embedding's keys and values of every layer. */
-vg_status wan_dit_set_text(wan_dit *dit, int slot, const float *rows, int64_t tokens, const atomic_int *cancel, vg_err *err);
+vg_status wan_dit_set_text(wan_dit *dit, int slot, const float *rows, int64_t tokens,
+                           const atomic_int *cancel, vg_err *err);
 
 /* v = DiT(x, timestep, text in slot). x [Cin,T,h,w], v [Cout,T,h,w], both act dtype on the backend; v is written last and may not
  * alias x. progress (or NULL) is called after each block. Cancel is seen at block boundaries. */
 typedef void wan_dit_progress(void *user, int done, int of);
-vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, double timestep, int slot, const atomic_int *cancel, wan_dit_progress *progress,
-                          void *user, vg_tensor *v, vg_err *err);
+vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, double timestep, int slot,
+                          const atomic_int *cancel, wan_dit_progress *progress, void *user,
+                          vg_tensor *v, vg_err *err);
 
-size_t wan_dit_weight_bytes(const wan_dit *dit); /* of all tensors, views into files and streamed blocks too */
-size_t wan_dit_host_bytes(const wan_dit *dit);   /* page-locked, of streamed blocks */
+size_t wan_dit_weight_bytes(
+    const wan_dit *dit); /* of all tensors, views into files and streamed blocks too */
+size_t wan_dit_host_bytes(const wan_dit *dit); /* page-locked, of streamed blocks */
 int wan_dit_dequantised(const wan_dit *dit);
 /* Tensors that nothing asked for, see vg_module_unused. */
 int wan_dit_unused(const wan_dit *dit, const char **first);
 
 /* Linear layers of the blocks, for calibration: fn is called for each with its running maximum enabled. */
 vg_status wan_dit_calibrate_begin(wan_dit *dit, vg_err *err);
-vg_status wan_dit_calibrate_each(const wan_dit *dit, void (*fn)(void *user, const char *layer, float amax), void *user, vg_err *err);
+vg_status wan_dit_calibrate_each(const wan_dit *dit,
+                                 void (*fn)(void *user, const char *layer, float amax), void *user,
+                                 vg_err *err);
 
 /* Count linear layers by precision under `options`, and the bytes of all weights as they would be loaded. */
-vg_status wan_dit_precision(const vg_weights *weights, const char *component, const wan_dit_config *config,
-                            const vg_module_options *options, vg_precision_report *report, vg_err *err);
+vg_status wan_dit_precision(const vg_weights *weights, const char *component,
+                            const wan_dit_config *config, const vg_module_options *options,
+                            vg_precision_report *report, vg_err *err);
 /* "bf16", "fp8 per-tensor (400 of 406)": from the tensors alone. */
 void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t size);
 

@@ -5,7 +5,7 @@
 #define VG_ENGINE_FAMILY_WAN_DIT_IMPL_H
 
 #include "engine/family/wan/dit.h"
-#include "engine/stream.h"
+#include "engine/checkpoint/stream.h"
 
 enum {
     ATTN1_Q,
@@ -80,7 +80,8 @@ vg_status wan_dit_load_block(wan_dit *dit, int64_t i, vg_err *err);
 
 /* dit_stream.c. Choose which options->streamed blocks are streamed; load one of them; before and after a block is run: its weights point to
  * where they lie now, until _release. */
-vg_status wan_dit_open_stream(wan_dit *dit, const char *dir, const char *component, const vg_module_options *options, vg_err *err);
+vg_status wan_dit_open_stream(wan_dit *dit, const char *dir, const char *component,
+                              const vg_module_options *options, vg_err *err);
 vg_status wan_dit_load_streamed(wan_dit *dit, int64_t i, vg_err *err);
 vg_status wan_dit_bind(wan_dit *dit, int64_t i, vg_err *err);
 vg_status wan_dit_release(wan_dit *dit, int64_t i, vg_err *err);
@@ -89,9 +90,11 @@ vg_status wan_dit_release(wan_dit *dit, int64_t i, vg_err *err);
 vg_status wan_dit_prepare_rope(wan_dit *dit, const int64_t grid[3], vg_err *err);
 vg_status wan_dit_embed_timestep(wan_dit *dit, double timestep, vg_err *err);
 /* x = RMSNorm(x) over all heads, then RoPE with cos and sin unless NULL. x [tokens, dim], in place. */
-vg_status wan_dit_norm_heads(const wan_dit *dit, const vg_tensor *w, const vg_tensor *cos, const vg_tensor *sin, vg_tensor *x, vg_err *err);
+vg_status wan_dit_norm_heads(const wan_dit *dit, const vg_tensor *w, const vg_tensor *cos,
+                             const vg_tensor *sin, vg_tensor *x, vg_err *err);
 
-static inline vg_status wan_dit_matrix(vg_arena *arena, vg_dtype dtype, int64_t rows, int64_t columns, vg_tensor *t, vg_err *err)
+static inline vg_status wan_dit_matrix(vg_arena *arena, vg_dtype dtype, int64_t rows,
+                                       int64_t columns, vg_tensor *t, vg_err *err)
 {
     return vg_arena_tensor(arena, dtype, 2, (const int64_t[]){rows, columns}, t, err);
 }

@@ -1,7 +1,7 @@
 /* dit_precision.c: calibration, precision, plan. See dit.h. */
 #include "engine/family/wan/dit_impl.h"
 
-#include "kernels/numeric.h"
+#include "kernels/base/numeric.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,10 +3,10 @@
 #include "engine/family/wan/dit.h"
 #include "engine/family/wan/vae.h"
 
-#include "engine/budget.h"
-#include "engine/calibrate.h"
-#include "engine/prefetch.h"
-#include "engine/rng.h"
+#include "engine/run/budget.h"
+#include "engine/layers/calibrate.h"
+#include "engine/checkpoint/prefetch.h"
+#include "engine/sampling/rng.h"
 
 #include <math.h>
 #include <stdio.h>

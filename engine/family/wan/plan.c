@@ -1,8 +1,8 @@
 /* plan.c: what a generation will need, before anything is allocated, and which precision the layers will run in. Headers only. */
 #include "engine/family/wan/dit.h"
 #include "engine/family/wan/vae.h"
-#include "engine/dummy.h"
-#include "engine/stream.h"
+#include "engine/checkpoint/dummy.h"
+#include "engine/checkpoint/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>

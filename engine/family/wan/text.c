@@ -1,10 +1,10 @@
 /* text.c: prompts to the text encoder's hidden states. Source: wan 5.4, 7.2. */
 #include "engine/family/wan/wan.h"
 
-#include "engine/budget.h"
-#include "engine/dummy.h"
-#include "engine/prompt.h"
-#include "engine/tokenizer.h"
+#include "engine/run/budget.h"
+#include "engine/checkpoint/dummy.h"
+#include "engine/text/prompt.h"
+#include "engine/text/tokenizer.h"
 
 #include <stdlib.h>
 

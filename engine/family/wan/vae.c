@@ -1,7 +1,7 @@
 /* vae.c: loading the autoencoder and closing it. Running is vae_decode.c and vae_encode.c. */
 #include "engine/family/wan/vae.h"
 
-#include "kernels/numeric.h"
+#include "kernels/base/numeric.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,18 +12,21 @@
 typedef struct wan_vae_net wan_vae_net;
 
 /* Load the encoder (3 channels to 2 z) or decoder (z to 3 channels) layers from `module`, which must outlive the net. */
-vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute, bool encoder, wan_vae_net **net, vg_err *err);
+vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute,
+                           bool encoder, wan_vae_net **net, vg_err *err);
 void wan_vae_net_free(wan_vae_net *net);
 
 /* Histories and work memory for one clip (or tile) of frames [height, width] at the net's input. */
 typedef struct wan_vae_state wan_vae_state;
-vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t height, int64_t width, int64_t chunk_frames,
-                            wan_vae_state **state, vg_err *err);
+vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t height, int64_t width,
+                            int64_t chunk_frames, wan_vae_state **state, vg_err *err);
 void wan_vae_state_free(wan_vae_state *state);
 
 /* Run the next chunk: x [T,H,W,Cin]; *y [T',H',W',Cout] is valid until the next chunk. The first chunk has one frame. */
-vg_status wan_vae_net_run(wan_vae_state *state, const vg_tensor *x, const atomic_int *cancel, vg_tensor *y, vg_err *err);
+vg_status wan_vae_net_run(wan_vae_state *state, const vg_tensor *x, const atomic_int *cancel,
+                          vg_tensor *y, vg_err *err);
 
 /* Output shape of a chunk of `frames` frames (first: of the first chunk). */
-void wan_vae_net_shape(const wan_vae_net *net, bool first, int64_t *frames, int64_t *height, int64_t *width);
+void wan_vae_net_shape(const wan_vae_net *net, bool first, int64_t *frames, int64_t *height,
+                       int64_t *width);
 #endif

@@ -2,7 +2,7 @@
  * on the left (both already blended), cropped to the stride. Source: wan 4.6. */
 #include "engine/family/wan/vae.h"
 
-#include "kernels/numeric.h"
+#include "kernels/base/numeric.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,454 @@
+/* bench_run.c: one scheme of a bench: load, text, encode, denoise, decode, each timed by the events that the engine sends anyway. */
+#include "app/bench/bench.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "engine/run/budget.h"
+#include "engine/sampling/rng.h"
+
+/* Calibration of static scales runs at this size: how large the scales are does not change how fast the products are. */
+#define CALIBRATION_SIZE   256 /* px */
+#define CALIBRATION_FRAMES 5
+#define CALIBRATION_STEPS  2
+#define RANDOM_TEXT_TOKENS 64
+
+typedef struct bench {
+    const vg_bench_plan *plan;
+    vg_engine *engine;
+    vg_model *model;
+    vg_backend *be;
+    vg_generate_params params;
+    vg_bench_result *r;
+    vg_profile *profile;
+    vg_bench_watch *watch;
+    vg_callbacks callbacks;
+    vg_bench_stage stage; /* that the engine is in, but for loading */
+    bool loading;
+    int64_t text_dim;
+    bool takes_image;
+    double load_inside; /* seconds of loading inside of the stage */
+    vg_status status;   /* of what the callbacks tried */
+    vg_err *err;
+} bench;
+
+const char *vg_bench_stage_name(vg_bench_stage stage)
+{
+    static const char *const names[VG_BENCH_STAGE_COUNT] = {"load",      "text",    "encode",
+                                                            "calibrate", "denoise", "decode"};
+    return names[stage];
+}
+
+void vg_bench_result_deinit(vg_bench_result *r)
+{
+    free(r->ops);
+    *r = (vg_bench_result){0};
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- events ---- */
+
+static vg_bench_stage stage_of(vg_stage stage)
+{
+    static const vg_bench_stage of[VG_STAGE_COUNT] = {
+        [VG_STAGE_LOAD] = VG_BENCH_LOAD,       [VG_STAGE_TEXT] = VG_BENCH_TEXT,
+        [VG_STAGE_ENCODE] = VG_BENCH_ENCODE,   [VG_STAGE_CALIBRATE] = VG_BENCH_CALIBRATE,
+        [VG_STAGE_DENOISE] = VG_BENCH_DENOISE, [VG_STAGE_DECODE] = VG_BENCH_DECODE,
+    };
+    return of[stage];
+}
+
+/* Memory belongs to the stage for which it was taken: weights of a stage count as the stage's. */
+static void note_memory(bench *b)
+{
+    size_t *peak = &b->r->peak_bytes[b->stage];
+    if (b->be->bytes_peak > *peak)
+        *peak = b->be->bytes_peak;
+    b->be->bytes_peak = b->be->bytes_now;
+}
+
+static void enter(bench *b, vg_bench_stage stage, bool loading)
+{
+    note_memory(b);
+    b->stage = stage;
+    b->loading = loading;
+    vg_profile_section(b->profile, loading ? VG_BENCH_LOAD : (int)stage);
+}
+
+static void say(const bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const bench *b, const char *format, ...)
+{
+    va_list args;
+    char text[256];
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fprintf(stderr, "%s: ", vg_scheme_name(b->r->scheme));
+    vg_text_print(stderr, text);
+    fputc('\n', stderr);
+}
+
+static void on_step(bench *b, const vg_event *event)
+{
+    vg_bench_result *r = b->r;
+    if (b->status == VG_OK)
+        b->status = vg_profile_resolve(b->profile, b->err);
+    if (event->step <= b->plan->warm_up) {
+        say(b, "step %d of %d: %.3f s, to warm up", event->step,
+            b->plan->warm_up + b->plan->steps_run, event->seconds);
+        vg_profile_clear(b->profile, VG_BENCH_DENOISE);
+        vg_bench_watch_start(b->watch);
+        return;
+    }
+    say(b, "step %d of %d: %.3f s", event->step, b->plan->warm_up + b->plan->steps_run,
+        event->seconds);
+    if (r->steps < VG_BENCH_STEPS_MAX)
+        r->step_s[r->steps++] = event->seconds;
+}
+
+static void on_stage(bench *b, const vg_event *event)
+{
+    vg_bench_stage stage = stage_of(event->stage);
+    bool begins = event->kind == VG_EVENT_STAGE_BEGIN;
+    if (stage == VG_BENCH_LOAD) {
+        enter(b, b->stage, begins);
+        if (begins)
+            return;
+        b->r->wall_s[VG_BENCH_LOAD] += event->seconds;
+        b->load_inside += event->seconds;
+        say(b, "%s loaded: %.2f s", event->detail, event->seconds);
+        return;
+    }
+    enter(b, stage, false);
+    if (begins) {
+        b->load_inside = 0;
+        return;
+    }
+    if (stage ==
+        VG_BENCH_CALIBRATE) /* sent by two layers, one inside of the other; timed by calibrate() */
+        return;
+    b->r->wall_s[stage] += event->seconds - b->load_inside;
+    say(b, "%s: %.2f s", vg_bench_stage_name(stage), event->seconds - b->load_inside);
+}
+
+static void on_event(void *user, const vg_event *event)
+{
+    bench *b = user;
+    note_memory(b);
+    if (event->kind == VG_EVENT_STAGE_BEGIN || event->kind == VG_EVENT_STAGE_END)
+        on_stage(b, event);
+    else if (event->kind == VG_EVENT_STEP && event->stage == VG_STAGE_DENOISE)
+        on_step(b, event);
+    else if (event->kind == VG_EVENT_NOTE)
+        say(b, "%s", event->detail);
+}
+
+/* ---- stages ---- */
+
+/* Rows of about the size that a text encoder gives, for runs that leave it out. */
+static vg_status random_text(bench *b, vg_conditioning *text, vg_err *err)
+{
+    vg_conditioning c = {.tokens = b->params.max_text_tokens,
+                         .dim = b->text_dim,
+                         .cond_tokens = RANDOM_TEXT_TOKENS,
+                         .uncond_tokens = RANDOM_TEXT_TOKENS};
+    size_t rows = (size_t)(c.tokens * c.dim), real = (size_t)(RANDOM_TEXT_TOKENS * c.dim);
+    c.cond = calloc(rows, sizeof *c.cond);
+    c.uncond = calloc(rows, sizeof *c.uncond);
+    if (!c.cond || !c.uncond) {
+        vg_conditioning_deinit(&c);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %zu values of text", rows);
+    }
+    vg_rng_torch_normal(1, c.cond, real);
+    vg_rng_torch_normal(2, c.uncond, real);
+    for (size_t i = 0; i < real; i++) {
+        c.cond[i] *= 0.1f;
+        c.uncond[i] *= 0.1f;
+    }
+    *text = c;
+    return VG_OK;
+}
+
+static vg_status run_text(bench *b, vg_conditioning *text, vg_err *err)
+{
+    enter(b, VG_BENCH_TEXT, false);
+    if (b->plan->denoise_only)
+        return random_text(b, text, err);
+    return vg_encode(b->engine, b->model, &b->params, &b->callbacks, text, err);
+}
+
+/* What an image would have become, for a run of this size that leaves the encoder out. */
+static vg_status random_condition(bench *b, const vg_generate_params *p, vg_latents *condition,
+                                  vg_err *err)
+{
+    vg_plan plan;
+    VG_TRY(vg_plan_make(b->model, p, &plan, err));
+    if (plan.condition_channels == 0)
+        return VG_OK;
+    vg_latents l = {
+        .shape = {plan.condition_channels, plan.latent[1], plan.latent[2], plan.latent[3]}};
+    size_t count = (size_t)(l.shape[0] * l.shape[1] * l.shape[2] * l.shape[3]);
+    l.values = malloc(count * sizeof *l.values);
+    if (!l.values)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %zu values of an image", count);
+    vg_rng_torch_normal(3, l.values, count);
+    *condition = l;
+    return VG_OK;
+}
+
+static void use_condition(vg_generate_params *p, const vg_latents *condition)
+{
+    p->condition = condition->values;
+    p->condition_shape = condition->values ? condition->shape : NULL;
+}
+
+/* An image of noise through the VAE, for models that take one. */
+static vg_status run_encode(bench *b, vg_latents *condition, vg_err *err)
+{
+    size_t pixels = (size_t)b->params.height * (size_t)b->params.width * 3;
+    vg_frames image = {.count = 1, .height = b->params.height, .width = b->params.width};
+    uint32_t state = 1;
+    if (b->plan->denoise_only || !b->takes_image)
+        return random_condition(b, &b->params, condition, err);
+    image.rgb = malloc(pixels);
+    if (!image.rgb)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for an image of %zu bytes", pixels);
+    for (size_t i = 0; i < pixels; i++) {
+        state = state * 1664525u + 1013904223u;
+        image.rgb[i] = (uint8_t)(state >> 24);
+    }
+    enter(b, VG_BENCH_ENCODE, false);
+    vg_status status =
+        vg_encode_image(b->engine, b->model, &b->params, &image, &b->callbacks, condition, err);
+    vg_frames_deinit(&image);
+    return status;
+}
+
+/* A folder for the calibration's file, which is a thing of this run only. */
+static vg_status calibrate(bench *b, const vg_conditioning *text, char *path, size_t size,
+                           vg_err *err)
+{
+    const char *temporary = getenv("TMPDIR");
+    vg_generate_params p = b->params;
+    vg_latents condition = {0};
+    char dir[256];
+    snprintf(dir, sizeof dir, "%s/vgen-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    if (!mkdtemp(dir))
+        return VG_FAIL(err, VG_E_IO, "cannot make a folder like %s for the input scales", dir);
+    snprintf(path, size, "%s/input-scales.json", dir);
+    p.scheme = VG_SCHEME_BF16; /* measured in the compute dtype */
+    p.height = p.height < CALIBRATION_SIZE ? p.height : CALIBRATION_SIZE;
+    p.width = p.width < CALIBRATION_SIZE ? p.width : CALIBRATION_SIZE;
+    p.num_frames = p.num_frames < CALIBRATION_FRAMES ? p.num_frames : CALIBRATION_FRAMES;
+    p.max_steps_run = VG_UNSET_INT;
+    enter(b, VG_BENCH_CALIBRATE, false);
+    b->load_inside = 0;
+    double begin = now();
+    vg_status status = random_condition(b, &p, &condition, err);
+    use_condition(&p, &condition);
+    if (status == VG_OK)
+        status = vg_calibrate(b->engine, b->model, &p, text, CALIBRATION_STEPS, &b->callbacks, path,
+                              err);
+    vg_latents_deinit(&condition);
+    VG_TRY(status);
+    b->r->wall_s[VG_BENCH_CALIBRATE] = now() - begin - b->load_inside;
+    say(b, "calibrate: %.2f s", b->r->wall_s[VG_BENCH_CALIBRATE]);
+    snprintf(b->r->scales, sizeof b->r->scales, "static, calibrated at %dx%dx%d", p.height, p.width,
+             p.num_frames);
+    return VG_OK;
+}
+
+static void drop_calibration(char *path)
+{
+    if (!*path)
+        return;
+    unlink(path);
+    *strrchr(path, '/') = 0;
+    rmdir(path);
+}
+
+static vg_status run_denoise(bench *b, vg_conditioning *text, vg_latents *latents, vg_err *err)
+{
+    char scales[320] = "";
+    bool needed = false;
+    vg_status status;
+    VG_TRY(vg_model_needs_input_scales(b->model, &b->params, &needed, err));
+    if (needed)
+        VG_TRY_GOTO(status, calibrate(b, text, scales, sizeof scales, err), done);
+    b->params.input_scales = needed ? scales : NULL;
+    enter(b, VG_BENCH_DENOISE, false);
+    if (b->plan->warm_up == 0)
+        vg_bench_watch_start(b->watch);
+    VG_TRY_GOTO(
+        status,
+        vg_denoise(b->engine, b->model, &b->params, text, NULL, &b->callbacks, latents, err), done);
+    vg_bench_watch_stop(b->watch, &b->r->clocks);
+    status = b->status;
+    if (status != VG_OK && err)
+        *err = *b->err;
+done:
+    b->params.input_scales = NULL;
+    drop_calibration(scales);
+    return status;
+}
+
+static vg_status run_decode(bench *b, const vg_latents *latents, vg_err *err)
+{
+    vg_frames frames = {0};
+    if (b->plan->denoise_only)
+        return VG_OK;
+    enter(b, VG_BENCH_DECODE, false);
+    VG_TRY(vg_decode(b->engine, b->model, &b->params, latents, &b->callbacks, &frames, err));
+    vg_frames_deinit(&frames);
+    return VG_OK;
+}
+
+/* ---- the whole ---- */
+
+static vg_status run_stages(bench *b, vg_err *err)
+{
+    vg_conditioning text = {0};
+    vg_latents condition = {0}, latents = {0};
+    vg_status status;
+    VG_TRY_GOTO(status, run_text(b, &text, err), done);
+    VG_TRY_GOTO(status, run_encode(b, &condition, err), done);
+    use_condition(&b->params, &condition);
+    VG_TRY_GOTO(status, run_denoise(b, &text, &latents, err), done);
+    VG_TRY_GOTO(status, run_decode(b, &latents, err), done);
+    note_memory(b);
+    status = vg_profile_resolve(b->profile, err);
+done:
+    vg_conditioning_deinit(&text);
+    vg_latents_deinit(&condition);
+    vg_latents_deinit(&latents);
+    return status;
+}
+
+static vg_status keep_ops(const bench *b, vg_err *err)
+{
+    int count = vg_profile_count(b->profile);
+    b->r->ops = calloc((size_t)count + 1, sizeof *b->r->ops);
+    if (!b->r->ops)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a profile of %d entries", count);
+    for (int i = 0; i < count; i++) {
+        const vg_profile_entry *e = vg_profile_at(b->profile, i);
+        if (e->calls > 0)
+            b->r->ops[b->r->ops_count++] = *e;
+    }
+    return VG_OK;
+}
+
+/* FLOPs and floor of a step, from what really ran. */
+static void add_up(vg_bench_result *r)
+{
+    const vg_device_rates *rates = vg_device_rates_find(r->device.name);
+    double flops = 0, floor = 0;
+    for (int i = 0; i < r->ops_count; i++) {
+        const vg_profile_entry *e = &r->ops[i];
+        if (e->section != VG_BENCH_DENOISE)
+            continue;
+        flops += (double)e->calls * e->cost.flops;
+        floor += rates ? (double)e->calls * vg_op_floor_s(&e->cost, rates) : 0;
+    }
+    if (r->steps > 0) {
+        r->flop_per_it = flops / r->steps;
+        r->floor_s_per_it = floor / r->steps;
+    }
+    r->per_it = vg_bench_range_of(r->step_s, r->steps);
+    for (int s = 0; s < VG_BENCH_STAGE_COUNT; s++) {
+        if (s != VG_BENCH_CALIBRATE && r->peak_bytes[s] > r->peak_bytes[r->peak_stage])
+            r->peak_stage = (vg_bench_stage)s;
+    }
+}
+
+static vg_status prepare(bench *b, vg_scheme scheme, vg_err *err)
+{
+    vg_generate_params *p = &b->params;
+    const vg_bench_plan *plan = b->plan;
+    vg_plan memory;
+    vg_settings_params(&plan->settings, scheme, p);
+    p->max_steps_run = plan->warm_up + plan->steps_run;
+    /* Both experts are of one size; stay with the first, so that no step is measured beside the loading of the other. */
+    if (!vg_settings_is_set(&plan->settings, VG_OPT_boundary_ratio))
+        p->boundary_ratio = 0;
+    VG_TRY(vg_model_defaults(b->model, p, err));
+    if (p->max_steps_run > p->steps)
+        return VG_FAIL(err, VG_E_ARG,
+                       "--steps-run %d and %d to warm up are more than the %d steps of the job",
+                       plan->steps_run, plan->warm_up, p->steps);
+    vg_generate_params planned = *p;
+    planned.device = b->be->ops->kind;
+    VG_TRY(vg_budget_limit(b->engine, p, &planned.memory_limit, err));
+    VG_TRY(vg_plan_make(b->model, &planned, &memory, err));
+    for (int i = 0; i < memory.count; i++) {
+        const vg_plan_stage *stage = &memory.stages[i];
+        if (vg_plan_total(stage) > b->r->planned_bytes)
+            b->r->planned_bytes = vg_plan_total(stage);
+        if (stage->streamed > b->r->streamed_blocks)
+            b->r->streamed_blocks = stage->streamed;
+    }
+    b->r->tokens = memory.tokens;
+    b->text_dim = memory.text_dim;
+    b->takes_image = memory.condition_channels > 0;
+    b->r->forwards = p->guidance_scale > 1 ? 2 : 1;
+    b->r->height = p->height;
+    b->r->width = p->width;
+    b->r->num_frames = p->num_frames;
+    b->r->guidance_scale = p->guidance_scale;
+    if (scheme == VG_SCHEME_FP8)
+        snprintf(b->r->scales, sizeof b->r->scales, "%s",
+                 p->fp8_act == VG_FP8_ACT_DYNAMIC       ? "dynamic"
+                 : p->fp8_act == VG_FP8_ACT_WEIGHT_ONLY ? "none"
+                                                        : "the checkpoint's own");
+    return vg_model_precision(b->model, p, &b->r->precision, err);
+}
+
+vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *plan,
+                       vg_scheme scheme, vg_bench_result *out, vg_err *err)
+{
+    vg_bench_result r = {.scheme = scheme, .warm_up = plan->warm_up, .timed = plan->profile};
+    vg_err in_callback = {0};
+    bench b = {.plan = plan,
+               .engine = engine,
+               .model = model,
+               .be = vg_engine_backend(engine),
+               .r = &r,
+               .err = &in_callback};
+    const char *beside = getenv("VGEN_GAUGE_PCI"); /* a GPU beside the device: for the tests */
+    vg_gpu_gauge *gauge = NULL;
+    vg_status status;
+    double begin = now();
+    b.callbacks = (vg_callbacks){.user = &b, .event = on_event, .cancel = plan->cancel};
+    VG_TRY(prepare(&b, scheme, err));
+    VG_TRY(vg_profile_new(b.be, plan->profile, &b.profile, err));
+    VG_TRY_GOTO(status, vg_backend_info(b.be, &r.device, err), done);
+    if (vg_gpu_gauge_open(beside && *beside ? beside : r.device.pci_bus_id, &gauge, NULL) == VG_OK)
+        b.watch = vg_bench_watch_new(gauge);
+    b.be->profile = b.profile;
+    b.be->bytes_peak = b.be->bytes_now;
+    VG_TRY_GOTO(status, run_stages(&b, err), done);
+    VG_TRY_GOTO(status, vg_backend_info(b.be, &r.device, err),
+                done); /* now with the library's version */
+    VG_TRY_GOTO(status, keep_ops(&b, err), done);
+    r.total_s = now() - begin;
+    add_up(&r);
+    *out = r;
+done:
+    vg_bench_watch_free(b.watch);
+    vg_gpu_gauge_close(gauge);
+    vg_profile_free(b.profile);
+    if (status != VG_OK) {
+        vg_bench_result_deinit(&r);
+        if (status != VG_E_CANCELLED && status != VG_E_ARG)
+            vg_err_prefix(err, "%s", vg_scheme_name(scheme));
+    }
+    return status;
+}

@@ -1,0 +1,362 @@
+/* attach.c: see attach.h. The screen is one line at the bottom of stderr, redrawn in place and never wider than the terminal. */
+#include "app/cli/attach.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "app/cli/cli.h"
+#include "app/worker/worker.h"
+
+#define POLL_MS 100
+
+static volatile sig_atomic_t interrupts;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupts++;
+}
+
+typedef struct attach {
+    vg_job_view *view;
+    const vg_attach_options *options;
+    bool tty;
+    bool drawn; /* the line is on the screen */
+    vg_job_state said;
+    char said_message[VG_ERR_MESSAGE_MAX];
+} attach;
+
+static void clear_line(attach *a)
+{
+    if (a->drawn)
+        fputs("\r\033[K", stderr);
+    a->drawn = false;
+}
+
+/* ---- plain lines ---- */
+
+static void print_clean(const char *text)
+{
+    vg_text_print(stderr, text);
+}
+
+static void tell(void *user, const cJSON *event, const char *line)
+{
+    attach *a = user;
+    const char *type = vg_event_text(event, "type"), *variant = vg_event_text(event, "variant"),
+               *what = vg_event_text(event, "what");
+    (void)line;
+    if (a->options->quiet)
+        return;
+    if (!strcmp(type, "note")) {
+        clear_line(a);
+        print_clean(variant);
+        fputs(": ", stderr);
+        print_clean(vg_event_text(event, "text"));
+        fputc('\n', stderr);
+        return;
+    }
+    if (a->tty)
+        return;
+    if (!strcmp(type, "step")) {
+        print_clean(variant);
+        fprintf(stderr, ": step %.0f/%.0f, %.3f s\n", vg_event_number(event, "step", 0),
+                vg_event_number(event, "steps", 0), vg_event_number(event, "seconds", 0));
+    } else if (!strcmp(type, "stage") && !strcmp(what, "begin")) {
+        print_clean(variant);
+        fputs(": ", stderr);
+        print_clean(vg_event_text(event, "stage"));
+        if (*vg_event_text(event, "detail")) {
+            fputs(" ", stderr);
+            print_clean(vg_event_text(event, "detail"));
+        }
+        fputc('\n', stderr);
+    } else if (!strcmp(type, "queued")) {
+        fputs("queued: waiting for ", stderr);
+        print_clean(vg_event_text(event, "waiting_for"));
+        fputc('\n', stderr);
+    } else if (!strcmp(type, "variant") && !strcmp(what, "end")) {
+        print_clean(variant);
+        fputs(": done\n", stderr);
+    }
+}
+
+/* ---- the line ---- */
+
+static int terminal_columns(void)
+{
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return 80;
+}
+
+static void bar(char *text, int width, double share)
+{
+    int full = (int)(share * width + 0.5);
+    for (int i = 0; i < width; i++)
+        text[i] = i < full ? '#' : '-';
+    text[width] = 0;
+}
+
+static void draw(attach *a)
+{
+    const vg_job_view *view = a->view;
+    char line[640] = "", left[160], part[8][64], bars[64];
+    int parts = 0, columns = terminal_columns() - 1;
+    if (columns > 200)
+        columns = 200;
+    if (view->state == VG_JOB_QUEUED || view->current < 0) {
+        snprintf(line, sizeof line, "%s%s%s", view->state == VG_JOB_QUEUED ? "queued" : "starting",
+                 view->message[0] ? ": " : "", view->message);
+    } else {
+        const vg_variant_view *v = &view->variants[view->current];
+        const char *name = vg_scheme_name(view->job->schemes[view->current]);
+        bool denoise = !strcmp(v->stage, "denoise") || !v->stage[0];
+        int done = denoise ? v->step : v->part, all = denoise ? v->steps : v->parts;
+        double s = vg_variant_s_per_it(v), eta = vg_variant_eta_s(view, view->current);
+        char text[40];
+        snprintf(left, sizeof left, "%s %s ", name, v->stage[0] ? v->stage : "start");
+        if (all > 0)
+            snprintf(part[parts++], sizeof part[0], "%d/%d", done, all);
+        if (denoise && isfinite(s))
+            snprintf(part[parts++], sizeof part[0], "%.*f s/it", s < 10 ? 2 : 1, s);
+        if (denoise && isfinite(eta))
+            snprintf(part[parts++], sizeof part[0], "ETA %s",
+                     vg_text_duration(eta, text, sizeof text));
+        if (denoise && v->expert >= 0 &&
+            *vg_settings_get(&view->job->resolved, VG_OPT_boundary_ratio))
+            snprintf(part[parts++], sizeof part[0], "%s", v->expert ? "low noise" : "high noise");
+        vg_job_memory memory = vg_job_view_memory(view);
+        if (memory.now)
+            snprintf(part[parts++], sizeof part[0], "%s %s", memory.is_device ? "VRAM" : "RSS",
+                     vg_text_bytes(memory.now, text, sizeof text));
+        if (vg_gpu_has(&view->gpu, VG_GPU_utilization_percent))
+            snprintf(part[parts++], sizeof part[0], "GPU %.0f%%",
+                     view->gpu.value[VG_GPU_utilization_percent]);
+        if (vg_gpu_has(&view->gpu, VG_GPU_power_w))
+            snprintf(part[parts++], sizeof part[0], "%.0f W", view->gpu.value[VG_GPU_power_w]);
+        int used = (int)strlen(left), width;
+        /* Leave out from the right what does not fit beside a bar of at least 8. */
+        for (;;) {
+            int rest = 0;
+            for (int i = 0; i < parts; i++)
+                rest += 2 + (int)strlen(part[i]);
+            width = columns - used - rest - 2;
+            if (width >= 8 || parts == 0)
+                break;
+            parts--;
+        }
+        if (width > 30)
+            width = 30;
+        size_t n = (size_t)snprintf(line, sizeof line, "%s", left);
+        if (width >= 8) {
+            bar(bars, width, all > 0 ? (double)done / all : 0);
+            n += (size_t)snprintf(line + n, sizeof line - n, "[%s]", bars);
+        }
+        for (int i = 0; i < parts; i++)
+            n += (size_t)snprintf(line + n, sizeof line - n, "  %s", part[i]);
+    }
+    vg_text_cut(line, columns);
+    fprintf(stderr, "\r\033[K%s", line);
+    fflush(stderr);
+    a->drawn = true;
+}
+
+/* ---- watching ---- */
+
+/* True while the worker that we started is alive; afterwards *status is how it ended. */
+static bool child_alive(pid_t *worker, int *status)
+{
+    int how = 0;
+    if (*worker <= 0)
+        return false;
+    pid_t r = waitpid(*worker, &how, WNOHANG);
+    if (r == 0)
+        return true;
+    if (r == *worker)
+        *status = how;
+    *worker = 0;
+    return false;
+}
+
+/* What this run left in worker.log, its last line; it could not write to the journal. */
+static void last_log_line(vg_job_view *view)
+{
+    char *path = vg_job_path(view->job, VG_JOB_LOG), *text = NULL,
+         last[VG_ERR_MESSAGE_MAX - 40] = "";
+    size_t size = 0;
+    if (vg_file_read(path, VG_JOB_LOG_BYTES_MAX, &text, &size, NULL) == VG_OK &&
+        size > view->log_bytes) {
+        char *at = text + view->log_bytes;
+        for (char *line = strtok_r(at, "\n", &at); line; line = strtok_r(NULL, "\n", &at))
+            vg_text_clean_to(last, sizeof last, line);
+    }
+    if (*last)
+        snprintf(view->message, sizeof view->message, "the worker ended early: %s",
+                 strncmp(last, "vgen work: ", 11) ? last : last + 11);
+    else
+        snprintf(view->message, sizeof view->message,
+                 "the worker ended without a word; worker.log in the job's folder may say why");
+    free(text);
+    free(path);
+}
+
+/* A worker that ended without a last word: what is known of why. */
+static void explain_end(vg_job_view *view, int status)
+{
+    if (WIFSIGNALED(status))
+        snprintf(
+            view->message, sizeof view->message,
+            "the worker was ended by signal %d (%s)%s; resume goes on from the last finished step",
+            WTERMSIG(status), strsignal(WTERMSIG(status)),
+            WTERMSIG(status) == SIGKILL ? ", perhaps for lack of memory" : "");
+    else
+        last_log_line(view);
+}
+
+static bool handle_interrupt(attach *a, int *seen)
+{
+    int now = interrupts;
+    if (now == *seen)
+        return true;
+    *seen = now;
+    clear_line(a);
+    if (!a->options->cancel || now > 1)
+        return false;
+    vg_err err = {0};
+    fputs("cancelling (again to leave it to itself)\n", stderr);
+    if (vg_worker_cancel(a->view->job->dir, &err) != VG_OK &&
+        !vg_job_state_is_final(a->view->state)) {
+        print_clean(err.message);
+        fputc('\n', stderr);
+    }
+    return true;
+}
+
+/* A line drawn over itself needs a terminal that knows how. */
+static bool can_redraw(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb");
+}
+
+bool vg_attach(vg_job_view *view, const vg_attach_options *options)
+{
+    attach a = {.view = view, .options = options, .tty = !options->quiet && can_redraw()};
+    struct sigaction on = {.sa_handler = on_interrupt}, old_int, old_term;
+    pid_t worker = options->worker;
+    bool had_child = worker > 0, ended = false;
+    int seen = 0, how = 0;
+    interrupts = 0;
+    sigemptyset(&on.sa_mask);
+    sigaction(SIGINT, &on, &old_int);
+    sigaction(SIGTERM, &on, &old_term);
+    for (;;) {
+        bool alive = child_alive(&worker, &how);
+        vg_job_view_refresh(view, tell, &a);
+        bool final = vg_job_state_is_final(view->state);
+        /* An ending that the journal states counts; "nobody is on it" does not while our child is still on its way to the lock. */
+        if (final && !(alive && view->state == VG_JOB_INTERRUPTED && !view->stopped)) {
+            if (view->state == VG_JOB_INTERRUPTED && !view->stopped && had_child)
+                explain_end(view, how);
+            ended = true;
+            break;
+        }
+        if (had_child && !alive && !vg_job_running(view->job->dir, NULL)) {
+            vg_job_view_refresh(view, tell, &a);
+            if (!vg_job_state_is_final(view->state)) {
+                view->state = VG_JOB_INTERRUPTED;
+                explain_end(view, how);
+            }
+            ended = true;
+            break;
+        }
+        if (!handle_interrupt(&a, &seen))
+            break;
+        if (a.tty)
+            draw(&a);
+        usleep(POLL_MS * 1000);
+    }
+    clear_line(&a);
+    /* Let the worker give its locks back, so that what the caller does next finds the job free. */
+    for (int i = 0;
+         ended && i < 200 && (child_alive(&worker, &how) || vg_job_running(view->job->dir, NULL));
+         i++)
+        usleep(25 * 1000);
+    sigaction(SIGINT, &old_int, NULL);
+    sigaction(SIGTERM, &old_term, NULL);
+    return ended;
+}
+
+int vg_attach_exit(const vg_job_view *view)
+{
+    if (view->state == VG_JOB_DONE || view->stopped)
+        return VG_EXIT_OK;
+    return view->state == VG_JOB_CANCELLED ? VG_EXIT_CANCELLED : VG_EXIT_FAILURE;
+}
+
+static void print_outputs(const vg_job *job)
+{
+    for (int i = 0; i < job->variants_count; i++) {
+        const char *const paths[] = {job->outputs[i].output, job->outputs[i].save_latents,
+                                     job->outputs[i].save_frames};
+        for (int k = 0; k < 3; k++) {
+            if (paths[k] && vg_file_exists(paths[k])) {
+                printf("%s  ", vg_scheme_name(job->schemes[i]));
+                vg_text_print(stdout, paths[k]);
+                putchar('\n');
+            }
+        }
+    }
+    if (job->comparison_output && vg_file_exists(job->comparison_output)) {
+        fputs("comparison  ", stdout);
+        vg_text_print(stdout, job->comparison_output);
+        putchar('\n');
+    }
+}
+
+static void print_table(const vg_job_view *view,
+                        void (*print)(FILE *, const vg_report_row *, int, const char *))
+{
+    vg_report_row rows[VG_SCHEME_COUNT];
+    vg_lines paths = {0};
+    char *comparison = vg_job_path(view->job, VG_JOB_COMPARISON);
+    int n = vg_job_view_rows(view, rows, &paths);
+    bool any = false;
+    for (int i = 0; i < n; i++)
+        any = any || view->variants[i].step > 0;
+    if (any)
+        print(stdout, rows, n,
+              view->comparison_ready && vg_file_exists(comparison) ? comparison : NULL);
+    vg_lines_free(&paths);
+    free(comparison);
+}
+
+void vg_attach_print_markdown(const vg_job_view *view)
+{
+    print_table(view, vg_report_print_markdown);
+}
+
+void vg_attach_print_result(const vg_job_view *view, bool json)
+{
+    if (json) {
+        vg_json_print(stdout, vg_job_view_json(view), false);
+        return;
+    }
+    printf("job %s: %s", view->job->id,
+           view->stopped ? "stopped as asked, vgen resume goes on"
+                         : vg_job_view_state_name(view->state));
+    if (view->message[0] && !view->stopped) {
+        fputs(": ", stdout);
+        vg_text_print(stdout, view->message);
+    }
+    putchar('\n');
+    print_table(view, vg_report_print);
+    print_outputs(view->job);
+}

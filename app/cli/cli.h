@@ -1,0 +1,78 @@
+/* cli.h: the command line: commands as a table, arguments parsed from tables, help generated from both. */
+#ifndef VG_APP_CLI_CLI_H
+#define VG_APP_CLI_CLI_H
+
+#include "app/settings/settings.h"
+
+#define VG_EXIT_OK        0
+#define VG_EXIT_FAILURE   1
+#define VG_EXIT_USAGE     2
+#define VG_EXIT_CANCELLED 130
+
+/* One flag of a command that is not a setting. A table ends with a NULL name. */
+typedef struct vg_arg_spec {
+    const char *name;  /* "jobs-dir" */
+    char letter;       /* 0 for none */
+    const char *value; /* what it takes, "DIR"; NULL: it is a switch */
+    const char *help;
+} vg_arg_spec;
+#define VG_ARG_SPECS_MAX 16
+
+typedef struct vg_args vg_args;
+struct vg_job;
+struct vg_job_view;
+
+typedef struct vg_command {
+    const char *name, *alias; /* alias may be NULL */
+    const char *arguments;    /* "JOB [--follow]" as shown in usage */
+    const char *summary;      /* one line for the list of commands */
+    const char *text;         /* what it does, for its --help */
+    const char *examples;     /* lines, or NULL */
+    const char *settings;     /* NULL none, "*" all, or keys with blanks between */
+    const vg_arg_spec *specs; /* or NULL */
+    int min_args, max_args;   /* words that are not flags */
+    bool hidden;
+    int (*run)(vg_args *args); /* exit status */
+    /* Instead of run, of a command on the one job that its word names: opened before, closed afterwards (cmd_job.h). */
+    int (*job)(vg_args *args, const struct vg_job *job, struct vg_job_view *view);
+} vg_command;
+
+struct vg_args {
+    const vg_command *command;
+    vg_settings settings; /* from flags only */
+    const char *values
+        [VG_ARG_SPECS_MAX]; /* of specs: NULL not given, "" a switch that was given; borrowed from argv */
+    const char **words; /* borrowed from argv */
+    int words_count;
+    bool help;
+};
+
+extern const vg_command *const vg_commands[]; /* NULL-terminated */
+
+/* Parse what follows the command's name. VG_E_ARG: one line with the nearest match. */
+vg_status vg_args_parse(const vg_command *command, int argc, char **argv, vg_args *args,
+                        vg_err *err);
+void vg_args_deinit(vg_args *args);
+const char *vg_args_get(const vg_args *args, const char *name); /* NULL when not given */
+bool vg_args_has(const vg_args *args, const char *name);
+/* Generated help. */
+void vg_args_print_help(FILE *out, const char *program, const vg_command *command);
+void vg_args_print_settings(FILE *out, const char *keys);
+void vg_args_print_specs(FILE *out, const vg_arg_spec *specs);
+
+/* The rule of exit statuses. 2: what a person gave is wrong and that can be seen before a job exists: words, flags, their values, and the
+ * contents of the files they name (preset, prompts, initial latents). 1: everything else: checkpoint, the tensors of vgen component, disk,
+ * device, a job that failed, a job that is not there. 130: cancelled. */
+int vg_cli_status(const vg_err *err);
+/* "vgen CMD: message" on stderr, and with --json {"error": message, "status": N} on stdout; returns the exit status. */
+int vg_cli_fail(const vg_args *args, const vg_err *err);
+cJSON *vg_cli_error_json(const char *message, int status);
+int vg_cli_usage(const vg_args *args, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void vg_cli_warn(const vg_lines *warnings);
+/* Settings of a command: the preset of --preset, then the flags. */
+vg_status vg_cli_settings(const vg_args *args, vg_settings *settings, vg_err *err);
+
+/* main of both programs for commands. */
+int vg_cli_main(int argc, char **argv);
+#endif

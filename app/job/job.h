@@ -1,0 +1,75 @@
+/* job.h: a job is a directory. job.json says what to do and never changes; events.jsonl says what happened; variants/<scheme>/ holds what came
+ * out. Whether a worker is on it is known from a lock that the worker holds (`lock`), so nothing has to be cleaned up after a kill.
+ *
+ *   JOBS/20261123-131500-a-big-red-ball-3f2a/
+ *     job.json  events.jsonl  lock  worker.log  text.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
+ *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.{json,csv}, clip.mp4, preview.ppm} */
+#ifndef VG_APP_JOB_JOB_H
+#define VG_APP_JOB_JOB_H
+
+#include "app/job/device.h"
+#include "app/job/events.h"
+#include "app/settings/settings.h"
+
+#define VG_JOB_FILE            "job.json"
+#define VG_JOB_FILE_BYTES_MAX  (4u << 20)
+#define VG_JOB_LOCK            "lock"
+#define VG_JOB_LOG             "worker.log"
+#define VG_JOB_LOG_BYTES_MAX   (64u << 20) /* more of it is not read */
+#define VG_JOB_TEXT            "text.safetensors"
+#define VG_JOB_CALIBRATION     "calibration.json"
+#define VG_JOB_INIT_LATENTS    "init_latents.safetensors"
+#define VG_JOB_COMPARISON      "comparison.mp4"
+#define VG_JOB_COMPARISON_DIFF "comparison-diff.mp4" /* with the amplified difference */
+#define VG_VARIANT_STATE       "state.safetensors"
+#define VG_VARIANT_LATENTS     "latents.safetensors"
+#define VG_VARIANT_CLIP        "clip.mp4"
+#define VG_VARIANT_FILE        "variant.json"
+#define VG_VARIANT_PREVIEW     "preview.ppm"
+
+typedef struct vg_job_outputs { /* absolute paths, NULL when not asked for */
+    char *output, *save_latents, *save_frames;
+} vg_job_outputs;
+
+typedef struct vg_job {
+    char *id;  /* the folder's name */
+    char *dir; /* absolute */
+    double created;
+    vg_settings settings; /* as the person gave them */
+    vg_settings resolved; /* with every value that the checkpoint decided filled in: what is run */
+    char *model_dir, *family, *identity, *code_version, *device;
+    vg_scheme schemes[VG_SCHEME_COUNT];
+    int variants_count;
+    vg_job_outputs outputs[VG_SCHEME_COUNT];
+    char *comparison_output; /* with several variants and --output */
+} vg_job;
+void vg_job_deinit(vg_job *job);
+
+/* Find the model, fill in its defaults, check everything that can be checked before a long run (sizes, output folders), and make the folder.
+ *   jobs_dir   made when missing
+ *   batch      0, or the number of the prompt in a batch: goes into the names of outputs
+ * Errors: VG_E_ARG for what the person asked, else what the model said. */
+vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job,
+                        vg_err *err);
+/* May a file be written to `path`, which needs this ending? VG_E_ARG; key: what asks for it, for the message. */
+vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err);
+/* Read DIR/job.json. Nothing in it is trusted. */
+vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err);
+vg_status vg_job_parse(const char *text, size_t size, const char *name, vg_job *job,
+                       vg_err *err); /* job.json's text; for _open and fuzzing */
+
+/* A folder's name, a beginning or an end of it that only one job has, "last", or a path. *dir is malloc'd. */
+vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err *err);
+/* Folders of all jobs, newest first. */
+void vg_job_list(const char *jobs_dir, vg_lines *dirs);
+
+char *vg_job_path(const vg_job *job, const char *file);                              /* malloc'd */
+char *vg_job_variant_path(const vg_job *job, int variant, const char *file_or_null); /* malloc'd */
+/* Whether a worker is on it, and its process id (0 unknown). */
+bool vg_job_running(const char *dir, pid_t *pid);
+
+/* The settings that decide the pixels, as one JSON line (no paths, no dates): for clip metadata. variant -1: what all of them share. malloc'd. */
+char *vg_job_recipe(const vg_job *job, int variant);
+/* 16 hex digits over the recipe and the given initial latents: two jobs with the same one make the same files. */
+void vg_job_fingerprint(const vg_job *job, int variant, char hex[17]);
+#endif

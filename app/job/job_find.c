@@ -1,0 +1,119 @@
+/* job_find.c: the jobs of a folder, and the one of a name. See job.h. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "app/job/job.h"
+#include "app/settings/paths.h"
+
+typedef struct listed {
+    char *dir;
+    double created;
+} listed;
+
+static int newest_first(const void *a, const void *b)
+{
+    const listed *x = a, *y = b;
+    if (x->created != y->created)
+        return x->created < y->created ? 1 : -1;
+    return strcmp(y->dir, x->dir);
+}
+
+/* When it was made; the folder's own time when job.json does not say. */
+static double created_of(const char *dir, const struct stat *st)
+{
+    char *path = vg_xstrf("%s/%s", dir, VG_JOB_FILE), *text = NULL;
+    size_t size = 0;
+    double created = (double)st->st_mtime;
+    cJSON *root = NULL;
+    if (vg_file_read(path, VG_JOB_FILE_BYTES_MAX, &text, &size, NULL) == VG_OK &&
+        vg_json_parse(text, size, path, &root, NULL) == VG_OK)
+        (void)vg_json_get_double(root, path, "created", 0, 1e11, &created, NULL);
+    cJSON_Delete(root);
+    free(text);
+    free(path);
+    return created;
+}
+
+void vg_job_list(const char *jobs_dir, vg_lines *dirs)
+{
+    listed *list = NULL;
+    size_t n = 0;
+    DIR *dir = opendir(jobs_dir);
+    struct dirent *item;
+    while (dir && (item = readdir(dir))) {
+        struct stat st;
+        if (item->d_name[0] == '.')
+            continue;
+        char *path = vg_xstrf("%s/%s", jobs_dir, item->d_name),
+             *file = vg_xstrf("%s/%s", path, VG_JOB_FILE);
+        if (stat(file, &st) == 0 && S_ISREG(st.st_mode)) {
+            list = vg_xrealloc(list, (n + 1) * sizeof *list);
+            list[n++] = (listed){path, created_of(path, &st)};
+        } else {
+            free(path);
+        }
+        free(file);
+    }
+    if (dir)
+        closedir(dir);
+    if (n > 1)
+        qsort(list, n, sizeof *list, newest_first);
+    for (size_t i = 0; i < n; i++)
+        vg_lines_add(dirs, list[i].dir);
+    free(list);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err *err)
+{
+    vg_lines dirs = {0};
+    const char *found = NULL;
+    int matches = 0;
+    vg_status status = VG_OK;
+    if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, "..")) {
+        char *file = vg_xstrf("%s/%s", name, VG_JOB_FILE);
+        bool good = vg_file_exists(file);
+        free(file);
+        if (!good)
+            return VG_FAIL(err, VG_E_MISSING, "%s: there is no %s, so this is not a job", name,
+                           VG_JOB_FILE);
+        char *real = realpath(name, NULL);
+        *dir = real ? real : vg_paths_absolute(name);
+        return VG_OK;
+    }
+    vg_job_list(jobs_dir, &dirs);
+    size_t n = strlen(name);
+    for (int pass = 0; pass < 3 && !matches; pass++) {
+        for (int i = 0; i < dirs.count; i++) {
+            const char *id = strrchr(dirs.items[i], '/') + 1;
+            if (pass == 0   ? !strcmp(id, name)
+                : pass == 1 ? n && !strncmp(id, name, n)
+                            : n >= 4 && ends_with(id, name)) {
+                matches++;
+                found = dirs.items[i];
+            }
+        }
+    }
+    if (!matches && !strcmp(name, "last") && dirs.count) {
+        matches = 1;
+        found = dirs.items[0];
+    }
+    if (matches == 1)
+        *dir = vg_xstrdup(found);
+    else if (matches > 1)
+        status =
+            VG_FAIL(err, VG_E_ARG, "job %s: %d jobs fit, write more of the name", name, matches);
+    else if (!dirs.count)
+        status = VG_FAIL(err, VG_E_MISSING, "job %s: there are no jobs in %s", name, jobs_dir);
+    else
+        status = VG_FAIL(err, VG_E_MISSING, "job %s: not found in %s; `vgen jobs` lists them", name,
+                         jobs_dir);
+    vg_lines_free(&dirs);
+    return status;
+}

@@ -1,0 +1,24 @@
+/* lock.h: advisory locks on files that end with their holder, however it dies. Looking at a lock does not disturb it. */
+#ifndef VG_APP_JOB_LOCK_H
+#define VG_APP_JOB_LOCK_H
+
+#include "kernels/base/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Take the lock now and write `note` (one line: who holds it) into the file. *fd stays open while it is held.
+ * VG_E_BUSY when another process has it. */
+vg_status vg_lock_take(const char *path, const char *note, int *fd, vg_err *err);
+void vg_lock_release(int fd); /* -1 is a no-op */
+/* Whether somebody holds it; the holder's note into `note` (may be NULL), control characters replaced. */
+bool vg_lock_held(const char *path, char *note, size_t note_size);
+/* A place among those who wait for the lock `path`, known from its time: a file of its own beside it, held while waiting. Whoever is
+ * first may take the lock. vg_lock_leave gives the place up (NULL and -1 are no-ops). */
+vg_status vg_lock_queue(const char *path, char **place, int *fd, vg_err *err);
+bool vg_lock_first(const char *path, const char *place);
+void vg_lock_leave(char *place, int fd);
+/* The lock of whoever computes on a device ("cpu", or "cuda": the first visible GPU), one at a time. Its folder is made. malloc'd; NULL
+ * with err filled. */
+char *vg_lock_device_path(const char *device, vg_err *err);
+#endif

@@ -1,7 +1,0 @@
-/* main_vgen.c: the command line program. */
-#include "app/cli.h"
-
-int main(int argc, char **argv)
-{
-    return vg_cli_main(argc, argv);
-}

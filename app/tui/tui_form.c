@@ -1,0 +1,281 @@
+/* tui_form.c: see tui_form.h. */
+#include "app/tui/tui_form.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "app/settings/paths.h"
+#include "engine/run/hub.h"
+
+static vg_ui_kind kind_of(const vg_option *o)
+{
+    switch (o->type) {
+    case VG_TYPE_TEXT:
+        return VG_UI_TEXT;
+    case VG_TYPE_INT:
+    case VG_TYPE_SEED:
+        return VG_UI_INT;
+    case VG_TYPE_REAL:
+        return VG_UI_REAL;
+    case VG_TYPE_BOOL:
+        return VG_UI_BOOL;
+    case VG_TYPE_ENUM:
+        return VG_UI_CHOICE;
+    case VG_TYPE_LIST:
+        return VG_UI_CHOICES;
+    default:
+        return VG_UI_LINE;
+    }
+}
+
+/* A NULL after the last, not counted. */
+static void terminate(vg_lines *lines)
+{
+    vg_lines_add(lines, NULL);
+    lines->count--;
+}
+
+static void list_models(vg_lines *choices)
+{
+    vg_lines dirs = {0};
+    vg_model_entry *entries = NULL;
+    int count = 0;
+    vg_paths_presets(&dirs);
+    if (vg_model_list((const char *const *)dirs.items, dirs.count, &entries, &count, NULL) ==
+        VG_OK) {
+        for (int i = 0; i < count; i++) {
+            if (!entries[i].missing)
+                vg_lines_add(choices, vg_text_clean(entries[i].id));
+        }
+        vg_model_list_free(entries, count);
+    }
+    vg_lines_free(&dirs);
+}
+
+void vg_tui_form_init(vg_tui_form *form, const vg_settings *settings)
+{
+    *form = (vg_tui_form){.dirty = true};
+    vg_settings_copy(&form->settings, settings);
+}
+
+void vg_tui_form_deinit(vg_tui_form *form)
+{
+    for (int i = 0; i < VG_OPT_COUNT; i++)
+        vg_lines_free(&form->choices[i]);
+    vg_settings_deinit(&form->settings);
+    vg_settings_deinit(&form->resolved);
+    vg_model_close(form->model);
+    free(form->model_name);
+}
+
+void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit)
+{
+    form->default_is_cuda = is_cuda;
+    form->gpu_limit = limit;
+    form->dirty = true;
+}
+
+const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count)
+{
+    if (!form->models_listed) {
+        form->models_listed = true;
+        for (int i = 0; i < VG_OPT_COUNT; i++) {
+            const vg_option *o = &vg_options[i];
+            if (!vg_option_has(o, 'F'))
+                continue;
+            if (i == VG_OPT_model)
+                list_models(&form->choices[i]);
+            else
+                vg_option_choices(o, &form->choices[i]);
+            terminate(&form->choices[i]);
+            form->fields[form->fields_count++] = (vg_ui_field){
+                .key = o->key,
+                .label = o->label,
+                .unit = o->unit,
+                .help = o->help,
+                .group = o->group,
+                .kind = kind_of(o),
+                .choices =
+                    form->choices[i].count ? (const char *const *)form->choices[i].items : NULL,
+                .advanced = vg_option_has(o, 'H'),
+            };
+        }
+    }
+    *count = form->fields_count;
+    return form->fields;
+}
+
+static void open_model(vg_tui_form *form)
+{
+    const char *name = vg_settings_get(&form->settings, VG_OPT_model);
+    if (form->model_name && !strcmp(name, form->model_name))
+        return;
+    vg_lines dirs = {0};
+    char *dir = NULL;
+    free(form->model_name);
+    form->model_name = vg_xstrdup(name);
+    vg_model_close(form->model);
+    form->model = NULL;
+    form->model_err = (vg_err){0};
+    vg_paths_presets(&dirs);
+    if (vg_model_find(name, (const char *const *)dirs.items, dirs.count, &dir, &form->model_err) ==
+        VG_OK)
+        (void)vg_model_open(dir, vg_settings_load_format(&form->settings), &form->model,
+                            &form->model_err);
+    free(dir);
+    vg_lines_free(&dirs);
+}
+
+/* The row of a stage; a new one comes right after `before`, the stage in front of it in its own plan. -1: no room. */
+static int row_of(vg_tui_form *form, const char *stage, int before)
+{
+    for (int i = 0; i < form->rows_count; i++) {
+        if (!strcmp(form->rows[i].stage, stage))
+            return i;
+    }
+    if (form->rows_count == VG_PLAN_STAGES_MAX)
+        return -1;
+    int at = before + 1, behind = form->rows_count - at;
+    memmove(&form->rows[at + 1], &form->rows[at], (size_t)behind * sizeof form->rows[0]);
+    memmove(&form->row_names[at + 1], &form->row_names[at],
+            (size_t)behind * sizeof form->row_names[0]);
+    form->rows[at] = (vg_ui_plan_row){0};
+    snprintf(form->row_names[at], sizeof form->row_names[at], "%s", stage);
+    form->rows_count++;
+    for (int i = at; i < form->rows_count; i++)
+        form->rows[i].stage = form->row_names[i];
+    return at;
+}
+
+/* The highest of all schemes, stage by stage; not every scheme has every stage. */
+static void take_plan(vg_tui_form *form, const vg_plan *plan)
+{
+    size_t peak = 0;
+    for (int i = 0, row = -1; i < plan->count; i++) {
+        uint64_t bytes = vg_plan_total(&plan->stages[i]);
+        int at = row_of(form, plan->stages[i].name, row);
+        row = at < 0 ? row : at;
+        if (at >= 0 && bytes > form->rows[at].bytes)
+            form->rows[at].bytes = bytes;
+    }
+    for (int i = 0; i < form->rows_count; i++)
+        peak = form->rows[i].bytes > peak ? (size_t)form->rows[i].bytes : peak;
+    for (int i = 0; i < form->rows_count; i++)
+        form->rows[i].peak = form->rows[i].bytes == peak;
+    vg_text_work(plan->tokens, plan->tflop_per_step, form->plan_note, sizeof form->plan_note);
+}
+
+/* Where it would run, and what it may take there: as the budget of the engine will have it. */
+static void place(vg_tui_form *form, vg_generate_params *params)
+{
+    const char *device = vg_settings_get(&form->settings, VG_OPT_device);
+    bool gpu = *device ? !strcmp(device, "cuda") : form->default_is_cuda;
+    params->device = gpu ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    if (!params->memory_limit && gpu)
+        params->memory_limit = form->gpu_limit;
+    form->available = params->memory_limit ? params->memory_limit : gpu ? 0 : vg_memory_available();
+}
+
+static void resolve(vg_tui_form *form)
+{
+    vg_scheme schemes[VG_SCHEME_COUNT];
+    if (!form->dirty)
+        return;
+    form->dirty = false;
+    form->rows_count = 0;
+    form->plan_note[0] = 0;
+    form->available = vg_memory_available();
+    form->resolve_err = (vg_err){0};
+    vg_settings_deinit(&form->resolved);
+    open_model(form);
+    if (!form->model) {
+        form->resolve_err = form->model_err;
+        snprintf(form->plan_note, sizeof form->plan_note, "%s", form->model_err.message);
+        return;
+    }
+    int n = vg_settings_schemes(&form->settings, schemes);
+    vg_settings_copy(&form->resolved, &form->settings);
+    for (int i = 0; i < n; i++) {
+        vg_generate_params params;
+        vg_plan plan;
+        vg_settings_params(&form->settings, schemes[i], &params);
+        place(form, &params);
+        if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK ||
+            vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
+            vg_plan_make(form->model, &params, &plan, &form->resolve_err) != VG_OK) {
+            snprintf(form->plan_note, sizeof form->plan_note, "%s", form->resolve_err.message);
+            return;
+        }
+        take_plan(form, &plan);
+    }
+}
+
+const char *vg_tui_form_default(vg_tui_form *form, const char *key)
+{
+    int id = vg_option_find(key);
+    if (id < 0)
+        return "";
+    char *text = form->default_text[id];
+    size_t size = sizeof form->default_text[id];
+    resolve(form);
+    /* What the checkpoint says is asked with the field unset. */
+    vg_settings without = {{0}};
+    text[0] = 0;
+    if (*vg_options[id].def) {
+        snprintf(text, size, "%s", vg_options[id].def);
+    } else if (form->model && !form->settings.text[id]) {
+        if (form->resolved.text[id] && *form->resolved.text[id])
+            snprintf(text, size, "%s (checkpoint)", form->resolved.text[id]);
+    } else if (form->model) {
+        vg_generate_params params;
+        vg_settings_copy(&without, &form->settings);
+        vg_settings_unset(&without, (vg_option_id)id);
+        vg_settings_params(&without, VG_SCHEME_BF16, &params);
+        if (vg_model_defaults(form->model, &params, NULL) == VG_OK &&
+            vg_settings_take_resolved(&without, &params, NULL) == VG_OK && without.text[id] &&
+            *without.text[id])
+            snprintf(text, size, "%s (checkpoint)", without.text[id]);
+    }
+    vg_settings_deinit(&without);
+    return text;
+}
+
+/* The field that a message of the engine speaks of: the one whose name it holds, else the model. */
+static const char *field_of(const char *message)
+{
+    const char *best = vg_options[VG_OPT_model].key, *at = NULL;
+    for (int i = 0; i < VG_OPT_COUNT; i++) {
+        const char *found = strstr(message, vg_options[i].key);
+        if (found && vg_option_has(&vg_options[i], 'F') && i != VG_OPT_model &&
+            (!at || found < at)) {
+            at = found;
+            best = vg_options[i].key;
+        }
+    }
+    return best;
+}
+
+bool vg_tui_form_check(vg_tui_form *form, const char **key, char *message, size_t size)
+{
+    message[0] = 0;
+    resolve(form);
+    if (!vg_settings_has_prompt(&form->settings)) {
+        *key = vg_options[VG_OPT_prompt].key;
+        snprintf(message, size, "write what the clip shall show");
+        return false;
+    }
+    if (form->resolve_err.code != VG_OK) {
+        *key = field_of(form->resolve_err.message);
+        vg_text_clean_to(message, size, form->resolve_err.message);
+        return false;
+    }
+    return true;
+}
+
+vg_ui_plan vg_tui_form_plan(vg_tui_form *form)
+{
+    resolve(form);
+    return (vg_ui_plan){.rows = form->rows,
+                        .count = form->rows_count,
+                        .available = form->available,
+                        .note = form->plan_note};
+}

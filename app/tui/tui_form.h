@@ -1,0 +1,40 @@
+/* tui_form.h: the setup form: settings as fields, what the checkpoint would choose, whether it all fits together, and the memory forecast. */
+#ifndef VG_APP_TUI_TUI_FORM_H
+#define VG_APP_TUI_TUI_FORM_H
+
+#include "app/settings/settings.h"
+#include "ui/host.h"
+
+typedef struct vg_tui_form {
+    vg_settings settings;
+    vg_ui_field fields[VG_OPT_COUNT];
+    int fields_count;
+    vg_lines choices[VG_OPT_COUNT]; /* NULL-terminated */
+    bool models_listed;
+    /* the model that the form names, open while the name stays */
+    char *model_name;
+    vg_model *model;
+    vg_err model_err;
+    bool default_is_cuda; /* where a job runs that names no device */
+    uint64_t gpu_limit;   /* bytes that it may take on the GPU, 0 unknown */
+    /* recomputed when `dirty` */
+    bool dirty;
+    vg_settings resolved;
+    vg_err resolve_err; /* code VG_OK when the form is right */
+    vg_ui_plan_row rows[VG_PLAN_STAGES_MAX];
+    char row_names[VG_PLAN_STAGES_MAX][32];
+    int rows_count;
+    char plan_note[VG_ERR_MESSAGE_MAX];
+    uint64_t available;
+    char default_text[VG_OPT_COUNT][160];
+} vg_tui_form;
+
+void vg_tui_form_init(vg_tui_form *form, const vg_settings *settings);
+void vg_tui_form_deinit(vg_tui_form *form);
+/* What is known of the device by now (tui_device.h). */
+void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit);
+const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count);
+const char *vg_tui_form_default(vg_tui_form *form, const char *key);
+bool vg_tui_form_check(vg_tui_form *form, const char **key, char *message, size_t size);
+vg_ui_plan vg_tui_form_plan(vg_tui_form *form);
+#endif

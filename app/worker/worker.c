@@ -1,0 +1,285 @@
+/* worker.c: the life of a worker: lock, slot, signals, engine, variants in order, the last word in events.jsonl. See worker.h. */
+#include "app/worker/worker_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "app/job/lock.h"
+#include "app/settings/paths.h"
+
+#define SLOT_POLL_MS 100
+#define LOCK_TRIES                                                                                 \
+    60 /* of 50 ms: a worker that was just killed still holds its lock until its memory is given back */
+
+atomic_int vg_worker_cancel_flag;
+
+static void on_cancel(int number)
+{
+    (void)number;
+    atomic_store(&vg_worker_cancel_flag, 1);
+}
+
+static void take_signals(void)
+{
+    struct sigaction cancel = {.sa_handler = on_cancel, .sa_flags = SA_RESTART},
+                     ignore = {.sa_handler = SIG_IGN};
+    sigemptyset(&cancel.sa_mask);
+    sigemptyset(&ignore.sa_mask);
+    sigaction(SIGTERM, &cancel, NULL);
+    sigaction(SIGINT, &cancel, NULL);
+    sigaction(SIGHUP, &ignore, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* ---- the slot: one job at a time per device, who came first goes first ---- */
+
+static vg_status wait_for_slot(vg_worker *w, int *fd, vg_err *err)
+{
+    char holder[160], said[160] = "", *place = NULL;
+    char *path = vg_lock_device_path(w->job.device, err);
+    int waiting = -1;
+    vg_status status;
+    if (!path)
+        return err ? err->code : VG_E_IO;
+    VG_TRY_GOTO(status, vg_lock_queue(path, &place, &waiting, err), done);
+    for (;;) {
+        status = vg_lock_first(path, place) ? vg_lock_take(path, w->job.id, fd, err) : VG_E_BUSY;
+        if (status != VG_E_BUSY)
+            break;
+        if (vg_lock_held(path, holder, sizeof holder) && strcmp(holder, said)) {
+            cJSON *o = cJSON_CreateObject();
+            cJSON_AddStringToObject(o, "waiting_for", *holder ? holder : "another job");
+            vg_worker_tell(w, "queued", o);
+            snprintf(said, sizeof said, "%s", holder);
+        }
+        if (atomic_load(&vg_worker_cancel_flag)) {
+            status = VG_FAIL(err, VG_E_CANCELLED, "cancelled while waiting");
+            break;
+        }
+        usleep(SLOT_POLL_MS * 1000);
+    }
+done:
+    vg_lock_leave(place, waiting);
+    free(path);
+    return status;
+}
+
+/* ---- the run ---- */
+
+static void tell_started(vg_worker *w, const vg_device_info *info)
+{
+    cJSON *o = cJSON_CreateObject();
+    char *device = vg_xstrf("%s: %s", w->job.device, info->name);
+    bool is_device = !vg_engine_backend(w->engine)->ops->host_memory;
+    cJSON_AddNumberToObject(o, "pid", (double)getpid());
+    cJSON_AddStringToObject(o, "device", device);
+    cJSON_AddStringToObject(o, "vgen", VG_VERSION);
+    cJSON_AddBoolToObject(o, "memory_is_device", is_device);
+    cJSON_AddNumberToObject(o, "memory_total",
+                            is_device ? (double)info->memory_total
+                                      : (double)vg_worker_memory_total());
+    vg_worker_tell(w, "started", o);
+    free(device);
+}
+
+static vg_status open_engine(vg_worker *w, vg_device_info *info, vg_err *err)
+{
+    char identity[17] = "";
+    VG_TRY(vg_device_open(w->job.device, vg_settings_int(&w->job.resolved, VG_OPT_threads),
+                          &w->engine, err));
+    VG_TRY(vg_backend_info(vg_engine_backend(w->engine), info, err));
+    tell_started(w, info);
+    VG_TRY(
+        vg_model_open(w->job.model_dir, vg_settings_load_format(&w->job.resolved), &w->model, err));
+    VG_TRY(vg_model_identity(w->model, identity, err));
+    if (w->job.identity && strcmp(identity, w->job.identity))
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "the weights in %s are not those the job was made with (%s, now %s); start a new job",
+            w->job.model_dir, w->job.identity, identity);
+    return VG_OK;
+}
+
+static vg_status read_init_latents(vg_worker *w, vg_err *err)
+{
+    char *path = vg_job_path(&w->job, VG_JOB_INIT_LATENTS);
+    vg_latents latents = {0};
+    vg_status status = VG_OK;
+    if (*vg_settings_get(&w->job.resolved, VG_OPT_init_latents)) {
+        status = vg_worker_read_latents(path, &latents, err);
+        if (status == VG_OK) {
+            w->init_latents = latents.values;
+            memcpy(w->init_shape, latents.shape, sizeof w->init_shape);
+        }
+    }
+    free(path);
+    return status;
+}
+
+static vg_status run_variants(vg_worker *w, vg_err *err)
+{
+    VG_TRY(vg_worker_check_files(w, err));
+    for (int i = 0; i < w->job.variants_count; i++)
+        VG_TRY(vg_worker_variant(w, i, err));
+    if (w->stopped)
+        return VG_OK;
+    vg_job_view_refresh(&w->view, NULL, NULL);
+    return vg_worker_write_comparison(w, err);
+}
+
+static vg_status run(vg_worker *w, vg_err *err)
+{
+    int slot = -1;
+    vg_device_info info = {0};
+    vg_status status;
+    VG_TRY(wait_for_slot(w, &slot, err));
+    VG_TRY_GOTO(status, open_engine(w, &info, err), done);
+    VG_TRY_GOTO(status, read_init_latents(w, err), done);
+    vg_worker_watch_begin(w, &info);
+    status = run_variants(w, err);
+    vg_worker_watch_end(w);
+done:
+    vg_conditioning_deinit(&w->text);
+    free(w->init_latents);
+    vg_model_close(w->model);
+    vg_engine_close(w->engine);
+    vg_lock_release(slot);
+    return status;
+}
+
+static int last_word(vg_worker *w, vg_status status, const vg_err *err)
+{
+    if (status == VG_OK) {
+        vg_worker_tell(w, w->stopped ? "stopped" : "done", NULL);
+        return 0;
+    }
+    cJSON *o = cJSON_CreateObject();
+    if (status == VG_E_CANCELLED) {
+        cJSON_AddStringToObject(o, "message", "resume goes on from the last finished step");
+        vg_worker_tell(w, "cancelled", o);
+        return 130;
+    }
+    cJSON_AddStringToObject(o, "message", err->message);
+    cJSON_AddStringToObject(o, "code", vg_status_name(err->code));
+    vg_worker_tell(w, "failed", o);
+    fprintf(stderr, "vgen work: %s\n", err->message);
+    return 1;
+}
+
+int vg_worker_run(const char *job_dir, int max_steps)
+{
+    vg_worker w = {.events.fd = -1, .max_steps = max_steps};
+    vg_err err = {0};
+    int lock = -1, result = 1;
+    char pid[32];
+    take_signals();
+    if (vg_job_open(job_dir, &w.job, &err) != VG_OK) {
+        fprintf(stderr, "vgen work: %s\n", err.message);
+        return 1;
+    }
+    char *lock_path = vg_job_path(&w.job, VG_JOB_LOCK);
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    vg_status locked = vg_lock_take(lock_path, pid, &lock, &err);
+    for (int i = 0; locked == VG_E_BUSY && i < LOCK_TRIES && !atomic_load(&vg_worker_cancel_flag);
+         i++) {
+        usleep(50 * 1000);
+        locked = vg_lock_take(lock_path, pid, &lock, &err);
+    }
+    if (locked != VG_OK) {
+        if (err.code == VG_E_BUSY)
+            fprintf(stderr, "vgen work: %s: another worker is on this job\n", w.job.id);
+        else
+            fprintf(stderr, "vgen work: %s\n", err.message);
+        goto done;
+    }
+    if (vg_event_writer_open(w.job.dir, &w.events, &err) != VG_OK) {
+        fprintf(stderr, "vgen work: %s\n", err.message);
+        goto done;
+    }
+    vg_worker_sweep(&w.job);
+    vg_job_fingerprint(&w.job, -1, w.made_with_shared);
+    for (int i = 0; i < w.job.variants_count; i++)
+        vg_job_fingerprint(&w.job, i, w.made_with[i]);
+    vg_job_view_init(&w.view, &w.job);
+    vg_job_view_refresh(&w.view, NULL, NULL);
+    vg_worker_callbacks(&w);
+    result = last_word(&w, run(&w, &err), &err);
+    vg_job_view_deinit(&w.view);
+    vg_event_writer_close(&w.events);
+done:
+    vg_lock_release(lock);
+    free(lock_path);
+    vg_job_deinit(&w.job);
+    return result;
+}
+
+/* ---- from outside ---- */
+
+extern char **environ;
+
+vg_status vg_worker_start(const char *job_dir, int max_steps, pid_t *pid, vg_err *err)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    sigset_t none, defaults;
+    char steps[24];
+    char *log = vg_xstrf("%s/worker.log", job_dir);
+    char *argv[] = {"vgen", "work", (char *)job_dir, NULL, NULL, NULL};
+    vg_event_writer events = {.fd = -1};
+    if (max_steps > 0) {
+        snprintf(steps, sizeof steps, "%d", max_steps);
+        argv[3] = "--max-steps-run";
+        argv[4] = steps;
+    }
+    /* Said first, so that whoever looks in the next second sees a job that begins, not one that was left. */
+    vg_status status = vg_event_writer_open(job_dir, &events, err);
+    if (status == VG_OK)
+        status = vg_event_write(&events, "resume", NULL, false, err);
+    vg_event_writer_close(&events);
+    if (status != VG_OK) {
+        free(log);
+        return status;
+    }
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    posix_spawn_file_actions_adddup2(&files, 1, 2);
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGINT);
+    sigaddset(&defaults, SIGTERM);
+    sigaddset(&defaults, SIGPIPE);
+    sigaddset(&defaults, SIGCHLD);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int rc = posix_spawn(pid, "/proc/self/exe", &files, &attributes, argv, environ);
+    if (rc)
+        status = VG_FAIL(err, VG_E_IO, "cannot start a worker: %s", strerror(rc));
+    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attributes);
+    free(log);
+    return status;
+}
+
+vg_status vg_worker_cancel(const char *job_dir, vg_err *err)
+{
+    pid_t pid = 0;
+    /* The lock appears a moment after the process. */
+    for (int i = 0; i < 20 && !vg_job_running(job_dir, &pid); i++)
+        usleep(25 * 1000);
+    if (pid <= 1)
+        return VG_FAIL(err, VG_E_MISSING, "no worker is on this job");
+    if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
+        return VG_FAIL(err, VG_E_IO, "cannot signal the worker (process %ld): %s", (long)pid,
+                       strerror(errno));
+    return VG_OK;
+}

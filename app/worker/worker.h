@@ -1,0 +1,17 @@
+/* worker.h: the process that runs a job: takes the job's lock, waits for the device's slot, runs the engine, writes everything down.
+ * It owns no terminal: SIGHUP is ignored, SIGTERM and SIGINT cancel at the next block. */
+#ifndef VG_APP_WORKER_WORKER_H
+#define VG_APP_WORKER_WORKER_H
+
+#include "app/job/job.h"
+
+/* Run the job in this process, from where it stands. max_steps: stop after this many steps now, or VG_UNSET_INT.
+ * Returns the exit status: 0 done (or stopped as asked), 1 failed, 130 cancelled. */
+int vg_worker_run(const char *job_dir, int max_steps);
+
+/* Start a worker for the job in a session of its own, its output in JOB/worker.log. The program is this one (/proc/self/exe work DIR).
+ * max_steps as above. The caller may wait for *pid. */
+vg_status vg_worker_start(const char *job_dir, int max_steps, pid_t *pid, vg_err *err);
+/* Ask the job's worker to stop. VG_E_MISSING when none is on it. */
+vg_status vg_worker_cancel(const char *job_dir, vg_err *err);
+#endif

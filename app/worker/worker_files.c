@@ -1,0 +1,319 @@
+/* worker_files.c: what lies in the job's folder already, and whether it is this job's. Every file that a later stage goes on from carries
+ * `made_with`, a fingerprint of the settings it was made with (vg_job_fingerprint):
+ *
+ *   the same        it is gone on from
+ *   another one     job.json was changed: one line and the end, never a mixture of two jobs (vg_worker_check_files)
+ *   none, damaged   as if it was not there: that stage is done again, with the same bytes as result */
+#include "app/worker/worker_run.h"
+#include "kernels/base/hash.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "app/media/clip.h"
+
+typedef enum mark { MARK_NONE, MARK_OURS, MARK_OTHER } mark;
+
+static mark compare_mark(const char *found, const char *ours)
+{
+    return !found || !*found ? MARK_NONE : !strcmp(found, ours) ? MARK_OURS : MARK_OTHER;
+}
+
+static mark tensors_mark(const char *path, const char *ours)
+{
+    vg_safetensors *st = NULL;
+    if (!vg_file_exists(path) || vg_safetensors_open(path, &st, NULL) != VG_OK)
+        return MARK_NONE;
+    mark m = compare_mark(vg_safetensors_metadata(st, VG_MADE_WITH), ours);
+    vg_safetensors_close(st);
+    return m;
+}
+
+static mark json_mark(const char *path, const char *ours)
+{
+    cJSON *root = NULL;
+    const char *found = NULL;
+    if (!vg_file_exists(path) || vg_json_load(path, &root, NULL) != VG_OK)
+        return MARK_NONE;
+    mark m = vg_json_get_string(root, path, VG_MADE_WITH, &found, NULL) == VG_OK
+                 ? compare_mark(found, ours)
+                 : MARK_NONE;
+    cJSON_Delete(root);
+    return m;
+}
+
+static mark frames_mark(const char *dir, const char *ours)
+{
+    vg_frames_store *store = NULL;
+    if (vg_frames_store_open(dir, &store, NULL) != VG_OK)
+        return MARK_NONE;
+    mark m = compare_mark(vg_frames_store_metadata(store, VG_MADE_WITH), ours);
+    vg_frames_store_close(store);
+    return m;
+}
+
+/* ---- changed under our feet ---- */
+
+/* path is inside the job's folder; taken. */
+static vg_status refuse_other(const vg_worker *w, char *path, mark m, vg_err *err)
+{
+    vg_status status = VG_OK;
+    if (m == MARK_OTHER)
+        status = VG_FAIL(
+            err, VG_E_FORMAT,
+            "%s was made with other settings than job.json says now; put job.json back, or start a new job",
+            path + strlen(w->job.dir) + 1);
+    free(path);
+    return status;
+}
+
+vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
+{
+    char *path = vg_job_path(&w->job, VG_JOB_TEXT);
+    VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with_shared), err));
+    path = vg_job_path(&w->job, VG_JOB_CALIBRATION);
+    VG_TRY(refuse_other(w, path, json_mark(path, w->made_with_shared), err));
+    for (int i = 0; i < w->job.variants_count; i++) {
+        static const char *const tensors[] = {VG_VARIANT_STATE, VG_VARIANT_LATENTS};
+        for (size_t k = 0; k < sizeof tensors / sizeof *tensors; k++) {
+            path = vg_job_variant_path(&w->job, i, tensors[k]);
+            VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with[i]), err));
+        }
+        path = vg_job_variant_path(&w->job, i, VG_VARIANT_FILE);
+        VG_TRY(refuse_other(w, path, json_mark(path, w->made_with[i]), err));
+        path = vg_job_variant_path(&w->job, i, NULL);
+        VG_TRY(refuse_other(w, path, frames_mark(path, w->made_with[i]), err));
+    }
+    return VG_OK;
+}
+
+/* ---- usable pieces ---- */
+
+/* The engine checks the shape of latents that a run begins with; the same check answers for any. */
+static bool latents_fit(const vg_worker *w, const vg_generate_params *params, const float *values,
+                        const int64_t shape[4])
+{
+    vg_generate_params p = *params;
+    p.init_latents = values;
+    p.init_latents_shape = shape;
+    return vg_model_defaults(w->model, &p, NULL) == VG_OK;
+}
+
+bool vg_worker_find_text(vg_worker *w, const vg_generate_params *params, const char *path)
+{
+    vg_conditioning text = {0};
+    if (tensors_mark(path, w->made_with_shared) != MARK_OURS ||
+        vg_conditioning_read(path, &text, NULL) != VG_OK)
+        return false;
+    if (text.tokens == params->max_text_tokens && (params->guidance_scale <= 1 || text.uncond)) {
+        w->text = text;
+        return true;
+    }
+    vg_conditioning_deinit(&text);
+    return false;
+}
+
+bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_denoise_state *state)
+{
+    vg_denoise_state found = {0};
+    if (tensors_mark(w->state_path, w->made_with[w->variant]) != MARK_OURS ||
+        vg_denoise_state_read(w->state_path, &found, NULL) != VG_OK)
+        return false;
+    if (found.scheduler.at > 0 && found.scheduler.at <= params->steps &&
+        latents_fit(w, params, found.latents, found.shape)) {
+        *state = found;
+        return true;
+    }
+    vg_denoise_state_deinit(&found);
+    return false;
+}
+
+bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path,
+                            vg_latents *latents)
+{
+    vg_latents found = {0};
+    if (tensors_mark(path, w->made_with[w->variant]) != MARK_OURS ||
+        vg_worker_read_latents(path, &found, NULL) != VG_OK)
+        return false;
+    if (found.steps == params->steps && found.steps_done == params->steps &&
+        latents_fit(w, params, found.values, found.shape)) {
+        *latents = found;
+        return true;
+    }
+    vg_latents_deinit(&found);
+    return false;
+}
+
+bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const char *dir)
+{
+    vg_frames_store *store = NULL;
+    const uint8_t *rgb;
+    if (frames_mark(dir, w->made_with[w->variant]) != MARK_OURS ||
+        vg_frames_store_open(dir, &store, NULL) != VG_OK)
+        return false;
+    bool good = vg_frames_store_count(store) == params->num_frames &&
+                vg_frames_store_height(store) == params->height &&
+                vg_frames_store_width(store) == params->width;
+    /* Every picture has a checksum; decoding finds damage. */
+    for (int i = 0; good && i < params->num_frames; i++)
+        good = vg_frames_store_get(store, i, &rgb, NULL) == VG_OK;
+    vg_frames_store_close(store);
+    return good;
+}
+
+bool vg_worker_find_clip(vg_worker *w, const vg_generate_params *params)
+{
+    vg_clip_reader *reader = NULL;
+    if (!vg_clip_available())
+        return true;
+    char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_CLIP);
+    bool good = vg_file_exists(path) && vg_clip_reader_open(path, &reader, NULL) == VG_OK &&
+                vg_clip_reader_count(reader) == params->num_frames;
+    vg_clip_reader_close(reader);
+    free(path);
+    return good;
+}
+
+bool vg_worker_find_metrics(vg_worker *w, const vg_generate_params *params, const char *dir)
+{
+    vg_report_metrics metrics = {0};
+    if (w->variant == 0)
+        return true;
+    bool good = vg_report_metrics_read(dir, &metrics, NULL) == VG_OK &&
+                metrics.frames == params->num_frames;
+    vg_report_metrics_deinit(&metrics);
+    return good;
+}
+
+bool vg_worker_find_report(vg_worker *w, const char *path)
+{
+    return json_mark(path, w->made_with[w->variant]) == MARK_OURS;
+}
+
+/* ---- input scales: text that people may edit, so it carries a checksum of itself ---- */
+
+#define DIGEST "digest"
+
+/* Over the values, not the bytes: blanks do not matter. */
+static char *digest_of(const cJSON *root)
+{
+    cJSON *copy = cJSON_Duplicate(root, true);
+    cJSON_DeleteItemFromObjectCaseSensitive(copy, DIGEST);
+    cJSON_DeleteItemFromObjectCaseSensitive(
+        copy, VG_MADE_WITH); /* differs between jobs that share a cached file */
+    char *text = cJSON_PrintUnformatted(copy);
+    uint64_t hash = vg_fnv1a(VG_FNV1A_BEGIN, text ? text : "", text ? strlen(text) : 0);
+    cJSON_free(text);
+    cJSON_Delete(copy);
+    return vg_xstrf("%016llx", (unsigned long long)hash);
+}
+
+/* The file as JSON when it is whole and was measured under this key (NULL: any); NULL otherwise. */
+static cJSON *scales_load(const char *path, const char *key)
+{
+    cJSON *root = NULL;
+    const char *found_key = "", *found_digest = "";
+    if (!vg_file_exists(path) || vg_json_load(path, &root, NULL) != VG_OK)
+        return NULL;
+    char *digest = digest_of(root);
+    bool good = vg_json_get_string(root, path, "key", &found_key, NULL) == VG_OK &&
+                vg_json_get_string(root, path, DIGEST, &found_digest, NULL) == VG_OK &&
+                (!key || !strcmp(found_key, key)) && !strcmp(found_digest, digest);
+    free(digest);
+    if (good)
+        return root;
+    cJSON_Delete(root);
+    return NULL;
+}
+
+bool vg_worker_scales_good(const char *path, const char *made_with)
+{
+    /* The key names the program's version too; a job goes on with the scales that it began with. */
+    cJSON *root = json_mark(path, made_with) == MARK_OURS ? scales_load(path, NULL) : NULL;
+    bool good = root != NULL;
+    cJSON_Delete(root);
+    return good;
+}
+
+vg_status vg_worker_scales_copy(const char *from, const char *to, const char *key,
+                                const char *made_with, vg_err *err)
+{
+    cJSON *root = scales_load(from, key);
+    if (!root)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: damaged, or of other settings", from);
+    cJSON_DeleteItemFromObjectCaseSensitive(root, VG_MADE_WITH);
+    if (made_with)
+        cJSON_AddStringToObject(root, VG_MADE_WITH, made_with);
+    vg_status status = vg_json_save(to, root, err);
+    cJSON_Delete(root);
+    return status;
+}
+
+vg_status vg_worker_scales_seal(const char *path, const char *key, const char *made_with,
+                                vg_err *err)
+{
+    cJSON *root = NULL;
+    VG_TRY(vg_json_load(path, &root, err));
+    cJSON_AddStringToObject(root, "key", key);
+    char *digest = digest_of(root);
+    cJSON_AddStringToObject(root, DIGEST, digest);
+    cJSON_AddStringToObject(root, VG_MADE_WITH, made_with);
+    vg_status status = vg_json_save(path, root, err);
+    free(digest);
+    cJSON_Delete(root);
+    return status;
+}
+
+/* ---- what a kill left half written ---- */
+
+/* FILE.<process>-<time>-<serial>.tmp (kernels/base/fileio.c) and FILE.part.<process>.<random> (clip_writer.c). *pid: who writes it. */
+static bool is_temporary(const char *name, pid_t *pid)
+{
+    size_t n = strlen(name);
+    const char *part = strstr(name, ".part.");
+    *pid = 0;
+    if (part) {
+        *pid = (pid_t)strtol(part + 6, NULL, 10);
+        return true;
+    }
+    if (n < 5 || strcmp(name + n - 4, ".tmp"))
+        return false;
+    const char *at = name + n - 4;
+    while (at > name && at[-1] != '.')
+        at--;
+    *pid = (pid_t)strtol(at, NULL, 10);
+    return true;
+}
+
+static void sweep_folder(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *item;
+    while (dir && (item = readdir(dir))) {
+        pid_t pid;
+        struct stat st;
+        /* Another program may be exporting into the folder; only the dead have left something behind. */
+        if (!is_temporary(item->d_name, &pid) || (pid > 1 && (kill(pid, 0) == 0 || errno == EPERM)))
+            continue;
+        char *path = vg_xstrf("%s/%s", folder, item->d_name);
+        if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+            unlink(path);
+        free(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+void vg_worker_sweep(const vg_job *job)
+{
+    sweep_folder(job->dir);
+    for (int i = 0; i < job->variants_count; i++) {
+        char *folder = vg_job_variant_path(job, i, NULL);
+        sweep_folder(folder);
+        free(folder);
+    }
+}

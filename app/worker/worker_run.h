@@ -1,0 +1,111 @@
+/* worker_run.h: what the files of the worker share. Not for others. */
+#ifndef VG_APP_WORKER_WORKER_RUN_H
+#define VG_APP_WORKER_WORKER_RUN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "app/media/frames.h"
+#include "app/job/snapshot.h"
+#include "app/worker/worker.h"
+
+#define VG_WORKER_CALIBRATION_STEPS 4 /* about as many; see vg_calibrate */
+
+#define VG_MADE_WITH "made_with" /* metadata key of files in the job's folder: vg_job_fingerprint */
+
+/* The thread that watches memory and gauges. What follows the lock is under it. */
+typedef struct vg_worker_watch {
+    bool on;
+    pthread_t thread;
+    char pci[32]; /* bus id of the GPU whose gauges are read, "" none */
+    pthread_mutex_t lock;
+    pthread_cond_t call; /* to the thread, and back */
+    bool stop, must_read;
+    unsigned asked, answered; /* marks */
+} vg_worker_watch;
+
+typedef struct vg_worker {
+    vg_job job;
+    char made_with_shared[17], made_with[VG_SCHEME_COUNT][17];
+    vg_job_view view; /* what earlier runs did, and our own events */
+    vg_event_writer events;
+    vg_engine *engine;
+    vg_model *model;
+    vg_callbacks callbacks;
+    int max_steps;
+    bool stopped; /* a variant was left unfinished because of max_steps */
+    float *init_latents;
+    int64_t init_shape[4];
+    vg_conditioning text; /* of the prompts; empty until the first variant needs it */
+    /* the variant that runs */
+    int variant;
+    char *state_path;
+    vg_stage stage;
+    vg_stage outer[4]; /* stages that it is part of: a load within the denoising */
+    int depth;
+    size_t peak_bytes;
+    vg_stage peak_stage;
+    bool calibrating;
+    int calibration_at, calibration_steps; /* steps done, of */
+    size_t calibration_peak_bytes;         /* apart: a model needs its input scales once */
+    size_t planned_bytes;                  /* of the stage that will set the peak; 0 unknown */
+    char planned_stage[32];
+    int64_t last_progress_ms;
+    /* what is watched */
+    atomic_ullong device_now, device_peak; /* bytes of a backend that is not host memory */
+    vg_worker_watch watch;
+} vg_worker;
+
+extern atomic_int vg_worker_cancel_flag; /* set by signals; lives as long as the process */
+
+/* worker_events.c */
+void vg_worker_callbacks(vg_worker *w);
+void vg_worker_tell(vg_worker *w, const char *type, cJSON *fields); /* of the job */
+void vg_worker_tell_variant(vg_worker *w, const char *type,
+                            cJSON *fields); /* of the variant that runs */
+void vg_worker_note(vg_worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* worker_watch.c: memory and gauges, as events, until the end. Where no thread can be made there are none. */
+void vg_worker_watch_begin(vg_worker *w, const vg_device_info *device);
+/* What was read so far becomes an event now, before the next one that is told: readings belong to the stage and the variant they were taken
+ * in. must_read: at least one reading, so that a stage shorter than the interval has one. Waits for the thread, a quarter of a second at most. */
+void vg_worker_watch_mark(vg_worker *w, bool must_read);
+void vg_worker_watch_end(vg_worker *w);
+uint64_t vg_worker_memory_total(void); /* bytes: of the machine, or the container's limit */
+
+/* worker_variant.c: everything for one scheme, or nothing when it is done. */
+vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err);
+/* worker_outputs.c: frames, clip, metrics, the files that a person asked for. */
+vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *err);
+/* From the kept frames: clip.mp4; metrics against the first variant. */
+vg_status vg_worker_keep_clip(vg_worker *w, vg_err *err);
+vg_status vg_worker_measure(vg_worker *w, vg_err *err);
+vg_status vg_worker_write_outputs(vg_worker *w, int variant, bool only_missing, vg_err *err);
+vg_status vg_worker_write_comparison(vg_worker *w, vg_err *err);
+/* made_with: NULL for a file outside of the job. */
+vg_status vg_worker_write_latents(const char *path, const vg_latents *latents,
+                                  const char *made_with, vg_err *err);
+/* F32 [C,T,h,w] under key `latents`; *values is malloc'd. */
+vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *err);
+
+/* worker_files.c: what is there already. VG_E_FORMAT names the first file that was made with other settings. */
+vg_status vg_worker_check_files(vg_worker *w, vg_err *err);
+/* Each is true when the piece of the variant that runs is there, whole, and of these settings (resolved). */
+bool vg_worker_find_text(vg_worker *w, const vg_generate_params *params,
+                         const char *path); /* into w->text */
+bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_denoise_state *state);
+bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path,
+                            vg_latents *latents);
+bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const char *dir);
+bool vg_worker_find_clip(vg_worker *w, const vg_generate_params *params);
+bool vg_worker_find_metrics(vg_worker *w, const vg_generate_params *params, const char *dir);
+bool vg_worker_find_report(vg_worker *w, const char *path);
+/* Input scales: sealed with a key (what decided them) and a checksum. _good: whole and of this job. _copy: whole and of this key, else
+ * VG_E_FORMAT; made_with NULL for the cache. */
+bool vg_worker_scales_good(const char *path, const char *made_with);
+vg_status vg_worker_scales_copy(const char *from, const char *to, const char *key,
+                                const char *made_with, vg_err *err);
+vg_status vg_worker_scales_seal(const char *path, const char *key, const char *made_with,
+                                vg_err *err);
+/* Remove temporary files whose writers are dead. Call with the job's lock held. */
+void vg_worker_sweep(const vg_job *job);
+#endif

@@ -1,0 +1,169 @@
+/* module_precision.c: see module_impl.h. */
+#include "engine/layers/module_impl.h"
+
+#include <math.h>
+
+void vg_precision_census_take(const vg_weights *weights, vg_precision_census *census)
+{
+    int64_t largest = -1;
+    *census = (vg_precision_census){.high = vg_weights_dummy(weights) ? VG_BF16 : VG_F32};
+    for (int i = 0; i < vg_weights_count(weights); i++) {
+        const char *name = vg_weights_name(weights, i);
+        const vg_tensor *t = vg_weights_tensor(weights, i);
+        if (strstr(name, "_quantizer.")) /* strays of the quantiser's own state: modelopt-fp8 1.3 */
+            continue;
+        if (vg_name_ends_with(name, ".input_scale"))
+            census->input_scales++;
+        if (!vg_name_ends_with(name, ".weight"))
+            continue;
+        if (t->dtype == VG_E4M3) {
+            census->fp8++;
+        } else if (vg_tensor_numel(t) > largest) {
+            largest = vg_tensor_numel(t);
+            census->high = t->dtype;
+        }
+    }
+}
+
+vg_status vg_module_absent(const vg_weights *weights, const char *component, const char *name,
+                           vg_err *err)
+{
+    const char *why = vg_weights_unsupported(weights, name);
+    if (why)
+        return VG_FAIL(err, strncmp(why, "dtype", 5) == 0 ? VG_E_DTYPE : VG_E_SHAPE,
+                       "%s: tensor %s cannot be used: it has %s", component, name, why);
+    return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s is missing", component, name);
+}
+
+/* Every scale must be a finite positive number: a zero or NaN would turn the layer into noise silently. */
+static vg_status check_scale_values(const char *component, const char *name, const vg_tensor *t,
+                                    vg_err *err)
+{
+    int64_t count = vg_tensor_numel(t);
+    for (int64_t i = 0; i < count; i++) {
+        float v;
+        VG_TRY(vg_host_to_f32(t, i, 1, &v, err));
+        if (!(v > 0) || !isfinite(v))
+            return VG_FAIL(err, VG_E_FORMAT, "%s: %s holds %g; a scale must be finite and above 0",
+                           component, name, (double)v);
+    }
+    return VG_OK;
+}
+
+vg_status vg_scale_granularity(const vg_tensor *s, int64_t n, int64_t k, vg_precision *precision)
+{
+    int64_t a = vg_quant_groups(n), b = vg_quant_groups(k);
+    if (s->ndim == 0 || (s->ndim == 1 && s->shape[0] == 1) ||
+        (s->ndim == 2 && s->shape[0] == 1 && s->shape[1] == 1))
+        *precision = VG_PRECISION_TENSOR;
+    else if (s->ndim == 4 && s->shape[0] == a && s->shape[1] == 1 && s->shape[2] == b &&
+             s->shape[3] == 1)
+        *precision = VG_PRECISION_BLOCK;
+    else if ((s->ndim == 1 && s->shape[0] == n) ||
+             (s->ndim == 2 && s->shape[0] == n && s->shape[1] == 1))
+        *precision = VG_PRECISION_CHANNEL;
+    else if (s->ndim == 2 && s->shape[0] == a && s->shape[1] == b)
+        *precision = VG_PRECISION_BLOCK;
+    else
+        return VG_E_SHAPE;
+    return VG_OK;
+}
+
+static const char *precision_label(vg_precision p)
+{
+    static const char *const labels[VG_PRECISION_COUNT] = {"high precision", "FP8 per-tensor",
+                                                           "FP8 per-channel", "FP8 per-block"};
+    return labels[p];
+}
+
+static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision_census *census,
+                                   const char *component, const char *layer, int64_t n, int64_t k,
+                                   const vg_module_options *options, vg_layer_choice *choice,
+                                   vg_err *err)
+{
+    char name[VG_NAME_MAX_BYTES];
+    const vg_tensor *scale = vg_layer_part(weights, layer, "weight_scale", name);
+    if (!scale && vg_weights_unsupported(weights, name))
+        return vg_module_absent(weights, component, name, err);
+    if (!scale)
+        return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its weight_scale is missing",
+                       component, layer);
+    if (vg_scale_granularity(scale, n, k, &choice->stored) != VG_OK) {
+        char text[96];
+        return VG_FAIL(err, VG_E_SHAPE,
+                       "%s: %s is %s, which fits no granularity of a [%lld, %lld] weight",
+                       component, name, vg_tensor_describe(scale, text, sizeof text), (long long)n,
+                       (long long)k);
+    }
+    VG_TRY(check_scale_values(component, name, scale, err));
+    choice->used = choice->stored;
+    if (choice->stored == VG_PRECISION_BLOCK) {
+        choice->act = VG_QUANT_GROUP_DYNAMIC;
+    } else {
+        const vg_tensor *input = vg_layer_part(weights, layer, "input_scale", name);
+        if (!input && vg_weights_unsupported(weights, name))
+            return vg_module_absent(weights, component, name, err);
+        choice->act = input ? VG_QUANT_TENSOR_STATIC : VG_QUANT_TENSOR_DYNAMIC;
+        if (!input && census->input_scales > 0)
+            return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its input_scale is missing",
+                           component, layer);
+        if (input && vg_tensor_numel(input) != 1)
+            return VG_FAIL(err, VG_E_SHAPE, "%s: %s must be one number", component, name);
+        if (input)
+            VG_TRY(check_scale_values(component, name, input, err));
+    }
+    if (options->fp8_act == VG_FP8_ACT_WEIGHT_ONLY)
+        choice->act = VG_QUANT_NONE;
+    if (options->scheme == VG_SCHEME_BF16) {
+        choice->used = VG_PRECISION_HIGH;
+        choice->act = VG_QUANT_NONE;
+        choice->dequantised = true;
+    } else if ((options->scheme == VG_SCHEME_FP8 && choice->stored == VG_PRECISION_BLOCK) ||
+               (options->scheme == VG_SCHEME_FP8_BLOCK && choice->stored != VG_PRECISION_BLOCK)) {
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "scheme %s was asked for, but %s holds %s weights (layer %s)",
+                       vg_scheme_name((vg_scheme)options->scheme), component,
+                       precision_label(choice->stored), layer);
+    }
+    return VG_OK;
+}
+
+vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *census,
+                          const char *component, const char *layer, int64_t n, int64_t k,
+                          bool quantisable, const vg_module_options *options,
+                          vg_layer_choice *choice, vg_err *err)
+{
+    char name[VG_NAME_MAX_BYTES], text[96];
+    const vg_tensor *w = vg_layer_part(weights, layer, "weight", name);
+    *choice = (vg_layer_choice){
+        .stored = VG_PRECISION_HIGH, .used = VG_PRECISION_HIGH, .act = VG_QUANT_NONE};
+    vg_tensor generated = {.dtype = VG_BF16, .ndim = 2, .shape = {n, k}};
+    if (!w && vg_weights_dummy(weights))
+        w = &generated; /* never read here */
+    if (!w)
+        return vg_module_absent(weights, component, name, err);
+    if (w->ndim != 2 || w->shape[0] != n || w->shape[1] != k)
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants [%lld, %lld]", component,
+                       name, vg_tensor_describe(w, text, sizeof text), (long long)n, (long long)k);
+    if (w->dtype == VG_E4M3)
+        return choose_stored_fp8(weights, census, component, layer, n, k, options, choice, err);
+    if (!vg_dtype_is_high(w->dtype))
+        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, BF16, F16 and F8_E4M3 are known",
+                       component, name, vg_dtype_name(w->dtype));
+    /* A checkpoint that is already FP8 has decided which layers stay in high precision. */
+    if (!quantisable || census->fp8 > 0 ||
+        (options->scheme != VG_SCHEME_FP8 && options->scheme != VG_SCHEME_FP8_BLOCK))
+        return VG_OK;
+    choice->made = true;
+    if (options->scheme == VG_SCHEME_FP8_BLOCK) {
+        choice->used = VG_PRECISION_BLOCK;
+        choice->act = VG_QUANT_GROUP_DYNAMIC;
+    } else {
+        choice->used = VG_PRECISION_TENSOR;
+        choice->act = options->fp8_act == VG_FP8_ACT_STATIC ? VG_QUANT_TENSOR_STATIC
+                                                            : VG_QUANT_TENSOR_DYNAMIC;
+    }
+    if (options->fp8_act == VG_FP8_ACT_WEIGHT_ONLY)
+        choice->act = VG_QUANT_NONE;
+    return VG_OK;
+}

@@ -1,0 +1,186 @@
+/* state.c: results in host memory and their files (safetensors). */
+#include "engine/run/model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void vg_conditioning_deinit(vg_conditioning *c)
+{
+    free(c->cond);
+    free(c->uncond);
+    memset(c, 0, sizeof *c);
+}
+
+void vg_latents_deinit(vg_latents *l)
+{
+    free(l->values);
+    memset(l, 0, sizeof *l);
+}
+
+void vg_frames_deinit(vg_frames *f)
+{
+    free(f->rgb);
+    memset(f, 0, sizeof *f);
+}
+
+void vg_denoise_state_deinit(vg_denoise_state *state)
+{
+    free(state->latents);
+    vg_scheduler_state_deinit(&state->scheduler);
+    memset(state, 0, sizeof *state);
+}
+
+/* ---- reading with checks ---- */
+
+static vg_status want(const vg_safetensors *st, const char *name, vg_dtype dtype, int ndim,
+                      const int64_t *shape, const vg_tensor **t, vg_err *err)
+{
+    const vg_tensor *found = vg_safetensors_find(st, name);
+    char text[96];
+    if (!found)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: tensor %s is missing", vg_safetensors_path(st), name);
+    bool ok = found->dtype == dtype && found->ndim == ndim;
+    for (int i = 0; ok && i < ndim; i++)
+        ok = shape[i] < 0 ? found->shape[i] > 0 : found->shape[i] == shape[i];
+    if (!ok)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s is %s, which does not fit",
+                       vg_safetensors_path(st), name, vg_tensor_describe(found, text, sizeof text));
+    *t = found;
+    return VG_OK;
+}
+
+static vg_status copy_f32(const vg_tensor *t, float **values, vg_err *err)
+{
+    size_t bytes = vg_tensor_bytes(t);
+    *values = malloc(bytes ? bytes : 1);
+    if (!*values)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %zu bytes of state", bytes);
+    memcpy(*values, t->data, bytes);
+    return VG_OK;
+}
+
+/* ---- conditioning ---- */
+
+vg_status vg_conditioning_write(const char *path, const vg_conditioning *c,
+                                const char *const *metadata, vg_err *err)
+{
+    int64_t tokens[2] = {c->cond_tokens, c->uncond_tokens};
+    vg_safetensors_entry entries[3] = {
+        {"tokens", vg_tensor_make(tokens, VG_I64, 1, 2)},
+        {"cond", vg_tensor_make(c->cond, VG_F32, 2, c->tokens, c->dim)},
+        {"uncond", vg_tensor_make(c->uncond, VG_F32, 2, c->tokens, c->dim)}};
+    return vg_safetensors_write(path, entries, c->uncond ? 3 : 2, metadata, err);
+}
+
+static vg_status read_conditioning(const vg_safetensors *st, vg_conditioning *c, vg_err *err)
+{
+    const vg_tensor *t;
+    int64_t tokens[2];
+    VG_TRY(want(st, "tokens", VG_I64, 1, (const int64_t[]){2}, &t, err));
+    memcpy(tokens, t->data, sizeof tokens);
+    VG_TRY(want(st, "cond", VG_F32, 2, (const int64_t[]){-1, -1}, &t, err));
+    c->tokens = t->shape[0];
+    c->dim = t->shape[1];
+    VG_TRY(copy_f32(t, &c->cond, err));
+    if (vg_safetensors_find(st, "uncond")) {
+        VG_TRY(want(st, "uncond", VG_F32, 2, (const int64_t[]){c->tokens, c->dim}, &t, err));
+        VG_TRY(copy_f32(t, &c->uncond, err));
+    }
+    if (tokens[0] < 0 || tokens[0] > c->tokens || tokens[1] < 0 || tokens[1] > c->tokens)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: token counts do not fit", vg_safetensors_path(st));
+    c->cond_tokens = (int)tokens[0];
+    c->uncond_tokens = (int)tokens[1];
+    return VG_OK;
+}
+
+vg_status vg_conditioning_read(const char *path, vg_conditioning *out, vg_err *err)
+{
+    vg_safetensors *st;
+    vg_conditioning c = {0};
+    VG_TRY(vg_safetensors_open(path, &st, err));
+    vg_status status = read_conditioning(st, &c, err);
+    vg_safetensors_close(st);
+    if (status == VG_OK)
+        *out = c;
+    else
+        vg_conditioning_deinit(&c);
+    return status;
+}
+
+/* ---- denoise state ---- */
+
+#define PREFIX "scheduler."
+
+vg_status vg_denoise_state_write(const char *path, const vg_denoise_state *state,
+                                 const char *const *metadata, vg_err *err)
+{
+    vg_safetensors_entry entries[3 + VG_SCHEDULER_STATE_MAX];
+    char names[VG_SCHEDULER_STATE_MAX][sizeof PREFIX + 16];
+    int64_t at[2] = {state->scheduler.at, state->scheduler.last_order};
+    double seconds[1] = {state->seconds_done};
+    int64_t numel = state->shape[0] * state->shape[1] * state->shape[2] * state->shape[3];
+    int count = 3;
+    entries[0] = (vg_safetensors_entry){"at", vg_tensor_make(at, VG_I64, 1, 2)};
+    entries[1] = (vg_safetensors_entry){"seconds", vg_tensor_make(seconds, VG_F64, 1, 1)};
+    entries[2] =
+        (vg_safetensors_entry){"latents", vg_tensor_of(state->latents, VG_F32, 4, state->shape)};
+    for (int i = 0; i < state->scheduler.count && i < VG_SCHEDULER_STATE_MAX; i++) {
+        snprintf(names[i], sizeof names[i], PREFIX "%s", state->scheduler.tensors[i].name);
+        entries[count++] = (vg_safetensors_entry){
+            names[i], vg_tensor_make(state->scheduler.tensors[i].values, VG_F32, 1, numel)};
+    }
+    return vg_safetensors_write(path, entries, count, metadata, err);
+}
+
+static vg_status read_state(const vg_safetensors *st, vg_denoise_state *s, vg_err *err)
+{
+    const vg_tensor *t;
+    int64_t at[2], numel;
+    VG_TRY(want(st, "at", VG_I64, 1, (const int64_t[]){2}, &t, err));
+    memcpy(at, t->data, sizeof at);
+    if (at[0] < 0 || at[0] > 1000 || at[1] < 0 || at[1] > 8)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: step numbers do not fit", vg_safetensors_path(st));
+    s->scheduler.at = (int)at[0];
+    s->scheduler.last_order = (int)at[1];
+    VG_TRY(want(st, "seconds", VG_F64, 1, (const int64_t[]){1}, &t, err));
+    memcpy(&s->seconds_done, t->data, sizeof s->seconds_done);
+    if (!(s->seconds_done >= 0) || !isfinite(s->seconds_done))
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %g seconds cannot be what was done",
+                       vg_safetensors_path(st), s->seconds_done);
+    VG_TRY(want(st, "latents", VG_F32, 4, (const int64_t[]){-1, -1, -1, -1}, &t, err));
+    memcpy(s->shape, t->shape, sizeof s->shape);
+    numel = vg_tensor_numel(t);
+    VG_TRY(copy_f32(t, &s->latents, err));
+    for (int i = 0; i < vg_safetensors_count(st); i++) {
+        const char *name = vg_safetensors_name(st, i);
+        if (strncmp(name, PREFIX, sizeof PREFIX - 1) != 0)
+            continue;
+        int n = s->scheduler.count;
+        if (n == VG_SCHEDULER_STATE_MAX ||
+            strlen(name) - (sizeof PREFIX - 1) >= sizeof s->scheduler.tensors[0].name)
+            return VG_FAIL(err, VG_E_FORMAT, "%s: too many scheduler tensors, or a name too long",
+                           vg_safetensors_path(st));
+        VG_TRY(want(st, name, VG_F32, 1, &numel, &t, err));
+        snprintf(s->scheduler.tensors[n].name, sizeof s->scheduler.tensors[n].name, "%s",
+                 name + sizeof PREFIX - 1);
+        s->scheduler.count = n + 1;
+        VG_TRY(copy_f32(t, &s->scheduler.tensors[n].values, err));
+    }
+    return VG_OK;
+}
+
+vg_status vg_denoise_state_read(const char *path, vg_denoise_state *state, vg_err *err)
+{
+    vg_safetensors *st;
+    vg_denoise_state s = {0};
+    VG_TRY(vg_safetensors_open(path, &st, err));
+    vg_status status = read_state(st, &s, err);
+    vg_safetensors_close(st);
+    if (status == VG_OK)
+        *state = s;
+    else
+        vg_denoise_state_deinit(&s);
+    return status;
+}

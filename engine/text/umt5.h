@@ -1,0 +1,34 @@
+/* umt5.h: the UMT5 encoder (transformers UMT5EncoderModel): token ids in, last hidden state out. Source: wan 5.1-5.3. */
+#ifndef VG_ENGINE_TEXT_UMT5_H
+#define VG_ENGINE_TEXT_UMT5_H
+
+#include "engine/layers/module.h"
+
+typedef struct vg_umt5_config {
+    int64_t d_model, d_kv, heads, d_ff, layers, vocab;
+    int64_t buckets, max_distance;
+    double eps;
+} vg_umt5_config;
+
+/* Every value read and range-checked; anything but a gated-gelu encoder is VG_E_UNSUPPORTED naming the key. */
+vg_status vg_umt5_config_read(const cJSON *json, const char *name, vg_umt5_config *config,
+                              vg_err *err);
+
+typedef struct vg_umt5 vg_umt5;
+
+vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config *config,
+                       vg_dtype compute, vg_umt5 **encoder, vg_err *err);
+void vg_umt5_close(vg_umt5 *encoder);
+
+/* One row: ids[length], 0 <= id < vocab (checked). mask: length entries of 0/1 (masked keys are ignored; the outputs of masked
+ * queries are computed too, as transformers does), NULL = all ones. out: host [length, d_model] FP32.
+ * Errors: VG_E_ARG (id out of range, nothing to attend to), VG_E_CANCELLED at a layer boundary. */
+vg_status vg_umt5_run(vg_umt5 *encoder, const int32_t *ids, const uint8_t *mask, int64_t length,
+                      const atomic_int *cancel, float *out, vg_err *err);
+
+/* Load and run `length` tokens on a dry backend, whose counters then say what it takes; *weights: bytes of the weights. */
+vg_status vg_umt5_rehearse(vg_engine *engine, const char *dir, const vg_umt5_config *config,
+                           vg_dtype compute, int64_t length, size_t *weights, vg_err *err);
+/* Bucket of relative position key - query. Tests: test_model_umt5. */
+int64_t vg_umt5_bucket(const vg_umt5_config *config, int64_t relative);
+#endif

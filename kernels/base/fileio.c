@@ -1,0 +1,295 @@
+/* fileio.c: small files in, small files out, and the folder operations around them. No caching, no global state. */
+#include "kernels/base/fileio.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READ_FIRST_BYTES (64u << 10)
+#define TREE_DEPTH_MAX   128 /* one descriptor is held per level */
+
+vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t *size, vg_err *err)
+{
+    vg_status status = VG_OK;
+    struct stat info;
+    char *buffer = NULL;
+    size_t used = 0, room = 0;
+
+    /* O_NONBLOCK: opening a pipe that nobody writes must not hang; it has no effect on a regular file. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return VG_FAIL(err, VG_E_IO, "%s: cannot open: %s", path, strerror(errno));
+    if (fstat(fd, &info) != 0) {
+        status = VG_FAIL(err, VG_E_IO, "%s: cannot stat: %s", path, strerror(errno));
+        goto done;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        status = VG_FAIL(err, VG_E_IO, "%s: not a regular file", path);
+        goto done;
+    }
+    if (info.st_size > 0 && (uint64_t)info.st_size > limit_bytes) {
+        status = VG_FAIL(err, VG_E_FORMAT, "%s: more than %zu bytes", path, limit_bytes);
+        goto done;
+    }
+    /* The size is a hint only: the file may grow while it is read, and some files of /proc and /sys say 0. */
+    room = info.st_size > 0 ? (size_t)info.st_size + 1 : READ_FIRST_BYTES;
+    for (;;) {
+        char *grown = realloc(buffer, room + 1);
+        if (!grown) {
+            status = VG_FAIL(err, VG_E_NOMEM, "%s: out of memory reading %zu bytes", path, room);
+            goto done;
+        }
+        buffer = grown;
+        while (used < room) {
+            ssize_t got = read(fd, buffer + used, room - used);
+            if (got < 0 && errno == EINTR)
+                continue;
+            if (got < 0) {
+                status = VG_FAIL(err, VG_E_IO, "%s: cannot read: %s", path, strerror(errno));
+                goto done;
+            }
+            if (got == 0)
+                break;
+            used += (size_t)got;
+        }
+        if (used > limit_bytes) {
+            status = VG_FAIL(err, VG_E_FORMAT, "%s: more than %zu bytes", path, limit_bytes);
+            goto done;
+        }
+        if (used < room)
+            break;
+        room = room > SIZE_MAX / 4 ? SIZE_MAX / 2 : room * 2;
+    }
+    buffer[used] = '\0';
+    *text = buffer;
+    buffer = NULL;
+    if (size)
+        *size = used;
+done:
+    free(buffer);
+    close(fd);
+    return status;
+}
+
+/* The folder that holds `path`, malloc'd; NULL when out of memory. */
+static char *parent_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash)
+        return strdup(".");
+    if (slash == path)
+        return strdup("/");
+    return strndup(path, (size_t)(slash - path));
+}
+
+/* A rename is durable only when its folder is synced too. Some file systems refuse to sync a folder: not an error. */
+static void sync_parent(const char *path)
+{
+    char *dir = parent_dir(path);
+    int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    free(dir);
+}
+
+/* Create a file of an unused name beside `path`; mkstemp would make it mode 0600 whatever the umask says. */
+static int open_temporary(const char *path, char **temporary)
+{
+    static atomic_uint serial;
+    struct timespec now;
+
+    for (int attempt = 0; attempt < 100; attempt++) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        char *name = vg_strf("%s.%ld-%lx-%x.tmp", path, (long)getpid(), (unsigned long)now.tv_nsec,
+                             atomic_fetch_add(&serial, 1u));
+        if (!name) {
+            errno = ENOMEM;
+            return -1;
+        }
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (fd >= 0) {
+            *temporary = name;
+            return fd;
+        }
+        int saved = errno;
+        free(name);
+        errno = saved;
+        if (saved != EEXIST)
+            return -1;
+    }
+    return -1;
+}
+
+static bool write_all(int fd, const void *bytes, size_t size)
+{
+    const char *at = bytes;
+
+    while (size > 0) {
+        ssize_t put = write(fd, at, size < (1u << 30) ? size : (1u << 30));
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return false;
+        at += put;
+        size -= (size_t)put;
+    }
+    return true;
+}
+
+vg_status vg_file_write_atomic_parts(const char *path, const vg_file_part *parts, int count,
+                                     vg_err *err)
+{
+    char *temporary = NULL;
+    int fd = open_temporary(path, &temporary);
+
+    if (fd < 0)
+        return VG_FAIL(err, VG_E_IO, "%s: cannot create a file beside it: %s", path,
+                       strerror(errno));
+    bool ok = true;
+    for (int i = 0; ok && i < count; i++)
+        ok = write_all(fd, parts[i].bytes, parts[i].size);
+    ok = ok && fsync(fd) == 0;
+    int saved = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        saved = errno;
+    }
+    if (ok && rename(temporary, path) != 0) {
+        ok = false;
+        saved = errno;
+    }
+    if (!ok)
+        unlink(temporary);
+    else
+        sync_parent(path);
+    free(temporary);
+    return ok ? VG_OK : VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", path, strerror(saved));
+}
+
+vg_status vg_file_write_atomic(const char *path, const void *bytes, size_t size, vg_err *err)
+{
+    vg_file_part part = {bytes, size};
+
+    return vg_file_write_atomic_parts(path, &part, 1, err);
+}
+
+vg_status vg_file_make_dirs(const char *path, vg_err *err)
+{
+    vg_status status = VG_OK;
+    char *copy = strdup(path);
+
+    if (!copy)
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", path);
+    for (char *at = copy; *at; at++) {
+        /* At each end of a component: the prefix up to here must be a folder. */
+        if (at[0] == '/' || (at[1] != '/' && at[1] != '\0'))
+            continue;
+        char keep = at[1];
+        at[1] = '\0';
+        if (mkdir(copy, 0777) != 0 && !vg_file_is_dir(copy)) {
+            int saved = errno == EEXIST ? ENOTDIR : errno;
+            status = VG_FAIL(err, VG_E_IO, "%s: cannot make the folder: %s", copy, strerror(saved));
+            break;
+        }
+        at[1] = keep;
+    }
+    free(copy);
+    return status;
+}
+
+static vg_status remove_at(int parent, const char *name, const char *shown, int depth, vg_err *err)
+{
+    if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+        return VG_OK;
+    if (errno != EISDIR && errno != EPERM)
+        return VG_FAIL(err, VG_E_IO, "%s: cannot remove %s: %s", shown, name, strerror(errno));
+    if (depth >= TREE_DEPTH_MAX)
+        return VG_FAIL(err, VG_E_IO, "%s: more than %d folders deep, not removed", shown,
+                       TREE_DEPTH_MAX);
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir) {
+        int saved = errno;
+        if (fd >= 0)
+            close(fd);
+        return VG_FAIL(err, VG_E_IO, "%s: cannot open %s: %s", shown, name, strerror(saved));
+    }
+    vg_status status = VG_OK;
+    struct dirent *entry;
+    while (status == VG_OK && (entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            status = remove_at(dirfd(dir), entry->d_name, shown, depth + 1, err);
+    }
+    closedir(dir);
+    if (status == VG_OK && unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+        status = VG_FAIL(err, VG_E_IO, "%s: cannot remove %s: %s", shown, name, strerror(errno));
+    return status;
+}
+
+vg_status vg_file_remove_tree(const char *path, vg_err *err)
+{
+    return remove_at(AT_FDCWD, path, path, 0, err);
+}
+
+bool vg_file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+bool vg_file_is_dir(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+char *vg_path_join(const char *a, const char *b)
+{
+    size_t length = strlen(a);
+
+    if (length == 0)
+        return strdup(b);
+    return vg_strf("%s%s%s", a, a[length - 1] == '/' ? "" : "/", b);
+}
+
+char *vg_strf(const char *format, ...)
+{
+    va_list args, again;
+    char *text = NULL;
+
+    va_start(args, format);
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    if (length >= 0 && (text = malloc((size_t)length + 1)) != NULL)
+        vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
+    va_end(args);
+    return text;
+}
+
+size_t vg_memory_available(void)
+{
+    char line[128];
+    unsigned long long kib = 0;
+    FILE *file = fopen("/proc/meminfo", "re");
+
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return (size_t)kib * 1024;
+}

@@ -1,0 +1,35 @@
+/* fileio.h: small-file reading with a size limit, and atomic replacement (temporary, fsync, rename). */
+#ifndef VG_KERNELS_BASE_FILEIO_H
+#define VG_KERNELS_BASE_FILEIO_H
+
+#include "kernels/base/status.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Whole regular file into a malloc'd, NUL-terminated buffer that the caller frees; size may be NULL. The bytes may hold
+ * NULs of their own. Errors: VG_E_IO (also for a folder, a pipe, a device), VG_E_FORMAT (over the limit), VG_E_NOMEM. */
+vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t *size,
+                       vg_err *err);
+/* Replace `path` by these bytes or leave it as it was: a temporary file beside it, fsync, rename, fsync of the folder.
+ * A symbolic link at `path` is replaced, not followed. Errors: VG_E_IO. */
+vg_status vg_file_write_atomic(const char *path, const void *bytes, size_t size, vg_err *err);
+/* The same from several pieces, written one after the other. */
+typedef struct vg_file_part {
+    const void *bytes;
+    size_t size;
+} vg_file_part;
+vg_status vg_file_write_atomic_parts(const char *path, const vg_file_part *parts, int count,
+                                     vg_err *err);
+/* mkdir -p; VG_OK when it is there already as a directory. */
+vg_status vg_file_make_dirs(const char *path, vg_err *err);
+/* Remove a directory tree, or a single file (does not follow symbolic links). VG_OK when there is nothing at `path`. */
+vg_status vg_file_remove_tree(const char *path, vg_err *err);
+bool vg_file_exists(const char *path);
+bool vg_file_is_dir(const char *path);
+/* "a/b" from "a" and "b", malloc'd; aborts never: NULL on out of memory. */
+char *vg_path_join(const char *a, const char *b);
+/* printf into a malloc'd string; NULL on out of memory. */
+char *vg_strf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Memory that this machine has for more, page cache included ("MemAvailable"), bytes; 0 unknown. */
+size_t vg_memory_available(void);
+#endif

@@ -1,0 +1,124 @@
+/* test_presets.c: the presets that come along, a person's own, and broken ones. */
+#include "tests/app/test_cli.h"
+
+#include "app/settings/paths.h"
+#include "app/settings/presets.h"
+
+static void test_presets_that_came_along_load_without_warnings(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"demo",
+                                        "wan2.1-t2v-1.3b-480p",
+                                        "wan2.1-t2v-14b-480p",
+                                        "wan2.1-t2v-14b-720p",
+                                        "wan2.2-t2v-a14b-480p",
+                                        "wan2.2-t2v-a14b-720p"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        vg_settings s = {{0}};
+        vg_lines warnings = {0};
+        vg_err err;
+        CHECK_OK(vg_presets_load(names[i], &s, &warnings, &err), err);
+        assert_int_equal(warnings.count, 0);
+        assert_true(vg_settings_is_set(&s, VG_OPT_model) && vg_settings_is_set(&s, VG_OPT_height) &&
+                    vg_settings_is_set(&s, VG_OPT_num_inference_steps));
+        assert_int_equal((vg_settings_int(&s, VG_OPT_num_frames) - 1) % 4, 0);
+        vg_settings_deinit(&s);
+    }
+    vg_settings s = {{0}};
+    vg_err err;
+    CHECK_OK(vg_presets_load("wan2.2-t2v-a14b-720p", &s, NULL, &err), err);
+    assert_string_equal(vg_settings_get(&s, VG_OPT_boundary_ratio), "0.875");
+    assert_string_equal(vg_settings_get(&s, VG_OPT_flow_shift), "12");
+    assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale), "4");
+    assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale_2), "3");
+    vg_settings_deinit(&s);
+}
+
+static void test_presets_own_ones_win_and_are_listed(void **state)
+{
+    (void)state;
+    vg_settings s = {{0}}, back = {{0}};
+    vg_err err;
+    char *path = NULL;
+    CHECK_OK(vg_settings_set(&s, VG_OPT_height, "32", &err), err);
+    CHECK_OK(vg_presets_save("demo", &s, "mine", &path, &err), err);
+    assert_non_null(strstr(path, "/config/vgen/presets/demo.json"));
+    CHECK_OK(vg_presets_load("demo", &back, NULL, &err), err);
+    assert_string_equal(vg_settings_get(&back, VG_OPT_height), "32");
+    assert_false(vg_settings_is_set(&back, VG_OPT_prompt));
+    vg_preset_entry *entries;
+    int count, demos = 0;
+    vg_presets_list(&entries, &count);
+    for (int i = 0; i < count; i++) {
+        if (!strcmp(entries[i].name, "demo")) {
+            demos++;
+            assert_true(entries[i].user);
+            assert_string_equal(entries[i].description, "mine");
+        }
+        assert_true(i == 0 || strcmp(entries[i - 1].name, entries[i].name) < 0);
+    }
+    assert_int_equal(demos, 1);
+    vg_presets_list_free(entries, count);
+    /* A file that was put there by hand may have any name; what is listed can be loaded. */
+    char *copy = vg_xstrf("%.*s/with space.json", (int)(strrchr(path, '/') - path), path);
+    assert_int_equal(rename(path, copy), 0);
+    CHECK_OK(vg_presets_load("with space", &back, NULL, &err), err);
+    assert_int_equal(rename(copy, path), 0);
+    free(copy);
+    assert_int_equal(unlink(path), 0);
+    free(path);
+    vg_settings_deinit(&s);
+    vg_settings_deinit(&back);
+}
+
+static void test_presets_bad_names_leave_no_file(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"",        ".",          "..",      "../x", "a/b",
+                                        ".hidden", "with space", "esc\x1b", "x\n"};
+    vg_settings s = {{0}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        vg_err err;
+        CHECK_FAILS(vg_presets_save(names[i], &s, NULL, NULL, &err), VG_E_ARG, err);
+    }
+}
+
+static void test_presets_unknown_name_gives_the_nearest(void **state)
+{
+    (void)state;
+    vg_settings s = {{0}};
+    vg_err err;
+    CHECK_FAILS(vg_presets_load("dmeo", &s, NULL, &err), VG_E_MISSING, err);
+    assert_non_null(strstr(err.message, "did you mean demo"));
+    CHECK_FAILS(vg_presets_load("../../no-such-file", &s, NULL, &err), VG_E_MISSING, err);
+}
+
+static void test_presets_broken_text_is_one_line(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"",         "[]",
+                                        "{",        "{\"height\": }",
+                                        "null",     "{\"height\": 1e999}",
+                                        "\x1b[31m", "{\"prompt\": \"\xff\"}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        vg_settings s = {{0}};
+        vg_err err;
+        CHECK_FAILS(vg_presets_parse(texts[i], strlen(texts[i]), "bad.json", &s, NULL, &err),
+                    VG_E_FORMAT, err);
+        assert_true(cli_is_clean(err.message) && !strchr(err.message, '\n'));
+        assert_non_null(strstr(err.message, "bad.json"));
+        vg_settings_deinit(&s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_presets_that_came_along_load_without_warnings),
+        cmocka_unit_test(test_presets_own_ones_win_and_are_listed),
+        cmocka_unit_test(test_presets_bad_names_leave_no_file),
+        cmocka_unit_test(test_presets_unknown_name_gives_the_nearest),
+        cmocka_unit_test(test_presets_broken_text_is_one_line),
+    };
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
+}

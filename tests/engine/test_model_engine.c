@@ -1,0 +1,651 @@
+/* test_model_engine.c: opening, defaults, refusals, plan, precision report, calibration, preview. */
+#include "engine/family/wan/dit.h"
+#include "kernels/base/json.h"
+#include "tests/model.h"
+
+static vg_generate_params params_of(const vg_model *model, int height, int width, int frames)
+{
+    vg_err err;
+    vg_generate_params p;
+    vg_generate_params_init(&p);
+    p.prompt = "a red ball rolls";
+    p.height = height;
+    p.width = width;
+    p.num_frames = frames;
+    p.steps = 6;
+    CHECK_OK(vg_model_defaults(model, &p, &err), err);
+    return p;
+}
+
+static void test_model_engine_defaults_follow_the_checkpoint(void **state)
+{
+    vg_err err;
+    vg_generate_params p;
+    vg_model *b = open_model(GOLDEN "tiny-b"), *c = open_model(GOLDEN "tiny-c"),
+             *a = open_model(GOLDEN "tiny-a");
+    (void)state;
+    vg_generate_params_init(&p);
+    CHECK_OK(vg_model_defaults(b, &p, &err), err);
+    assert_true(p.height == 480 && p.width == 832 && p.num_frames == 81 && p.steps == 50);
+    assert_true(p.guidance_scale == 5.0 && p.guidance_scale_2 == 5.0 && p.boundary_ratio == 0.875 &&
+                p.flow_shift == 12.0);
+    assert_true(strcmp(p.scheduler, "unipc") == 0 && p.flow_grid == VG_FLOW_GRID_037 &&
+                p.max_text_tokens == 512);
+    vg_generate_params_init(&p);
+    p.num_frames = 80; /* moved down to 4k+1, as the reference does */
+    p.guidance_scale = 3;
+    CHECK_OK(vg_model_defaults(c, &p, &err), err);
+    assert_true(p.num_frames == 81 && p.guidance_scale_2 == 3 &&
+                strcmp(p.scheduler, "euler") == 0 && p.flow_shift == 5.0);
+    vg_generate_params_init(&p);
+    CHECK_OK(vg_model_defaults(a, &p, &err), err);
+    assert_true(p.boundary_ratio < 0);
+    const struct {
+        int height, width, frames, steps;
+        double shift;
+        const char *says;
+    } wrong[] = {{100, 64, 9, 5, 3, "96"},        {64, 17, 9, 5, 3, "16"},
+                 {64, 64, 0, 5, 3, "num_frames"}, {64, 64, 9, 0, 3, "steps"},
+                 {64, 64, 9, 5, 0, "flow_shift"}, {64, 64, 4097, 5, 3, "1024"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        vg_generate_params_init(&p);
+        p.height = wrong[i].height;
+        p.width = wrong[i].width;
+        p.num_frames = wrong[i].frames;
+        p.steps = wrong[i].steps;
+        p.flow_shift = wrong[i].shift;
+        CHECK_FAILS(vg_model_defaults(a, &p, &err), VG_E_ARG, err);
+        if (!strstr(err.message, wrong[i].says))
+            fail_msg("\"%s\" does not say \"%s\"", err.message, wrong[i].says);
+    }
+    vg_model_close(a);
+    vg_model_close(b);
+    vg_model_close(c);
+}
+
+static void test_model_engine_own_file(void **state)
+{
+    static const struct {
+        const char *text, *says;
+    } wrong[] = {{"{\"default\": {}}", "\"default\""},
+                 {"{\"defaults\": 5}", "defaults"},
+                 {"{\"defaults\": {\"hight\": 96}}", "hight"},
+                 {"{\"defaults\": {\"height\": 96.5}}", "height"},
+                 {"{\"defaults\": {\"boundary_ratio\": 2}}", "boundary_ratio"},
+                 {"{\"latent_rgb_factors\": [[1, 2, 3]]}", "16"},
+                 {"{\"latent_rgb_factors\": [[1, 2]]}", "latent_rgb_factors"},
+                 {"{\"latent_rgb_bias\": [1]}", "latent_rgb_bias"},
+                 {"[]", "vgen.json"}};
+    static const char right[] =
+        "{\"defaults\": {\"height\": 96, \"width\": 160, \"num_frames\": 17, \"num_inference_steps\": 20, \"guidance_scale\": 4,"
+        " \"guidance_scale_2\": 3, \"flow_shift\": 7, \"boundary_ratio\": 0.5}}";
+    vg_err err;
+    vg_model *model;
+    vg_generate_params p;
+    link_model(state, GOLDEN "tiny-b", NULL);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        scratch_write(state, "vgen.json", wrong[i].text, strlen(wrong[i].text));
+        CHECK_FAILS(vg_model_open(*state, VG_LOAD_FILES, &model, &err), VG_E_FORMAT, err);
+        if (!strstr(err.message, wrong[i].says) || !strstr(err.message, "vgen.json"))
+            fail_msg("%s: %s", wrong[i].text, err.message);
+    }
+    scratch_write(state, "vgen.json", right, sizeof right - 1);
+    model = open_model(*state);
+    vg_generate_params_init(&p);
+    CHECK_OK(vg_model_defaults(model, &p, &err), err);
+    assert_true(p.height == 96 && p.width == 160 && p.num_frames == 17 && p.steps == 20 &&
+                p.guidance_scale == 4 && p.guidance_scale_2 == 3);
+    assert_true(p.flow_shift == 7 && p.boundary_ratio == 0.5);
+    vg_generate_params_init(&p);
+    p.height = 64;
+    p.guidance_scale = 6;
+    CHECK_OK(vg_model_defaults(model, &p, &err), err);
+    assert_true(p.height == 64 && p.guidance_scale == 6 && p.guidance_scale_2 == 6);
+    vg_model_close(model);
+}
+
+/* A changed value of one config file is refused by the name of its key. */
+static void test_model_engine_refuses_what_it_cannot_run(void **state)
+{
+    static const struct {
+        const char *component, *key, *value;
+        vg_status wanted;
+    } cases[] = {
+        {"transformer", "image_dim", "1280", VG_E_UNSUPPORTED},
+        {"transformer", "added_kv_proj_dim", "5120", VG_E_UNSUPPORTED},
+        {"transformer", "pos_embed_seq_len", "514", VG_E_UNSUPPORTED},
+        {"transformer", "vace_layers", "[0, 2]", VG_E_UNSUPPORTED},
+        {"transformer", "_class_name", "\"WanVACETransformer3DModel\"", VG_E_UNSUPPORTED},
+        {"transformer", "qk_norm", "\"layer_norm\"", VG_E_UNSUPPORTED},
+        {"transformer", "cross_attn_norm", "false", VG_E_UNSUPPORTED},
+        {"transformer", "patch_size", "[2, 2, 2]", VG_E_UNSUPPORTED},
+        {"transformer", "patch_size", "[1, 2]", VG_E_FORMAT},
+        {"transformer", "num_layers", "0", VG_E_FORMAT},
+        {"transformer", "quantization_config", "5", VG_E_FORMAT},
+        {"transformer", "quantization_config",
+         "{\"quant_method\": \"nope\", \"quant_algo\": \"FP8\"}", VG_E_UNSUPPORTED},
+        {"transformer", "quantization_config",
+         "{\"quant_method\": \"modelopt\", \"quant_algo\": \"NVFP4\"}", VG_E_UNSUPPORTED},
+        {"transformer_2", "quantization_config", "{}", VG_E_UNSUPPORTED},
+        {"transformer", "ffn_dim", "\"many\"", VG_E_FORMAT},
+        {"transformer", "text_dim", "33", VG_E_FORMAT},
+        {"transformer", "in_channels", "36", VG_E_UNSUPPORTED},
+        {"transformer", "attention_head_dim", "17", VG_E_FORMAT},
+        {"vae", "is_residual", "true", VG_E_UNSUPPORTED},
+        {"vae", "patch_size", "2", VG_E_UNSUPPORTED},
+        {"vae", "attn_scales", "[0.5]", VG_E_UNSUPPORTED},
+        {"vae", "z_dim", "48", VG_E_FORMAT},
+        {"vae", "latents_mean", "[1, 2]", VG_E_FORMAT},
+        {"vae", "latents_std", "[0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]", VG_E_FORMAT},
+        {"vae", "temperal_downsample", "[true, true, true]", VG_E_UNSUPPORTED},
+        {"vae", "dim_mult", "[1, 2, 0.5, 4]", VG_E_FORMAT},
+        {"text_encoder", "model_type", "\"t5\"", VG_E_UNSUPPORTED},
+        {"text_encoder", "feed_forward_proj", "\"relu\"", VG_E_UNSUPPORTED},
+        {"text_encoder", "dense_act_fn", "\"relu\"", VG_E_UNSUPPORTED},
+        {"text_encoder", "d_kv", "-3", VG_E_FORMAT},
+    };
+    vg_err err;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cJSON *json;
+        vg_model *model;
+        char path[512], name[64];
+        CHECK_OK(vg_file_remove_tree(*state, &err), err);
+        CHECK_OK(vg_file_make_dirs(*state, &err), err);
+        link_model(state, GOLDEN "tiny-b", cases[i].component);
+        snprintf(path, sizeof path, GOLDEN "tiny-b/%s/config.json", cases[i].component);
+        CHECK_OK(vg_json_load(path, &json, &err), err);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, cases[i].key);
+        cJSON_AddItemToObject(json, cases[i].key, cJSON_Parse(cases[i].value));
+        snprintf(name, sizeof name, "%s/config.json", cases[i].component);
+        CHECK_OK(vg_json_save(scratch_path(state, name), json, &err), err);
+        cJSON_Delete(json);
+        vg_status status = vg_model_open(*state, VG_LOAD_FILES, &model, &err);
+        if (status != cases[i].wanted || !strstr(err.message, cases[i].key))
+            fail_msg("%s %s = %s: %s (%s)", cases[i].component, cases[i].key, cases[i].value,
+                     vg_status_name(status), err.message);
+    }
+}
+
+static void test_model_engine_parts_are_listed(void **state)
+{
+    vg_model *model = open_model(GOLDEN "tiny-a");
+    char *list = vg_component_list(model);
+    (void)state;
+    assert_true(strstr(list, "text-encoder: ") && strstr(list, "\nvae-encode: "));
+    free(list);
+    assert_string_equal(vg_model_family_name(model), "wan");
+    assert_string_equal(vg_model_modes(model), "t2v");
+    vg_model_close(model);
+}
+
+static void test_model_engine_identity_sees_every_component(void **state)
+{
+    vg_err err;
+    char one[17], two[17];
+    vg_weights *weights;
+    vg_model *model = open_model(GOLDEN "tiny-b");
+    CHECK_OK(vg_model_identity(model, one, &err), err);
+    CHECK_OK(vg_model_identity(model, two, &err), err);
+    assert_string_equal(one, two);
+    vg_model_close(model);
+    link_model(state, GOLDEN "tiny-b", "vae");
+    CHECK_OK(vg_weights_open(GOLDEN "tiny-b/vae", &weights, &err), err);
+    write_weights(state, "vae", "diffusion_pytorch_model", weights, -1, 3);
+    vg_weights_close(weights);
+    model = open_model(*state);
+    CHECK_OK(vg_model_identity(model, two, &err), err);
+    assert_string_not_equal(one, two);
+    vg_model_close(model);
+}
+
+/* ---- precision and plan ---- */
+
+static void test_model_engine_precision_counts(void **state)
+{
+    static const struct {
+        const char *model;
+        vg_scheme scheme;
+        vg_compute compute;
+        vg_precision_report wanted;
+    } cases[] = {
+        {"tiny-b", VG_SCHEME_BF16, VG_COMPUTE_F32, {.f32 = 52, .act = "-"}},
+        {"tiny-b", VG_SCHEME_BF16, VG_COMPUTE_BF16, {.bf16 = 48, .f32 = 4, .act = "-"}},
+        {"tiny-b",
+         VG_SCHEME_FP8,
+         VG_COMPUTE_BF16,
+         {.fp8_tensor = 40, .bf16 = 8, .f32 = 4, .act = "dynamic"}},
+        {"tiny-b",
+         VG_SCHEME_FP8_BLOCK,
+         VG_COMPUTE_BF16,
+         {.fp8_block = 40, .bf16 = 8, .f32 = 4, .act = "dynamic 1x128"}},
+        {"tiny-b-modelopt-fp8",
+         VG_SCHEME_FP8,
+         VG_COMPUTE_BF16,
+         {.fp8_tensor = 40, .bf16 = 8, .f32 = 4, .act = "static"}},
+        {"tiny-b-modelopt-fp8",
+         VG_SCHEME_BF16,
+         VG_COMPUTE_BF16,
+         {.bf16 = 48, .f32 = 4, .act = "-"}},
+        {"tiny-a-modelopt-fp8-block",
+         VG_SCHEME_FP8_BLOCK,
+         VG_COMPUTE_BF16,
+         {.fp8_block = 10, .bf16 = 4, .f32 = 2, .act = "dynamic 1x128"}},
+    };
+    vg_err err;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char dir[512];
+        vg_precision_report r;
+        vg_generate_params p;
+        snprintf(dir, sizeof dir, GOLDEN "%s", cases[i].model);
+        vg_model *model = open_model(dir);
+        vg_generate_params_init(&p);
+        p.scheme = cases[i].scheme;
+        p.compute = cases[i].compute;
+        CHECK_OK(vg_model_precision(model, &p, &r, &err), err);
+        const vg_precision_report *w = &cases[i].wanted;
+        if (r.fp8_tensor != w->fp8_tensor || r.fp8_block != w->fp8_block || r.fp8_channel != 0 ||
+            r.bf16 != w->bf16 || r.f32 != w->f32 || strcmp(r.act, w->act) != 0 ||
+            r.weight_bytes == 0)
+            fail_msg("case %zu: %d tensor, %d block, %d bf16, %d f32, %s", i, r.fp8_tensor,
+                     r.fp8_block, r.bf16, r.f32, r.act);
+        if (cases[i].scheme == VG_SCHEME_FP8) {
+            p.scheme = VG_SCHEME_FP8_BLOCK;
+            if (strstr(cases[i].model, "modelopt"))
+                CHECK_FAILS(vg_model_precision(model, &p, &r, &err), VG_E_UNSUPPORTED, err);
+        }
+        vg_model_close(model);
+    }
+}
+
+/* The totals of wan 9.2; they count embeddings and head too (below 0.5 TFLOP) and are rounded. */
+static void test_model_engine_flop_is_the_table(void **state)
+{
+    static const struct {
+        int64_t dim, ffn, layers, tokens;
+        double tflop;
+    } rows[] = {{5120, 13824, 40, 75600, 6523},
+                {5120, 13824, 40, 32760, 1678},
+                {5120, 13824, 40, 20280, 832},
+                {1536, 8960, 30, 32760, 283}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        wan_dit_config c = {.dim = rows[i].dim, .ffn_dim = rows[i].ffn, .layers = rows[i].layers};
+        double got = wan_dit_flop(&c, rows[i].tokens, 512) * 1e-12;
+        if (!(fabs(got - rows[i].tflop) < 3e-3 * rows[i].tflop))
+            fail_msg("row %zu: %g TFLOP instead of %g", i, got, rows[i].tflop);
+    }
+}
+
+typedef struct notes {
+    int previews;
+    uint8_t picture[64 * 64 * 3];
+    int width, height;
+} notes;
+
+static void note(void *user, const vg_event *e)
+{
+    notes *n = user;
+    if (e->kind != VG_EVENT_PREVIEW)
+        return;
+    n->previews++;
+    n->width = e->preview_width;
+    n->height = e->preview_height;
+    assert_true(n->width * n->height * 3 <= (int)sizeof n->picture);
+    memcpy(n->picture, e->preview, (size_t)(n->width * n->height) * 3);
+}
+
+/* What was measured stays under the plan, but for the granularity of arenas; and the plan is not far above it. */
+static void test_model_engine_plan_covers_the_run(void **state)
+{
+    static const size_t granularity = (size_t)8 << 20; /* arenas with chunks of 1 MiB */
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_model *model = open_model(VG_SOURCE_DIR "/presets/demo/wan-t2v");
+    (void)state;
+    for (int scheme = 0; scheme < VG_SCHEME_COUNT; scheme++) {
+        vg_generate_params p = params_of(model, 192, 320, 9);
+        vg_conditioning text;
+        vg_latents latents;
+        vg_plan plan;
+        p.steps = 1;
+        p.guidance_scale = 1;
+        p.scheme = (vg_scheme)scheme;
+        p.compute = VG_COMPUTE_F32;
+        CHECK_OK(vg_plan_make(model, &p, &plan, &err), err);
+        assert_int_equal(plan.count, 4);
+        assert_string_equal(plan.stages[1].name, "transformer");
+        assert_int_equal(plan.tokens, 3 * 12 * 20);
+        assert_true(plan.tflop_per_step > 0 && plan.peak >= 0 && plan.peak < plan.count);
+        CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
+        CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), err);
+        size_t forecast =
+            plan.stages[1].weights + plan.stages[1].activations + plan.stages[1].workspace;
+        if (latents.peak_bytes > forecast + granularity ||
+            forecast > 2 * latents.peak_bytes + granularity)
+            fail_msg("scheme %d: %zu bytes measured, %zu planned", scheme, latents.peak_bytes,
+                     forecast);
+        vg_latents_deinit(&latents);
+        vg_conditioning_deinit(&text);
+    }
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+/* ---- calibration ---- */
+
+static void test_model_engine_static_scales(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_model *model = open_model(GOLDEN "tiny-b");
+    vg_generate_params p = params_of(model, 32, 32, 5);
+    vg_conditioning text;
+    vg_latents exact, dynamic, fixed;
+    const char *path = scratch_path(state, "scales.json");
+    p.compute = VG_COMPUTE_F32;
+    CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
+    CHECK_OK(vg_calibrate(engine, model, &p, &text, 6, NULL, path, &err), err);
+    CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &exact, &err), err);
+    p.scheme = VG_SCHEME_FP8;
+    p.fp8_act = VG_FP8_ACT_STATIC;
+    CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &fixed, &err), VG_E_ARG,
+                err); /* no file */
+    p.input_scales = path;
+    CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &fixed, &err), err);
+    p.fp8_act = VG_FP8_ACT_DYNAMIC;
+    CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &dynamic, &err), err);
+    int64_t count = exact.shape[0] * exact.shape[1] * exact.shape[2] * exact.shape[3];
+    double a = rel_l2(fixed.values, exact.values, count),
+           b = rel_l2(dynamic.values, exact.values, count);
+    if (!(a > 1e-4 && a < 0.2 && b > 1e-4 && b < 0.2))
+        fail_msg("relative L2 %.2e with static, %.2e with dynamic scales", a, b);
+    assert_memory_not_equal(fixed.values, dynamic.values, (size_t)count * 4);
+    vg_model *other = open_model(GOLDEN "tiny-a");
+    vg_generate_params q = params_of(other, 32, 32, 5);
+    vg_conditioning other_text;
+    q.scheme = VG_SCHEME_FP8;
+    q.fp8_act = VG_FP8_ACT_STATIC;
+    q.input_scales = path;
+    CHECK_OK(vg_encode(engine, other, &q, NULL, &other_text, &err), err);
+    vg_latents none;
+    CHECK_FAILS(vg_denoise(engine, other, &q, &other_text, NULL, NULL, &none, &err), VG_E_FORMAT,
+                err); /* another model's file */
+    vg_conditioning_deinit(&other_text);
+    vg_model_close(other);
+    vg_latents_deinit(&exact);
+    vg_latents_deinit(&dynamic);
+    vg_latents_deinit(&fixed);
+    vg_conditioning_deinit(&text);
+    vg_model_close(model);
+    assert_int_equal(vg_engine_backend(engine)->bytes_now, 0);
+    vg_engine_close(engine);
+}
+
+/* Whatever the schedule looks like, static FP8 gets through: an expert it reaches is measured, one it does not reach is not asked for. */
+static void test_model_engine_calibration_follows_the_schedule(void **state)
+{
+    static const struct {
+        int steps, wanted;
+        double boundary, shift;
+    } cases[] = {{1, 4, 0.875, 12}, {2, 4, 0, 12},      {2, 4, 1, 12},   {3, 1, 0.875, 12},
+                 {6, 1, 0.1, 12},   {6, 4, 0.875, 100}, {8, 3, 0.999, 1}};
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_model *model = open_model(GOLDEN "tiny-b");
+    const char *path = scratch_path(state, "scales.json");
+    bool needed = true;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        vg_generate_params p = params_of(model, 32, 32, 1);
+        vg_conditioning text;
+        vg_latents latents;
+        p.steps = cases[i].steps;
+        p.boundary_ratio = cases[i].boundary;
+        p.flow_shift = cases[i].shift;
+        CHECK_OK(vg_model_needs_input_scales(model, &p, &needed, &err), err);
+        assert_false(needed);
+        p.scheme = VG_SCHEME_FP8;
+        p.fp8_act = VG_FP8_ACT_STATIC;
+        CHECK_OK(vg_model_needs_input_scales(model, &p, &needed, &err), err);
+        assert_true(needed);
+        CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
+        CHECK_OK(vg_calibrate(engine, model, &p, &text, cases[i].wanted, NULL, path, &err), err);
+        p.input_scales = path;
+        if (vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err) != VG_OK)
+            fail_msg("case %zu: %s", i, err.message);
+        vg_latents_deinit(&latents);
+        vg_conditioning_deinit(&text);
+    }
+    vg_model_close(model);
+    model = open_model(GOLDEN "tiny-b-modelopt-fp8");
+    vg_generate_params p = {.scheme = VG_SCHEME_FP8, .fp8_act = VG_FP8_ACT_STATIC};
+    CHECK_OK(vg_model_needs_input_scales(model, &p, &needed, &err), err);
+    assert_false(needed);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+/* ---- refused before or during a run ---- */
+
+static void test_model_engine_without_vae(void **state)
+{
+    vg_err err;
+    vg_generate_params p;
+    link_model(state, GOLDEN "tiny-b", NULL);
+    assert_int_equal(unlink(scratch_path(state, "vae")), 0);
+    vg_model *model = open_model(*state);
+    vg_generate_params_init(&p);
+    CHECK_FAILS(vg_model_defaults(model, &p, &err), VG_E_MISSING, err);
+    assert_non_null(strstr(err.message, "vae/config.json"));
+    /* Nor does anything else that follows from sizes run, whatever the settings. */
+    vg_model *whole = open_model(GOLDEN "tiny-b");
+    vg_engine *engine = open_engine();
+    vg_conditioning text = {0};
+    vg_latents latents = {.shape = {16, 1, 4, 4}, .values = (float[256]){0}};
+    vg_frames frames;
+    vg_plan plan;
+    p = params_of(whole, 32, 32, 5);
+    CHECK_FAILS(vg_plan_make(model, &p, &plan, &err), VG_E_MISSING, err);
+    CHECK_FAILS(vg_encode(engine, model, &p, NULL, &text, &err), VG_E_MISSING, err);
+    CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), VG_E_MISSING,
+                err);
+    CHECK_FAILS(vg_decode(engine, model, &p, &latents, NULL, &frames, &err), VG_E_MISSING, err);
+    assert_non_null(strstr(err.message, "vae/config.json"));
+    vg_engine_close(engine);
+    vg_model_close(whole);
+    vg_model_close(model);
+}
+
+typedef struct noted {
+    char text[600];
+} noted;
+
+static void keep_note(void *user, const vg_event *e)
+{
+    noted *n = user;
+    if (e->kind == VG_EVENT_NOTE)
+        snprintf(n->text, sizeof n->text, "%s", e->detail);
+}
+
+static void test_model_engine_names_the_step_that_is_not_finite(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    link_model(state, GOLDEN "tiny-b", "transformer_2");
+    vg_weights *weights;
+    CHECK_OK(vg_weights_open(GOLDEN "tiny-b/transformer_2", &weights, &err), err);
+    int count = vg_weights_count(weights);
+    vg_safetensors_entry *entries = calloc((size_t)count, sizeof *entries);
+    float nan_bias[4096];
+    for (int i = 0; i < 4096; i++)
+        nan_bias[i] = NAN;
+    for (int i = 0; i < count; i++) {
+        entries[i] =
+            (vg_safetensors_entry){vg_weights_name(weights, i), *vg_weights_tensor(weights, i)};
+        if (strcmp(entries[i].name, "proj_out.bias") == 0)
+            entries[i].tensor = vg_tensor_of(nan_bias, VG_F32, 1, entries[i].tensor.shape);
+    }
+    CHECK_OK(vg_safetensors_write(
+                 scratch_path(state, "transformer_2/diffusion_pytorch_model.safetensors"), entries,
+                 count, NULL, &err),
+             err);
+    free(entries);
+    vg_weights_close(weights);
+    vg_model *model = open_model(*state);
+    vg_generate_params p = params_of(model, 32, 32, 1);
+    vg_conditioning text;
+    vg_latents latents;
+    CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
+    CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), VG_E_FORMAT, err);
+    if (!strstr(err.message, "step ") || strstr(err.message, "step 1:") ||
+        !strstr(err.message, "not finite"))
+        fail_msg("%s", err.message);
+    CHECK_FAILS(
+        vg_calibrate(engine, model, &p, &text, 4, NULL, scratch_path(state, "scales.json"), &err),
+        VG_E_FORMAT, err);
+    float init[16 * 4 * 4] = {0};
+    int64_t shape[4] = {16, 1, 4, 4};
+    p.init_latents = init;
+    p.init_latents_shape = shape;
+    CHECK_OK(vg_model_defaults(model, &p, &err), err);
+    init[7] = INFINITY;
+    CHECK_FAILS(vg_model_defaults(model, &p, &err), VG_E_FORMAT, err);
+    vg_conditioning_deinit(&text);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+static void test_model_engine_notes_unused_tensors(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    noted n = {""};
+    vg_callbacks cb = {.user = &n, .event = keep_note};
+    cJSON *json;
+    for (int fewer = 0; fewer < 2; fewer++) {
+        CHECK_OK(vg_file_remove_tree(*state, &err), err);
+        CHECK_OK(vg_file_make_dirs(*state, &err), err);
+        link_model(state, GOLDEN "tiny-b", "transformer");
+        assert_int_equal(
+            symlink(GOLDEN "tiny-b/transformer/diffusion_pytorch_model.safetensors",
+                    scratch_path(state, "transformer/diffusion_pytorch_model.safetensors")),
+            0);
+        CHECK_OK(vg_json_load(scratch_path(state, "transformer/config.json"), &json, &err), err);
+        if (fewer)
+            cJSON_SetNumberValue(cJSON_GetObjectItem(json, "num_layers"), 1);
+        CHECK_OK(vg_json_save(scratch_path(state, "transformer/config.json"), json, &err), err);
+        cJSON_Delete(json);
+        vg_model *model = open_model(*state);
+        vg_generate_params p = params_of(model, 32, 32, 1);
+        vg_conditioning text;
+        vg_latents latents;
+        p.steps = 1;
+        CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
+        CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, &cb, &latents, &err), err);
+        if (fewer ? !strstr(n.text, "not used, the first is blocks.1.") : n.text[0] != 0)
+            fail_msg("\"%s\"", n.text);
+        vg_latents_deinit(&latents);
+        vg_conditioning_deinit(&text);
+        vg_model_close(model);
+    }
+    vg_engine_close(engine);
+}
+
+/* ---- preview ---- */
+
+static void test_model_engine_preview_fit_recovers_a_map(void **state)
+{
+    vg_err err;
+    check_rng rng = {7};
+    vg_preview true_map = {.channels = 5, .bias = {0.1f, -0.2f, 0.3f}}, fitted;
+    float latents[200][5], rgb[200][3];
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < 3; j++)
+            true_map.factor[i][j] = (float)check_random(&rng);
+    for (int s = 0; s < 200; s++)
+        for (int j = 0; j < 3; j++) {
+            rgb[s][j] = true_map.bias[j];
+            for (int i = 0; i < 5; i++) {
+                if (j == 0)
+                    latents[s][i] = (float)check_random(&rng);
+                rgb[s][j] += true_map.factor[i][j] * latents[s][i];
+            }
+        }
+    CHECK_OK(vg_preview_fit(&fitted, 5, &latents[0][0], &rgb[0][0], 200, &err), err);
+    for (int j = 0; j < 3; j++) {
+        assert_true(fabsf(fitted.bias[j] - true_map.bias[j]) < 0.01f);
+        for (int i = 0; i < 5; i++)
+            assert_true(fabsf(fitted.factor[i][j] - true_map.factor[i][j]) < 0.02f);
+    }
+    CHECK_FAILS(vg_preview_fit(&fitted, 5, &latents[0][0], &rgb[0][0], 5, &err), VG_E_ARG, err);
+}
+
+/* On the trained demo the last preview looks like the middle of the decoded clip, shrunk. */
+static void test_model_engine_preview_resembles_the_clip(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_model *model = open_model(VG_SOURCE_DIR "/presets/demo/wan-t2v");
+    vg_generate_params p = params_of(model, 96, 160, 9);
+    vg_conditioning text;
+    vg_latents latents;
+    vg_frames frames;
+    notes n = {0};
+    vg_callbacks cb = {.user = &n, .event = note};
+    double difference = 0;
+    (void)state;
+    p.compute = VG_COMPUTE_F32;
+    p.steps = 8;
+    CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
+    CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, &cb, &latents, &err), err);
+    CHECK_OK(vg_decode(engine, model, &p, &latents, NULL, &frames, &err), err);
+    assert_true(n.previews == 8 && n.width == 20 && n.height == 12);
+    for (int y = 0; y < n.height; y++)
+        for (int x = 0; x < n.width; x++)
+            for (int k = 0; k < 3; k++) {
+                int sum = 0;
+                for (int i = 0; i < 64; i++)
+                    sum += frames.rgb[(((size_t)3 * 96 + (size_t)(y * 8 + i / 8)) * 160 +
+                                       (size_t)(x * 8 + i % 8)) *
+                                          3 +
+                                      (size_t)k];
+                difference += abs(sum / 64 - n.picture[(y * n.width + x) * 3 + k]);
+            }
+    difference /= n.width * n.height * 3;
+    if (!(difference < 40))
+        fail_msg("the preview differs from the clip by %.1f levels on average", difference);
+    vg_frames_deinit(&frames);
+    vg_latents_deinit(&latents);
+    vg_conditioning_deinit(&text);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_model_engine_defaults_follow_the_checkpoint),
+        cmocka_unit_test_setup_teardown(test_model_engine_own_file, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_refuses_what_it_cannot_run, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test(test_model_engine_parts_are_listed),
+        cmocka_unit_test_setup_teardown(test_model_engine_identity_sees_every_component,
+                                        scratch_open, scratch_close),
+        cmocka_unit_test(test_model_engine_precision_counts),
+        cmocka_unit_test(test_model_engine_flop_is_the_table),
+        cmocka_unit_test(test_model_engine_plan_covers_the_run),
+        cmocka_unit_test_setup_teardown(test_model_engine_static_scales, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_calibration_follows_the_schedule,
+                                        scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_without_vae, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_names_the_step_that_is_not_finite,
+                                        scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_notes_unused_tensors, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test(test_model_engine_preview_fit_recovers_a_map),
+        cmocka_unit_test(test_model_engine_preview_resembles_the_clip),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

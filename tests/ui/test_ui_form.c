@@ -1,0 +1,142 @@
+/* test_ui_form.c: the setup form's forecast: stages of several schemes in one list, and the device it is held against. The program is its
+ * own `vgen device`: it answers what the environment says. */
+#include "tests/check.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "app/settings/paths.h"
+#include "app/tui/tui_device.h"
+#include "app/tui/tui_form.h"
+
+#define GIB (1ull << 30)
+
+static void form_open(vg_tui_form *form, const char *schemes)
+{
+    vg_settings s = {{0}};
+    vg_err err;
+    CHECK_OK(vg_settings_set(&s, VG_OPT_model, "demo", &err), err);
+    CHECK_OK(vg_settings_set(&s, VG_OPT_prompt, "a ball", &err), err);
+    CHECK_OK(vg_settings_set(&s, VG_OPT_quantization, schemes, &err), err);
+    vg_tui_form_init(form, &s);
+    vg_settings_deinit(&s);
+}
+
+static void form_set(vg_tui_form *form, vg_option_id id, const char *text)
+{
+    vg_err err;
+    CHECK_OK(vg_settings_set(&form->settings, id, text, &err), err);
+    form->dirty = true;
+}
+
+static void test_ui_form_lists_each_stage_once_in_order(void **state)
+{
+    (void)state;
+    static const char *const wanted[] = {"text", "calibrate", "transformer", "transformer_2",
+                                         "decode"};
+    static const char *const orders[] = {"bf16,fp8", "fp8,bf16", "fp8-block,fp8,bf16"};
+    for (size_t k = 0; k < sizeof orders / sizeof *orders; k++) {
+        vg_tui_form form;
+        form_open(&form, orders[k]);
+        vg_ui_plan plan = vg_tui_form_plan(&form);
+        assert_int_equal(plan.count, 5);
+        int peaks = 0;
+        for (int i = 0; i < plan.count; i++) {
+            assert_string_equal(plan.rows[i].stage, wanted[i]);
+            assert_true(plan.rows[i].bytes > 0);
+            peaks += plan.rows[i].peak;
+        }
+        assert_int_equal(peaks, 1);
+        /* The transformer in BF16 takes more than in FP8, whichever comes first. */
+        form_set(&form, VG_OPT_quantization, "bf16");
+        uint64_t most = plan.rows[2].bytes;
+        plan = vg_tui_form_plan(&form);
+        assert_int_equal(plan.count, 4);
+        assert_true(plan.rows[1].bytes == most);
+        vg_tui_form_deinit(&form);
+    }
+}
+
+static void test_ui_form_is_held_against_the_device(void **state)
+{
+    (void)state;
+    vg_tui_form form;
+    form_open(&form, "bf16");
+    uint64_t host = vg_tui_form_plan(&form).available;
+    assert_true(host > 0);
+    vg_tui_form_set_device(&form, true, 30 * GIB);
+    assert_true(vg_tui_form_plan(&form).available == 30 * GIB);
+    form_set(&form, VG_OPT_device, "cpu");
+    assert_true(vg_tui_form_plan(&form).available != 30 * GIB);
+    form_set(&form, VG_OPT_vram_limit, "2");
+    assert_true(vg_tui_form_plan(&form).available == 2 * GIB);
+    form_set(&form, VG_OPT_vram_limit, "");
+    form_set(&form, VG_OPT_device, "cuda");
+    assert_true(vg_tui_form_plan(&form).available == 30 * GIB);
+    vg_tui_form_set_device(&form, false, 0); /* a GPU that nobody could look at */
+    assert_true(vg_tui_form_plan(&form).available == 0);
+    vg_tui_form_deinit(&form);
+}
+
+/* Ask the program that answers `text`. */
+static vg_tui_device answer(const char *text)
+{
+    vg_tui_device device;
+    pid_t pid = 0;
+    setenv("VG_TEST_ANSWER", text, 1);
+    vg_tui_device_init(&device);
+    assert_true(vg_tui_device_ask(&device, &pid));
+    pid_t other;
+    assert_false(vg_tui_device_ask(&device, &other)); /* one at a time */
+    bool done = false;
+    for (int i = 0; i < 100 && !done; i++) {
+        struct pollfd p = {.fd = device.fd, .events = POLLIN};
+        (void)poll(&p, 1, 100);
+        done = vg_tui_device_take(&device);
+    }
+    assert_true(done);
+    assert_int_equal(device.fd, -1);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    vg_tui_device_deinit(&device);
+    return device;
+}
+
+static void test_ui_form_device_is_what_the_other_process_says(void **state)
+{
+    (void)state;
+    vg_tui_device d = answer("{\"device\":\"cuda\",\"limit_bytes\":84000000000}\n");
+    assert_true(d.is_cuda && d.limit == 84000000000ull);
+    d = answer("{\"device\":\"cpu\",\"limit_bytes\":5}\n");
+    assert_true(!d.is_cuda && d.limit == 0);
+    static const char *const bad[] = {"", "x", "{\"device\":1}",
+                                      "{\"device\":\"cuda\",\"limit_bytes\":-1}",
+                                      "{\"limit_bytes\":1}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        d = answer(bad[i]);
+        assert_true(!d.is_cuda && d.limit == 0);
+    }
+    char *big = malloc(100001);
+    assert_non_null(big);
+    memset(big, ' ', 100000);
+    big[100000] = 0;
+    d = answer(big);
+    assert_true(!d.is_cuda && d.limit == 0);
+    free(big);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "device")) {
+        const char *text = getenv("VG_TEST_ANSWER");
+        fputs(text ? text : "", stdout);
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ui_form_lists_each_stage_once_in_order),
+        cmocka_unit_test(test_ui_form_is_held_against_the_device),
+        cmocka_unit_test(test_ui_form_device_is_what_the_other_process_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,263 @@
+/* text.c: UTF-8 decoding, column widths, wrapping and the few number formats that all screens share. */
+#include "ui/term/text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <wchar.h>
+
+int vg_utf8_decode(const char *s, size_t n, uint32_t *cp)
+{
+    const unsigned char *p = (const unsigned char *)s;
+    if (p[0] < 0x80) {
+        *cp = p[0];
+        return 1;
+    }
+    int length = p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
+    if (p[0] >= 0xf5 || length == 0 || (size_t)length > n) {
+        *cp = 0xfffd;
+        return 1;
+    }
+    uint32_t value = p[0] & (0x7f >> length);
+    for (int i = 1; i < length; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            *cp = 0xfffd;
+            return 1;
+        }
+        value = value << 6 | (p[i] & 0x3f);
+    }
+    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+    if (value < least[length] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000)) {
+        *cp = 0xfffd;
+        return 1;
+    }
+    *cp = value;
+    return length;
+}
+
+int vg_utf8_encode(uint32_t cp, char *out)
+{
+    if (cp < 0x80) {
+        out[0] = (char)cp;
+        return 1;
+    }
+    if (cp < 0x800) {
+        out[0] = (char)(0xc0 | cp >> 6);
+        out[1] = (char)(0x80 | (cp & 0x3f));
+        return 2;
+    }
+    if (cp < 0x10000) {
+        out[0] = (char)(0xe0 | cp >> 12);
+        out[1] = (char)(0x80 | (cp >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (cp & 0x3f));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | cp >> 18);
+    out[1] = (char)(0x80 | (cp >> 12 & 0x3f));
+    out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
+    out[3] = (char)(0x80 | (cp & 0x3f));
+    return 4;
+}
+
+/* Start of the code point that ends before `at`, marks not considered. */
+static size_t step_back(const char *s, size_t at)
+{
+    size_t start = at - 1;
+    while (start > 0 && at - start < 4 && ((unsigned char)s[start] & 0xc0) == 0x80)
+        start--;
+    uint32_t cp;
+    if ((size_t)vg_utf8_decode(s + start, at - start, &cp) != at - start)
+        return at - 1;
+    return start;
+}
+
+size_t vg_utf8_before(const char *s, size_t at)
+{
+    size_t start = at;
+    while (start > 0) {
+        start = step_back(s, start);
+        uint32_t cp;
+        vg_utf8_decode(s + start, at - start, &cp);
+        if (vg_cp_width(cp) != 0)
+            break;
+    }
+    return at - start;
+}
+
+size_t vg_utf8_after(const char *s, size_t length, size_t at)
+{
+    size_t end = at;
+    while (end < length) {
+        uint32_t cp;
+        int n = vg_utf8_decode(s + end, length - end, &cp);
+        if (end > at && vg_cp_width(cp) != 0)
+            break;
+        end += (size_t)n;
+    }
+    return end - at;
+}
+
+int vg_cp_width(uint32_t cp)
+{
+    if (cp < 0x300)
+        return 1;
+    /* The C library's table needs a UTF-8 locale; without one only ASCII is drawn, and every mark is one '?'. */
+    int width = wcwidth((wchar_t)cp);
+    return width < 0 ? 1 : width;
+}
+
+bool vg_cp_safe(uint32_t cp)
+{
+    if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0))
+        return false;
+    if (cp == 0xad || cp == 0x061c || (cp >= 0x200b && cp <= 0x200f) ||
+        (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f))
+        return false;
+    if (cp == 0xfeff || (cp >= 0xfff9 && cp <= 0xfffb) || (cp >= 0xe0000 && cp <= 0xe0fff))
+        return false;
+    return cp < 0x300 || wcwidth((wchar_t)cp) >= 0;
+}
+
+int vg_text_width_n(const char *s, size_t bytes)
+{
+    int width = 0;
+    for (size_t i = 0; i < bytes;) {
+        uint32_t cp;
+        i += (size_t)vg_utf8_decode(s + i, bytes - i, &cp);
+        width += vg_cp_width(cp);
+    }
+    return width;
+}
+
+int vg_text_width(const char *s)
+{
+    return vg_text_width_n(s, strlen(s));
+}
+
+size_t vg_text_fit(const char *s, int columns)
+{
+    size_t length = strlen(s), i = 0;
+    int width = 0;
+    while (i < length) {
+        uint32_t cp;
+        int n = vg_utf8_decode(s + i, length - i, &cp);
+        if (width + vg_cp_width(cp) > columns)
+            break;
+        width += vg_cp_width(cp);
+        i += (size_t)n;
+    }
+    return i;
+}
+
+size_t vg_text_wrap(const char *s, size_t length, size_t at, int columns, size_t *next)
+{
+    size_t i = at, space = 0;
+    int width = 0;
+    if (columns < 2)
+        columns = 2; /* a wide character must fit */
+    while (i < length) {
+        if (s[i] == '\n') {
+            *next = i + 1;
+            return i - at;
+        }
+        uint32_t cp;
+        int n = vg_utf8_decode(s + i, length - i, &cp);
+        int w = vg_cp_width(cp);
+        if (width + w > columns) {
+            if (cp == ' ') {
+                *next = i + 1;
+                return i - at;
+            }
+            if (space > at) {
+                *next = space;
+                return space - at;
+            }
+            *next = i;
+            return i - at;
+        }
+        width += w;
+        i += (size_t)n;
+        if (cp == ' ')
+            space = i;
+    }
+    *next = length;
+    return length - at;
+}
+
+const char *vg_bytes_unit(uint64_t bytes, double *scale)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    int unit = 0;
+    for (*scale = 1; (double)bytes / *scale >= 999.5 && unit < 5; unit++)
+        *scale *= 1024;
+    return units[unit];
+}
+
+void vg_format_bytes(char *out, size_t size, uint64_t bytes)
+{
+    double scale;
+    const char *unit = vg_bytes_unit(bytes, &scale);
+    double value = (double)bytes / scale;
+    if (bytes == UINT64_MAX) {
+        snprintf(out, size, "N/A");
+        return;
+    }
+    snprintf(out, size,
+             scale == 1 || value >= 99.95 ? "%.0f %s"
+             : value >= 9.995             ? "%.1f %s"
+                                          : "%.2f %s",
+             value, unit);
+}
+
+void vg_format_seconds(char *out, size_t size, double seconds)
+{
+    if (!isfinite(seconds) || seconds < 0 || seconds > 1e9) {
+        snprintf(out, size, "--");
+        return;
+    }
+    if (seconds < 59.95) {
+        snprintf(out, size, "%.1f s", seconds);
+        return;
+    }
+    long whole = lround(seconds);
+    if (whole < 3600)
+        snprintf(out, size, "%ld:%02ld", whole / 60, whole % 60);
+    else
+        snprintf(out, size, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+void vg_format_rate(char *out, size_t size, double seconds)
+{
+    if (!isfinite(seconds) || seconds < 0)
+        snprintf(out, size, "-- s/it");
+    else
+        snprintf(out, size,
+                 seconds < 9.995   ? "%.3f s/it"
+                 : seconds < 99.95 ? "%.2f s/it"
+                                   : "%.1f s/it",
+                 seconds);
+}
+
+void vg_format_metric(char *out, size_t size, double value)
+{
+    if (isnan(value))
+        snprintf(out, size, "N/A");
+    else if (isinf(value))
+        snprintf(out, size, "identical");
+    else if (fabs(value) >= 10 || value == 0)
+        snprintf(out, size, "%.2f", value);
+    else
+        snprintf(out, size, fabs(value) >= 0.001 ? "%.4f" : "%.2e", value);
+}
+
+void vg_format_age(char *out, size_t size, double seconds)
+{
+    if (!isfinite(seconds) || seconds < 45)
+        snprintf(out, size, "now");
+    else if (seconds < 90 * 60)
+        snprintf(out, size, "%.0f min", seconds / 60);
+    else if (seconds < 36 * 3600)
+        snprintf(out, size, "%.0f h", seconds / 3600);
+    else
+        snprintf(out, size, "%.0f d", fmin(seconds / 86400, 99999));
+}
