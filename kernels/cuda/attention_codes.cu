@@ -3,58 +3,54 @@
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/cuda/tensor_map.cuh"
 
-#include <atomic>
-#include <climits>
 
 namespace {
 
-#ifndef TUNE_KEYS
-#define TUNE_KEYS 192
-#define TUNE_STAGES 3
-#define TUNE_PROMOTE 4
-#define TUNE_POLY 0
-#define TUNE_TURNS 1
+#ifndef TUNE_STAGES
+#define TUNE_STAGES 2
+#define TUNE_PROMOTE 32
 #endif
-constexpr int D = 128, Q_ROWS = 128, KEYS = TUNE_KEYS, BLOCKS = KEYS / VG_CODES_BLOCK, STAGES = TUNE_STAGES, THREADS = 384, CONSUMER_WARPS = 8;
-constexpr int PROMOTE = TUNE_PROMOTE; // tiles whose products with V are summed on the tensor cores
-
-// FIXED: the whole attention, by fixed references. AGAIN: the marked query tiles, following the maximum.
-enum mode { FIXED, AGAIN };
+constexpr int D = 128, CONSUMERS = 3, CONSUMER_WARPS = 4 * CONSUMERS, Q_ROWS = 64 * CONSUMERS, THREADS = 128 * (1 + CONSUMERS), STAGES = TUNE_STAGES;
+constexpr int TILE = 192, BLOCKS = TILE / 64; // keys that are copied at once, in boxes of 64 for V
+constexpr int KEYS = TILE / 2;                // keys that a consumer works on at once
+constexpr int PARTS = KEYS / 32;              // of these, steps of a product with V; two of them have one scale
+constexpr int PROMOTE = TUNE_PROMOTE;         // times KEYS are summed on the tensor cores
 
 struct launch_args {
     vg_attention_out out;
-    vg_attention_marks marks;
     const float *q_scale, *k_scale, *v_scale, *v_mean;
-    int nk, q_tiles, key_tiles, k_blocks;
+    int nk, q_tiles, key_tiles, k_blocks; // tiles of TILE
     float scale_log2; // scale * log2(e)
 };
 
-// K tiles are [KEYS][128] with the 128-byte swizzle, V tiles [BLOCKS][128][64] with the 64-byte swizzle.
+// K tiles are [TILE][128] with the 128-byte swizzle, V tiles [BLOCKS][128][64] with the 64-byte swizzle.
 struct storage {
     int8_t q[Q_ROWS * D];
-    int8_t k[STAGES][KEYS * D];
-    uint8_t v[STAGES][KEYS * D];
-    float4 o[2][D / 8][128]; // what has been promoted to FP32: [consumer][i][thread] holds that thread's o[4 i..]
+    int8_t k[STAGES][TILE * D];
+    uint8_t v[STAGES][TILE * D];
+    float4 o[CONSUMERS][D / 8][128]; // what has been promoted to FP32: [consumer][i][thread] holds that thread's o[4 i..]
     uint64_t q_full, q_empty, k_full[STAGES], k_empty[STAGES], v_full[STAGES], v_empty[STAGES];
 };
 
 #if VG_DEVICE_SM90A
 
-constexpr float LARGE = 448.0f; // sum of a lane's weights of a row that moves the reference: no weight exceeds E4M3
-constexpr float COARSE = 255.5f, COARSE_BIAS = 0.0575f; // see coarse_exp2; the bias makes its mean error 0
-constexpr int OFFSET = 4;       // log2 of the largest weight of the first tile, rounded up
-constexpr int MOVED = 7;        // log2 of a row's sum after a move, rounded down
+constexpr int MASKED = 1 << 22; // minus this is less than any score, 128 * 127^2 at most
+constexpr float OFFSET = 4.0f; // log2 of a row's largest weight, rounded up, when its reference is set
+constexpr float LIMIT = 8.8f;  // log2 of a weight that E4M3 cannot hold, 448, rounded down: then it is set again
+
+// Forms of operands (hopper::operand_at): K contiguous, 8 rows of 128 or 64 bytes an atom, swizzled over as many.
+constexpr uint32_t OPERAND_128 = 1024 / 16 | 1u << 30, OPERAND_64 = 512 / 16 | 2u << 30;
 
 using ring = vg_attention_ring<STAGES>;
 
-template <int CLUSTER, mode MODE>
+template <int CLUSTER>
 __device__ __forceinline__ void produce(storage &s, const CUtensorMap *q_map, const CUtensorMap *k_map, const CUtensorMap *v_map,
                                         const launch_args &a)
 {
     constexpr uint16_t everyone = (1 << CLUSTER) - 1;
     ring k, v;
     uint32_t q_phase = 1; // a fresh barrier counts as free
-    vg_attention_schedule<CLUSTER, MODE == AGAIN> work(a.out.heads, a.q_tiles, a.marks.tiles);
+    vg_attention_schedule<CLUSTER, 0> work(a.out.heads, a.q_tiles, nullptr);
 
     // The own barrier counts the bytes from all blocks of the cluster; they may arrive before it is told to expect them.
     auto load = [&](void *to, const CUtensorMap *map, uint64_t *full, int x, int y, int z) {
@@ -64,19 +60,19 @@ __device__ __forceinline__ void produce(storage &s, const CUtensorMap *q_map, co
             hopper::tma_load_3d(to, map, full, x, y, z);
     };
     auto load_k = [&](int tile, int head) {
-        constexpr int rows = KEYS / CLUSTER;
+        constexpr int rows = TILE / CLUSTER;
         hopper::barrier_wait(&s.k_empty[k.slot], k.phase ^ 1);
-        hopper::barrier_expect(&s.k_full[k.slot], KEYS * D);
-        load(s.k[k.slot] + work.rank * rows * D, k_map, &s.k_full[k.slot], 0, head, tile * KEYS + work.rank * rows);
+        hopper::barrier_expect(&s.k_full[k.slot], TILE * D);
+        load(s.k[k.slot] + work.rank * rows * D, k_map, &s.k_full[k.slot], 0, head, tile * TILE + work.rank * rows);
         k.advance();
     };
     auto load_v = [&](int tile, int head) {
         constexpr int rows = D / CLUSTER;
         hopper::barrier_wait(&s.v_empty[v.slot], v.phase ^ 1);
-        hopper::barrier_expect(&s.v_full[v.slot], KEYS * D);
+        hopper::barrier_expect(&s.v_full[v.slot], TILE * D);
 #pragma unroll
         for (int b = 0; b < BLOCKS; b++)
-            load(s.v[v.slot] + (b * D + work.rank * rows) * 64, v_map, &s.v_full[v.slot], tile * KEYS + b * 64, work.rank * rows, head);
+            load(s.v[v.slot] + (b * D + work.rank * rows) * 64, v_map, &s.v_full[v.slot], tile * TILE + b * 64, work.rank * rows, head);
         v.advance();
     };
 
@@ -96,19 +92,21 @@ __device__ __forceinline__ void produce(storage &s, const CUtensorMap *q_map, co
 }
 
 // Register i of S and O is row lane/4 + 8*(i/2%2) of the warp's 16, column i/4*8 + lane%4*2 + i%2.
-template <int CLUSTER, mode MODE> struct consumer {
+template <int CLUSTER> struct consumer {
     storage &sh;
     const launch_args &a;
-    int group, lane, warp; // consumer 0 or 1; warp 0..3 in it
+    int group, lane, warp; // consumer; warp 0..3 in it
     uint32_t peer;         // sh in block lane % CLUSTER
-    uint32_t s[KEYS / 2];  // integers of the product, then weights
+    uint32_t q_operand, k_operand, v_operand; // where they are, in units of 16 bytes
+    uint32_t s[KEYS / 2];  // integers of the product
     float o[D / 2];
-    uint32_t p[KEYS / 8]; // E4M3, operand of the second product
-    float sum[2], reference[2], q_factor[2], k_scale[BLOCKS];
-    float rescaled[2]; // AGAIN: what the sums so far have to be multiplied with
-    bool overflow;
-    uint32_t kept;  // this thread's sh.o
-    int pending; // tiles summed in o
+    uint32_t p[KEYS / 8];  // E4M3 weights
+    float sum[2], reference[2], q_factor[2];
+    float k_scale[BLOCKS], next_scale[BLOCKS]; // of this tile and the next one
+    const float *scales;                       // of this head's keys
+    uint32_t kept;        // where this thread's part of sh.o is
+    float kept_factor[2]; // it still has to be multiplied with these
+    int pending;          // products with V summed in o
     ring k, v;
 
     // A slot of K or V, which this warp has read: every block that copies into it has to know.
@@ -119,37 +117,29 @@ template <int CLUSTER, mode MODE> struct consumer {
             hopper::barrier_arrive_in(peer + (uint32_t)(reinterpret_cast<char *>(empty) - reinterpret_cast<char *>(&sh)));
     }
 
-    __device__ __forceinline__ void take_turn()
-    {
-        if (TUNE_TURNS)
-            hopper::named_sync(1 + group, 256); // barrier 0 is __syncthreads
-    }
-
-    __device__ __forceinline__ void give_turn()
-    {
-        if (TUNE_TURNS)
-            hopper::named_arrive(2 - group, 256);
-    }
-
     // S = Q K^T, issued and committed. A step of 32 channels is 32 bytes inside the swizzle.
-    __device__ __forceinline__ void issue_scores()
+    template <int HALF> __device__ __forceinline__ void issue_scores()
     {
+        const uint32_t keys = k_operand + k.slot * (TILE * D / 16) + HALF * (KEYS * D / 16);
         hopper::wgmma_fence();
 #pragma unroll
         for (int c = 0; c < D / 32; c++)
-            hopper::wgmma_s8_ss<KEYS>::run(s, hopper::operand(sh.q + group * 64 * D + c * 32, 16, 1024),
-                                           hopper::operand(sh.k[0] + k.slot * KEYS * D + c * 32, 16, 1024), c != 0);
+            hopper::wgmma_s8_ss<KEYS>::run(s, hopper::operand_at(q_operand + c * 2, OPERAND_128), hopper::operand_at(keys + c * 2, OPERAND_128),
+                                           c != 0);
         hopper::wgmma_commit();
     }
 
-    // O (+)= P V.
-    __device__ __forceinline__ void issue_values()
+    // O (+)= P V. Half a tile is one and a half of V's boxes of 64 keys.
+    template <int HALF> __device__ __forceinline__ void issue_values()
     {
+        const uint32_t values = v_operand + v.slot * (TILE * D / 16);
         hopper::wgmma_fence();
 #pragma unroll
-        for (int c = 0; c < KEYS / 32; c++)
-            hopper::wgmma_e4m3_rs_128(o, p + 4 * c, hopper::operand_64(sh.v[0] + v.slot * KEYS * D + c / 2 * D * 64 + c % 2 * 32),
-                                      pending > 0 || c != 0);
+        for (int c = 0; c < PARTS; c++) {
+            constexpr int box = D * 64 / 16;
+            const int part = HALF * PARTS + c;
+            hopper::wgmma_e4m3_rs_128(o, p + 4 * c, hopper::operand_at(values + part / 2 * box + part % 2 * 2, OPERAND_64), pending > 0 || c != 0);
+        }
         hopper::wgmma_commit();
         pending++;
     }
@@ -160,22 +150,14 @@ template <int CLUSTER, mode MODE> struct consumer {
 #pragma unroll
         for (int i = 0; i < D / 8; i++) {
             float4 x = load_shared(kept + i * 2048);
-            store_shared(kept + i * 2048, make_float4(x.x + o[4 * i], x.y + o[4 * i + 1], x.z + o[4 * i + 2], x.w + o[4 * i + 3]));
+            x.x = __fmaf_rn(x.x, kept_factor[0], o[4 * i]);
+            x.y = __fmaf_rn(x.y, kept_factor[0], o[4 * i + 1]);
+            x.z = __fmaf_rn(x.z, kept_factor[1], o[4 * i + 2]);
+            x.w = __fmaf_rn(x.w, kept_factor[1], o[4 * i + 3]);
+            store_shared(kept + i * 2048, x);
         }
+        kept_factor[0] = kept_factor[1] = 1.0f;
         pending = 0;
-    }
-
-    // Everything summed so far, in units 1 / factor[row] times as large.
-    __device__ __forceinline__ void rescale(const float (&factor)[2])
-    {
-#pragma unroll
-        for (int i = 0; i < D / 2; i++)
-            o[i] *= factor[i / 2 % 2];
-#pragma unroll
-        for (int i = 0; i < D / 8; i++) {
-            float4 x = load_shared(kept + i * 2048);
-            store_shared(kept + i * 2048, make_float4(x.x * factor[0], x.y * factor[0], x.z * factor[1], x.w * factor[1]));
-        }
     }
 
     static __device__ __forceinline__ float4 load_shared(uint32_t at)
@@ -190,162 +172,173 @@ template <int CLUSTER, mode MODE> struct consumer {
         asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};" : : "r"(at), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
     }
 
-    __device__ __forceinline__ void load_scales(int head, int tile)
+    __device__ __forceinline__ void fetch_scales(int tile)
     {
 #pragma unroll
         for (int b = 0; b < BLOCKS; b++)
-            k_scale[b] = __ldg(a.k_scale + (int64_t)head * a.k_blocks + min(tile * BLOCKS + b, a.k_blocks - 1));
+            next_scale[b] = __ldg(scales + min(max(tile, 0) * BLOCKS + b, a.k_blocks - 1));
     }
 
-    // Is this column of the tile a key that does not exist (its K came as zeros)?
+    // Is this column a key that does not exist (its K came as zeros)? limit: keys there are in this half tile.
     __device__ __forceinline__ bool beyond(int i, int limit)
     {
         return i / 4 * 8 + lane % 4 * 2 + i % 2 >= limit;
     }
 
-    // The largest score of a row, in log2 units, rounded up. limit: keys in this tile.
-    __device__ __forceinline__ float largest(int r, int limit)
+    template <int HALF> __device__ __forceinline__ float factor(int r, int part)
+    {
+        return q_factor[r] * k_scale[(HALF * PARTS + part) / 2];
+    }
+
+    // The largest score of this lane in row r, in log2 units.
+    template <int HALF, bool LAST> __device__ __forceinline__ float largest(int r, int limit)
     {
         float most = -INFINITY;
 #pragma unroll
-        for (int b = 0; b < BLOCKS; b++) {
-            int block = INT_MIN;
+        for (int part = 0; part < PARTS; part++) {
+            int top = -MASKED;
 #pragma unroll
-            for (int i = 8 * 4 * b; i < 8 * 4 * (b + 1); i += 4)
-#pragma unroll
-                for (int e = i + 2 * r; e < i + 2 * r + 2; e++)
-                    block = beyond(e, limit) ? block : max(block, (int)s[e]);
-            if (limit > b * VG_CODES_BLOCK)
-                most = fmaxf(most, (float)block * (q_factor[r] * k_scale[b]));
+            for (int i = 16 * part + 2 * r; i < 16 * part + 16; i += 4) {
+                if (LAST) {
+                    s[i] = beyond(i, limit) ? (uint32_t)-MASKED : s[i];
+                    s[i + 1] = beyond(i + 1, limit) ? (uint32_t)-MASKED : s[i + 1];
+                }
+                top = __vimax3_s32(top, (int)s[i], (int)s[i + 1]);
+            }
+            most = fmaxf(most, (float)top * factor<HALF>(r, part));
         }
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
-        return ceilf(most);
+        return most;
     }
 
-    // 2^x for x = s f - reference, within 2 % up and 4 % down, without the special function unit: x + 127, saturated to [0,COARSE], is rounded to
-    // 8 fraction bits by adding a large number, and shifted to where a float has exponent and mantissa. Too large ones become NaN.
-    static __device__ __forceinline__ float coarse_exp2(float s, float f, float c)
+    // Weights are 2^(score - reference). A reference is a whole number, so that moving it changes no rounding. Rows that have a weight
+    // which E4M3 cannot hold get a new one, and what has been summed goes on in its units.
+    template <int HALF, bool LAST> __device__ __forceinline__ void refer(int limit)
     {
-        float x = __saturatef(__fmaf_rn(s, f, c));
-        return __uint_as_float(__float_as_uint(__fmaf_rn(x, COARSE, 49152.0f)) << 15);
+        float most[2] = {largest<HALF, LAST>(0, limit), largest<HALF, LAST>(1, limit)};
+
+        if (__any_sync(0xffffffffu, !(most[0] - reference[0] <= LIMIT && most[1] - reference[1] <= LIMIT))) {
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                most[r] = fmaxf(most[r], __shfl_xor_sync(0xffffffffu, most[r], 1));
+                most[r] = fmaxf(most[r], __shfl_xor_sync(0xffffffffu, most[r], 2));
+                float moved = most[r] - reference[r] <= LIMIT ? reference[r] : ceilf(most[r]) - OFFSET;
+                float scale = vg_exp2(reference[r] - moved);
+                reference[r] = moved;
+                sum[r] *= scale;
+                kept_factor[r] *= scale;
+#pragma unroll
+                for (int i = 0; i < D / 8; i++) {
+                    o[4 * i + 2 * r] *= scale;
+                    o[4 * i + 2 * r + 1] *= scale;
+                }
+            }
+        }
     }
 
-    // S becomes 2^(score - reference). total: its sums in this lane.
-    __device__ __forceinline__ void weigh(float (&total)[2])
+    /* S becomes P. Columns 8 g + 2 t + e of S (t: lane % 4) are bytes 4 t + 2 (g % 2) + e of the operand's 16: value codes lie in that order. */
+    template <int HALF, bool LAST> __device__ __forceinline__ void weigh(int limit)
     {
         float partial[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-        const float coarse[2] = {(127.0f - COARSE_BIAS - reference[0]) * (1.0f / COARSE), (127.0f - COARSE_BIAS - reference[1]) * (1.0f / COARSE)};
 
 #pragma unroll
-        for (int b = 0; b < BLOCKS; b++) {
-            const float f[2] = {q_factor[0] * k_scale[b], q_factor[1] * k_scale[b]};
+        for (int part = 0; part < PARTS; part++) {
+            const float f[2] = {factor<HALF>(0, part), factor<HALF>(1, part)};
+            float e[16];
 #pragma unroll
-            for (int i = 32 * b; i < 32 * (b + 1); i++) {
-                int r = i / 2 % 2;
-                float e = TUNE_POLY >> i % 16 & 1 ? coarse_exp2((float)(int)s[i], f[r] * (1.0f / COARSE), coarse[r])
-                                                  : vg_exp2(__fmaf_rn((float)(int)s[i], f[r], -reference[r]));
-                s[i] = __float_as_uint(e);
-                partial[i % 4] += e;
+            for (int i = 0; i < 16; i++) {
+                const int r = i / 2 % 2;
+                e[i] = vg_exp2(__fmaf_rn((float)(int)s[16 * part + i], f[r], -reference[r]));
+                if (LAST && beyond(16 * part + i, limit))
+                    e[i] = 0.0f;
+                partial[i % 4] += e[i];
             }
-        }
-        total[0] = partial[0] + partial[1];
-        total[1] = partial[2] + partial[3];
-    }
-
-    __device__ __forceinline__ void weigh_first(int tile)
-    {
-        int limit = a.nk - tile * KEYS;
-        float total[2];
 #pragma unroll
-        for (int r = 0; r < 2; r++)
-            reference[r] = largest(r, limit) - OFFSET;
-        weigh(total);
-        if (limit < KEYS) {
-            total[0] = total[1] = 0.0f;
-#pragma unroll
-            for (int i = 0; i < KEYS / 2; i++) {
-                s[i] = beyond(i, limit) ? 0 : s[i];
-                total[i / 2 % 2] += __uint_as_float(s[i]);
-            }
+            for (int i = 0; i < 4; i++)
+                p[4 * part + i] = pack(e + i / 2 * 8 + i % 2 * 2);
         }
-        sum[0] = total[0];
-        sum[1] = total[1];
+        sum[0] += partial[0] + partial[1];
+        sum[1] += partial[2] + partial[3];
     }
 
-    __device__ __forceinline__ void weigh_fixed()
+    static __device__ __forceinline__ uint32_t pack(const float *e)
     {
-        float total[2];
-        weigh(total);
-        hopper::pin(s); // all of this comes before the wait for the second product
-        if (__any_sync(0xffffffffu, !(fmaxf(total[0], total[1]) <= LARGE)))
-            move_reference(total);
-        sum[0] += total[0];
-        sum[1] += total[1];
+        uint32_t codes;
+        asm("{\n.reg .b16 low, high;\n"
+            "cvt.rn.satfinite.e4m3x2.f32 low, %2, %1;\n"
+            "cvt.rn.satfinite.e4m3x2.f32 high, %4, %3;\n"
+            "mov.b32 %0, {low, high};\n}"
+            : "=r"(codes)
+            : "f"(e[0]), "f"(e[1]), "f"(e[4]), "f"(e[5]));
+        return codes;
     }
 
-    // Rows whose weights have become large (total: of this tile and lane) go on in units 2^k times as large.
-    __device__ __forceinline__ void move_reference(float (&total)[2])
+    /* Half a tile, from its scores to its weights; meanwhile the half before it (FIRST: there is none) meets its values. LAST: the keys may end
+     * in it. */
+    template <int HALF, bool FIRST> __device__ __forceinline__ void advance(int tile)
     {
-        float factor[2];
+        const int limit = FIRST ? a.nk - tile * TILE - HALF * KEYS : KEYS;
 
+        if (HALF == 1 || FIRST) {
+            hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
+#pragma unroll
+            for (int b = 0; b < BLOCKS; b++)
+                k_scale[b] = next_scale[b];
+        }
+        issue_scores<HALF>();
+        if (!FIRST) {
+            hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
+            issue_values<1 - HALF>();
+        }
+        if (HALF == 1 || FIRST)
+            fetch_scales(tile - 1);
         hopper::wgmma_wait<0>();
-        hopper::pin(o);
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float row = total[r];
-            row += __shfl_xor_sync(0xffffffffu, row, 1);
-            row += __shfl_xor_sync(0xffffffffu, row, 2);
-            overflow |= !(row < INFINITY);
-            int k = row > LARGE ? min((int)(__float_as_uint(row) >> 23) - 127 - MOVED, 120) : 0;
-            factor[r] = __uint_as_float((uint32_t)(127 - k) << 23);
-            reference[r] += (float)k;
-            sum[r] *= factor[r];
-            total[r] *= factor[r];
-        }
-#pragma unroll
-        for (int i = 0; i < KEYS / 2; i++)
-            s[i] = __float_as_uint(__uint_as_float(s[i]) * factor[i / 2 % 2]);
-        rescale(factor);
-    }
-
-    __device__ __forceinline__ void weigh_following()
-    {
-        float total[2];
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float higher = fmaxf(reference[r], largest(r, KEYS) - OFFSET);
-            rescaled[r] = vg_exp2(reference[r] - higher);
-            reference[r] = higher;
-        }
-        weigh(total);
         hopper::pin(s);
-        sum[0] = sum[0] * rescaled[0] + total[0];
-        sum[1] = sum[1] * rescaled[1] + total[1];
+        hopper::pin(o);
+        if (HALF == 0)
+            leave(k, sh.k_empty);
+        else if (!FIRST)
+            leave(v, sh.v_empty);
+        if (!FIRST && pending == PROMOTE)
+            promote();
+        refer<HALF, FIRST>(limit);
+        weigh<HALF, FIRST>(limit);
     }
 
-    // Columns 8 g + 2 t + e of S (t: lane % 4) are bytes 4 t + 2 (g % 2) + e of the operand's 16: value codes lie in that order.
-    __device__ __forceinline__ void convert()
+    __device__ __forceinline__ void leave(ring &r, uint64_t *empty)
     {
-        hopper::pin(s); // not before the last product has read p
-#pragma unroll
-        for (int i = 0; i < KEYS / 8; i++) {
-            int from = i / 2 * 8 + i % 2 * 2;
-            asm("{\n.reg .b16 low, high;\n"
-                "cvt.rn.satfinite.e4m3x2.f32 low, %2, %1;\n"
-                "cvt.rn.satfinite.e4m3x2.f32 high, %4, %3;\n"
-                "mov.b32 %0, {low, high};\n}"
-                : "=r"(p[i])
-                : "f"(__uint_as_float(s[from])), "f"(__uint_as_float(s[from + 1])), "f"(__uint_as_float(s[from + 4])),
-                  "f"(__uint_as_float(s[from + 5])));
-        }
+        free_slot(&empty[r.slot]);
+        r.advance();
     }
 
-    __device__ __forceinline__ void store(int head, int q_tile)
+    __device__ __forceinline__ void begin(int head, int q_tile)
+    {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            int row = q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r;
+            q_factor[r] = __ldg(a.q_scale + (int64_t)head * a.out.rows + min(row, a.out.rows - 1)) * a.scale_log2;
+            reference[r] = -INFINITY;
+            sum[r] = 0.0f;
+            kept_factor[r] = 1.0f;
+        }
+#pragma unroll
+        for (int i = 0; i < D / 8; i++)
+            store_shared(kept + i * 2048, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
+        pending = 0;
+        scales = a.k_scale + (int64_t)head * a.k_blocks;
+        fetch_scales(a.key_tiles - 1);
+    }
+
+    __device__ __forceinline__ void finish(int head, int q_tile)
     {
         const float2 *scale = reinterpret_cast<const float2 *>(a.v_scale + head * D), *mean = reinterpret_cast<const float2 *>(a.v_mean + head * D);
         float inverse[2];
+        uint32_t line[2][D / 32][4];
 
+        hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
+        issue_values<0>();
+        hopper::wgmma_wait<0>();
+        hopper::pin(o);
+        leave(v, sh.v_empty);
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             float total = sum[r];
@@ -354,13 +347,12 @@ template <int CLUSTER, mode MODE> struct consumer {
             inverse[r] = 1.0f / total;
         }
         promote();
-        uint32_t line[2][D / 32][4];
 #pragma unroll
         for (int i = 0; i < D / 8; i++) {
             float4 x = load_shared(kept + i * 2048);
             float2 f = __ldg(scale + i * 4 + lane % 4), m = __ldg(mean + i * 4 + lane % 4);
-            line[0][i / 4][i % 4] = pack_bf16(x.x * inverse[0] * f.x + m.x, x.y * inverse[0] * f.y + m.y);
-            line[1][i / 4][i % 4] = pack_bf16(x.z * inverse[1] * f.x + m.x, x.w * inverse[1] * f.y + m.y);
+            line[0][i / 4][i % 4] = pack_bf16(__fmaf_rn(x.x * inverse[0], f.x, m.x), __fmaf_rn(x.y * inverse[0], f.y, m.y));
+            line[1][i / 4][i % 4] = pack_bf16(__fmaf_rn(x.z * inverse[1], f.x, m.x), __fmaf_rn(x.w * inverse[1], f.y, m.y));
         }
 #pragma unroll
         for (int r = 0; r < 2; r++)
@@ -374,107 +366,45 @@ template <int CLUSTER, mode MODE> struct consumer {
         return packed;
     }
 
-    // A row whose weights have overflowed has a sum that is no number or infinite, and so has its result.
-    __device__ __forceinline__ void mark(int q_tile, int row)
-    {
-        bool again = __any_sync(0xffffffffu, overflow);
-
-        if (lane != 0 || q_tile >= a.q_tiles)
-            return;
-        reinterpret_cast<unsigned char *>(&a.marks.tiles[row])[group * 4 + warp] = again;
-        if (again)
-            *a.marks.any = a.marks.call;
-    }
-
-    __device__ __forceinline__ void begin(int head, int q_tile)
-    {
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            int row = q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r;
-            q_factor[r] = __ldg(a.q_scale + (int64_t)head * a.out.rows + min(row, a.out.rows - 1)) * a.scale_log2;
-        }
-#pragma unroll
-        for (int i = 0; i < D / 8; i++)
-            store_shared(kept + i * 2048, make_float4(0.0f, 0.0f, 0.0f, 0.0f));
-        overflow = false;
-        pending = 0;
-    }
-
     __device__ __forceinline__ void run()
     {
+        const int last = a.key_tiles - 1;
         uint32_t q_phase = 0;
 
         peer = hopper::address_in(&sh, lane % CLUSTER);
         kept = hopper::shared_address(&sh.o[group][0][warp * 32 + lane]);
-        if (group == 1)
-            give_turn(); // consumer 0 goes first
-        for (vg_attention_schedule<CLUSTER, MODE == AGAIN> work(a.out.heads, a.q_tiles, a.marks.tiles); work.more(); work.advance(), q_phase ^= 1) {
-            int head = work.head();
-
-            begin(head, work.q_tile());
-            load_scales(head, a.key_tiles - 1);
+        q_operand = hopper::shared_address(sh.q + group * 64 * D) / 16;
+        k_operand = hopper::shared_address(sh.k) / 16;
+        v_operand = hopper::shared_address(sh.v) / 16;
+        for (vg_attention_schedule<CLUSTER, 0> work(a.out.heads, a.q_tiles, nullptr); work.more(); work.advance(), q_phase ^= 1) {
+            begin(work.head(), work.q_tile());
             hopper::barrier_wait(&sh.q_full, q_phase);
-            hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
-            issue_scores();
-            hopper::wgmma_wait<0>();
-            hopper::pin(s);
-            free_slot(&sh.k_empty[k.slot]);
-            k.advance();
-            weigh_first(a.key_tiles - 1);
-            convert();
-
-            for (int j = a.key_tiles - 2; j >= 0; j--) {
-                load_scales(head, j);
-                hopper::barrier_wait(&sh.k_full[k.slot], k.phase);
-                take_turn();
-                issue_scores();
-                hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
-                issue_values();
-                give_turn();
-                hopper::wgmma_wait<1>();
-                hopper::pin(s);
-                free_slot(&sh.k_empty[k.slot]);
-                k.advance();
-                if (MODE == FIXED)
-                    weigh_fixed();
-                else
-                    weigh_following();
-                hopper::wgmma_wait<0>();
-                hopper::pin(o);
-                free_slot(&sh.v_empty[v.slot]);
-                v.advance();
-                if (MODE == AGAIN && __any_sync(0xffffffffu, rescaled[0] != 1.0f || rescaled[1] != 1.0f))
-                    rescale(rescaled);
-                convert();
-                if (pending == PROMOTE)
-                    promote();
+            if (a.nk > last * TILE + KEYS) {
+                advance<1, true>(last);
+                advance<0, false>(last);
+            } else
+                advance<0, true>(last);
+#pragma unroll 1
+            for (int tile = last - 1; tile >= 0; tile--) {
+                advance<1, false>(tile);
+                advance<0, false>(tile);
             }
             __syncwarp();
             if (lane == 0)
                 hopper::barrier_arrive(&sh.q_empty);
-            hopper::barrier_wait(&sh.v_full[v.slot], v.phase);
-            issue_values();
-            hopper::wgmma_wait<0>();
-            hopper::pin(o);
-            free_slot(&sh.v_empty[v.slot]);
-            v.advance();
-            store(head, work.q_tile());
-            if (MODE == FIXED)
-                mark(work.q_tile(), work.row());
+            finish(work.head(), work.q_tile());
         }
     }
 };
 
 #endif
 
-template <int CLUSTER, mode MODE>
+template <int CLUSTER>
 __global__ void __launch_bounds__(THREADS, 1)
     attend_codes(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map, const __grid_constant__ CUtensorMap v_map,
                  const __grid_constant__ launch_args a)
 {
 #if VG_DEVICE_SM90A
-    if (MODE == AGAIN && *a.marks.any != a.marks.call)
-        return;
     extern __shared__ char raw[];
     auto &s = *reinterpret_cast<storage *>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~(uintptr_t)1023);
     int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128, 0); // known to be the same in a warp: addresses stay in uniform registers
@@ -495,13 +425,13 @@ __global__ void __launch_bounds__(THREADS, 1)
     }
     hopper::cluster_sync();
     if (group == 0) {
-        hopper::registers_drop<24>();
+        hopper::registers_drop<32>();
         if (threadIdx.x == 0)
-            produce<CLUSTER, MODE>(s, &q_map, &k_map, &v_map, a);
+            produce<CLUSTER>(s, &q_map, &k_map, &v_map, a);
         __syncwarp();
     } else {
-        hopper::registers_raise<240>();
-        consumer<CLUSTER, MODE> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
+        hopper::registers_raise<160>();
+        consumer<CLUSTER> c{s, a, group - 1, (int)threadIdx.x % 32, (int)threadIdx.x / 32 % 4};
         c.run();
     }
     hopper::cluster_sync(); // nothing may arrive in a block that has ended
@@ -512,12 +442,12 @@ __global__ void __launch_bounds__(THREADS, 1)
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
-template <int CLUSTER, mode MODE> vg_status launch(vg_backend *be, const vg_attention_codes_args *a, const launch_args &args, vg_err *err)
+template <int CLUSTER> vg_status launch(vg_backend *be, const vg_attention_codes_args *a, const launch_args &args, vg_err *err)
 {
     constexpr size_t shared = sizeof(storage) + 1024; // and its alignment
     const int64_t heads = a->q->shape[1], q_dims[3] = {D, heads, a->q->shape[0]}, k_dims[3] = {D, heads, a->k->shape[0]},
                   v_dims[3] = {a->v->shape[2], D, heads};
-    const int q_box[3] = {D, 1, Q_ROWS}, k_box[3] = {D, 1, KEYS / CLUSTER}, v_box[3] = {64, D / CLUSTER, 1};
+    const int q_box[3] = {D, 1, Q_ROWS}, k_box[3] = {D, 1, TILE / CLUSTER}, v_box[3] = {64, D / CLUSTER, 1};
     CUtensorMap q, k, v;
     int64_t blocks = heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER, most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
     cudaLaunchConfig_t config = {};
@@ -526,7 +456,7 @@ template <int CLUSTER, mode MODE> vg_status launch(vg_backend *be, const vg_atte
     VG_TRY(vg_cuda_tensor_map_bytes("attention_codes", a->q->data, 3, q_dims, q_box, &q, err));
     VG_TRY(vg_cuda_tensor_map_bytes("attention_codes", a->k->data, 3, k_dims, k_box, &k, err));
     VG_TRY(vg_cuda_tensor_map_bytes("attention_codes", a->v->data, 3, v_dims, v_box, &v, err));
-    VG_CUDA_TRY(cudaFuncSetAttribute(attend_codes<CLUSTER, MODE>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
+    VG_CUDA_TRY(cudaFuncSetAttribute(attend_codes<CLUSTER>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim.x = CLUSTER;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
@@ -536,7 +466,7 @@ template <int CLUSTER, mode MODE> vg_status launch(vg_backend *be, const vg_atte
     config.stream = vg_cuda(be)->stream;
     config.attrs = &cluster;
     config.numAttrs = 1;
-    VG_CUDA_TRY(cudaLaunchKernelEx(&config, attend_codes<CLUSTER, MODE>, q, k, v, args), err);
+    VG_CUDA_TRY(cudaLaunchKernelEx(&config, attend_codes<CLUSTER>, q, k, v, args), err);
     return VG_OK;
 }
 
@@ -544,10 +474,7 @@ template <int CLUSTER, mode MODE> vg_status launch(vg_backend *be, const vg_atte
 
 vg_status vg_cuda_attention_codes(vg_backend *be, const vg_attention_codes_args *a, vg_err *err)
 {
-    static std::atomic<unsigned> calls;
     launch_args args = {};
-    size_t marks;
-    unsigned long long *memory;
 
     if (vg_cuda(be)->capability != 90 || !vg_cuda_has_tensor_maps())
         return VG_FAIL(err, VG_E_UNSUPPORTED, "attention_codes: the kernel is for compute capability 9.0, this GPU has %d.%d; use BF16 attention",
@@ -560,13 +487,8 @@ vg_status vg_cuda_attention_codes(vg_backend *be, const vg_attention_codes_args 
     args.v_mean = static_cast<const float *>(a->v_mean->data);
     args.nk = (int)a->k->shape[0];
     args.q_tiles = (args.out.rows + Q_ROWS - 1) / Q_ROWS;
-    args.key_tiles = (args.nk + KEYS - 1) / KEYS;
+    args.key_tiles = (args.nk + TILE - 1) / TILE;
     args.k_blocks = (args.nk + VG_CODES_BLOCK - 1) / VG_CODES_BLOCK;
     args.scale_log2 = a->scale * 1.44269504088896340736f;
-    // What scratch memory holds from before does no harm: every mark is written, and `any` by chance equal to `call` only has the marks read.
-    marks = (size_t)args.out.heads * (size_t)args.q_tiles;
-    VG_TRY(vg_cuda_scratch(be, (marks + 1) * sizeof *memory, (void **)&memory, err));
-    args.marks = {memory, reinterpret_cast<unsigned *>(memory + marks), ++calls};
-    VG_TRY((launch<2, FIXED>(be, a, args, err)));
-    return launch<1, AGAIN>(be, a, args, err);
+    return args.q_tiles == 1 ? launch<1>(be, a, args, err) : launch<2>(be, a, args, err);
 }

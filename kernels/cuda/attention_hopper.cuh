@@ -13,20 +13,20 @@ struct vg_attention_out {
     int rows, heads;
 };
 
-// Query tiles to do over: marks[head * q_tiles + q_tile] has a byte for each of the 8 consumer warps; *any is `call` if there is one.
+// Query tiles to do over: words of tiles[head * q_tiles + q_tile] have a byte for each consumer warp; *any is `call` if there is one.
 struct vg_attention_marks {
-    unsigned long long *tiles;
-    unsigned *any, call;
+    uint32_t *tiles, *any, call;
 };
 
 #if VG_DEVICE_SM90A
 
-// What a block of a cluster works on, one after the other: query tiles, CLUSTER of a head at once. MARKED: only those that have a mark.
-template <int CLUSTER, bool MARKED> struct vg_attention_schedule {
-    const unsigned long long *marks;
+// What a block of a cluster works on, one after the other: query tiles, CLUSTER of a head at once. WORDS > 0: only
+// those that have a mark, of so many words.
+template <int CLUSTER, int WORDS> struct vg_attention_schedule {
+    const uint32_t *marks;
     int groups, all, step, at, rank, q_tiles;
 
-    __device__ __forceinline__ vg_attention_schedule(int heads, int tiles, const unsigned long long *marked)
+    __device__ __forceinline__ vg_attention_schedule(int heads, int tiles, const uint32_t *marked)
         : marks(marked), groups((tiles + CLUSTER - 1) / CLUSTER), all(heads * groups), step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
           rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0), q_tiles(tiles)
     {
@@ -34,9 +34,17 @@ template <int CLUSTER, bool MARKED> struct vg_attention_schedule {
     }
     __device__ __forceinline__ void skip()
     {
-        if (MARKED)
-            while (at < all && marks[at] == 0)
+        if (WORDS > 0)
+            while (at < all && !is_marked())
                 at += step;
+    }
+    __device__ __forceinline__ bool is_marked() const
+    {
+        uint32_t bits = 0;
+#pragma unroll
+        for (int i = 0; i < WORDS; i++)
+            bits |= marks[(int64_t)at * WORDS + i];
+        return bits != 0;
     }
     __device__ __forceinline__ bool more() const
     {

@@ -206,11 +206,10 @@ __device__ __forceinline__ void shared_written()
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
-/* The same for rows of 64 bytes with the 64-byte swizzle: 8 rows an atom of 512 bytes. */
-__device__ __forceinline__ uint64_t operand_64(const void *p)
+/* The two halves of an operand: `at` is where it lies, in units of 16 bytes, and may be counted up; `form` is what does not depend on that. */
+__device__ __forceinline__ uint64_t operand_at(uint32_t at, uint32_t form)
 {
-    uint64_t address = shared_address(p);
-    return ((address & 0x3ffff) >> 4) | 1ull << 16 | 32ull << 32 | 2ull << 62;
+    return (uint64_t)form << 32 | at;
 }
 
 /* Before the first product after registers of its operands were written. */
@@ -376,22 +375,12 @@ template <int N> struct wgmma_s8_ss;
     "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3]), "+r"(d[i + 4]), "+r"(d[i + 5]), "+r"(d[i + 6]), "+r"(d[i + 7])
 #define VG_U32R(d, i) VG_U8R(d, i), VG_U8R(d, i + 8), VG_U8R(d, i + 16), VG_U8R(d, i + 24)
 
-template <> struct wgmma_s8_ss<128> {
-    static __device__ __forceinline__ void run(uint32_t (&d)[64], uint64_t a, uint64_t b, int add)
+template <> struct wgmma_s8_ss<96> {
+    static __device__ __forceinline__ void run(uint32_t (&d)[48], uint64_t a, uint64_t b, int add)
     {
-        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-                     "wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8 {" VG_R0_31 "," VG_R32_63 "}, %64, %65, p;\n}\n"
-                     : VG_U32R(d, 0), VG_U32R(d, 32)
-                     : "l"(a), "l"(b), "r"(add));
-    }
-};
-
-template <> struct wgmma_s8_ss<192> {
-    static __device__ __forceinline__ void run(uint32_t (&d)[96], uint64_t a, uint64_t b, int add)
-    {
-        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
-                     "wgmma.mma_async.sync.aligned.m64n192k32.s32.s8.s8 {" VG_R0_31 "," VG_R32_63 "," VG_R64_95 "}, %96, %97, p;\n}\n"
-                     : VG_U32R(d, 0), VG_U32R(d, 32), VG_U32R(d, 64)
+        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %50, 0;\n"
+                     "wgmma.mma_async.sync.aligned.m64n96k32.s32.s8.s8 {" VG_R0_31 "," VG_R32_47 "}, %48, %49, p;\n}\n"
+                     : VG_U32R(d, 0), VG_U8R(d, 32), VG_U8R(d, 40)
                      : "l"(a), "l"(b), "r"(add));
     }
 };
