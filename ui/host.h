@@ -41,7 +41,7 @@ typedef enum vg_ui_job_state {
 
 typedef struct vg_ui_metric {
     const char *label, *unit;
-    bool available, higher_is_better;
+    bool higher_is_better;
     double mean;          /* NaN unknown, INFINITY identical */
     const double *frames; /* per frame, or NULL */
     int frames_count;

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include "app/bench/bench_watch.h"
 #include "app/settings/settings.h"
+#include "engine/run/limits.h"
 #include "kernels/backend/profile.h"
 
 typedef enum vg_bench_stage {
@@ -18,7 +19,7 @@ typedef enum vg_bench_stage {
 } vg_bench_stage;
 const char *vg_bench_stage_name(vg_bench_stage stage);
 
-#define VG_BENCH_STEPS_MAX 1000 /* the range of num_inference_steps */
+#define VG_BENCH_STEPS_MAX VG_STEPS_MAX
 
 /* ---- cases (bench.def) ---- */
 
@@ -90,7 +91,7 @@ cJSON *vg_bench_json(const vg_bench_plan *plan, const vg_bench_result *results, 
 /* A number with four digits or so that count; "-" for one that is not known. Returns buf. */
 const char *vg_bench_number(char *buf, size_t size, bool known, double value);
 
-/* ---- single operations (bench_ops.def) ---- */
+/* ---- single operations (the cases of kernels/op/) ---- */
 
 typedef struct vg_bench_ops_options {
     double scale; /* of the rows, tokens or pixels of each case; 0: 1 on a GPU, small on the CPU */
@@ -110,12 +111,10 @@ typedef struct vg_bench_op_row {
     bool unsupported; /* by this backend; nothing was measured */
 } vg_bench_op_row;
 
-/* Every row of bench_ops.def. *rows is malloc'd. done is called after each, or NULL. */
+/* Every case of every operation. *rows is malloc'd. done is called after each, or NULL. */
 vg_status vg_bench_ops_run(vg_backend *be, const vg_bench_ops_options *options,
                            vg_bench_op_row **rows, int *count,
                            void (*done)(const vg_bench_op_row *row), vg_err *err);
-int vg_bench_ops_count(void);
-vg_op vg_bench_ops_op(int row); /* which operation a row measures */
 void vg_bench_ops_print_head(FILE *out);
 void vg_bench_ops_print(FILE *out, const vg_bench_op_row *row);
 cJSON *vg_bench_ops_json(vg_backend *be, const vg_bench_op_row *rows, int count);

@@ -13,24 +13,6 @@
 #define WARM_UP_SHARE 0.2 /* of the measured time */
 #define ROUNDS        4   /* of an operation and the library beside it */
 
-static const vg_bench_op table[] = {
-#define VG_BENCH_OP(op, use, in, act, out, a, b, c, d, e, f)                                       \
-    {VG_OP_##op, use, VG_BENCH_##in, VG_ACT_##act, VG_BENCH_OUT_##out, {a, b, c, d, e, f}},
-#include "app/bench/bench_ops.def"
-#undef VG_BENCH_OP
-};
-#define TABLE_COUNT ((int)(sizeof table / sizeof *table))
-
-int vg_bench_ops_count(void)
-{
-    return TABLE_COUNT;
-}
-
-vg_op vg_bench_ops_op(int row)
-{
-    return table[row].op;
-}
-
 /* ---- measuring ---- */
 
 typedef struct runner {
@@ -47,8 +29,8 @@ static vg_status call(runner *r, int64_t i, vg_err *err)
 {
     const vg_bench_operands *o = &r->sets[i % r->sets_count];
     if (r->library)
-        return r->be->ops->library_product(r->be, &o->args.linear, err);
-    return vg_bench_operands_run(r->be, o, err);
+        return r->be->ops->library_product(r->be, &o->call.args.linear, err);
+    return vg_operands_run(r->be, &o->call, err);
 }
 
 /* Seconds of `calls` calls. */
@@ -107,18 +89,18 @@ static vg_status measure_both(runner *r, double *seconds, double *library_s, vg_
     return VG_OK;
 }
 
-static vg_status make_sets(runner *r, const vg_bench_op *row, vg_arena *arena, vg_op_cost *cost,
-                           vg_err *err)
+static vg_status make_sets(runner *r, vg_op op, const vg_op_case *row, vg_arena *arena,
+                           vg_op_cost *cost, vg_err *err)
 {
-    VG_TRY(vg_bench_operands_make(row, arena, r->noise, &r->sets[0], err));
-    vg_bench_operands_cost(&r->sets[0], cost);
+    VG_TRY(vg_bench_operands_make(op, row, arena, r->noise, &r->sets[0], err));
+    vg_operands_cost(&r->sets[0].call, cost);
     double wanted = ceil(ROUND_BYTES / cost->bytes);
     r->sets_count = r->be->ops->host_memory ? 1
                     : wanted < 1            ? 1
                     : wanted > SETS_MAX     ? SETS_MAX
                                             : (int)wanted;
     for (int i = 1; i < r->sets_count; i++)
-        VG_TRY(vg_bench_operands_make(row, arena, r->noise, &r->sets[i], err));
+        VG_TRY(vg_bench_operands_make(op, row, arena, r->noise, &r->sets[i], err));
     return VG_OK;
 }
 
@@ -126,21 +108,22 @@ static vg_status make_sets(runner *r, const vg_bench_op *row, vg_arena *arena, v
 static bool has_library_product(runner *r)
 {
     const vg_bench_operands *o = &r->sets[0];
-    if (o->op != VG_OP_linear || !o->args.linear.y || !r->be->ops->library_product)
+    if (o->call.op != VG_OP_linear || !o->call.args.linear.y || !r->be->ops->library_product)
         return false;
-    return r->be->ops->library_product(r->be, &o->args.linear, NULL) != VG_E_UNSUPPORTED;
+    return r->be->ops->library_product(r->be, &o->call.args.linear, NULL) != VG_E_UNSUPPORTED;
 }
 
-static vg_status run_row(runner *r, const vg_bench_op *row, vg_bench_op_row *out, vg_err *err)
+static vg_status run_row(runner *r, vg_op op, const vg_op_case *row, vg_bench_op_row *out,
+                         vg_err *err)
 {
     vg_device_info info;
     vg_arena *arena = NULL;
     vg_status status;
-    *out = (vg_bench_op_row){.op = row->op, .use = row->use};
+    *out = (vg_bench_op_row){.op = op, .use = row->use};
     VG_TRY(vg_backend_info(r->be, &info, err));
     const vg_device_rates *rates = vg_device_rates_find(info.name);
     VG_TRY(vg_arena_new(r->be, (size_t)1 << 20, &arena, err));
-    VG_TRY_GOTO(status, make_sets(r, row, arena, &out->cost, err), done);
+    VG_TRY_GOTO(status, make_sets(r, op, row, arena, &out->cost, err), done);
     out->memory_bound = rates ? vg_op_memory_bound(&out->cost, rates) : out->cost.flops <= 0;
     out->floor_s = rates ? vg_op_floor_s(&out->cost, rates) : 0;
     status = has_library_product(r) ? measure_both(r, &out->seconds, &out->library_s, err)
@@ -152,40 +135,58 @@ static vg_status run_row(runner *r, const vg_bench_op *row, vg_bench_op_row *out
     }
 done:
     if (status != VG_OK)
-        vg_err_prefix(err, "%s %s (%s)", vg_op_name(row->op), out->cost.shape, row->use);
+        vg_err_prefix(err, "%s %s (%s)", vg_op_name(op), out->cost.shape, row->use);
     vg_arena_free(arena);
     return status;
 }
 
 /* ---- rows ---- */
 
-static bool wanted(const vg_bench_op *row, const char *filter)
+static bool wanted(vg_op op, const vg_op_case *row, const char *filter)
 {
     char text[128];
-    snprintf(text, sizeof text, "%s, %s", vg_op_name(row->op), row->use);
+    snprintf(text, sizeof text, "%s, %s", vg_op_name(op), row->use);
     return !filter || strstr(text, filter);
+}
+
+/* The cases of one operation. */
+static vg_status run_op(runner *r, vg_op op, vg_bench_op_row *rows, int *count,
+                        void (*each)(const vg_bench_op_row *row), vg_err *err)
+{
+    const vg_op_cases *all = vg_op_cases_of(op);
+    double scale = r->options->scale > 0     ? r->options->scale
+                   : r->be->ops->host_memory ? CPU_SCALE
+                                             : 1;
+    for (int i = 0; i < all->count; i++) {
+        if (!wanted(op, &all->cases[i], r->options->filter))
+            continue;
+        if (r->options->cancel && atomic_load(r->options->cancel))
+            return VG_FAIL(err, VG_E_CANCELLED, "cancelled");
+        vg_op_case row = vg_op_case_scaled(op, &all->cases[i], scale);
+        VG_TRY(run_row(r, op, &row, &rows[*count], err));
+        if (each)
+            each(&rows[*count]);
+        ++*count;
+    }
+    return VG_OK;
 }
 
 static vg_status run_rows(runner *r, vg_bench_op_row *rows, int *count,
                           void (*each)(const vg_bench_op_row *row), vg_err *err)
 {
-    double scale = r->options->scale > 0     ? r->options->scale
-                   : r->be->ops->host_memory ? CPU_SCALE
-                                             : 1;
-    for (int i = 0; i < TABLE_COUNT; i++) {
-        if (!wanted(&table[i], r->options->filter))
-            continue;
-        if (r->options->cancel && atomic_load(r->options->cancel))
-            return VG_FAIL(err, VG_E_CANCELLED, "cancelled");
-        vg_bench_op row = vg_bench_op_scaled(&table[i], scale);
-        VG_TRY(run_row(r, &row, &rows[*count], err));
-        if (each)
-            each(&rows[*count]);
-        ++*count;
-    }
+    for (int op = 0; op < VG_OP_COUNT; op++)
+        VG_TRY(run_op(r, (vg_op)op, rows, count, each, err));
     if (*count == 0)
         return VG_FAIL(err, VG_E_ARG, "--only: no row has \"%s\" in it", r->options->filter);
     return VG_OK;
+}
+
+static int cases_count(void)
+{
+    int count = 0;
+    for (int op = 0; op < VG_OP_COUNT; op++)
+        count += vg_op_cases_of((vg_op)op)->count;
+    return count;
 }
 
 vg_status vg_bench_ops_run(vg_backend *be, const vg_bench_ops_options *options,
@@ -194,7 +195,7 @@ vg_status vg_bench_ops_run(vg_backend *be, const vg_bench_ops_options *options,
 {
     vg_bench_noise *noise = NULL;
     runner *r = calloc(1, sizeof *r);
-    vg_bench_op_row *list = calloc((size_t)TABLE_COUNT, sizeof *list);
+    vg_bench_op_row *list = calloc((size_t)cases_count(), sizeof *list);
     vg_status status;
     int n = 0;
     if (!r || !list) {

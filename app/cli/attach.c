@@ -23,7 +23,7 @@ static void on_interrupt(int number)
 }
 
 typedef struct attach {
-    vg_job_view *view;
+    vg_snapshot *snapshot;
     const vg_attach_options *options;
     bool tty;
     bool drawn; /* the line is on the screen */
@@ -45,44 +45,39 @@ static void print_clean(const char *text)
     vg_text_print(stderr, text);
 }
 
-static void tell(void *user, const cJSON *event, const char *line)
+/* "who: what detail" */
+static void print_line(const char *who, const char *what, const char *detail)
+{
+    print_clean(who);
+    fputs(": ", stderr);
+    print_clean(what);
+    fputs(*detail ? " " : "", stderr);
+    print_clean(detail);
+    fputc('\n', stderr);
+}
+
+static void tell(void *user, const vg_event_line *line)
 {
     attach *a = user;
-    const char *type = vg_event_text(event, "type"), *variant = vg_event_text(event, "variant"),
-               *what = vg_event_text(event, "what");
-    (void)line;
-    if (a->options->quiet)
+    const vg_job_event *e = line->event;
+    if (a->options->quiet || !e)
         return;
-    if (!strcmp(type, "note")) {
+    if (e->type == VG_JOB_EVENT_note) {
         clear_line(a);
-        print_clean(variant);
-        fputs(": ", stderr);
-        print_clean(vg_event_text(event, "text"));
-        fputc('\n', stderr);
-        return;
+        print_line(e->variant, e->text, "");
     }
     if (a->tty)
         return;
-    if (!strcmp(type, "step")) {
-        print_clean(variant);
-        fprintf(stderr, ": step %.0f/%.0f, %.3f s\n", vg_event_number(event, "step", 0),
-                vg_event_number(event, "steps", 0), vg_event_number(event, "seconds", 0));
-    } else if (!strcmp(type, "stage") && !strcmp(what, "begin")) {
-        print_clean(variant);
-        fputs(": ", stderr);
-        print_clean(vg_event_text(event, "stage"));
-        if (*vg_event_text(event, "detail")) {
-            fputs(" ", stderr);
-            print_clean(vg_event_text(event, "detail"));
-        }
-        fputc('\n', stderr);
-    } else if (!strcmp(type, "queued")) {
-        fputs("queued: waiting for ", stderr);
-        print_clean(vg_event_text(event, "waiting_for"));
-        fputc('\n', stderr);
-    } else if (!strcmp(type, "variant") && !strcmp(what, "end")) {
-        print_clean(variant);
-        fputs(": done\n", stderr);
+    bool ends = !strcmp(e->what, "end");
+    if (e->type == VG_JOB_EVENT_step) {
+        print_clean(e->variant);
+        fprintf(stderr, ": step %d/%d, %.3f s\n", e->step, e->steps, e->seconds);
+    } else if (e->type == VG_JOB_EVENT_stage && !ends) {
+        print_line(e->variant, e->stage, e->detail);
+    } else if (e->type == VG_JOB_EVENT_queued) {
+        print_line("queued", "waiting for", e->waiting_for);
+    } else if (e->type == VG_JOB_EVENT_variant && ends) {
+        print_line(e->variant, "done", "");
     }
 }
 
@@ -106,20 +101,21 @@ static void bar(char *text, int width, double share)
 
 static void draw(attach *a)
 {
-    const vg_job_view *view = a->view;
+    const vg_snapshot *snapshot = a->snapshot;
     char line[640] = "", left[160], part[8][64], bars[64];
     int parts = 0, columns = terminal_columns() - 1;
     if (columns > 200)
         columns = 200;
-    if (view->state == VG_JOB_QUEUED || view->current < 0) {
-        snprintf(line, sizeof line, "%s%s%s", view->state == VG_JOB_QUEUED ? "queued" : "starting",
-                 view->message[0] ? ": " : "", view->message);
+    if (snapshot->state == VG_JOB_QUEUED || snapshot->current < 0) {
+        snprintf(line, sizeof line, "%s%s%s",
+                 snapshot->state == VG_JOB_QUEUED ? "queued" : "starting",
+                 *snapshot->message ? ": " : "", snapshot->message);
     } else {
-        const vg_variant_view *v = &view->variants[view->current];
-        const char *name = vg_scheme_name(view->job->schemes[view->current]);
+        const vg_variant_snapshot *v = &snapshot->variants[snapshot->current];
+        const char *name = v->id;
         bool denoise = !strcmp(v->stage, "denoise") || !v->stage[0];
         int done = denoise ? v->step : v->part, all = denoise ? v->steps : v->parts;
-        double s = vg_variant_s_per_it(v), eta = vg_variant_eta_s(view, view->current);
+        double s = v->s_per_it, eta = vg_job_eta_s(snapshot);
         char text[40];
         snprintf(left, sizeof left, "%s %s ", name, v->stage[0] ? v->stage : "start");
         if (all > 0)
@@ -130,17 +126,17 @@ static void draw(attach *a)
             snprintf(part[parts++], sizeof part[0], "ETA %s",
                      vg_text_duration(eta, text, sizeof text));
         if (denoise && v->expert >= 0 &&
-            *vg_settings_get(&view->job->resolved, VG_OPT_boundary_ratio))
+            *vg_settings_get(&snapshot->job->resolved, VG_OPT_boundary_ratio))
             snprintf(part[parts++], sizeof part[0], "%s", v->expert ? "low noise" : "high noise");
-        vg_job_memory memory = vg_job_view_memory(view);
+        vg_job_memory memory = vg_snapshot_memory(snapshot);
         if (memory.now)
             snprintf(part[parts++], sizeof part[0], "%s %s", memory.is_device ? "VRAM" : "RSS",
                      vg_text_bytes(memory.now, text, sizeof text));
-        if (vg_gpu_has(&view->gpu, VG_GPU_utilization_percent))
+        if (vg_gpu_has(&snapshot->gpu, VG_GPU_utilization_percent))
             snprintf(part[parts++], sizeof part[0], "GPU %.0f%%",
-                     view->gpu.value[VG_GPU_utilization_percent]);
-        if (vg_gpu_has(&view->gpu, VG_GPU_power_w))
-            snprintf(part[parts++], sizeof part[0], "%.0f W", view->gpu.value[VG_GPU_power_w]);
+                     snapshot->gpu.value[VG_GPU_utilization_percent]);
+        if (vg_gpu_has(&snapshot->gpu, VG_GPU_power_w))
+            snprintf(part[parts++], sizeof part[0], "%.0f W", snapshot->gpu.value[VG_GPU_power_w]);
         int used = (int)strlen(left), width;
         /* Leave out from the right what does not fit beside a bar of at least 8. */
         for (;;) {
@@ -186,38 +182,41 @@ static bool child_alive(pid_t *worker, int *status)
 }
 
 /* What this run left in worker.log, its last line; it could not write to the journal. */
-static void last_log_line(vg_job_view *view)
+static void last_log_line(vg_snapshot *snapshot)
 {
-    char *path = vg_job_path(view->job, VG_JOB_LOG), *text = NULL,
-         last[VG_ERR_MESSAGE_MAX - 40] = "";
+    char *path = vg_job_path(snapshot->job, VG_JOB_LOG), *text = NULL,
+         last[VG_ERR_MESSAGE_MAX - 40] = "", said[VG_ERR_MESSAGE_MAX];
     size_t size = 0;
     if (vg_file_read(path, VG_JOB_LOG_BYTES_MAX, &text, &size, NULL) == VG_OK &&
-        size > view->log_bytes) {
-        char *at = text + view->log_bytes;
+        size > snapshot->log_bytes) {
+        char *at = text + snapshot->log_bytes;
         for (char *line = strtok_r(at, "\n", &at); line; line = strtok_r(NULL, "\n", &at))
             vg_text_clean_to(last, sizeof last, line);
     }
     if (*last)
-        snprintf(view->message, sizeof view->message, "the worker ended early: %s",
+        snprintf(said, sizeof said, "the worker ended early: %s",
                  strncmp(last, "vgen work: ", 11) ? last : last + 11);
     else
-        snprintf(view->message, sizeof view->message,
+        snprintf(said, sizeof said,
                  "the worker ended without a word; worker.log in the job's folder may say why");
+    vg_snapshot_say(snapshot, said);
     free(text);
     free(path);
 }
 
 /* A worker that ended without a last word: what is known of why. */
-static void explain_end(vg_job_view *view, int status)
+static void explain_end(vg_snapshot *snapshot, int status)
 {
-    if (WIFSIGNALED(status))
-        snprintf(
-            view->message, sizeof view->message,
-            "the worker was ended by signal %d (%s)%s; resume goes on from the last finished step",
-            WTERMSIG(status), strsignal(WTERMSIG(status)),
-            WTERMSIG(status) == SIGKILL ? ", perhaps for lack of memory" : "");
-    else
-        last_log_line(view);
+    char said[256];
+    if (!WIFSIGNALED(status)) {
+        last_log_line(snapshot);
+        return;
+    }
+    snprintf(said, sizeof said,
+             "the worker was ended by signal %d (%s)%s; resume goes on from the last finished step",
+             WTERMSIG(status), strsignal(WTERMSIG(status)),
+             WTERMSIG(status) == SIGKILL ? ", perhaps for lack of memory" : "");
+    vg_snapshot_say(snapshot, said);
 }
 
 static bool handle_interrupt(attach *a, int *seen)
@@ -231,8 +230,8 @@ static bool handle_interrupt(attach *a, int *seen)
         return false;
     vg_err err = {0};
     fputs("cancelling (again to leave it to itself)\n", stderr);
-    if (vg_worker_cancel(a->view->job->dir, &err) != VG_OK &&
-        !vg_job_state_is_final(a->view->state)) {
+    if (vg_worker_cancel(a->snapshot->job->dir, &err) != VG_OK &&
+        !vg_job_state_is_final(a->snapshot->state)) {
         print_clean(err.message);
         fputc('\n', stderr);
     }
@@ -246,9 +245,9 @@ static bool can_redraw(void)
     return isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb");
 }
 
-bool vg_attach(vg_job_view *view, const vg_attach_options *options)
+bool vg_attach(vg_snapshot *snapshot, const vg_attach_options *options)
 {
-    attach a = {.view = view, .options = options, .tty = !options->quiet && can_redraw()};
+    attach a = {.snapshot = snapshot, .options = options, .tty = !options->quiet && can_redraw()};
     struct sigaction on = {.sa_handler = on_interrupt}, old_int, old_term;
     pid_t worker = options->worker;
     bool had_child = worker > 0, ended = false;
@@ -259,20 +258,20 @@ bool vg_attach(vg_job_view *view, const vg_attach_options *options)
     sigaction(SIGTERM, &on, &old_term);
     for (;;) {
         bool alive = child_alive(&worker, &how);
-        vg_job_view_refresh(view, tell, &a);
-        bool final = vg_job_state_is_final(view->state);
+        vg_snapshot_refresh(snapshot, tell, &a);
+        bool final = vg_job_state_is_final(snapshot->state);
         /* An ending that the journal states counts; "nobody is on it" does not while our child is still on its way to the lock. */
-        if (final && !(alive && view->state == VG_JOB_INTERRUPTED && !view->stopped)) {
-            if (view->state == VG_JOB_INTERRUPTED && !view->stopped && had_child)
-                explain_end(view, how);
+        if (final && !(alive && snapshot->state == VG_JOB_INTERRUPTED && !snapshot->stopped)) {
+            if (snapshot->state == VG_JOB_INTERRUPTED && !snapshot->stopped && had_child)
+                explain_end(snapshot, how);
             ended = true;
             break;
         }
-        if (had_child && !alive && !vg_job_running(view->job->dir, NULL)) {
-            vg_job_view_refresh(view, tell, &a);
-            if (!vg_job_state_is_final(view->state)) {
-                view->state = VG_JOB_INTERRUPTED;
-                explain_end(view, how);
+        if (had_child && !alive && !vg_job_running(snapshot->job->dir, NULL)) {
+            vg_snapshot_refresh(snapshot, tell, &a);
+            if (!vg_job_state_is_final(snapshot->state)) {
+                snapshot->state = VG_JOB_INTERRUPTED;
+                explain_end(snapshot, how);
             }
             ended = true;
             break;
@@ -285,8 +284,8 @@ bool vg_attach(vg_job_view *view, const vg_attach_options *options)
     }
     clear_line(&a);
     /* Let the worker give its locks back, so that what the caller does next finds the job free. */
-    for (int i = 0;
-         ended && i < 200 && (child_alive(&worker, &how) || vg_job_running(view->job->dir, NULL));
+    for (int i = 0; ended && i < 200 &&
+                    (child_alive(&worker, &how) || vg_job_running(snapshot->job->dir, NULL));
          i++)
         usleep(25 * 1000);
     sigaction(SIGINT, &old_int, NULL);
@@ -294,11 +293,11 @@ bool vg_attach(vg_job_view *view, const vg_attach_options *options)
     return ended;
 }
 
-int vg_attach_exit(const vg_job_view *view)
+int vg_attach_exit(const vg_snapshot *snapshot)
 {
-    if (view->state == VG_JOB_DONE || view->stopped)
+    if (snapshot->state == VG_JOB_DONE || snapshot->stopped)
         return VG_EXIT_OK;
-    return view->state == VG_JOB_CANCELLED ? VG_EXIT_CANCELLED : VG_EXIT_FAILURE;
+    return snapshot->state == VG_JOB_CANCELLED ? VG_EXIT_CANCELLED : VG_EXIT_FAILURE;
 }
 
 static void print_outputs(const vg_job *job)
@@ -321,42 +320,43 @@ static void print_outputs(const vg_job *job)
     }
 }
 
-static void print_table(const vg_job_view *view,
+static void print_table(const vg_snapshot *snapshot,
                         void (*print)(FILE *, const vg_report_row *, int, const char *))
 {
-    vg_report_row rows[VG_SCHEME_COUNT];
     vg_lines paths = {0};
-    char *comparison = vg_job_path(view->job, VG_JOB_COMPARISON);
-    int n = vg_job_view_rows(view, rows, &paths);
+    char *comparison = vg_job_path(snapshot->job, VG_JOB_COMPARISON);
+    vg_report_row *rows = vg_snapshot_rows(snapshot, &paths);
+    int n = snapshot->variants_count;
     bool any = false;
     for (int i = 0; i < n; i++)
-        any = any || view->variants[i].step > 0;
+        any = any || snapshot->variants[i].step > 0;
     if (any)
         print(stdout, rows, n,
-              view->comparison_ready && vg_file_exists(comparison) ? comparison : NULL);
+              snapshot->comparison_ready && vg_file_exists(comparison) ? comparison : NULL);
     vg_lines_free(&paths);
+    free(rows);
     free(comparison);
 }
 
-void vg_attach_print_markdown(const vg_job_view *view)
+void vg_attach_print_markdown(const vg_snapshot *snapshot)
 {
-    print_table(view, vg_report_print_markdown);
+    print_table(snapshot, vg_report_print_markdown);
 }
 
-void vg_attach_print_result(const vg_job_view *view, bool json)
+void vg_attach_print_result(const vg_snapshot *snapshot, bool json)
 {
     if (json) {
-        vg_json_print(stdout, vg_job_view_json(view), false);
+        vg_json_print(stdout, vg_snapshot_json(snapshot), false);
         return;
     }
-    printf("job %s: %s", view->job->id,
-           view->stopped ? "stopped as asked, vgen resume goes on"
-                         : vg_job_view_state_name(view->state));
-    if (view->message[0] && !view->stopped) {
+    printf("job %s: %s", snapshot->job->id,
+           snapshot->stopped ? "stopped as asked, vgen resume goes on"
+                             : vg_job_state_text(snapshot->state));
+    if (*snapshot->message && !snapshot->stopped) {
         fputs(": ", stdout);
-        vg_text_print(stdout, view->message);
+        vg_text_print(stdout, snapshot->message);
     }
     putchar('\n');
-    print_table(view, vg_report_print);
-    print_outputs(view->job);
+    print_table(snapshot, vg_report_print);
+    print_outputs(snapshot->job);
 }

@@ -11,12 +11,12 @@ typedef struct vg_attach_options {
     pid_t worker; /* our child to wait for, or 0 */
 } vg_attach_options;
 
-/* Watch until the job ends. Progress goes to stderr. Returns true when it ended, false when the person went away (view says how it stands). */
-bool vg_attach(vg_job_view *view, const vg_attach_options *options);
+/* Watch until the job ends. Progress goes to stderr. Returns true when it ended, false when the person went away (snapshot says how it stands). */
+bool vg_attach(vg_snapshot *snapshot, const vg_attach_options *options);
 /* Exit status for how a job ended. */
-int vg_attach_exit(const vg_job_view *view);
+int vg_attach_exit(const vg_snapshot *snapshot);
 /* The table, the paths, or the reason: on stdout, or as JSON. */
-void vg_attach_print_result(const vg_job_view *view, bool json);
+void vg_attach_print_result(const vg_snapshot *snapshot, bool json);
 /* The table of figures alone, in Markdown. */
-void vg_attach_print_markdown(const vg_job_view *view);
+void vg_attach_print_markdown(const vg_snapshot *snapshot);
 #endif

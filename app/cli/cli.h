@@ -20,7 +20,7 @@ typedef struct vg_arg_spec {
 
 typedef struct vg_args vg_args;
 struct vg_job;
-struct vg_job_view;
+struct vg_snapshot;
 
 typedef struct vg_command {
     const char *name, *alias; /* alias may be NULL */
@@ -34,7 +34,7 @@ typedef struct vg_command {
     bool hidden;
     int (*run)(vg_args *args); /* exit status */
     /* Instead of run, of a command on the one job that its word names: opened before, closed afterwards (cmd_job.h). */
-    int (*job)(vg_args *args, const struct vg_job *job, struct vg_job_view *view);
+    int (*job)(vg_args *args, const struct vg_job *job, struct vg_snapshot *snapshot);
 } vg_command;
 
 struct vg_args {

@@ -2,32 +2,32 @@
 #include "app/cli/attach.h"
 #include "app/cli/cmd_job.h"
 
-static int watch(vg_args *args, vg_job_view *view, bool silent)
+static int watch(vg_args *args, vg_snapshot *snapshot, bool silent)
 {
     vg_attach_options options = {.quiet = silent};
     bool json = vg_args_has(args, "json");
-    if (!vg_attach(view, &options)) {
+    if (!vg_attach(snapshot, &options)) {
         if (!silent)
-            fprintf(stderr, "job %s goes on by itself\n", view->job->id);
+            fprintf(stderr, "job %s goes on by itself\n", snapshot->job->id);
         if (json)
-            vg_attach_print_result(view, json);
+            vg_attach_print_result(snapshot, json);
         return VG_EXIT_CANCELLED;
     }
     if (json || !silent)
-        vg_attach_print_result(view, json);
-    return vg_attach_exit(view);
+        vg_attach_print_result(snapshot, json);
+    return vg_attach_exit(snapshot);
 }
 
-static int attach(vg_args *args, const vg_job *job, vg_job_view *view)
+static int attach(vg_args *args, const vg_job *job, vg_snapshot *snapshot)
 {
     (void)job;
-    return watch(args, view, false);
+    return watch(args, snapshot, false);
 }
 
-static int wait_for(vg_args *args, const vg_job *job, vg_job_view *view)
+static int wait_for(vg_args *args, const vg_job *job, vg_snapshot *snapshot)
 {
     (void)job;
-    return watch(args, view, true);
+    return watch(args, snapshot, true);
 }
 
 static const vg_arg_spec specs[] = {

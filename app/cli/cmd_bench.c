@@ -69,6 +69,7 @@ static vg_status make_plan(const vg_args *args, vg_bench_plan *plan, vg_err *err
                             .denoise_only = vg_args_has(args, "denoise-only"),
                             .cancel = &cancelled};
     VG_TRY(vg_cli_settings(args, &plan->settings, err));
+    VG_TRY(vg_settings_draw_seed(&plan->settings, err));
     VG_TRY(whole(args, "steps-run", 1, VG_BENCH_STEPS_MAX, &plan->steps_run, err));
     VG_TRY(whole(args, "warm-up", 0, VG_BENCH_STEPS_MAX, &plan->warm_up, err));
     if (name) {
@@ -173,7 +174,9 @@ static vg_status bench_ops(const vg_args *args, vg_err *err)
     VG_TRY(positive(args, "row-seconds", &options.row_s, err));
     VG_TRY_GOTO(status, open_engine(&args->settings, &engine, &lock, err), done);
     vg_engine_backend(engine)->fp8_exact =
-        !strcmp(vg_settings_get(&args->settings, VG_OPT_fp8_sums), "exact");
+        vg_settings_choice(&args->settings, VG_OPT_fp8_sums) != 0;
+    vg_engine_backend(engine)->attention =
+        (vg_attention_kernel)vg_settings_choice(&args->settings, VG_OPT_attention_kernel);
     vg_bench_ops_print_head(stdout);
     VG_TRY_GOTO(status,
                 vg_bench_ops_run(vg_engine_backend(engine), &options, &rows, &count, row_done, err),
@@ -234,7 +237,7 @@ const vg_command vg_command_bench = {
         "  vgen bench --ops --only attention\n",
     .settings =
         "model load_format quantization prompt negative_prompt height width num_frames num_inference_steps guidance_scale guidance_scale_2 "
-        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act fp8_sums vae_use_tiling device threads vram_limit",
+        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act fp8_sums attention_kernel vae_use_tiling device threads vram_limit",
     .specs = specs,
     .run = run,
 };

@@ -3,12 +3,12 @@
 #include "app/cli/cmd_job.h"
 #include "app/worker/worker.h"
 
-static int cancel(vg_args *args, const vg_job *job, vg_job_view *view)
+static int cancel(vg_args *args, const vg_job *job, vg_snapshot *snapshot)
 {
     vg_err err = {0};
-    if (vg_job_state_is_final(view->state))
+    if (vg_job_state_is_final(snapshot->state))
         (void)VG_FAIL(&err, VG_E_MISSING, "%s is not running: %s", job->id,
-                      vg_job_view_state_name(view->state));
+                      vg_job_state_text(snapshot->state));
     else
         (void)vg_worker_cancel(job->dir, &err);
     if (err.code != VG_OK)
@@ -16,10 +16,10 @@ static int cancel(vg_args *args, const vg_job *job, vg_job_view *view)
     /* A block takes a moment; say how it ended rather than that it was asked. */
     for (int i = 0; i < 600 && vg_job_running(job->dir, NULL); i++)
         usleep(100 * 1000);
-    vg_job_view_refresh(view, NULL, NULL);
+    vg_snapshot_refresh(snapshot, NULL, NULL);
     printf("%s: %s\n", job->id,
            vg_job_running(job->dir, NULL) ? "asked to stop, still at work"
-                                          : vg_job_view_state_name(view->state));
+                                          : vg_job_state_text(snapshot->state));
     return VG_EXIT_OK;
 }
 

@@ -23,7 +23,7 @@ static vg_compute vae_compute(const vg_settings *s)
         !vg_settings_is_set(s, VG_OPT_vae_compute) && vg_settings_is_set(s, VG_OPT_compute)
             ? VG_OPT_compute
             : VG_OPT_vae_compute;
-    return !strcmp(vg_settings_get(s, option), "bf16") ? VG_COMPUTE_BF16 : VG_COMPUTE_F32;
+    return (vg_compute)vg_settings_choice(s, option);
 }
 
 /* All that can be wrong with what was asked, before a file is read. */
@@ -38,8 +38,7 @@ static vg_status check(vg_args *args, const vg_model *model, vg_component_params
     *params = (vg_component_params){
         .scheme = schemes[0],
         .scheme_given = vg_settings_is_set(s, VG_OPT_quantization),
-        .compute =
-            !strcmp(vg_settings_get(s, VG_OPT_compute), "f32") ? VG_COMPUTE_F32 : VG_COMPUTE_BF16,
+        .compute = (vg_compute)vg_settings_choice(s, VG_OPT_compute),
         .vae_compute = vae_compute(s),
         .vae_tiling = vg_settings_bool(s, VG_OPT_vae_use_tiling),
         .cancel = &cancelled,

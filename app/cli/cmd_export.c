@@ -8,7 +8,7 @@
 static int run(vg_args *args)
 {
     vg_job job;
-    vg_job_view view;
+    vg_snapshot snapshot;
     vg_err err = {0};
     double gain = 0;
     const char *diff = vg_args_get(args, "diff"), *output = vg_args_get(args, "output");
@@ -21,13 +21,13 @@ static int run(vg_args *args)
     }
     if (output && vg_job_check_output("--output", output, ".mp4", &err) != VG_OK)
         return vg_cli_fail(args, &err);
-    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
+    int status = vg_cmd_job_open(args, args->words[0], &job, &snapshot);
     if (status != VG_EXIT_OK)
         return status;
     char *path = output ? vg_paths_absolute(output)
                         : vg_job_path(&job, gain > 0 ? VG_JOB_COMPARISON_DIFF : VG_JOB_COMPARISON);
-    if (vg_job_export(&job, &view, path, gain, vg_args_has(args, "timings"), NULL, NULL, &err) !=
-        VG_OK) {
+    if (vg_job_export(&job, &snapshot, path, gain, vg_args_has(args, "timings"), NULL, NULL,
+                      &err) != VG_OK) {
         err.code = err.code == VG_E_ARG ? VG_E_IO : err.code; /* the frames', not the asker's */
         status = vg_cli_fail(args, &err);
     } else if (vg_args_has(args, "json")) {
@@ -40,7 +40,7 @@ static int run(vg_args *args)
         putchar('\n');
     }
     free(path);
-    vg_cmd_job_close(&job, &view);
+    vg_cmd_job_close(&job, &snapshot);
     return status;
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include "app/settings/paths.h"
 
-int vg_cmd_job_open(vg_args *args, const char *name, vg_job *job, vg_job_view *view)
+int vg_cmd_job_open(vg_args *args, const char *name, vg_job *job, vg_snapshot *snapshot)
 {
     vg_err err = {0};
     char *jobs = vg_paths_jobs(vg_args_get(args, "jobs-dir")), *dir = NULL;
@@ -16,25 +16,25 @@ int vg_cmd_job_open(vg_args *args, const char *name, vg_job *job, vg_job_view *v
     free(dir);
     if (status != VG_OK)
         return vg_cli_fail(args, &err);
-    vg_job_view_init(view, job);
-    vg_job_view_refresh(view, NULL, NULL);
+    vg_snapshot_init(snapshot, job);
+    vg_snapshot_refresh(snapshot, NULL, NULL);
     return VG_EXIT_OK;
 }
 
-void vg_cmd_job_close(vg_job *job, vg_job_view *view)
+void vg_cmd_job_close(vg_job *job, vg_snapshot *snapshot)
 {
-    vg_job_view_deinit(view);
+    vg_snapshot_deinit(snapshot);
     vg_job_deinit(job);
 }
 
 int vg_cmd_job_run(vg_args *args)
 {
     vg_job job;
-    vg_job_view view;
-    int status = vg_cmd_job_open(args, args->words[0], &job, &view);
+    vg_snapshot snapshot;
+    int status = vg_cmd_job_open(args, args->words[0], &job, &snapshot);
     if (status != VG_EXIT_OK)
         return status;
-    status = args->command->job(args, &job, &view);
-    vg_cmd_job_close(&job, &view);
+    status = args->command->job(args, &job, &snapshot);
+    vg_cmd_job_close(&job, &snapshot);
     return status;
 }

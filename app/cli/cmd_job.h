@@ -13,8 +13,8 @@
     "JOB is a folder's name, a beginning or an end of it that only one job has, \"last\", or a path."
 
 /* Find, open and look at a job. On failure prints the reason; the exit status comes back, VG_EXIT_OK when good. */
-int vg_cmd_job_open(vg_args *args, const char *name, vg_job *job, vg_job_view *view);
-void vg_cmd_job_close(vg_job *job, vg_job_view *view);
+int vg_cmd_job_open(vg_args *args, const char *name, vg_job *job, vg_snapshot *snapshot);
+void vg_cmd_job_close(vg_job *job, vg_snapshot *snapshot);
 /* Open the job that the first word names, let the command's `job` do its work, close it. Returns the exit status. */
 int vg_cmd_job_run(vg_args *args);
 /* The members of a command on one job. */

@@ -8,44 +8,44 @@
 
 #define PIPE_PROMPT_COLUMNS 120
 
-static cJSON *row_json(const vg_job_view *view)
+static cJSON *row_json(const vg_snapshot *snapshot)
 {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "job", view->job->id);
-    cJSON_AddStringToObject(o, "dir", view->job->dir);
-    cJSON_AddStringToObject(o, "state", vg_job_view_state_name(view->state));
-    cJSON_AddStringToObject(o, "message", view->message);
-    cJSON_AddNumberToObject(o, "created", view->job->created);
-    cJSON_AddStringToObject(o, "prompt", vg_settings_get(&view->job->resolved, VG_OPT_prompt));
+    cJSON_AddStringToObject(o, "job", snapshot->card.id);
+    cJSON_AddStringToObject(o, "dir", snapshot->card.dir);
+    cJSON_AddStringToObject(o, "state", vg_job_state_text(snapshot->state));
+    cJSON_AddStringToObject(o, "message", snapshot->message);
+    cJSON_AddNumberToObject(o, "created", snapshot->card.created);
+    cJSON_AddStringToObject(o, "prompt", snapshot->card.prompt);
     cJSON *variants = cJSON_AddArrayToObject(o, "variants");
-    for (int i = 0; i < view->job->variants_count; i++) {
+    for (int i = 0; i < snapshot->variants_count; i++) {
         cJSON *v = cJSON_CreateObject();
-        cJSON_AddStringToObject(v, "quantization", vg_scheme_name(view->job->schemes[i]));
-        cJSON_AddStringToObject(v, "state", vg_job_view_state_name(view->variants[i].state));
-        cJSON_AddNumberToObject(v, "steps_done", view->variants[i].step);
-        cJSON_AddNumberToObject(v, "steps", view->variants[i].steps);
+        cJSON_AddStringToObject(v, "quantization", snapshot->variants[i].id);
+        cJSON_AddStringToObject(v, "state", vg_job_state_text(snapshot->variants[i].state));
+        cJSON_AddNumberToObject(v, "steps_done", snapshot->variants[i].step);
+        cJSON_AddNumberToObject(v, "steps", snapshot->variants[i].steps);
         cJSON_AddItemToArray(variants, v);
     }
     return o;
 }
 
 /* id_columns: of the longest id there is. */
-static void print_row(const vg_job_view *view, int id_columns, int columns)
+static void print_row(const vg_snapshot *snapshot, int id_columns, int columns)
 {
-    char progress[96],
-        *prompt = vg_text_clean(vg_settings_get(&view->job->resolved, VG_OPT_prompt));
+    char progress[96], *prompt = vg_text_clean(snapshot->card.prompt);
     int done = 0, all = 0;
-    for (int i = 0; i < view->job->variants_count; i++) {
-        done += view->variants[i].state == VG_JOB_DONE ? view->variants[i].steps
-                                                       : view->variants[i].step;
-        all += view->variants[i].steps;
+    for (int i = 0; i < snapshot->variants_count; i++) {
+        done += snapshot->variants[i].state == VG_JOB_DONE ? snapshot->variants[i].steps
+                                                           : snapshot->variants[i].step;
+        all += snapshot->variants[i].steps;
     }
     snprintf(progress, sizeof progress, "%d/%d", done, all);
-    int n = printf("%-*s %-11s %8s  ", id_columns, view->job->id,
-                   vg_job_view_state_name(view->state), progress);
-    char *rest = view->state == VG_JOB_FAILED || view->state == VG_JOB_QUEUED
-                     ? vg_xstrf("%s%s%s", view->message, *view->message ? " - " : "", prompt)
-                     : vg_xstrdup(prompt);
+    int n = printf("%-*s %-11s %8s  ", id_columns, snapshot->card.id,
+                   vg_job_state_text(snapshot->state), progress);
+    char *rest =
+        snapshot->state == VG_JOB_FAILED || snapshot->state == VG_JOB_QUEUED
+            ? vg_xstrf("%s%s%s", snapshot->message, *snapshot->message ? " - " : "", prompt)
+            : vg_xstrdup(prompt);
     /* Into a pipe: enough to know it by; --json has it all. */
     vg_text_cut(rest, columns == 0 ? PIPE_PROMPT_COLUMNS : columns > n ? columns - n : 0);
     printf("%s\n", rest);
@@ -84,21 +84,19 @@ static int run(vg_args *args)
     }
     for (int i = 0; i < dirs.count; i++) {
         vg_job job = {0};
-        vg_job_view view;
+        vg_snapshot snapshot;
         vg_err err = {0};
-        if (vg_job_open(dirs.items[i], &job, &err) != VG_OK) {
+        if (vg_snapshot_glance(dirs.items[i], &job, &snapshot, &err) != VG_OK) {
             fputs("warning: ", stderr);
             vg_text_print(stderr, err.message);
             fputc('\n', stderr);
             continue;
         }
-        vg_job_view_init(&view, &job);
-        vg_job_view_refresh(&view, NULL, NULL);
         if (json)
-            cJSON_AddItemToArray(list, row_json(&view));
+            cJSON_AddItemToArray(list, row_json(&snapshot));
         else
-            print_row(&view, id_columns, columns);
-        vg_cmd_job_close(&job, &view);
+            print_row(&snapshot, id_columns, columns);
+        vg_cmd_job_close(&job, &snapshot);
     }
     if (json) {
         cJSON *root = cJSON_CreateObject();

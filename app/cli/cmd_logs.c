@@ -26,21 +26,30 @@ static void print_field(const cJSON *item)
     }
 }
 
-static void print_event(void *user, const cJSON *event, const char *line)
+static void print_word(const cJSON *json, const char *key, const char *behind)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
+    if (!cJSON_IsString(item))
+        return;
+    vg_text_print(stdout, item->valuestring);
+    fputs(behind, stdout);
+}
+
+static void print_event(void *user, const vg_event_line *line)
 {
     const log_printer *p = user;
     char date[40];
     if (p->json) {
-        vg_text_print(stdout, line);
+        vg_text_print(stdout, line->text);
         fputc('\n', stdout);
         return;
     }
-    printf("%s  ", vg_text_date(vg_event_number(event, "t", 0), date, sizeof date));
-    vg_text_print(stdout, vg_event_text(event, "variant"));
-    fputs(*vg_event_text(event, "variant") ? " " : "", stdout);
-    vg_text_print(stdout, vg_event_text(event, "type"));
-    const cJSON *item;
-    cJSON_ArrayForEach(item, event) print_field(item);
+    /* Also what this version does not know is printed as it stands. */
+    const cJSON *item, *t = cJSON_GetObjectItemCaseSensitive(line->json, "t");
+    printf("%s  ", vg_text_date(cJSON_IsNumber(t) ? t->valuedouble : 0, date, sizeof date));
+    print_word(line->json, "variant", " ");
+    print_word(line->json, "type", "");
+    cJSON_ArrayForEach(item, line->json) print_field(item);
     fputc('\n', stdout);
 }
 
@@ -59,20 +68,24 @@ static void print_worker_log(const vg_job *job)
     free(path);
 }
 
-static int logs(vg_args *args, const vg_job *job, vg_job_view *view)
+static int logs(vg_args *args, const vg_job *job, vg_snapshot *snapshot)
 {
     log_printer printer = {.json = vg_args_has(args, "json")};
     /* From the beginning again, so that the events that were taken in at the opening are seen here too. */
-    vg_job_view_deinit(view);
-    vg_job_view_init(view, job);
-    vg_job_view_refresh(view, print_event, &printer);
-    while (vg_args_has(args, "follow") && !vg_job_state_is_final(view->state) && !ferror(stdout)) {
+    vg_snapshot_deinit(snapshot);
+    vg_snapshot_init(snapshot, job);
+    vg_snapshot_refresh(snapshot, print_event, &printer);
+    while (vg_args_has(args, "follow") && !vg_job_state_is_final(snapshot->state) &&
+           !ferror(stdout)) {
         fflush(stdout);
         usleep(200 * 1000);
-        vg_job_view_refresh(view, print_event, &printer);
+        vg_snapshot_refresh(snapshot, print_event, &printer);
     }
     if (!printer.json)
         print_worker_log(job);
+    if (snapshot->events_malformed || snapshot->events_unknown)
+        fprintf(stderr, "vgen logs: %lld damaged lines, %lld events of kinds unknown here\n",
+                (long long)snapshot->events_malformed, (long long)snapshot->events_unknown);
     return VG_EXIT_OK;
 }
 

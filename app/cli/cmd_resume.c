@@ -4,7 +4,7 @@
 #include "app/cli/cmd_job.h"
 #include "app/worker/worker.h"
 
-static int resume(vg_args *args, const vg_job *job, vg_job_view *view)
+static int resume(vg_args *args, const vg_job *job, vg_snapshot *snapshot)
 {
     vg_err err = {0};
     pid_t worker = 0;
@@ -21,29 +21,29 @@ static int resume(vg_args *args, const vg_job *job, vg_job_view *view)
                             &worker, &err) != VG_OK)
             return vg_cli_fail(args, &err);
         if (vg_args_has(args, "detach")) {
-            vg_job_view_refresh(view, NULL, NULL);
+            vg_snapshot_refresh(snapshot, NULL, NULL);
             if (json)
-                vg_attach_print_result(view, json);
+                vg_attach_print_result(snapshot, json);
             else
                 printf("%s\n", job->id);
             return VG_EXIT_OK;
         }
         vg_attach_options options = {
             .quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
-        if (!vg_attach(view, &options)) {
+        if (!vg_attach(snapshot, &options)) {
             fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job->id,
                     job->id);
             if (json)
-                vg_attach_print_result(view, json);
+                vg_attach_print_result(snapshot, json);
             return VG_EXIT_CANCELLED;
         }
         /* What ran was a worker in its last moments (it had been killed): now it is our turn. */
-    } while (running && view->state == VG_JOB_INTERRUPTED && !view->stopped);
-    vg_attach_print_result(view, json);
-    int status = vg_attach_exit(view);
+    } while (running && snapshot->state == VG_JOB_INTERRUPTED && !snapshot->stopped);
+    vg_attach_print_result(snapshot, json);
+    int status = vg_attach_exit(snapshot);
     if (status == VG_EXIT_FAILURE) {
         fprintf(stderr, "vgen resume: %s: ", job->id);
-        vg_text_print(stderr, view->message[0] ? view->message : "failed");
+        vg_text_print(stderr, snapshot->message[0] ? snapshot->message : "failed");
         fputc('\n', stderr);
     }
     return status;

@@ -24,12 +24,12 @@ static int stop(vg_args *args, const vg_job *job)
 static int remove_one(vg_args *args, const char *name)
 {
     vg_job job;
-    vg_job_view view;
+    vg_snapshot snapshot;
     vg_err err = {0};
-    int status = vg_cmd_job_open(args, name, &job, &view);
+    int status = vg_cmd_job_open(args, name, &job, &snapshot);
     if (status != VG_EXIT_OK)
         return status;
-    if (!vg_job_state_is_final(view.state) || vg_job_running(job.dir, NULL))
+    if (!vg_job_state_is_final(snapshot.state) || vg_job_running(job.dir, NULL))
         status = stop(args, &job);
     if (status == VG_EXIT_OK) {
         if (vg_file_remove_tree(job.dir, &err) != VG_OK)
@@ -37,7 +37,7 @@ static int remove_one(vg_args *args, const char *name)
         else
             printf("removed %s\n", job.id);
     }
-    vg_cmd_job_close(&job, &view);
+    vg_cmd_job_close(&job, &snapshot);
     return status;
 }
 

@@ -16,43 +16,42 @@ static void print_settings(const vg_job *job)
     }
 }
 
-static void print_variants(const vg_job *job, const vg_job_view *view)
+static void print_variants(const vg_snapshot *snapshot)
 {
     const char *names[VG_SCHEME_COUNT];
     const vg_gauge_figures *gauges[VG_SCHEME_COUNT];
     int measured = 0;
-    for (int i = 0; i < job->variants_count; i++) {
-        if (view->variants[i].precision[0])
-            printf("layers   %s: %s\n", vg_scheme_name(job->schemes[i]),
-                   view->variants[i].precision);
+    for (int i = 0; i < snapshot->variants_count; i++) {
+        if (snapshot->variants[i].precision[0])
+            printf("layers   %s: %s\n", snapshot->variants[i].id, snapshot->variants[i].precision);
     }
-    for (int i = 0; i < job->variants_count; i++) {
-        if (!vg_gauges_any(&view->variants[i].gauges))
+    for (int i = 0; i < snapshot->variants_count; i++) {
+        if (!snapshot->variants[i].gauges)
             continue;
-        names[measured] = vg_scheme_name(job->schemes[i]);
-        gauges[measured++] = &view->variants[i].gauges;
+        names[measured] = snapshot->variants[i].id;
+        gauges[measured++] = snapshot->variants[i].gauges;
     }
     if (measured)
         vg_gauges_print(stdout, names, gauges, measured);
 }
 
-static int show(vg_args *args, const vg_job *job, vg_job_view *view)
+static int show(vg_args *args, const vg_job *job, vg_snapshot *snapshot)
 {
     char text[64];
     if (vg_args_has(args, "json")) {
-        vg_json_print(stdout, vg_job_view_json(view), true);
+        vg_json_print(stdout, vg_snapshot_json(snapshot), true);
     } else if (vg_args_has(args, "markdown")) {
-        vg_attach_print_markdown(view);
+        vg_attach_print_markdown(snapshot);
     } else {
-        vg_attach_print_result(view, false);
+        vg_attach_print_result(snapshot, false);
         printf("folder   ");
         vg_text_print(stdout, job->dir);
         printf("\nmade     %s, vgen %s\ndevice   %s\nmodel    ",
                vg_text_date(job->created, text, sizeof text),
-               job->code_version ? job->code_version : "?", view->device);
+               job->code_version ? job->code_version : "?", snapshot->device);
         vg_text_print(stdout, job->model_dir);
         printf("\n");
-        print_variants(job, view);
+        print_variants(snapshot);
         printf("settings\n");
         print_settings(job);
     }

@@ -25,7 +25,7 @@ static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON 
                    bool *went_away)
 {
     vg_job job = {0};
-    vg_job_view view;
+    vg_snapshot snapshot;
     vg_err err = {0};
     pid_t worker = 0;
     bool json = vg_args_has(args, "json");
@@ -39,7 +39,7 @@ static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON 
         cJSON_AddItemToArray(results, vg_cli_error_json(err.message, vg_cli_status(&err)));
         return vg_cli_status(&err);
     }
-    vg_job_view_init(&view, &job);
+    vg_snapshot_init(&snapshot, &job);
     int status = VG_EXIT_OK;
     if (vg_worker_start(job.dir, vg_settings_int(settings, VG_OPT_max_steps_run), &worker, &err) !=
         VG_OK) {
@@ -51,29 +51,31 @@ static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON 
         status = VG_EXIT_FAILURE;
     } else if (vg_args_has(args, "detach")) {
         if (json)
-            cJSON_AddItemToArray(results, vg_job_view_json(&view));
+            cJSON_AddItemToArray(results, vg_snapshot_json(&snapshot));
         else
             printf("%s\n", job.id);
     } else {
         vg_attach_options options = {
             .quiet = vg_args_has(args, "quiet"), .cancel = true, .worker = worker};
+        bool drawn = !strcmp(vg_settings_get(settings, VG_OPT_seed), VG_SEED_RANDOM);
         if (!options.quiet)
-            fprintf(stderr, "job %s\n", job.id);
-        *went_away = !vg_attach(&view, &options);
+            fprintf(stderr, "job %s%s%s\n", job.id, drawn ? ", seed " : "",
+                    drawn ? vg_settings_get(&job.settings, VG_OPT_seed) : "");
+        *went_away = !vg_attach(&snapshot, &options);
         if (*went_away)
             fprintf(stderr, "job %s goes on by itself; vgen attach %s shows it\n", job.id, job.id);
-        status = *went_away ? VG_EXIT_CANCELLED : vg_attach_exit(&view);
+        status = *went_away ? VG_EXIT_CANCELLED : vg_attach_exit(&snapshot);
         if (json)
-            cJSON_AddItemToArray(results, vg_job_view_json(&view));
+            cJSON_AddItemToArray(results, vg_snapshot_json(&snapshot));
         else
-            vg_attach_print_result(&view, false);
+            vg_attach_print_result(&snapshot, false);
         if (status == VG_EXIT_FAILURE) {
             fprintf(stderr, "vgen %s: %s: ", args->command->name, job.id);
-            vg_text_print(stderr, view.message[0] ? view.message : "failed");
+            vg_text_print(stderr, snapshot.message[0] ? snapshot.message : "failed");
             fputc('\n', stderr);
         }
     }
-    vg_job_view_deinit(&view);
+    vg_snapshot_deinit(&snapshot);
     vg_job_deinit(&job);
     return status;
 }

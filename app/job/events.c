@@ -1,172 +1,199 @@
-/* events.c: see events.h. */
+/* events.c: the vocabulary: events as JSON objects and back. See events.h. */
 #include "app/job/events.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include "kernels/base/text.h"
+#include "app/report/report.h"
 
-vg_status vg_event_writer_open(const char *job_dir, vg_event_writer *writer, vg_err *err)
+#define COUNT_MAX 1000000000
+#define BYTES_MAX 1e18
+
+enum {
+#define VG_EVENT_FIELD(name, type_, unit, help) FIELD_##name,
+#include "app/job/event_fields.def"
+#undef VG_EVENT_FIELD
+    FIELDS
+};
+
+static const vg_event_field all[FIELDS] = {
+#define VG_EVENT_FIELD(name, type_, unit, help)                                                    \
+    {#name, unit, help, VG_FIELD_##type_, offsetof(vg_job_event, name)},
+#include "app/job/event_fields.def"
+#undef VG_EVENT_FIELD
+};
+
+#define F(name) &all[FIELD_##name],
+#define VG_EVENT(name, of, durable, fields_, help)                                                 \
+    static const vg_event_field *const fields_of_##name[] = {fields_ NULL};
+#include "app/job/events.def"
+#undef VG_EVENT
+#undef F
+
+enum { OF_JOB, OF_VARIANT };
+#define F(name)
+static const vg_event_kind_info kinds[VG_JOB_EVENT_COUNT] = {
+#define VG_EVENT(name, of, durable, fields_, help)                                                 \
+    {#name, help, OF_##of == OF_VARIANT, durable, fields_of_##name},
+#include "app/job/events.def"
+#undef VG_EVENT
+};
+#undef F
+
+const vg_event_kind_info *vg_job_event_describe(vg_job_event_type type)
 {
-    char *path = vg_xstrf("%s/%s", job_dir, VG_EVENTS_FILE);
-    vg_status status = VG_OK;
-    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        status = VG_FAIL(err, VG_E_IO, "%s: cannot open for writing: %s", path, strerror(errno));
-        goto done;
+    return &kinds[type];
+}
+
+static void say_nothing(vg_job_event *event, const vg_event_field *field)
+{
+    void *at = (char *)event + field->offset;
+    switch (field->type) {
+    case VG_FIELD_COUNT:
+        *(vg_event_COUNT *)at = -1;
+        break;
+    case VG_FIELD_BYTES:
+        *(vg_event_BYTES *)at = 0;
+        break;
+    case VG_FIELD_REAL:
+        *(vg_event_REAL *)at = NAN;
+        break;
+    case VG_FIELD_TEXT:
+        *(vg_event_TEXT *)at = "";
+        break;
+    case VG_FIELD_FLAG:
+        *(vg_event_FLAG *)at = false;
+        break;
+    case VG_FIELD_GAUGES:
+        *(vg_event_GAUGES *)at = (vg_gpu_sample){0};
+        break;
+    case VG_FIELD_FIGURES:
+        for (int i = 0; i < VG_METRIC_COUNT; i++)
+            ((vg_event_FIGURES *)at)->of[i] = NAN;
+        break;
     }
-    /* A torn last line: end it, so that the next event has a line of its own. */
-    struct stat st;
-    char last = '\n';
-    if (fstat(fd, &st) == 0 && st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 &&
-        last != '\n') {
-        if (write(fd, "\n", 1) != 1) {
-            status = VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", path, strerror(errno));
-            close(fd);
-            goto done;
-        }
+}
+
+vg_job_event vg_job_event_of(vg_job_event_type type)
+{
+    vg_job_event event = {.type = type, .t = NAN, .variant = ""};
+    for (int i = 0; i < FIELDS; i++)
+        say_nothing(&event, &all[i]);
+    return event;
+}
+
+/* ---- reading ---- */
+
+static double number_in(const cJSON *item, double most)
+{
+    return cJSON_IsNumber(item) && item->valuedouble >= 0 && item->valuedouble <= most
+               ? item->valuedouble
+               : NAN;
+}
+
+static void read_field(const cJSON *json, const vg_event_field *field, vg_job_event *event)
+{
+    void *at = (char *)event + field->offset;
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, field->name);
+    double value;
+    switch (field->type) {
+    case VG_FIELD_COUNT:
+        value = number_in(item, COUNT_MAX);
+        *(vg_event_COUNT *)at = isnan(value) ? -1 : (int)value;
+        break;
+    case VG_FIELD_BYTES:
+        value = number_in(item, BYTES_MAX);
+        *(vg_event_BYTES *)at = isnan(value) ? 0 : (uint64_t)value;
+        break;
+    case VG_FIELD_REAL:
+        if (cJSON_IsNumber(item) && isfinite(item->valuedouble))
+            *(vg_event_REAL *)at = item->valuedouble;
+        break;
+    case VG_FIELD_TEXT:
+        if (cJSON_IsString(item))
+            *(vg_event_TEXT *)at = item->valuestring;
+        break;
+    case VG_FIELD_FLAG:
+        *(vg_event_FLAG *)at = cJSON_IsTrue(item);
+        break;
+    case VG_FIELD_GAUGES:
+        vg_gauges_from_json(json, at);
+        break;
+    case VG_FIELD_FIGURES:
+        for (int i = 0; i < VG_METRIC_COUNT; i++)
+            (void)vg_report_figure_read(cJSON_GetObjectItemCaseSensitive(json, vg_metrics[i]->name),
+                                        &((vg_event_FIGURES *)at)->of[i]);
+        break;
     }
-    writer->fd = fd;
-    pthread_mutex_init(&writer->lock, NULL);
-done:
-    free(path);
-    return status;
 }
 
-void vg_event_writer_close(vg_event_writer *writer)
+bool vg_job_event_read(const cJSON *json, vg_job_event *event)
 {
-    if (writer->fd < 0)
-        return;
-    close(writer->fd);
-    writer->fd = -1;
-    pthread_mutex_destroy(&writer->lock);
-}
-
-vg_status vg_event_write(vg_event_writer *writer, const char *type, cJSON *fields, bool sync,
-                         vg_err *err)
-{
-    cJSON *event = cJSON_CreateObject();
-    vg_status status = VG_OK;
-    cJSON_AddNumberToObject(event, "t", (double)(int64_t)(vg_now_unix() * 1000) / 1000);
-    cJSON_AddNumberToObject(event, "ms", (double)vg_now_monotonic_ms());
-    cJSON_AddStringToObject(event, "type", type);
-    for (cJSON *item = fields ? fields->child : NULL; item;) {
-        cJSON *next = item->next;
-        cJSON_AddItemToObject(event, item->string, cJSON_DetachItemViaPointer(fields, item));
-        item = next;
-    }
-    char *text = cJSON_PrintUnformatted(event);
-    cJSON_Delete(event);
-    cJSON_Delete(fields);
-    if (!text)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for an event");
-    size_t n = strlen(text);
-    text[n] = '\n'; /* the terminator's place: the line is written by length */
-    pthread_mutex_lock(&writer->lock);
-    ssize_t written = write(writer->fd, text, n + 1);
-    if (written < 0 || (size_t)written != n + 1) {
-        status = VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", VG_EVENTS_FILE,
-                         written < 0 ? strerror(errno) : "disk full");
-        if (written > 0 && write(writer->fd, "\n", 1) != 1)
-            status = VG_E_IO;
-    } else if (sync) {
-        fdatasync(writer->fd);
-    }
-    pthread_mutex_unlock(&writer->lock);
-    cJSON_free(text);
-    return status;
-}
-
-void vg_event_reader_init(vg_event_reader *reader, const char *job_dir)
-{
-    *reader = (vg_event_reader){.path = vg_xstrf("%s/%s", job_dir, VG_EVENTS_FILE)};
-}
-
-void vg_event_reader_deinit(vg_event_reader *reader)
-{
-    free(reader->path);
-    free(reader->buffer);
-    *reader = (vg_event_reader){0};
-}
-
-/* One line, without its newline. */
-static bool take_line(vg_event_reader *r, char *line, size_t size,
-                      void (*take)(void *, const cJSON *, const char *), void *user)
-{
-    cJSON *event = NULL;
-    line[size] = 0;
-    if (size == 0)
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(json, "type"),
+                *t = cJSON_GetObjectItemCaseSensitive(json, "t"),
+                *variant = cJSON_GetObjectItemCaseSensitive(json, "variant");
+    int i = 0;
+    while (i < VG_JOB_EVENT_COUNT &&
+           !(cJSON_IsString(type) && !strcmp(type->valuestring, kinds[i].name)))
+        i++;
+    if (i == VG_JOB_EVENT_COUNT)
         return false;
-    if (strlen(line) == size)
-        event = cJSON_ParseWithLength(line, size);
-    bool good =
-        cJSON_IsObject(event) && cJSON_IsString(cJSON_GetObjectItemCaseSensitive(event, "type"));
-    if (good)
-        take(user, event, line);
-    else
-        r->skipped++;
-    cJSON_Delete(event);
-    return good;
+    *event = vg_job_event_of((vg_job_event_type)i);
+    if (cJSON_IsNumber(t) && isfinite(t->valuedouble))
+        event->t = t->valuedouble;
+    if (cJSON_IsString(variant))
+        event->variant = variant->valuestring;
+    for (const vg_event_field *const *field = kinds[i].fields; *field; field++)
+        read_field(json, *field, event);
+    return true;
 }
 
-int vg_event_reader_poll(vg_event_reader *r,
-                         void (*take)(void *user, const cJSON *event, const char *line), void *user)
+/* ---- writing ---- */
+
+static void write_field(cJSON *json, const vg_event_field *field, const vg_job_event *event)
 {
-    struct stat st;
-    int taken = 0;
-    int fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return 0;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        close(fd);
-        return 0;
-    }
-    if (st.st_size < r->offset) {
-        r->offset = 0;
-        r->used = 0;
-        r->skipping = false;
-    }
-    for (;;) {
-        if (r->capacity - r->used < 16384) {
-            r->capacity = r->capacity ? r->capacity * 2 : 65536;
-            r->buffer = vg_xrealloc(r->buffer, r->capacity + 1);
+    const void *at = (const char *)event + field->offset;
+    const char *name = field->name;
+    switch (field->type) {
+    case VG_FIELD_COUNT:
+        if (*(const vg_event_COUNT *)at >= 0)
+            cJSON_AddNumberToObject(json, name, *(const vg_event_COUNT *)at);
+        break;
+    case VG_FIELD_BYTES:
+        if (*(const vg_event_BYTES *)at)
+            cJSON_AddNumberToObject(json, name, (double)*(const vg_event_BYTES *)at);
+        break;
+    case VG_FIELD_REAL:
+        if (isfinite(*(const vg_event_REAL *)at))
+            cJSON_AddNumberToObject(json, name, *(const vg_event_REAL *)at);
+        break;
+    case VG_FIELD_TEXT:
+        if (**(const vg_event_TEXT *)at)
+            cJSON_AddStringToObject(json, name, *(const vg_event_TEXT *)at);
+        break;
+    case VG_FIELD_FLAG:
+        cJSON_AddBoolToObject(json, name, *(const vg_event_FLAG *)at);
+        break;
+    case VG_FIELD_GAUGES:
+        vg_gauges_to_json(at, json);
+        break;
+    case VG_FIELD_FIGURES:
+        for (int i = 0; i < VG_METRIC_COUNT; i++) {
+            double figure = ((const vg_event_FIGURES *)at)->of[i];
+            if (!isnan(figure))
+                cJSON_AddItemToObject(json, vg_metrics[i]->name, vg_report_figure_json(figure));
         }
-        ssize_t n = pread(fd, r->buffer + r->used, r->capacity - r->used, r->offset);
-        if (n <= 0)
-            break;
-        r->offset += n;
-        r->used += (size_t)n;
-        char *line = r->buffer, *end = r->buffer + r->used, *newline;
-        while ((newline = memchr(line, '\n', (size_t)(end - line)))) {
-            if (r->skipping)
-                r->skipping = false;
-            else
-                taken += take_line(r, line, (size_t)(newline - line), take, user);
-            line = newline + 1;
-        }
-        r->used = (size_t)(end - line);
-        memmove(r->buffer, line, r->used);
-        if (r->used > VG_EVENT_LINE_MAX) {
-            r->used = 0;
-            r->skipped += !r->skipping;
-            r->skipping = true;
-        }
+        break;
     }
-    close(fd);
-    return taken;
 }
 
-double vg_event_number(const cJSON *event, const char *key, double absent)
+cJSON *vg_job_event_json(const vg_job_event *event)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(event, key);
-    return cJSON_IsNumber(item) ? item->valuedouble : absent;
-}
-
-const char *vg_event_text(const cJSON *event, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(event, key);
-    return cJSON_IsString(item) ? item->valuestring : "";
+    const vg_event_kind_info *kind = &kinds[event->type];
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "type", kind->name);
+    if (kind->of_variant)
+        cJSON_AddStringToObject(json, "variant", event->variant);
+    for (const vg_event_field *const *field = kind->fields; *field; field++)
+        write_field(json, *field, event);
+    return json;
 }

@@ -4,13 +4,12 @@
 #include <stdlib.h>
 #include "app/media/clip.h"
 
-vg_status vg_job_export(const vg_job *job, const vg_job_view *view, const char *path,
+vg_status vg_job_export(const vg_job *job, const vg_snapshot *snapshot, const char *path,
                         double diff_gain, bool timings, vg_frames_progress progress,
                         void *progress_user, vg_err *err)
 {
     vg_frames_store *stores[VG_SCHEME_COUNT] = {0};
     vg_clip_pane panes[VG_SCHEME_COUNT] = {0};
-    vg_report_row rows[VG_SCHEME_COUNT];
     char captions[VG_SCHEME_COUNT][160];
     vg_lines paths = {0};
     char *title = vg_text_clean(vg_settings_get(&job->resolved, VG_OPT_prompt)),
@@ -19,18 +18,19 @@ vg_status vg_job_export(const vg_job *job, const vg_job_view *view, const char *
     vg_clip_options options = {
         .title = title, .comment = recipe, .progress = progress, .progress_user = progress_user};
     vg_status status = VG_OK;
-    int n = vg_job_view_rows(view, rows, &paths);
+    vg_report_row *rows = vg_snapshot_rows(snapshot, &paths);
+    int n = snapshot->variants_count;
     for (int i = 0; i < n; i++) {
         char *dir = vg_job_variant_path(job, i, NULL);
         status = vg_frames_store_open(dir, &stores[i], err);
         free(dir);
         if (status != VG_OK) {
-            vg_err_prefix(err, "%s has no finished frames", vg_scheme_name(job->schemes[i]));
+            vg_err_prefix(err, "%s has no finished frames", snapshot->variants[i].id);
             goto done;
         }
         vg_report_caption(&rows[i], timings, captions[i], sizeof captions[i]);
-        panes[i] = (vg_clip_pane){vg_frames_store_source(stores[i]),
-                                  vg_scheme_label(job->schemes[i]), captions[i]};
+        panes[i] = (vg_clip_pane){vg_frames_store_source(stores[i]), snapshot->variants[i].label,
+                                  captions[i]};
     }
     status = n == 1 ? vg_clip_write(path, &panes[0].source, fps, &options, err)
                     : vg_clip_write_comparison(path, panes, n, diff_gain, fps, &options, err);
@@ -38,6 +38,7 @@ done:
     for (int i = 0; i < VG_SCHEME_COUNT; i++)
         vg_frames_store_close(stores[i]);
     vg_lines_free(&paths);
+    free(rows);
     free(title);
     free(recipe);
     return status;

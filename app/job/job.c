@@ -515,6 +515,7 @@ static void sweep(const char *jobs_dir)
 /* Fill a folder under a hidden name, then give it its name: a job folder always has a whole job.json. */
 static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
 {
+    const vg_job_event created = vg_job_event_of(VG_JOB_EVENT_created);
     vg_status status = VG_OK;
     for (int attempt = 0; attempt < 8; attempt++) {
         char *id = new_id(vg_settings_get(&job->settings, VG_OPT_prompt));
@@ -533,7 +534,7 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
         if (status == VG_OK)
             status = vg_event_writer_open(hidden, &events, err);
         if (status == VG_OK)
-            status = vg_event_write(&events, "created", NULL, false, err);
+            status = vg_event_write(&events, &created, err);
         vg_event_writer_close(&events);
         bool taken = vg_file_exists(final);
         if (status == VG_OK && !taken && rename(hidden, final) != 0)
@@ -567,6 +568,7 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
     made.created = vg_now_unix();
     made.code_version = vg_xstrdup(VG_VERSION);
     vg_settings_copy(&made.settings, settings);
+    VG_TRY_GOTO(status, vg_settings_draw_seed(&made.settings, err), done);
     made.variants_count = vg_settings_schemes(settings, made.schemes);
     VG_TRY_GOTO(status, plan_outputs(&made, batch, err), done);
     const char *device = vg_settings_get(settings, VG_OPT_device);
@@ -592,13 +594,13 @@ done:
 
 char *vg_job_recipe(const vg_job *job, int variant)
 {
-    static const vg_option_id left_out[] = {
-        VG_OPT_output,        VG_OPT_save_latents, VG_OPT_save_frames,  VG_OPT_init_latents,
-        VG_OPT_max_steps_run, VG_OPT_threads,      VG_OPT_quantization, VG_OPT_vram_limit};
     vg_settings s = {{0}};
     vg_settings_copy(&s, &job->resolved);
-    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
-        vg_settings_unset(&s, left_out[i]);
+    for (int i = 0; i < VG_OPT_COUNT; i++) {
+        if (!vg_option_decides(&vg_options[i], VG_DECIDES_PIXELS))
+            vg_settings_unset(&s, (vg_option_id)i);
+    }
+    vg_settings_unset(&s, VG_OPT_quantization); /* of a variant, below */
     if (*vg_settings_get(&s, VG_OPT_model) == '/' || *vg_settings_get(&s, VG_OPT_model) == '.')
         vg_settings_unset(&s, VG_OPT_model);
     cJSON *root = vg_settings_to_json(&s);

@@ -2,7 +2,7 @@
  * out. Whether a worker is on it is known from a lock that the worker holds (`lock`), so nothing has to be cleaned up after a kill.
  *
  *   JOBS/20261123-131500-a-big-red-ball-3f2a/
- *     job.json  events.jsonl  lock  worker.log  text.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
+ *     job.json  events.jsonl  summary.json  lock  worker.log  text.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
  *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.{json,csv}, clip.mp4, preview.ppm} */
 #ifndef VG_APP_JOB_JOB_H
 #define VG_APP_JOB_JOB_H
@@ -47,6 +47,7 @@ void vg_job_deinit(vg_job *job);
 
 /* Find the model, fill in its defaults, check everything that can be checked before a long run (sizes, output folders), and make the folder.
  *   jobs_dir   made when missing
+ *   settings   a seed that is "random" is drawn here; the job has the number
  *   batch      0, or the number of the prompt in a batch: goes into the names of outputs
  * Errors: VG_E_ARG for what the person asked, else what the model said. */
 vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job,

@@ -1,5 +1,6 @@
 /* frames.c: kept frames, one lossless file per variant, and a cache of decoded pictures over it. */
 #include "app/media/frames.h"
+#include "kernels/base/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -181,12 +182,6 @@ static vg_status open_clip(vg_frames_store *s, vg_err *err)
     return VG_OK;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 vg_status vg_frames_store_open_file(const char *path, vg_frames_store **store, vg_err *err)
 {
     vg_frames_store *s = calloc(1, sizeof *s);
@@ -194,8 +189,8 @@ vg_status vg_frames_store_open_file(const char *path, vg_frames_store **store, v
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", path);
     s->path = strdup(path);
     vg_status status = !s->path ? VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", path)
-                       : ends_with(path, ".safetensors") ? open_tensors(s, err)
-                                                         : open_clip(s, err);
+                       : vg_ends_with(path, ".safetensors") ? open_tensors(s, err)
+                                                            : open_clip(s, err);
     if (status != VG_OK) {
         vg_frames_store_close(s);
         return status;

@@ -47,25 +47,35 @@ static double rounded(double value)
     return fabs(value) < 1e12 ? round(value * 10) / 10 : value;
 }
 
-cJSON *vg_gauges_event(const vg_gauge_figures *figures)
+vg_gpu_sample vg_gauges_sample(const vg_gauge_figures *figures)
 {
-    cJSON *o = cJSON_CreateObject();
+    vg_gpu_sample sample = {0};
     for (int m = 0; m < VG_GPU_METRIC_COUNT; m++) {
-        const vg_gpu_metric_info *info = vg_gpu_metric_describe((vg_gpu_metric)m);
-        double v = info->over == VG_GPU_PEAK ? vg_gauges_peak(figures, (vg_gpu_metric)m)
-                                             : vg_gauges_mean(figures, (vg_gpu_metric)m);
-        if (isfinite(v))
-            cJSON_AddNumberToObject(o, info->name, rounded(v));
+        double v = vg_gpu_metric_describe((vg_gpu_metric)m)->over == VG_GPU_PEAK
+                       ? vg_gauges_peak(figures, (vg_gpu_metric)m)
+                       : vg_gauges_mean(figures, (vg_gpu_metric)m);
+        if (!isfinite(v))
+            continue;
+        sample.valid |= 1u << m;
+        sample.value[m] = rounded(v);
     }
-    return o;
+    return sample;
 }
 
-void vg_gauges_read_event(const cJSON *event, vg_gpu_sample *sample)
+void vg_gauges_to_json(const vg_gpu_sample *sample, cJSON *json)
+{
+    for (int m = 0; m < VG_GPU_METRIC_COUNT; m++)
+        if (vg_gpu_has(sample, (vg_gpu_metric)m))
+            cJSON_AddNumberToObject(json, vg_gpu_metric_describe((vg_gpu_metric)m)->name,
+                                    sample->value[m]);
+}
+
+void vg_gauges_from_json(const cJSON *json, vg_gpu_sample *sample)
 {
     *sample = (vg_gpu_sample){0};
     for (int m = 0; m < VG_GPU_METRIC_COUNT; m++) {
         const char *name = vg_gpu_metric_describe((vg_gpu_metric)m)->name;
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(event, name);
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
         if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= 1e18))
             continue;
         sample->valid |= 1u << m;

@@ -27,10 +27,11 @@ bool vg_gauges_any(const vg_gauge_figures *figures);
 double vg_gauges_mean(const vg_gauge_figures *figures, vg_gpu_metric metric); /* NaN unknown */
 double vg_gauges_peak(const vg_gauge_figures *figures, vg_gpu_metric metric); /* NaN unknown */
 
-/* The fields of a `gpu` event: each metric that was read, its mean or its peak as gpu_metrics.def says. Caller deletes. */
-cJSON *vg_gauges_event(const vg_gauge_figures *figures);
-/* Such an event as a reading. Nothing in it is trusted: what is no finite number from 0 to 1e18 is left out. */
-void vg_gauges_read_event(const cJSON *event, vg_gpu_sample *sample);
+/* Several readings as one: each metric that was read, its mean or its peak as gpu_metrics.def says. */
+vg_gpu_sample vg_gauges_sample(const vg_gauge_figures *figures);
+/* A reading as members of an object, and back. Nothing in it is trusted: what is no finite number from 0 to 1e18 is left out. */
+void vg_gauges_to_json(const vg_gpu_sample *sample, cJSON *json);
+void vg_gauges_from_json(const cJSON *json, vg_gpu_sample *sample);
 
 /* {"power_w": {"mean": 652.1, "peak": 701.9}, ...}, unknown ones left out or null; NULL when nothing was read. Caller deletes. */
 cJSON *vg_gauges_json(const vg_gauge_figures *figures);

@@ -1,5 +1,5 @@
 /* report.c: metrics of a variant against its reference: measured, kept as metrics.json, written as
- * CSV. The table is report_table.c's; what PSNR and SSIM are is engine/metrics/metrics.h's. */
+ * CSV. The table is report_table.c's; what is measured is engine/metrics/'s. */
 #include "app/report/report.h"
 
 #include <math.h>
@@ -60,57 +60,114 @@ static vg_status check_pair(const char *name, const vg_frame_source *a, const vg
     return VG_OK;
 }
 
+/* What one comparison works on. */
+typedef struct pair {
+    const vg_frame_source *frames, *reference;
+    const float *latents, *reference_latents; /* NULL: not at hand */
+    vg_metric_setup setup;
+    void *state[VG_METRIC_COUNT];
+    bool open[VG_METRIC_COUNT];
+} pair;
+
+static void close_metrics(pair *p)
+{
+    for (int i = 0; i < VG_METRIC_COUNT; i++)
+        if (p->open[i])
+            vg_metric_close(vg_metrics[i], p->state[i]);
+}
+
+/* Those that cannot be had here stay closed. */
+static vg_status open_metrics(pair *p, vg_report_metrics *m, vg_err *err)
+{
+    for (int i = 0; i < VG_METRIC_COUNT; i++) {
+        bool pictures = vg_metrics[i]->input == VG_METRIC_PICTURES;
+        m->metric[i].worst_frame = -1;
+        if (!pictures && (!p->latents || !p->reference_latents || !p->setup.values))
+            continue;
+        vg_status status = vg_metric_open(vg_metrics[i], &p->setup, &p->state[i], err);
+        if (status == VG_E_MISSING)
+            continue;
+        if (status != VG_OK)
+            return status;
+        p->open[i] = true;
+        if (!pictures)
+            continue;
+        m->metric[i].frames = calloc((size_t)m->frames, sizeof *m->metric[i].frames);
+        if (!m->metric[i].frames)
+            return VG_FAIL(err, VG_E_NOMEM, "out of memory for the metrics of %d frames",
+                           m->frames);
+    }
+    return VG_OK;
+}
+
+static vg_status measure_frame(pair *p, int frame, vg_report_metrics *m, vg_err *err)
+{
+    const uint8_t *a, *b;
+    VG_TRY(p->frames->get(p->frames->user, frame, &a, err));
+    VG_TRY(p->reference->get(p->reference->user, frame, &b, err));
+    for (int i = 0; i < VG_METRIC_COUNT; i++)
+        if (p->open[i] && m->metric[i].frames)
+            VG_TRY(vg_metrics[i]->frame(p->state[i], &p->setup, a, b, &m->metric[i].frames[frame],
+                                        err));
+    return VG_OK;
+}
+
+static vg_status measure_clip(pair *p, vg_report_metrics *m, vg_err *err)
+{
+    for (int i = 0; i < VG_METRIC_COUNT; i++) {
+        vg_report_metric *one = &m->metric[i];
+        if (!p->open[i] || one->frames)
+            continue;
+        VG_TRY(vg_metrics[i]->frame(p->state[i], &p->setup, p->latents, p->reference_latents,
+                                    &one->mean, err));
+        one->min = one->max = one->mean;
+        one->measured = !isnan(one->mean);
+    }
+    return VG_OK;
+}
+
 vg_status vg_report_metrics_measure(const char *reference_name, const vg_frame_source *frames,
                                     const vg_frame_source *reference, const float *latents,
                                     const float *reference_latents, size_t latents_count,
-                                    vg_frames_progress progress, void *progress_user,
-                                    vg_report_metrics *out, vg_err *err)
+                                    vg_backend *backend, vg_frames_progress progress,
+                                    void *progress_user, vg_report_metrics *out, vg_err *err)
 {
     VG_TRY(check_pair(reference_name, frames, reference, err));
     vg_report_metrics m = {.frames = frames->count};
-    vg_status status = VG_OK;
+    pair p = {.frames = frames,
+              .reference = reference,
+              .latents = latents,
+              .reference_latents = reference_latents,
+              .setup = {.height = frames->height,
+                        .width = frames->width,
+                        .values = latents_count,
+                        .backend = backend}};
+    vg_status status;
     vg_text_clean_to(m.reference, sizeof m.reference, reference_name);
-    vg_report_metric *psnr = &m.metric[VG_METRIC_PSNR], *ssim = &m.metric[VG_METRIC_SSIM];
-    psnr->frames = calloc((size_t)m.frames, sizeof *psnr->frames);
-    ssim->frames = calloc((size_t)m.frames, sizeof *ssim->frames);
-    if (!psnr->frames || !ssim->frames) {
-        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for the metrics of %d frames", m.frames);
-        goto fail;
-    }
+    VG_TRY_GOTO(status, open_metrics(&p, &m, err), done);
     for (int i = 0; i < m.frames; i++) {
-        const uint8_t *a, *b;
         if (progress && !progress(progress_user, i, m.frames)) {
             status = VG_FAIL(err, VG_E_CANCELLED, "metrics cancelled after %d of %d frames", i,
                              m.frames);
-            goto fail;
+            goto done;
         }
-        VG_TRY_GOTO(status, frames->get(frames->user, i, &a, err), fail);
-        VG_TRY_GOTO(status, reference->get(reference->user, i, &b, err), fail);
-        psnr->frames[i] = vg_metric_psnr(a, b, frames->height, frames->width);
-        ssim->frames[i] = vg_metric_ssim(a, b, frames->height, frames->width);
+        VG_TRY_GOTO(status, measure_frame(&p, i, &m, err), done);
     }
-    for (int i = 0; i < VG_METRIC_COUNT; i++) {
+    VG_TRY_GOTO(status, measure_clip(&p, &m, err), done);
+    for (int i = 0; i < VG_METRIC_COUNT; i++)
         if (m.metric[i].frames)
-            summarise(&m.metric[i], m.frames, vg_metric_describe((vg_metric)i)->higher_is_better);
-        else
-            m.metric[i].worst_frame = -1;
-    }
-    if (latents && reference_latents && latents_count) {
-        vg_report_metric *l2 = &m.metric[VG_METRIC_LATENT_REL_L2];
-        double v = vg_metric_rel_l2(latents, reference_latents, latents_count);
-        l2->mean = l2->min = l2->max = v;
-        l2->measured = !isnan(v);
-    }
+            summarise(&m.metric[i], m.frames, vg_metrics[i]->higher_is_better);
     *out = m;
-    return VG_OK;
-fail:
+    m = (vg_report_metrics){0};
+done:
+    close_metrics(&p);
     vg_report_metrics_deinit(&m);
     return status;
 }
 
 /* ---- metrics.json ---- */
 
-static cJSON *number(double v)
+cJSON *vg_report_figure_json(double v)
 {
     return isnan(v)   ? cJSON_CreateNull()
            : isinf(v) ? cJSON_CreateString("inf")
@@ -131,14 +188,15 @@ static cJSON *metric_json(const vg_report_metric *m, int count)
     if (!m->measured)
         return cJSON_CreateNull();
     cJSON *o = cJSON_CreateObject();
-    bool ok = o && add(o, "mean", number(m->mean));
+    bool ok = o && add(o, "mean", vg_report_figure_json(m->mean));
     if (ok && m->frames) {
-        ok = add(o, "min", number(m->min)) && add(o, "max", number(m->max)) &&
-             add(o, "worst_frame", cJSON_CreateNumber(m->worst_frame)) &&
+        ok = add(o, "min", vg_report_figure_json(m->min)) &&
+             add(o, "max", vg_report_figure_json(m->max)) &&
+             add(o, "worst_frame", cJSON_CreateNumber(m->worst_frame + 1)) &&
              add(o, "identical_frames", cJSON_CreateNumber(m->identical_frames));
         cJSON *list = ok ? cJSON_CreateArray() : NULL;
         for (int i = 0; list && ok && i < count; i++) {
-            cJSON *item = number(m->frames[i]);
+            cJSON *item = vg_report_figure_json(m->frames[i]);
             ok = item && cJSON_AddItemToArray(list, item);
             if (!ok)
                 cJSON_Delete(item);
@@ -161,8 +219,7 @@ cJSON *vg_report_metrics_json(const vg_report_metrics *metrics)
     bool ok = root && add(root, "reference", cJSON_CreateString(metrics->reference)) &&
               add(root, "frames", cJSON_CreateNumber(metrics->frames));
     for (int i = 0; ok && i < VG_METRIC_COUNT; i++)
-        ok = add(root, vg_metric_describe((vg_metric)i)->key,
-                 metric_json(&metrics->metric[i], metrics->frames));
+        ok = add(root, vg_metrics[i]->name, metric_json(&metrics->metric[i], metrics->frames));
     if (ok)
         return root;
     cJSON_Delete(root);
@@ -181,9 +238,7 @@ vg_status vg_report_metrics_write(const char *dir, const vg_report_metrics *metr
     return status;
 }
 
-/* A number, "inf", or null (NaN). */
-static vg_status read_number(const cJSON *item, const char *path, const char *metric,
-                             const char *key, double *value, vg_err *err)
+bool vg_report_figure_read(const cJSON *item, double *value)
 {
     if (cJSON_IsNumber(item) && isfinite(item->valuedouble))
         *value = item->valuedouble;
@@ -192,42 +247,50 @@ static vg_status read_number(const cJSON *item, const char *path, const char *me
     else if (cJSON_IsNull(item))
         *value = NAN;
     else
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %s.%s is not a number, \"inf\" or null", path, metric,
-                       key);
-    return VG_OK;
+        return false;
+    return true;
 }
 
-static vg_status read_metric(const cJSON *item, const char *path, const vg_metric_info *info,
+static vg_status read_number(const cJSON *item, const char *path, const char *metric,
+                             const char *key, double *value, vg_err *err)
+{
+    if (vg_report_figure_read(item, value))
+        return VG_OK;
+    return VG_FAIL(err, VG_E_FORMAT, "%s: %s.%s is not a number, \"inf\" or null", path, metric,
+                   key);
+}
+
+static vg_status read_metric(const cJSON *item, const char *path, const vg_metric *metric,
                              int count, vg_report_metric *m, vg_err *err)
 {
     m->worst_frame = -1;
     if (!item || cJSON_IsNull(item))
         return VG_OK;
     if (!cJSON_IsObject(item))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %s is not an object or null", path, info->key);
-    if (!info->per_frame) {
-        VG_TRY(read_number(cJSON_GetObjectItemCaseSensitive(item, "mean"), path, info->key, "mean",
-                           &m->mean, err));
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s is not an object or null", path, metric->name);
+    if (metric->input != VG_METRIC_PICTURES) {
+        VG_TRY(read_number(cJSON_GetObjectItemCaseSensitive(item, "mean"), path, metric->name,
+                           "mean", &m->mean, err));
         m->min = m->max = m->mean;
         m->measured = !isnan(m->mean);
         return VG_OK;
     }
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(item, "frames"), *value;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != count)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %s.frames does not hold %d numbers", path, info->key,
-                       count);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s.frames does not hold %d numbers", path,
+                       metric->name, count);
     m->frames = malloc((size_t)count * sizeof *m->frames);
     if (!m->frames)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for metrics", path);
     int i = 0;
     cJSON_ArrayForEach(value, list)
     {
-        VG_TRY(read_number(value, path, info->key, "frames", &m->frames[i], err));
+        VG_TRY(read_number(value, path, metric->name, "frames", &m->frames[i], err));
         i++;
     }
     /* The summary is derived: taking it from the values keeps both from contradicting each other.
      */
-    summarise(m, count, info->higher_is_better);
+    summarise(m, count, metric->higher_is_better);
     return VG_OK;
 }
 
@@ -256,9 +319,9 @@ vg_status vg_report_metrics_read(const char *dir, vg_report_metrics *metrics, vg
     m.frames = (int)frames;
     vg_text_clean_to(m.reference, sizeof m.reference, reference);
     for (int i = 0; i < VG_METRIC_COUNT; i++) {
-        const vg_metric_info *info = vg_metric_describe((vg_metric)i);
+        const vg_metric *metric = vg_metrics[i];
         VG_TRY_GOTO(status,
-                    read_metric(cJSON_GetObjectItemCaseSensitive(root, info->key), path, info,
+                    read_metric(cJSON_GetObjectItemCaseSensitive(root, metric->name), path, metric,
                                 m.frames, &m.metric[i], err),
                     done);
     }
@@ -283,13 +346,13 @@ vg_status vg_report_metrics_write_csv(const char *path, const vg_report_metrics 
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for metrics", path);
     fputs("frame", f);
     for (int i = 0; i < VG_METRIC_COUNT; i++)
-        if (vg_metric_describe((vg_metric)i)->per_frame)
-            fprintf(f, ",%s", vg_metric_describe((vg_metric)i)->key);
+        if (vg_metrics[i]->input == VG_METRIC_PICTURES)
+            fprintf(f, ",%s", vg_metrics[i]->name);
     fputc('\n', f);
     for (int n = 0; n < metrics->frames; n++) {
-        fprintf(f, "%d", n);
+        fprintf(f, "%d", n + 1);
         for (int i = 0; i < VG_METRIC_COUNT; i++) {
-            if (!vg_metric_describe((vg_metric)i)->per_frame)
+            if (vg_metrics[i]->input != VG_METRIC_PICTURES)
                 continue;
             const double *values = metrics->metric[i].frames;
             if (!values || isnan(values[n]))

@@ -4,9 +4,10 @@
  * metrics.json: {"reference": "bf16", "frames": 17,
  *   "psnr": {"mean": 31.2, "min": 28.9, "max": 33.0, "worst_frame": 12, "identical_frames": 0,
  *            "frames": [..17..]},
- *   "ssim": {..}, "lpips": null, "latent_rel_l2": {"mean": 0.031}}
+ *   "ssim": {..}, "latent_rel_l2": {"mean": 0.031}}
  *
- * Frames count from 0. A metric that was not measured is null. The PSNR of identical pictures is
+ * One member for each row of engine/metrics/metrics.def. Frames count from 1, in the files as on the
+ * screens; worst_frame 0: none. A metric that was not measured is null. The PSNR of identical pictures is
  * infinite, which JSON cannot say: it is the string "inf". The mean is over the frames that are not
  * infinite ("identical_frames" counts the others), and "inf" when all are: so one differing frame
  * is never hidden by identical ones. */
@@ -24,7 +25,7 @@
 typedef struct vg_report_metric {
     bool measured;
     double mean, min, max;
-    int worst_frame;      /* lowest PSNR, highest LPIPS; -1 for a figure of the whole clip */
+    int worst_frame;      /* index; -1 for a figure of the whole clip */
     int identical_frames; /* frames with an infinite value */
     double *frames;       /* [count of vg_report_metrics] or NULL; owned */
 } vg_report_metric;
@@ -37,23 +38,27 @@ typedef struct vg_report_metrics {
 void vg_report_metrics_deinit(vg_report_metrics *metrics);
 
 /* Compare a variant with its reference frame by frame.
- *   latents, reference_latents  F32 [latents_count] each, or NULL: latent_rel_l2 stays unmeasured
+ *   latents, reference_latents  F32 [latents_count] each, or NULL: what compares latents stays unmeasured
+ *   backend                     for metrics that run a network, or NULL
  *   out                         zeroed or deinit'ed before; filled on success
  * Errors: VG_E_SHAPE (sizes or counts differ: names both), VG_E_CANCELLED, those of the sources.
  * Tests: test_report. */
 vg_status vg_report_metrics_measure(const char *reference_name, const vg_frame_source *frames,
                                     const vg_frame_source *reference, const float *latents,
                                     const float *reference_latents, size_t latents_count,
-                                    vg_frames_progress progress, void *progress_user,
-                                    vg_report_metrics *out, vg_err *err);
+                                    vg_backend *backend, vg_frames_progress progress,
+                                    void *progress_user, vg_report_metrics *out, vg_err *err);
 
 /* dir/metrics.json, atomically. */
 vg_status vg_report_metrics_write(const char *dir, const vg_report_metrics *metrics, vg_err *err);
 /* VG_E_MISSING when there is none, VG_E_FORMAT when it is damaged. */
 vg_status vg_report_metrics_read(const char *dir, vg_report_metrics *metrics, vg_err *err);
+/* A figure as JSON has it: a number, "inf", null for NaN; the caller deletes. Reading: false, and *value as it was, for anything else. */
+cJSON *vg_report_figure_json(double value);
+bool vg_report_figure_read(const cJSON *item, double *value);
 /* NULL on out of memory; the caller deletes. */
 cJSON *vg_report_metrics_json(const vg_report_metrics *metrics);
-/* One row per frame: frame,psnr,ssim,lpips; "inf" as such, unmeasured cells empty. Atomic. */
+/* One row per frame, which count from 1: frame,psnr,ssim; "inf" as such, unmeasured cells empty. Atomic. */
 vg_status vg_report_metrics_write_csv(const char *path, const vg_report_metrics *metrics,
                                       vg_err *err);
 
@@ -75,8 +80,7 @@ typedef struct vg_report_row {
     const char *note; /* e.g. "failed: out of memory", or NULL; printed below the table */
 } vg_report_row;
 
-/* Columns: variant, denoise s/it, wall s/it, wall s, peak memory, weights, PSNR, SSIM, LPIPS,
- * latent rel. L2, at most 80 columns wide with the usual names; then the worst frames (counted from
+/* Columns: variant, denoise s/it, wall s/it, wall s, peak memory, weights, and the metrics, at most 80 columns wide with the usual names; then the worst frames (counted from
  * 1, as in clips) and what the figures mean, then clips (and the comparison clip, if not NULL).
  * Control characters in names are replaced by '?'. */
 void vg_report_print(FILE *out, const vg_report_row *rows, int count, const char *comparison_clip);

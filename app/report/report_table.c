@@ -47,27 +47,24 @@ void vg_report_bytes(size_t bytes, char *text, size_t size)
         snprintf(text, size, "-");
 }
 
-/* A metric's value: dB with two digits, shares with four. */
-static void value_text(vg_metric metric, double v, char *text, size_t size)
+static void value_text(const vg_metric *metric, double v, char *text, size_t size)
 {
     if (isnan(v))
         snprintf(text, size, "-");
     else if (isinf(v))
         snprintf(text, size, "inf");
     else
-        snprintf(text, size, "%.*f", metric == VG_METRIC_PSNR ? 2 : 4, v);
+        snprintf(text, size, "%.*f", metric->digits, v);
 }
 
-static void metric_text(const vg_report_row *row, vg_metric metric, char *text, size_t size)
+static void metric_text(const vg_report_row *row, int metric, char *text, size_t size)
 {
-    if (!vg_metric_describe(metric)->available)
-        snprintf(text, size, "n/a");
-    else if (row->reference)
+    if (row->reference)
         snprintf(text, size, "ref");
     else if (!row->metrics || !row->metrics->metric[metric].measured)
         snprintf(text, size, "-");
     else
-        value_text(metric, row->metrics->metric[metric].mean, text, size);
+        value_text(vg_metrics[metric], row->metrics->metric[metric].mean, text, size);
 }
 
 /* Headers take two lines, so that the table fits 80 columns. */
@@ -80,7 +77,7 @@ static void header_text(int column, int line, char *text, size_t size)
         snprintf(text, size, "%s", names[column][line]);
         return;
     }
-    const vg_metric_info *info = vg_metric_describe((vg_metric)(column - METRICS));
+    const vg_metric *info = vg_metrics[column - METRICS];
     const char *space = strchr(info->label, ' ');
     if (*info->unit)
         snprintf(text, size, "%s", line ? info->unit : info->label);
@@ -113,7 +110,7 @@ static void cell_text(const vg_report_row *row, int column, char *text, size_t s
         vg_report_bytes(row->weight_bytes, text, size);
         break;
     default:
-        metric_text(row, (vg_metric)(column - METRICS), text, size);
+        metric_text(row, column - METRICS, text, size);
     }
 }
 
@@ -177,11 +174,11 @@ static void print_worst(FILE *out, const vg_report_row *row, const char *bullet)
     vg_text_clean_to(name, sizeof name, row->variant ? row->variant : "");
     for (int k = 0; k < VG_METRIC_COUNT; k++) {
         const vg_report_metric *m = &row->metrics->metric[k];
-        const vg_metric_info *info = vg_metric_describe((vg_metric)k);
+        const vg_metric *info = vg_metrics[k];
         if (!m->measured || !m->frames || m->worst_frame < 0 ||
             m->worst_frame >= row->metrics->frames)
             continue;
-        value_text((vg_metric)k, m->frames[m->worst_frame], value, sizeof value);
+        value_text(info, m->frames[m->worst_frame], value, sizeof value);
         if (!n++)
             fprintf(out, "%s%s: worst ", bullet, name);
         else
@@ -198,6 +195,16 @@ static void print_worst(FILE *out, const vg_report_row *row, const char *bullet)
         fputc('\n', out);
 }
 
+/* "PSNR, SSIM: means over the frames, against bf16." */
+static void print_means(FILE *out, const char *reference, const char *bullet)
+{
+    int n = 0;
+    for (int k = 0; k < VG_METRIC_COUNT; k++)
+        if (vg_metrics[k]->input == VG_METRIC_PICTURES)
+            fprintf(out, "%s%s", n++ ? ", " : bullet, vg_metrics[k]->label);
+    fprintf(out, ": means over the frames, against %s.\n", reference);
+}
+
 /* What the figures mean, the worst frames, notes and files. */
 static void print_below(FILE *out, const vg_report_row *rows, int count,
                         const char *comparison_clip, const char *bullet)
@@ -211,9 +218,7 @@ static void print_below(FILE *out, const vg_report_row *rows, int count,
     const vg_report_row *reference = reference_of(rows, count);
     if (reference) {
         vg_text_clean_to(name, sizeof name, reference->variant ? reference->variant : "");
-        fprintf(out,
-                "%sPSNR and SSIM: mean over the frames, against %s. n/a: not in this version.\n",
-                bullet, name);
+        print_means(out, name, bullet);
     }
     print_peaks(out, rows, count, bullet);
     for (int i = 0; i < count; i++)
@@ -315,10 +320,10 @@ void vg_report_caption(const vg_report_row *row, bool timings, char *text, size_
     }
     for (int k = 0; k < VG_METRIC_COUNT && !row->reference && row->metrics; k++) {
         const vg_report_metric *m = &row->metrics->metric[k];
-        const vg_metric_info *info = vg_metric_describe((vg_metric)k);
+        const vg_metric *info = vg_metrics[k];
         if (!m->measured)
             continue;
-        value_text((vg_metric)k, m->mean, value, sizeof value);
+        value_text(info, m->mean, value, sizeof value);
         snprintf(text + used, size - used, "%s%s %s%s%s", used ? "  " : "", info->label, value,
                  *info->unit ? " " : "", info->unit);
         used = strlen(text);

@@ -1,49 +1,13 @@
-/* settings.h: the options table (options.def) as data, and one set of values. A value is kept as checked, canonical text; NULL is
+/* settings.h: one set of values for the options table (options.h). A value is kept as checked, canonical text; NULL is
  * "unset", which means the default of the row, and where that is "" the checkpoint's own value. */
 #ifndef VG_APP_SETTINGS_SETTINGS_H
 #define VG_APP_SETTINGS_SETTINGS_H
 
-#include "kernels/base/text.h"
+#include "app/settings/options.h"
 #include "engine/run/run.h"
 #include "kernels/base/json.h"
 
-typedef enum vg_option_type {
-    VG_TYPE_STRING,
-    VG_TYPE_TEXT,
-    VG_TYPE_INT,
-    VG_TYPE_REAL,
-    VG_TYPE_BOOL,
-    VG_TYPE_ENUM,
-    VG_TYPE_LIST,
-    VG_TYPE_PATH,
-    VG_TYPE_SEED
-} vg_option_type;
-
-typedef enum vg_option_id {
-#define VG_OPTION(key, type, def, min, max, unit, choices, flags, group, label, help) VG_OPT_##key,
-#include "app/settings/options.def"
-    VG_OPT_COUNT
-} vg_option_id;
-
-typedef struct vg_option {
-    const char *key; /* "num_frames" */
-    vg_option_type type;
-    const char *def;
-    double min, max; /* both 0: no range */
-    const char *unit, *choices, *flags, *group, *label, *help;
-} vg_option;
-
-extern const vg_option vg_options[VG_OPT_COUNT];
-
-/* By key or flag spelling ("num_frames", "num-frames"); -1 when there is none. */
-int vg_option_find(const char *name);
-bool vg_option_has(const vg_option *option, char flag);
-/* The flag without dashes: "num-frames". */
-const char *vg_option_flag(const vg_option *option, char *buf, size_t size);
-/* What a right value is: "a whole number from 16 to 8192", "one of bf16, fp8". */
-const char *vg_option_expects(const vg_option *option, char *buf, size_t size);
-/* Split "a|b|c"; the list is a static-lifetime copy for this option, NULL-terminated; NULL when there are no choices. */
-int vg_option_choices(const vg_option *option, vg_lines *choices);
+#define VG_SEED_RANDOM "random" /* as a value of `seed` */
 
 typedef struct vg_settings {
     char *text[VG_OPT_COUNT]; /* NULL = unset */
@@ -63,7 +27,11 @@ const char *vg_settings_get(const vg_settings *s,
 int vg_settings_int(const vg_settings *s, vg_option_id id);     /* VG_UNSET_INT when unset */
 double vg_settings_real(const vg_settings *s, vg_option_id id); /* VG_UNSET_DOUBLE when unset */
 bool vg_settings_bool(const vg_settings *s, vg_option_id id);
-uint64_t vg_settings_seed(const vg_settings *s);
+/* Of an ENUM: the position of its word among the choices, which is the value of the enum it stands for; -1 when unset. */
+int vg_settings_choice(const vg_settings *s, vg_option_id id);
+uint64_t vg_settings_seed(const vg_settings *s); /* 0 while it is still to be drawn */
+/* A seed that is "random" becomes a number of 32 bits; any other stays. VG_E_IO: the system has no randomness. */
+vg_status vg_settings_draw_seed(vg_settings *s, vg_err *err);
 /* The schemes of `quantization` in order; returns the count (1 to VG_SCHEME_COUNT). */
 int vg_settings_schemes(const vg_settings *s, vg_scheme schemes[VG_SCHEME_COUNT]);
 

@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     int status = VG_EXIT_OK;
     if (argc > 1 && (!strcmp(argv[1], "work") || !strcmp(argv[1], "device")))
         return vg_cli_main(argc, argv);
-    if (argc == 2 && !strcmp(argv[1], "--print-keys")) { /* for README.md */
+    if (argc == 2 && !strcmp(argv[1], "--print-keys")) { /* for ui/README.md */
         vg_ui_print_keys(stdout, "    ");
         return VG_EXIT_OK;
     }

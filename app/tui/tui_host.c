@@ -185,7 +185,7 @@ static void tick_while_alive(vg_tui_host *h)
 {
     bool alive = false;
     for (int i = 0; i < h->jobs_count; i++)
-        alive = alive || !vg_job_state_is_final(h->jobs[i]->view.state);
+        alive = alive || !vg_job_state_is_final(h->jobs[i]->snapshot.state);
     if (h->timer_fd < 0 || alive == h->ticking)
         return;
     struct timespec every = {.tv_nsec = alive ? POLL_EVERY_MS * 1000000L : 0};
@@ -207,8 +207,8 @@ static void reap(vg_tui_host *h)
         for (int k = 0; k < h->jobs_count; k++) {
             if (!strcmp(h->jobs[k]->job.dir, h->children[i].dir)) {
                 h->jobs[k]->touched = true;
-                if (h->jobs[k]->view.last == VG_LAST_ASKED)
-                    h->jobs[k]->view.last_t = 0;
+                if (h->jobs[k]->snapshot.last == VG_LAST_ASKED)
+                    h->jobs[k]->snapshot.last_t = 0;
             }
         }
         free(h->children[i].dir);
@@ -229,10 +229,10 @@ static bool refresh(void *self)
         h->polled_ms = now;
     for (int i = 0; i < h->jobs_count; i++) {
         vg_tui_job *job = h->jobs[i];
-        bool alive = !vg_job_state_is_final(job->view.state);
+        bool alive = !vg_job_state_is_final(job->snapshot.state);
         if (job->touched || !job->ui.id || (alive && poll_all) || (poll_all && job->watch < 0))
             changed = vg_tui_job_refresh(job) || changed;
-        else if (job->view.state == VG_JOB_RUNNING)
+        else if (job->snapshot.state == VG_JOB_RUNNING)
             changed = vg_tui_job_refresh(job) || changed;
     }
     if (changed) {
@@ -431,7 +431,7 @@ static bool cancel(void *self, const char *id, char *message, size_t size)
         return say(message, size, "this job is gone");
     if (!vg_job_running(job->job.dir, &pid) || pid <= 1)
         return say(message, size,
-                   vg_job_state_is_final(job->view.state)
+                   vg_job_state_is_final(job->snapshot.state)
                        ? "this job is not running"
                        : "the worker is just starting; try again");
     if (kill(pid, SIGTERM) != 0)
@@ -459,7 +459,7 @@ static bool remove_job(void *self, const char *id, char *message, size_t size)
     vg_err err = {0};
     if (!job)
         return say(message, size, "this job is gone");
-    if (vg_job_running(job->job.dir, NULL) || !vg_job_state_is_final(job->view.state))
+    if (vg_job_running(job->job.dir, NULL) || !vg_job_state_is_final(job->snapshot.state))
         return say(message, size, "this job is running; cancel it first");
     vg_tui_job_drop_frames(job);
     if (vg_file_remove_tree(job->job.dir, &err) != VG_OK)
@@ -518,13 +518,13 @@ static void *run_export(void *user)
     vg_err err = {0};
     vg_status status = vg_job_open(e->dir, &job, &err);
     if (status == VG_OK) {
-        vg_job_view view;
+        vg_snapshot snapshot;
         char *path = vg_job_path(&job, e->gain > 0 ? VG_JOB_COMPARISON_DIFF : VG_JOB_COMPARISON);
-        vg_job_view_init(&view, &job);
-        vg_job_view_refresh(&view, NULL, NULL);
-        status = vg_job_export(&job, &view, path, e->gain, false, NULL, NULL, &err);
+        vg_snapshot_init(&snapshot, &job);
+        vg_snapshot_refresh(&snapshot, NULL, NULL);
+        status = vg_job_export(&job, &snapshot, path, e->gain, false, NULL, NULL, &err);
         vg_text_clean_to(e->message, sizeof e->message, status == VG_OK ? path : err.message);
-        vg_job_view_deinit(&view);
+        vg_snapshot_deinit(&snapshot);
         free(path);
     } else {
         vg_text_clean_to(e->message, sizeof e->message, err.message);
@@ -554,8 +554,8 @@ static bool export_start(void *self, const char *id, double gain, char *message,
         return say(message, size, "this job is gone");
     if (atomic_load(&h->export.state) == 0)
         return say(message, size, "an export is running");
-    for (int i = 0; i < job->job.variants_count; i++) {
-        if (!job->view.variants[i].frames_ready)
+    for (int i = 0; i < job->snapshot.variants_count; i++) {
+        if (!job->snapshot.variants[i].frames_ready)
             return say(message, size, "not all schemes are finished");
     }
     join_export(h);

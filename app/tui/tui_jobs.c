@@ -74,21 +74,22 @@ static void drop_frames(vg_tui_variant *v)
 
 void vg_tui_job_drop_frames(vg_tui_job *job)
 {
-    for (int i = 0; i < VG_SCHEME_COUNT; i++)
+    for (int i = 0; i < job->snapshot.variants_count; i++)
         drop_frames(&job->variants[i]);
 }
 
 const char *vg_tui_job_frames_broken(const vg_tui_job *job, int variant)
 {
-    const vg_tui_frames *f =
-        variant >= 0 && variant < job->job.variants_count ? job->variants[variant].frames : NULL;
+    const vg_tui_frames *f = variant >= 0 && variant < job->snapshot.variants_count
+                                 ? job->variants[variant].frames
+                                 : NULL;
     return f && atomic_load(&f->state) < 0 ? f->broken : NULL;
 }
 
 const uint8_t *vg_tui_job_frame(vg_tui_job *job, int variant, int index, int wake_fd)
 {
-    if (variant < 0 || variant >= job->job.variants_count || index < 0 ||
-        !job->view.variants[variant].frames_ready)
+    if (variant < 0 || variant >= job->snapshot.variants_count || index < 0 ||
+        !job->snapshot.variants[variant].frames_ready)
         return NULL;
     vg_tui_variant *v = &job->variants[variant];
     if (!v->frames) {
@@ -125,7 +126,7 @@ static void load_preview(vg_tui_job *job, int variant)
         memcpy(v->preview, file + head + 1, (size_t)w * (size_t)h * 3);
         v->preview_w = w;
         v->preview_h = h;
-        v->preview_serial = job->view.variants[variant].preview_serial;
+        v->preview_serial = job->snapshot.variants[variant].preview_serial;
     }
     free(file);
     free(path);
@@ -133,18 +134,17 @@ static void load_preview(vg_tui_job *job, int variant)
 
 /* ---- snapshots ---- */
 
-static void build_metrics(vg_tui_variant *to, const vg_variant_view *from)
+static void build_metrics(vg_tui_variant *to, const vg_variant_snapshot *from)
 {
     for (int m = 0; m < VG_METRIC_COUNT; m++) {
-        const vg_metric_info *info = vg_metric_describe((vg_metric)m);
+        const vg_metric *info = vg_metrics[m];
         const vg_report_metric *value = &from->metrics.metric[m];
-        bool there = from->metrics_ready && value->measured;
+        bool there = value->measured;
         to->metrics[m] = (vg_ui_metric){
             .label = info->label,
             .unit = info->unit,
-            .available = info->available,
             .higher_is_better = info->higher_is_better,
-            .mean = there ? value->mean : NAN,
+            .mean = from->means[m],
             .frames = there ? value->frames : NULL,
             .frames_count = there && value->frames ? from->metrics.frames : 0,
         };
@@ -153,10 +153,8 @@ static void build_metrics(vg_tui_variant *to, const vg_variant_view *from)
 
 static void build_variant(vg_tui_job *job, int i)
 {
-    const vg_variant_view *from = &job->view.variants[i];
+    const vg_variant_snapshot *from = &job->snapshot.variants[i];
     vg_tui_variant *own = &job->variants[i];
-    vg_scheme scheme = job->job.schemes[i];
-    snprintf(own->label, sizeof own->label, "%s", vg_scheme_label(scheme));
     if (from->preview_serial != own->preview_serial)
         load_preview(job, i);
     free(own->clip);
@@ -164,8 +162,8 @@ static void build_variant(vg_tui_job *job, int i)
         from->clip_ready ? vg_job_variant_path(&job->job, i, VG_VARIANT_CLIP) : vg_xstrdup("");
     build_metrics(own, from);
     job->ui_variants[i] = (vg_ui_variant){
-        .name = vg_scheme_name(scheme),
-        .label = own->label,
+        .name = from->id,
+        .label = from->label,
         .state = (vg_ui_job_state)from->state,
         .stage = from->stage,
         .step = from->step,
@@ -173,9 +171,9 @@ static void build_variant(vg_tui_job *job, int i)
         .part = from->part,
         .parts = from->parts,
         .boundary_step = from->boundary_step,
-        .denoise_s_per_it = vg_variant_s_per_it(from),
+        .denoise_s_per_it = from->s_per_it,
         .wall_s = vg_variant_wall_s(from),
-        .eta_s = vg_variant_eta_s(&job->view, i),
+        .eta_s = vg_variant_eta_s(&job->snapshot, i),
         .step_s = from->step_s,
         .preview = own->preview,
         .preview_w = own->preview_w,
@@ -205,13 +203,13 @@ static int build_gauges(vg_tui_job *job)
         {VG_GPU_pcie_in_mb_s, VG_GPU_METRIC_COUNT, 0, NAN},
         {VG_GPU_pcie_out_mb_s, VG_GPU_METRIC_COUNT, 0, NAN},
     };
-    const vg_job_view *view = &job->view;
-    const vg_gauge_figures *all = &view->gauges;
+    const vg_snapshot *snapshot = &job->snapshot;
+    const vg_gauge_figures *all = snapshot->gauges;
     int n = 0;
-    for (int i = 0; view->gauge_history && i < VG_TUI_GAUGES; i++) {
+    for (int i = 0; snapshot->gauge_history && i < VG_TUI_GAUGES; i++) {
         vg_gpu_metric m = rows[i].metric;
         const vg_gpu_metric_info *info = vg_gpu_metric_describe(m);
-        bool live = view->state == VG_JOB_RUNNING && vg_gpu_has(&view->gpu, m);
+        bool live = snapshot->state == VG_JOB_RUNNING && vg_gpu_has(&snapshot->gpu, m);
         double limit =
             rows[i].limit < VG_GPU_METRIC_COUNT ? vg_gauges_peak(all, rows[i].limit) : NAN;
         if (!all->metric[m].any)
@@ -219,51 +217,74 @@ static int build_gauges(vg_tui_job *job)
         job->gauges[n++] = (vg_ui_gauge){
             .label = info->label,
             .unit = info->unit,
-            .now = live ? view->gpu.value[m] : NAN,
+            .now = live ? snapshot->gpu.value[m] : NAN,
             .mean = vg_gauges_mean(all, m),
             .peak = vg_gauges_peak(all, m),
             .limit = limit,
             .low = rows[i].low,
             .high = isfinite(rows[i].high) ? rows[i].high : limit,
-            .history = view->gauge_history->samples[m],
-            .history_count = view->gauge_history->count,
+            .history = snapshot->gauge_history->samples[m],
+            .history_count = snapshot->gauge_history->count,
         };
     }
     return n;
 }
 
+static int build_log(vg_tui_job *job)
+{
+    static const vg_ui_log_kind kinds[] = {[VG_LOG_BAD] = VG_UI_LOG_BAD,
+                                           [VG_LOG_END] = VG_UI_LOG_END,
+                                           [VG_LOG_NOTE] = VG_UI_LOG_NOTE,
+                                           [VG_LOG_STAGE] = VG_UI_LOG_STAGE};
+    const vg_job_log *log = &job->snapshot.log;
+    if (log->count > job->log_capacity) {
+        job->log_capacity = log->capacity;
+        job->log = vg_xrealloc(job->log, (size_t)job->log_capacity * sizeof *job->log);
+    }
+    for (int i = 0; i < log->count; i++) {
+        const vg_log_line *from = &log->lines[i];
+        job->log[i] = (vg_ui_log_line){.at = from->at,
+                                       .variant = from->variant,
+                                       .kind = kinds[from->level],
+                                       .text = from->text,
+                                       .seconds = from->seconds};
+    }
+    return log->count;
+}
+
 static void build(vg_tui_job *job)
 {
-    const vg_job_view *view = &job->view;
-    const vg_job_memory memory = vg_job_view_memory(view);
-    bool over = vg_job_state_is_final(view->state);
+    const vg_snapshot *snapshot = &job->snapshot;
+    const vg_job_memory memory = vg_snapshot_memory(snapshot);
+    bool over = vg_job_state_is_final(snapshot->state);
     free(job->comparison);
     job->comparison =
-        view->comparison_ready ? vg_job_path(&job->job, VG_JOB_COMPARISON) : vg_xstrdup("");
-    for (int i = 0; i < job->job.variants_count; i++) {
+        snapshot->comparison_ready ? vg_job_path(&job->job, VG_JOB_COMPARISON) : vg_xstrdup("");
+    for (int i = 0; i < job->snapshot.variants_count; i++) {
         /* A worker that has ended may have made again what was broken. */
         if (over && job->ui.id && !vg_job_state_is_final((vg_job_state)job->ui.state) &&
             vg_tui_job_frames_broken(job, i))
             drop_frames(&job->variants[i]);
         build_variant(job, i);
     }
+    int log_count = build_log(job);
     job->ui = (vg_ui_job){
         .id = job->job.id,
         .dir = job->job.dir,
-        .model = job->model,
+        .model = snapshot->card.model,
         .prompt = job->prompt,
-        .summary = job->summary,
-        .state = (vg_ui_job_state)view->state,
-        .message = view->message,
-        .created = job->job.created,
-        .fps = vg_settings_real(&job->job.resolved, VG_OPT_fps),
-        .frames = vg_settings_int(&job->job.resolved, VG_OPT_num_frames),
-        .width = vg_settings_int(&job->job.resolved, VG_OPT_width),
-        .height = vg_settings_int(&job->job.resolved, VG_OPT_height),
+        .summary = snapshot->card.summary,
+        .state = (vg_ui_job_state)snapshot->state,
+        .message = snapshot->message,
+        .created = snapshot->card.created,
+        .fps = snapshot->card.fps,
+        .frames = snapshot->card.frames,
+        .width = snapshot->card.width,
+        .height = snapshot->card.height,
         .variants = job->ui_variants,
-        .variants_count = job->job.variants_count,
-        .current = over ? -1 : view->current,
-        .device = view->device,
+        .variants_count = job->snapshot.variants_count,
+        .current = over ? -1 : snapshot->current,
+        .device = snapshot->device,
         .memory_label = memory.is_device ? "VRAM" : "RSS",
         .memory_now = over ? 0 : memory.now,
         .memory_peak = memory.peak,
@@ -272,21 +293,21 @@ static void build(vg_tui_job *job)
         .memory_planned = over ? 0 : memory.planned,
         .gauges = job->gauges,
         .gauges_count = build_gauges(job),
-        .log = job->log.lines,
-        .log_count = job->log.count,
+        .log = job->log,
+        .log_count = log_count,
         .comparison = job->comparison,
     };
-    job->built_serial = view->serial;
+    job->built_serial = snapshot->serial;
     job->built_ms = vg_now_monotonic_ms();
 }
 
 bool vg_tui_job_refresh(vg_tui_job *job)
 {
-    vg_job_view_refresh(&job->view, vg_tui_log_take, &job->log);
+    vg_snapshot_refresh(&job->snapshot, NULL, NULL);
     job->touched = false;
-    bool ticking = job->view.state == VG_JOB_RUNNING &&
+    bool ticking = job->snapshot.state == VG_JOB_RUNNING &&
                    vg_now_monotonic_ms() - job->built_ms >= RUNNING_REBUILD_MS;
-    if (job->view.serial == job->built_serial && job->ui.id && !ticking)
+    if (job->snapshot.serial == job->built_serial && job->ui.id && !ticking)
         return false;
     build(job);
     return true;
@@ -300,13 +321,12 @@ vg_status vg_tui_job_open(const char *dir, vg_tui_job **job, vg_err *err)
         free(j);
         return status;
     }
-    vg_job_view_init(&j->view, &j->job);
-    vg_tui_log_init(&j->log, &j->job);
+    vg_snapshot_init(&j->snapshot, &j->job);
+    j->variants = vg_xcalloc((size_t)j->snapshot.variants_count, sizeof *j->variants);
+    j->ui_variants = vg_xcalloc((size_t)j->snapshot.variants_count, sizeof *j->ui_variants);
     j->watch = -1;
     j->touched = true;
-    j->prompt = vg_text_clean(vg_settings_get(&j->job.resolved, VG_OPT_prompt));
-    j->model = vg_text_clean(vg_settings_get(&j->job.resolved, VG_OPT_model));
-    vg_settings_summary(&j->job.resolved, j->summary, sizeof j->summary);
+    j->prompt = vg_text_clean(j->snapshot.card.prompt);
     *job = j;
     return VG_OK;
 }
@@ -316,14 +336,16 @@ void vg_tui_job_close(vg_tui_job *job)
     if (!job)
         return;
     vg_tui_job_drop_frames(job);
-    for (int i = 0; i < VG_SCHEME_COUNT; i++) {
+    for (int i = 0; i < job->snapshot.variants_count; i++) {
         free(job->variants[i].preview);
         free(job->variants[i].clip);
     }
+    free(job->variants);
+    free(job->ui_variants);
+    free(job->log);
     free(job->prompt);
-    free(job->model);
     free(job->comparison);
-    vg_job_view_deinit(&job->view);
+    vg_snapshot_deinit(&job->snapshot);
     vg_job_deinit(&job->job);
     free(job);
 }

@@ -3,7 +3,7 @@
 #define VG_APP_TUI_TUI_JOBS_H
 
 #include <pthread.h>
-#include "app/tui/tui_log.h"
+#include "app/media/frames.h"
 #include "app/job/snapshot.h"
 #include "ui/host.h"
 
@@ -21,7 +21,6 @@ typedef struct vg_tui_frames {
 } vg_tui_frames;
 
 typedef struct vg_tui_variant {
-    char label[64];
     uint8_t *preview;
     int preview_w, preview_h;
     uint64_t preview_serial; /* of what is loaded */
@@ -34,12 +33,12 @@ enum { VG_TUI_GAUGES = 6 };
 
 typedef struct vg_tui_job {
     vg_job job;
-    vg_job_view view;
-    vg_tui_variant variants[VG_SCHEME_COUNT];
-    vg_ui_variant ui_variants[VG_SCHEME_COUNT];
-    char *prompt, *model, *comparison;
-    char summary[160];
-    vg_tui_log log;
+    vg_snapshot snapshot;
+    vg_tui_variant *variants; /* [variants_count of the snapshot] */
+    vg_ui_variant *ui_variants;
+    char *prompt, *comparison;
+    vg_ui_log_line *log; /* [log_capacity] */
+    int log_capacity;
     vg_ui_gauge gauges[VG_TUI_GAUGES];
     int watch;    /* inotify, -1 none */
     bool touched; /* inotify spoke, or it has never been read */

@@ -53,9 +53,9 @@ static vg_status wait_for_slot(vg_worker *w, int *fd, vg_err *err)
         if (status != VG_E_BUSY)
             break;
         if (vg_lock_held(path, holder, sizeof holder) && strcmp(holder, said)) {
-            cJSON *o = cJSON_CreateObject();
-            cJSON_AddStringToObject(o, "waiting_for", *holder ? holder : "another job");
-            vg_worker_tell(w, "queued", o);
+            vg_job_event e = vg_job_event_of(VG_JOB_EVENT_queued);
+            e.waiting_for = *holder ? holder : "another job";
+            vg_worker_tell(w, e);
             snprintf(said, sizeof said, "%s", holder);
         }
         if (atomic_load(&vg_worker_cancel_flag)) {
@@ -74,17 +74,14 @@ done:
 
 static void tell_started(vg_worker *w, const vg_device_info *info)
 {
-    cJSON *o = cJSON_CreateObject();
     char *device = vg_xstrf("%s: %s", w->job.device, info->name);
-    bool is_device = !vg_engine_backend(w->engine)->ops->host_memory;
-    cJSON_AddNumberToObject(o, "pid", (double)getpid());
-    cJSON_AddStringToObject(o, "device", device);
-    cJSON_AddStringToObject(o, "vgen", VG_VERSION);
-    cJSON_AddBoolToObject(o, "memory_is_device", is_device);
-    cJSON_AddNumberToObject(o, "memory_total",
-                            is_device ? (double)info->memory_total
-                                      : (double)vg_worker_memory_total());
-    vg_worker_tell(w, "started", o);
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_started);
+    e.pid = (int)getpid();
+    e.device = device;
+    e.vgen = VG_VERSION;
+    e.memory_is_device = !vg_engine_backend(w->engine)->ops->host_memory;
+    e.memory_total = e.memory_is_device ? info->memory_total : vg_worker_memory_total();
+    vg_worker_tell(w, e);
     free(device);
 }
 
@@ -129,7 +126,7 @@ static vg_status run_variants(vg_worker *w, vg_err *err)
         VG_TRY(vg_worker_variant(w, i, err));
     if (w->stopped)
         return VG_OK;
-    vg_job_view_refresh(&w->view, NULL, NULL);
+    vg_snapshot_refresh(&w->snapshot, NULL, NULL);
     return vg_worker_write_comparison(w, err);
 }
 
@@ -155,19 +152,20 @@ done:
 
 static int last_word(vg_worker *w, vg_status status, const vg_err *err)
 {
+    vg_job_event e =
+        vg_job_event_of(status == VG_E_CANCELLED ? VG_JOB_EVENT_cancelled : VG_JOB_EVENT_failed);
     if (status == VG_OK) {
-        vg_worker_tell(w, w->stopped ? "stopped" : "done", NULL);
+        vg_worker_say(w, w->stopped ? VG_JOB_EVENT_stopped : VG_JOB_EVENT_done);
         return 0;
     }
-    cJSON *o = cJSON_CreateObject();
     if (status == VG_E_CANCELLED) {
-        cJSON_AddStringToObject(o, "message", "resume goes on from the last finished step");
-        vg_worker_tell(w, "cancelled", o);
+        e.message = "resume goes on from the last finished step";
+        vg_worker_tell(w, e);
         return 130;
     }
-    cJSON_AddStringToObject(o, "message", err->message);
-    cJSON_AddStringToObject(o, "code", vg_status_name(err->code));
-    vg_worker_tell(w, "failed", o);
+    e.message = err->message;
+    e.code = vg_status_name(err->code);
+    vg_worker_tell(w, e);
     fprintf(stderr, "vgen work: %s\n", err->message);
     return 1;
 }
@@ -206,11 +204,15 @@ int vg_worker_run(const char *job_dir, int max_steps)
     vg_job_fingerprint(&w.job, -1, w.made_with_shared);
     for (int i = 0; i < w.job.variants_count; i++)
         vg_job_fingerprint(&w.job, i, w.made_with[i]);
-    vg_job_view_init(&w.view, &w.job);
-    vg_job_view_refresh(&w.view, NULL, NULL);
+    vg_snapshot_init(&w.snapshot, &w.job);
+    vg_snapshot_refresh(&w.snapshot, NULL, NULL);
     vg_worker_callbacks(&w);
     result = last_word(&w, run(&w, &err), &err);
-    vg_job_view_deinit(&w.view);
+    /* For lists of jobs. Without it they read the journal. */
+    vg_snapshot_refresh(&w.snapshot, NULL, NULL);
+    if (vg_job_state_is_final(w.snapshot.state))
+        (void)vg_snapshot_summarise(&w.snapshot, NULL);
+    vg_snapshot_deinit(&w.snapshot);
     vg_event_writer_close(&w.events);
 done:
     vg_lock_release(lock);
@@ -232,6 +234,7 @@ vg_status vg_worker_start(const char *job_dir, int max_steps, pid_t *pid, vg_err
     char *log = vg_xstrf("%s/worker.log", job_dir);
     char *argv[] = {"vgen", "work", (char *)job_dir, NULL, NULL, NULL};
     vg_event_writer events = {.fd = -1};
+    const vg_job_event asked = vg_job_event_of(VG_JOB_EVENT_resume);
     if (max_steps > 0) {
         snprintf(steps, sizeof steps, "%d", max_steps);
         argv[3] = "--max-steps-run";
@@ -240,7 +243,7 @@ vg_status vg_worker_start(const char *job_dir, int max_steps, pid_t *pid, vg_err
     /* Said first, so that whoever looks in the next second sees a job that begins, not one that was left. */
     vg_status status = vg_event_writer_open(job_dir, &events, err);
     if (status == VG_OK)
-        status = vg_event_write(&events, "resume", NULL, false, err);
+        status = vg_event_write(&events, &asked, err);
     vg_event_writer_close(&events);
     if (status != VG_OK) {
         free(log);

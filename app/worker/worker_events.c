@@ -1,6 +1,7 @@
 /* worker_events.c: what the engine says, written down as events. */
 #include "app/worker/worker_run.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,20 +9,17 @@
 
 #define PROGRESS_EVERY_MS 150
 
-void vg_worker_tell(vg_worker *w, const char *type, cJSON *fields)
+void vg_worker_tell(vg_worker *w, vg_job_event event)
 {
-    bool is_state = !strcmp(type, "done") || !strcmp(type, "failed") ||
-                    !strcmp(type, "cancelled") || !strcmp(type, "stopped") ||
-                    !strcmp(type, "started");
-    (void)vg_event_write(&w->events, type, fields, is_state,
+    if (vg_job_event_describe(event.type)->of_variant)
+        event.variant = w->snapshot.variants[w->variant].id;
+    (void)vg_event_write(&w->events, &event,
                          NULL); /* a full disk must not end a run; files that matter report it */
 }
 
-void vg_worker_tell_variant(vg_worker *w, const char *type, cJSON *fields)
+void vg_worker_say(vg_worker *w, vg_job_event_type type)
 {
-    cJSON *o = fields ? fields : cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "variant", vg_scheme_name(w->job.schemes[w->variant]));
-    vg_worker_tell(w, type, o);
+    vg_worker_tell(w, vg_job_event_of(type));
 }
 
 void vg_worker_note(vg_worker *w, const char *format, ...)
@@ -31,9 +29,9 @@ void vg_worker_note(vg_worker *w, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "text", text);
-    vg_worker_tell_variant(w, "note", o);
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_note);
+    e.text = text;
+    vg_worker_tell(w, e);
 }
 
 static void write_preview(vg_worker *w, const vg_event *event)
@@ -50,11 +48,11 @@ static void write_preview(vg_worker *w, const vg_event *event)
     memcpy(file + n, event->preview, pixels);
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW);
     if (vg_file_write_atomic(path, file, n + pixels, NULL) == VG_OK) {
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddNumberToObject(o, "width", event->preview_width);
-        cJSON_AddNumberToObject(o, "height", event->preview_height);
-        cJSON_AddNumberToObject(o, "step", event->step);
-        vg_worker_tell_variant(w, "preview", o);
+        vg_job_event e = vg_job_event_of(VG_JOB_EVENT_preview);
+        e.width = event->preview_width;
+        e.height = event->preview_height;
+        e.step = event->step;
+        vg_worker_tell(w, e);
     }
     free(path);
     free(file);
@@ -96,58 +94,68 @@ static void follow_stage(vg_worker *w, const vg_event *event)
     }
 }
 
+static void on_stage(vg_worker *w, const vg_event *event)
+{
+    bool ends = event->kind == VG_EVENT_STAGE_END;
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_stage);
+    vg_worker_watch_mark(w, ends && event->stage == VG_STAGE_DENOISE);
+    follow_stage(w, event);
+    e.what = ends ? "end" : "begin";
+    e.stage = vg_stage_name(event->stage);
+    e.detail = event->detail ? event->detail : "";
+    e.seconds = ends ? event->seconds : NAN;
+    vg_worker_tell(w, e);
+}
+
+static void on_step(vg_worker *w, const vg_event *event)
+{
+    /* Calibration runs steps too; they are progress of that stage, not steps of the clip. */
+    if (event->stage == VG_STAGE_CALIBRATE) {
+        w->calibration_at = event->step;
+        w->calibration_steps = event->steps;
+        return;
+    }
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_step);
+    e.step = event->step;
+    e.steps = event->steps;
+    e.seconds = event->seconds;
+    e.timestep = event->timestep;
+    e.sigma = event->sigma;
+    e.expert = event->expert;
+    vg_worker_tell(w, e);
+}
+
+static void on_progress(vg_worker *w, const vg_event *event)
+{
+    int64_t now = vg_now_monotonic_ms();
+    bool calibrates = event->stage == VG_STAGE_CALIBRATE,
+         soon = now - w->last_progress_ms < PROGRESS_EVERY_MS;
+    if (soon && (event->step < event->steps || event->stage == VG_STAGE_DENOISE))
+        return;
+    w->last_progress_ms = now;
+    int before = calibrates ? w->calibration_at : 0, steps = calibrates ? w->calibration_steps : 1;
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_progress);
+    e.stage = vg_stage_name(event->stage);
+    e.part = before * event->steps + event->step;
+    e.parts = steps * event->steps;
+    vg_worker_tell(w, e);
+}
+
 static void on_event(void *user, const vg_event *event)
 {
     vg_worker *w = user;
-    cJSON *o;
     watch_memory(w);
     switch (event->kind) {
     case VG_EVENT_STAGE_BEGIN:
     case VG_EVENT_STAGE_END:
-        vg_worker_watch_mark(w,
-                             event->kind == VG_EVENT_STAGE_END && event->stage == VG_STAGE_DENOISE);
-        follow_stage(w, event);
-        o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "stage", vg_stage_name(event->stage));
-        cJSON_AddStringToObject(o, "what", event->kind == VG_EVENT_STAGE_BEGIN ? "begin" : "end");
-        if (event->detail && *event->detail)
-            cJSON_AddStringToObject(o, "detail", event->detail);
-        if (event->kind == VG_EVENT_STAGE_END)
-            cJSON_AddNumberToObject(o, "seconds", event->seconds);
-        vg_worker_tell_variant(w, "stage", o);
+        on_stage(w, event);
         break;
     case VG_EVENT_STEP:
-        /* Calibration runs steps too; they are progress of that stage, not steps of the clip. */
-        if (event->stage == VG_STAGE_CALIBRATE) {
-            w->calibration_at = event->step;
-            w->calibration_steps = event->steps;
-            break;
-        }
-        o = cJSON_CreateObject();
-        cJSON_AddNumberToObject(o, "step", event->step);
-        cJSON_AddNumberToObject(o, "steps", event->steps);
-        cJSON_AddNumberToObject(o, "seconds", event->seconds);
-        cJSON_AddNumberToObject(o, "timestep", event->timestep);
-        cJSON_AddNumberToObject(o, "sigma", event->sigma);
-        cJSON_AddNumberToObject(o, "expert", event->expert);
-        vg_worker_tell_variant(w, "step", o);
+        on_step(w, event);
         break;
-    case VG_EVENT_PROGRESS: {
-        int64_t now = vg_now_monotonic_ms();
-        if (now - w->last_progress_ms < PROGRESS_EVERY_MS && event->step < event->steps)
-            break;
-        if (event->stage == VG_STAGE_DENOISE && now - w->last_progress_ms < PROGRESS_EVERY_MS)
-            break;
-        w->last_progress_ms = now;
-        o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "stage", vg_stage_name(event->stage));
-        int before = event->stage == VG_STAGE_CALIBRATE ? w->calibration_at : 0,
-            steps = event->stage == VG_STAGE_CALIBRATE ? w->calibration_steps : 1;
-        cJSON_AddNumberToObject(o, "part", before * event->steps + event->step);
-        cJSON_AddNumberToObject(o, "parts", steps * event->steps);
-        vg_worker_tell_variant(w, "progress", o);
+    case VG_EVENT_PROGRESS:
+        on_progress(w, event);
         break;
-    }
     case VG_EVENT_PREVIEW:
         write_preview(w, event);
         break;

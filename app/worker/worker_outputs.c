@@ -83,20 +83,20 @@ vg_status vg_worker_measure(vg_worker *w, vg_err *err)
     bool same = !memcmp(a.shape, b.shape, sizeof a.shape);
     size_t count = (size_t)(a.shape[0] * a.shape[1] * a.shape[2] * a.shape[3]);
     VG_TRY_GOTO(status,
-                vg_report_metrics_measure(vg_scheme_name(w->job.schemes[0]), &source, &reference,
+                vg_report_metrics_measure(w->snapshot.variants[0].id, &source, &reference,
                                           same ? a.values : NULL, same ? b.values : NULL,
-                                          same ? count : 0, keep_going, NULL, &metrics, err),
+                                          same ? count : 0, vg_engine_backend(w->engine),
+                                          keep_going, NULL, &metrics, err),
                 done);
     /* The JSON last: where it is there, so is the table. */
     VG_TRY_GOTO(status, vg_report_metrics_write_csv(csv, &metrics, err), done);
     VG_TRY_GOTO(status, vg_report_metrics_write(dir, &metrics, err), done);
-    cJSON *o = cJSON_CreateObject();
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_metrics);
     for (int i = 0; i < VG_METRIC_COUNT; i++) {
         if (metrics.metric[i].measured)
-            cJSON_AddNumberToObject(o, vg_metric_describe((vg_metric)i)->key,
-                                    metrics.metric[i].mean);
+            e.means.of[i] = metrics.metric[i].mean;
     }
-    vg_worker_tell_variant(w, "metrics", o);
+    vg_worker_tell(w, e);
 done:
     vg_report_metrics_deinit(&metrics);
     vg_latents_deinit(&a);
@@ -120,7 +120,7 @@ vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *e
     vg_status status = vg_frames_store_write(
         dir, frames, vg_settings_real(&w->job.resolved, VG_OPT_fps), metadata, err);
     if (status == VG_OK)
-        vg_worker_tell_variant(w, "frames", NULL);
+        vg_worker_say(w, VG_JOB_EVENT_frames);
     free(dir);
     free(recipe);
     return status;
@@ -141,9 +141,9 @@ vg_status vg_worker_keep_clip(vg_worker *w, vg_err *err)
         status = write_clip(w, w->variant, &source, clip, err);
     }
     if (status == VG_OK) {
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "encoder", vg_clip_encoder_name());
-        vg_worker_tell_variant(w, "clip", o);
+        vg_job_event e = vg_job_event_of(VG_JOB_EVENT_clip);
+        e.encoder = vg_clip_encoder_name();
+        vg_worker_tell(w, e);
     }
     vg_frames_store_close(store);
     free(dir);
@@ -198,21 +198,22 @@ done:
 vg_status vg_worker_write_comparison(vg_worker *w, vg_err *err)
 {
     char *path = vg_job_path(&w->job, VG_JOB_COMPARISON);
-    bool have = vg_file_exists(path) && w->view.comparison_ready;
+    bool have = vg_file_exists(path) && w->snapshot.comparison_ready;
     vg_status status = VG_OK;
     if (w->job.variants_count < 2 || !vg_clip_available())
         goto done;
     if (!have)
-        VG_TRY_GOTO(status, vg_job_export(&w->job, &w->view, path, 0, false, keep_going, NULL, err),
+        VG_TRY_GOTO(status,
+                    vg_job_export(&w->job, &w->snapshot, path, 0, false, keep_going, NULL, err),
                     done);
     /* A file of that name that is older than the job's first end is not ours. */
-    if (wanted(w->job.comparison_output, have && w->view.finished))
+    if (wanted(w->job.comparison_output, have && w->snapshot.finished))
         VG_TRY_GOTO(status,
-                    vg_job_export(&w->job, &w->view, w->job.comparison_output, 0, false, keep_going,
-                                  NULL, err),
+                    vg_job_export(&w->job, &w->snapshot, w->job.comparison_output, 0, false,
+                                  keep_going, NULL, err),
                     done);
     if (!have)
-        vg_worker_tell(w, "comparison", NULL);
+        vg_worker_say(w, VG_JOB_EVENT_comparison);
 done:
     free(path);
     return status;

@@ -26,7 +26,7 @@ typedef struct vg_worker_watch {
 typedef struct vg_worker {
     vg_job job;
     char made_with_shared[17], made_with[VG_SCHEME_COUNT][17];
-    vg_job_view view; /* what earlier runs did, and our own events */
+    vg_snapshot snapshot; /* what earlier runs did, and our own events */
     vg_event_writer events;
     vg_engine *engine;
     vg_model *model;
@@ -59,9 +59,8 @@ extern atomic_int vg_worker_cancel_flag; /* set by signals; lives as long as the
 
 /* worker_events.c */
 void vg_worker_callbacks(vg_worker *w);
-void vg_worker_tell(vg_worker *w, const char *type, cJSON *fields); /* of the job */
-void vg_worker_tell_variant(vg_worker *w, const char *type,
-                            cJSON *fields); /* of the variant that runs */
+void vg_worker_tell(vg_worker *w, vg_job_event event);    /* of a variant: of the one that runs */
+void vg_worker_say(vg_worker *w, vg_job_event_type type); /* the same without fields */
 void vg_worker_note(vg_worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* worker_watch.c: memory and gauges, as events, until the end. Where no thread can be made there are none. */

@@ -31,20 +31,15 @@ done:
 /* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
 static char *calibration_key(const vg_worker *w)
 {
-    static const vg_option_id decides[] = {
-        VG_OPT_prompt,         VG_OPT_negative_prompt,  VG_OPT_height,
-        VG_OPT_width,          VG_OPT_num_frames,       VG_OPT_num_inference_steps,
-        VG_OPT_guidance_scale, VG_OPT_guidance_scale_2, VG_OPT_boundary_ratio,
-        VG_OPT_flow_shift,     VG_OPT_scheduler,        VG_OPT_flow_grid,
-        VG_OPT_seed,           VG_OPT_compute};
     uint64_t hash = VG_FNV1A_BEGIN;
     char tail[64];
-    for (size_t i = 0; i < sizeof decides / sizeof *decides; i++) {
-        const char *text = vg_settings_get(&w->job.resolved, decides[i]);
-        hash = vg_fnv1a(hash, text, strlen(text) + 1);
+    for (int i = 0; i < VG_OPT_COUNT; i++) {
+        const char *text = vg_settings_get(&w->job.resolved, (vg_option_id)i);
+        if (vg_option_decides(&vg_options[i], VG_DECIDES_SCALES))
+            hash = vg_fnv1a(hash, text, strlen(text) + 1);
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, VG_WORKER_CALIBRATION_STEPS,
-             VG_VERSION, "2");
+             VG_VERSION, "3");
     return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown",
                     (unsigned long long)hash, tail);
 }
@@ -118,9 +113,9 @@ static void tell_precision(vg_worker *w, const vg_generate_params *params,
     if (vg_model_precision(w->model, params, report, NULL) != VG_OK)
         return;
     precision_text(report, text, sizeof text);
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "text", text);
-    vg_worker_tell_variant(w, "precision", o);
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_precision);
+    e.text = text;
+    vg_worker_tell(w, e);
 }
 
 /* May the plan be held against the measured peak? A backend that reads host memory never allocates most weights. */
@@ -137,15 +132,15 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
 #include "kernels/op/ops.def"
 #undef VG_OP
     };
-    vg_job_view_refresh(&w->view, NULL, NULL);
-    const vg_variant_view *v = &w->view.variants[w->variant];
+    vg_snapshot_refresh(&w->snapshot, NULL, NULL);
+    const vg_variant_snapshot *v = &w->snapshot.variants[w->variant];
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_FILE);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, VG_MADE_WITH, w->made_with[w->variant]);
     cJSON_AddStringToObject(root, "quantization", vg_scheme_name(w->job.schemes[w->variant]));
-    cJSON_AddStringToObject(root, "label", vg_scheme_label(w->job.schemes[w->variant]));
+    cJSON_AddStringToObject(root, "label", v->label);
     cJSON_AddNumberToObject(root, "steps", v->step);
-    cJSON_AddNumberToObject(root, "denoise_s_per_it", vg_variant_s_per_it(v));
+    cJSON_AddNumberToObject(root, "denoise_s_per_it", v->s_per_it);
     cJSON_AddNumberToObject(root, "denoise_s", v->denoise_s);
     cJSON_AddNumberToObject(root, "wall_s", v->wall_s);
     for (int s = 0; s < VG_STAGE_COUNT; s++) {
@@ -164,7 +159,7 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
         cJSON_AddNumberToObject(root, "planned_bytes", (double)w->planned_bytes);
         cJSON_AddStringToObject(root, "planned_stage", w->planned_stage);
     }
-    cJSON *gpu = vg_gauges_json(&v->gauges);
+    cJSON *gpu = v->gauges ? vg_gauges_json(v->gauges) : NULL;
     cJSON_AddItemToObject(root, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *precision = cJSON_AddObjectToObject(root, "precision");
     cJSON_AddNumberToObject(precision, "fp8_tensor", report->fp8_tensor);
@@ -209,30 +204,26 @@ static void plan_memory(vg_worker *w, const vg_generate_params *params)
 
 static void tell_begin(vg_worker *w, int step)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "what", "begin");
-    cJSON_AddNumberToObject(o, "step", step);
-    if (w->planned_bytes)
-        cJSON_AddNumberToObject(o, "planned_bytes", (double)w->planned_bytes);
-    vg_worker_tell_variant(w, "variant", o);
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_variant);
+    e.what = "begin";
+    e.step = step;
+    e.planned_bytes = w->planned_bytes;
+    vg_worker_tell(w, e);
 }
 
 static void tell_end(vg_worker *w, const vg_precision_report *report)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "what", "end");
-    if (w->peak_bytes) { /* nothing ran when only a small file was lost */
-        cJSON_AddNumberToObject(o, "peak_bytes", (double)w->peak_bytes);
-        cJSON_AddStringToObject(o, "peak_stage", vg_stage_name(w->peak_stage));
-    }
-    if (w->calibration_peak_bytes)
-        cJSON_AddNumberToObject(o, "calibration_peak_bytes", (double)w->calibration_peak_bytes);
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_variant);
+    e.what = "end";
+    e.peak_bytes = w->peak_bytes; /* 0: nothing ran, when only a small file was lost */
+    e.peak_stage = w->peak_bytes ? vg_stage_name(w->peak_stage) : "";
+    e.calibration_peak_bytes = w->calibration_peak_bytes;
     if (may_compare(w)) {
-        cJSON_AddNumberToObject(o, "planned_bytes", (double)w->planned_bytes);
-        cJSON_AddStringToObject(o, "planned_stage", w->planned_stage);
+        e.planned_bytes = w->planned_bytes;
+        e.planned_stage = w->planned_stage;
     }
-    cJSON_AddNumberToObject(o, "weight_bytes", (double)report->weight_bytes);
-    vg_worker_tell_variant(w, "variant", o);
+    e.weight_bytes = report->weight_bytes;
+    vg_worker_tell(w, e);
 }
 
 /* What comes after the text must fit, or nothing is begun: a decode that fails for memory would waste all the steps before it. */
@@ -382,6 +373,6 @@ vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err)
     w->variant = variant;
     vg_status status = run(w, err);
     if (status != VG_OK && status != VG_E_CANCELLED)
-        vg_err_prefix(err, "%s", vg_scheme_name(w->job.schemes[variant]));
+        vg_err_prefix(err, "%s", w->snapshot.variants[variant].id);
     return status;
 }

@@ -16,27 +16,9 @@
 #define GAUGE_TELL_MS   1000 /* a 15 minute job: 900 events of about 300 bytes */
 #define MARK_WAIT_MS    250  /* a reading takes about 45 ms: each PCIe counter is watched for 20 */
 
-/* "VmRSS:     1234 kB" of a file of that form, in bytes. */
-static uint64_t proc_bytes(const char *file, const char *key)
-{
-    char line[256];
-    uint64_t bytes = 0;
-    size_t n = strlen(key);
-    FILE *f = fopen(file, "re");
-    while (f && fgets(line, sizeof line, f)) {
-        if (!strncmp(line, key, n) && line[n] == ':') {
-            bytes = strtoull(line + n + 1, NULL, 10) * 1024;
-            break;
-        }
-    }
-    if (f)
-        fclose(f);
-    return bytes;
-}
-
 uint64_t vg_worker_memory_total(void)
 {
-    uint64_t total = proc_bytes("/proc/meminfo", "MemTotal");
+    uint64_t total = vg_proc_bytes("/proc/meminfo", "MemTotal");
     /* In a container the limit is what counts. */
     FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
     unsigned long long limit = 0;
@@ -52,24 +34,27 @@ static void tell_memory(vg_worker *w, uint64_t *last, int *quiet)
 {
     uint64_t device_peak = atomic_load(&w->device_peak);
     uint64_t now =
-        device_peak ? atomic_load(&w->device_now) : proc_bytes("/proc/self/status", "VmRSS");
-    uint64_t peak = device_peak ? device_peak : proc_bytes("/proc/self/status", "VmHWM");
+        device_peak ? atomic_load(&w->device_now) : vg_proc_bytes("/proc/self/status", "VmRSS");
+    uint64_t peak = device_peak ? device_peak : vg_proc_bytes("/proc/self/status", "VmHWM");
     uint64_t change = now > *last ? now - *last : *last - now;
     if (change < (1u << 20) && ++*quiet < 10)
         return;
     *quiet = 0;
     *last = now;
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "now", (double)now);
-    cJSON_AddNumberToObject(o, "peak", (double)peak);
-    vg_worker_tell(w, "memory", o);
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_memory);
+    e.now = now;
+    e.peak = peak;
+    vg_worker_tell(w, e);
 }
 
 /* The readings since the last event, as one. */
 static void tell_gauges(vg_worker *w, vg_gauge_figures *figures)
 {
-    if (vg_gauges_any(figures))
-        vg_worker_tell(w, "gpu", vg_gauges_event(figures));
+    if (vg_gauges_any(figures)) {
+        vg_job_event e = vg_job_event_of(VG_JOB_EVENT_gpu);
+        e.readings = vg_gauges_sample(figures);
+        vg_worker_tell(w, e);
+    }
     *figures = (vg_gauge_figures){0};
 }
 

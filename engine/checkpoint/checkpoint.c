@@ -11,7 +11,6 @@ struct vg_checkpoint {
     char *dir; /* absolute */
     cJSON *index;
     const char *class_name; /* inside index */
-    int diffusers_version;
 };
 
 /* Config files that are not called config.json. */
@@ -40,23 +39,39 @@ static bool has_weights(const char *component)
     return strcmp(config_name(component), "config.json") == 0;
 }
 
-/* "0.35.0.dev0" -> 35; 0 for anything that does not begin with two numbers. */
-static int parse_version(const char *text)
-{
-    char *end;
+/* Folders that a pipeline may have; their entries have to be components. */
+static const char *const component_names[] = {
+    "transformer",       "transformer_2", "vae",       "text_encoder",  "text_encoder_2",
+    "tokenizer",         "tokenizer_2",   "scheduler", "image_encoder", "image_processor",
+    "feature_extractor", "guider"};
 
-    if (text[0] < '0' || text[0] > '9')
-        return 0;
-    unsigned long major = strtoul(text, &end, 10);
-    if (end[0] != '.' || end[1] < '0' || end[1] > '9')
-        return 0;
-    unsigned long minor = strtoul(end + 1, &end, 10);
-    return major < 1000 && minor < 1000 ? (int)(major * 1000 + minor) : 0;
+/* A component is [library, class], or [null, null] or null when the pipeline has none. */
+static vg_status check_entry(const cJSON *item, const char *path, vg_err *err)
+{
+    const cJSON *library = cJSON_IsArray(item) ? item->child : NULL;
+    const cJSON *class_name = library ? library->next : NULL;
+
+    if (cJSON_IsNull(item) || (class_name && !class_name->next &&
+                               ((cJSON_IsString(library) && cJSON_IsString(class_name)) ||
+                                (cJSON_IsNull(library) && cJSON_IsNull(class_name)))))
+        return VG_OK;
+    return VG_FAIL(err, VG_E_FORMAT,
+                   "%s: \"%s\" must be [library, class], two texts, or [null, null]", path,
+                   item->string);
+}
+
+static vg_status check_entries(const cJSON *index, const char *path, vg_err *err)
+{
+    for (size_t i = 0; i < sizeof component_names / sizeof component_names[0]; i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(index, component_names[i]);
+        if (item)
+            VG_TRY(check_entry(item, path, err));
+    }
+    return VG_OK;
 }
 
 vg_status vg_checkpoint_open(const char *dir, vg_checkpoint **checkpoint, vg_err *err)
 {
-    const char *version = "";
     char *path = NULL;
     vg_status status = VG_OK;
     vg_checkpoint *c = calloc(1, sizeof *c);
@@ -86,9 +101,7 @@ vg_status vg_checkpoint_open(const char *dir, vg_checkpoint **checkpoint, vg_err
         status = VG_FAIL(err, VG_E_FORMAT, "%s: \"_class_name\" is missing", path);
         goto fail;
     }
-    VG_TRY_GOTO(status, vg_json_get_string(c->index, path, "_diffusers_version", &version, err),
-                fail);
-    c->diffusers_version = parse_version(version);
+    VG_TRY_GOTO(status, check_entries(c->index, path, err), fail);
     free(path);
     *checkpoint = c;
     return VG_OK;
@@ -120,11 +133,6 @@ const char *vg_checkpoint_class(const vg_checkpoint *checkpoint)
 const cJSON *vg_checkpoint_index(const vg_checkpoint *checkpoint)
 {
     return checkpoint->index;
-}
-
-int vg_checkpoint_diffusers_version(const vg_checkpoint *checkpoint)
-{
-    return checkpoint->diffusers_version;
 }
 
 /* The class of an entry [library, class]; NULL for [null, null] and for plain settings such as boundary_ratio. */

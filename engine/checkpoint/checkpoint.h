@@ -42,7 +42,8 @@ vg_status vg_weights_missing(const char *component_dir, char **first, int *count
 
 typedef struct vg_checkpoint vg_checkpoint;
 
-/* Open DIR/model_index.json and list the components; no weights are mapped. */
+/* Open DIR/model_index.json and list the components; no weights are mapped. Errors: VG_E_MISSING, VG_E_FORMAT (also for an entry of a
+ * component that is none). */
 vg_status vg_checkpoint_open(const char *dir, vg_checkpoint **checkpoint, vg_err *err);
 void vg_checkpoint_close(vg_checkpoint *checkpoint);
 const char *vg_checkpoint_dir(const vg_checkpoint *checkpoint);    /* absolute */
@@ -54,8 +55,6 @@ const char *vg_checkpoint_component(const vg_checkpoint *checkpoint, const char 
  * caller deletes. VG_E_MISSING names the file. */
 vg_status vg_checkpoint_config(const vg_checkpoint *checkpoint, const char *name, cJSON **config,
                                vg_err *err);
-/* diffusers version that wrote the checkpoint as major * 1000 + minor (0.37 -> 37), 0 when unknown. */
-int vg_checkpoint_diffusers_version(const vg_checkpoint *checkpoint);
 
 /* Missing config and weight files of all components, e.g. "transformer/diffusion_pytorch_model-00003-of-00012.safetensors and
  * 2 more", malloc'd; NULL when complete. Looks at names only. */

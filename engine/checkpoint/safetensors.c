@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kernels/base/json.h"
+#include "kernels/base/utf8.h"
 
 #define HEADER_MAX_BYTES 100000000u
 #define METADATA_KEY     "__metadata__"
@@ -210,6 +211,7 @@ static vg_status parse(vg_safetensors *st, vg_err *err)
     const cJSON *row;
     int rows = 0;
 
+    VG_TRY(vg_file_check_pointer(st->path, st->bytes, st->size, err));
     if (st->size < 8)
         return VG_FAIL(err, VG_E_FORMAT, "%s: %zu bytes is too short for a safetensors file",
                        st->path, st->size);

@@ -24,9 +24,9 @@ vg_status vg_scheme_parse(const char *name, vg_scheme *scheme, vg_err *err);
  * dequantised in front of the product, which also runs on GPUs that cannot multiply FP8 (compute capability below 8.9; per block: other
  * than 9.0). */
 typedef enum vg_fp8_act {
-    VG_FP8_ACT_STATIC,
-    VG_FP8_ACT_DYNAMIC,
-    VG_FP8_ACT_WEIGHT_ONLY,
+#define VG_FP8_ACT(id, name) VG_FP8_ACT_##id,
+#include "engine/layers/fp8_acts.def"
+#undef VG_FP8_ACT
     VG_FP8_ACT_COUNT
 } vg_fp8_act;
 /* VG_E_UNSUPPORTED, saying what would run, when a device of this compute capability (0: CPU, which runs all) has no product for such inputs. */

@@ -1,5 +1,6 @@
 /* module.c: see module.h. */
 #include "engine/layers/module_impl.h"
+#include "kernels/base/text.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -96,7 +97,8 @@ int vg_module_unused(const vg_module *m, const char **first)
     *first = NULL;
     for (int i = 0; i < vg_weights_count(m->weights); i++) {
         const char *name = vg_weights_name(m->weights, i);
-        if (m->used[i] || strstr(name, "_quantizer.") || vg_name_ends_with(name, "_scale"))
+        if (m->used[i] || strstr(name, "_quantizer.") || vg_ends_with(name, "_scale") ||
+            vg_ends_with(name, "." VG_SCALE_INV))
             continue;
         *first = *first ? *first : name;
         count++;
@@ -115,26 +117,12 @@ size_t vg_module_bytes(const vg_module *m)
 static vg_status find_checked(vg_module *m, const char *name, int ndim, const int64_t *shape,
                               vg_source *s, vg_err *err)
 {
-    char text[96], want[96];
+    const vg_tensor *found;
     if (vg_weights_dummy(m->weights)) {
         *s = vg_source_of(m->weights, NULL, m->component, name, ndim, shape);
         return VG_OK;
     }
-    const vg_tensor *found = vg_weights_find(m->weights, name);
-    if (!found)
-        return vg_module_absent(m->weights, m->component, name, err);
-    bool same = found->ndim == ndim;
-    for (int i = 0; same && i < ndim; i++)
-        same = found->shape[i] == shape[i];
-    if (!same) {
-        vg_tensor wanted = vg_tensor_of((void *)found->data, found->dtype, ndim, shape);
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants %s", m->component, name,
-                       vg_tensor_describe(found, text, sizeof text),
-                       vg_tensor_describe(&wanted, want, sizeof want));
-    }
-    if (!vg_dtype_is_high(found->dtype))
-        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; only F32, BF16 and F16 are known here",
-                       m->component, name, vg_dtype_name(found->dtype));
+    VG_TRY(vg_module_find(m->weights, m->component, name, ndim, shape, &found, err));
     *s = vg_source_of(m->weights, found, NULL, NULL, 0, NULL);
     mark_used(m, name);
     return VG_OK;
@@ -346,13 +334,13 @@ done:
 
 /* ---- linear layers ---- */
 
-static vg_status keep_name(vg_module *m, const char *layer, const char **kept, vg_err *err)
+vg_status vg_module_keep_name(vg_module *m, const char *name, const char **kept, vg_err *err)
 {
-    size_t n = strlen(layer) + 1;
+    size_t n = strlen(name) + 1;
     vg_name_node *node = malloc(sizeof *node + n);
     if (!node)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a layer name");
-    memcpy(node->text, layer, n);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the name of a layer");
+    memcpy(node->text, name, n);
     node->next = m->names;
     m->names = node;
     *kept = node->text;
@@ -374,7 +362,7 @@ static vg_status load_stored_fp8(vg_module *m, const vg_source *w, const vg_laye
     int ndim;
     int64_t shape[2];
     scale_shape(choice->stored, l->n, l->k, &ndim, shape);
-    const vg_tensor *stored = vg_layer_part(m->weights, l->name, "weight_scale", name);
+    const vg_tensor *stored = vg_layer_scale(m->weights, l->name, name);
     int64_t count = ndim == 2 ? shape[0] * shape[1] : shape[0];
     float *scales = malloc((size_t)count * sizeof *scales);
     if (!scales)
@@ -460,7 +448,7 @@ vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k
                            &m->options, &choice, err));
     VG_TRY(vg_backend_info(m->be, &device, err));
     VG_TRY(vg_fp8_act_check(device.capability, choice.act, err));
-    VG_TRY(keep_name(m, layer, &l.name, err));
+    VG_TRY(vg_module_keep_name(m, layer, &l.name, err));
     VG_TRY(load_matrix(m, &choice, dtype, &l, err));
     if (bias) {
         snprintf(name, sizeof name, "%s.bias", layer);

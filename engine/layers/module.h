@@ -6,6 +6,7 @@
 
 #include "engine/checkpoint/engine.h"
 #include "engine/layers/linear.h"
+#include "engine/layers/weight_table.h"
 
 #define VG_SCHEME_AUTO (-1) /* the checkpoint's own precision */
 
@@ -26,7 +27,7 @@ typedef struct vg_precision_census {
 } vg_precision_census;
 void vg_precision_census_take(const vg_weights *weights, vg_precision_census *census);
 
-/* Granularity of an FP8 weight [n,k] from the shape of its weight_scale: one number: tensor; [n], [n,1]: channel; [a,b], [a,1,b,1]: block.
+/* Granularity of an FP8 weight [n,k] from the shape of its weight_scale (or weight_scale_inv): one number: tensor; [n], [n,1]: channel; [a,b], [a,1,b,1]: block.
  * VG_E_SHAPE (without a message): none of these. Source: modelopt-fp8 1.3, 1.6. */
 vg_status vg_scale_granularity(const vg_tensor *scale, int64_t n, int64_t k,
                                vg_precision *precision);
@@ -72,6 +73,8 @@ vg_status vg_module_conv(vg_module *module, const char *name, vg_dtype dtype, in
 /* LAYER.weight [n,k] (and LAYER.bias [n] if `bias`), in `dtype` unless FP8. */
 vg_status vg_module_linear(vg_module *module, const char *layer, int64_t n, int64_t k, bool bias,
                            bool quantisable, vg_dtype dtype, vg_linear_layer *linear, vg_err *err);
+/* All rows of one item of a list, to its struct. Errors: those of the functions above. */
+vg_status vg_module_load(vg_module *module, const vg_weight_list *list, int64_t item, vg_err *err);
 /* Rows ids[0..count) of a table [rows, dim] that stays on the host, as `dtype` (F32 or BF16) to host memory. 0 <= id < rows. */
 vg_status vg_module_rows(vg_module *module, const char *name, int64_t rows, int64_t dim,
                          const int32_t *ids, int64_t count, vg_dtype dtype, void *to, vg_err *err);

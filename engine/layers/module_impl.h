@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define VG_NAME_MAX_BYTES 256
+#define VG_SCALE_INV      "weight_scale_inv"
 
 typedef struct vg_name_node {
     struct vg_name_node *next;
@@ -69,12 +70,6 @@ struct vg_module {
     size_t bytes;
 };
 
-static inline bool vg_name_ends_with(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-    return n >= m && strcmp(s + n - m, suffix) == 0;
-}
-
 static inline bool vg_dtype_is_high(vg_dtype dtype)
 {
     return dtype == VG_F32 || dtype == VG_BF16 || dtype == VG_F16;
@@ -88,11 +83,27 @@ static inline const vg_tensor *vg_layer_part(const vg_weights *weights, const ch
     return n > 0 && n < VG_NAME_MAX_BYTES ? vg_weights_find(weights, name) : NULL;
 }
 
+/* The weight scale of a stored FP8 layer, or NULL: LAYER.weight_scale, or LAYER.weight_scale_inv, as some block exports call the same thing. */
+static inline const vg_tensor *vg_layer_scale(const vg_weights *weights, const char *layer,
+                                              char *name)
+{
+    const vg_tensor *scale = vg_layer_part(weights, layer, "weight_scale", name);
+    return scale || vg_weights_unsupported(weights, name)
+               ? scale
+               : vg_layer_part(weights, layer, VG_SCALE_INV, name);
+}
+
 /* module_precision.c. The failure for a tensor that was looked for: it is not in the files, or vgen has no use for what it is. */
 vg_status vg_module_absent(const vg_weights *weights, const char *component, const char *name,
                            vg_err *err);
 
-/* module.c. May the backend read the source where it lies, as `dtype`? Else bring its values, or some of the host's, to memory of the
+/* The tensor `name`, which must have this shape and a dtype that is converted: F32, BF16 or F16. */
+vg_status vg_module_find(const vg_weights *weights, const char *component, const char *name,
+                         int ndim, const int64_t *shape, const vg_tensor **tensor, vg_err *err);
+
+/* module.c. A copy of a name that lives as long as the module. */
+vg_status vg_module_keep_name(vg_module *module, const char *name, const char **kept, vg_err *err);
+/* May the backend read the source where it lies, as `dtype`? Else bring its values, or some of the host's, to memory of the
  * backend. */
 bool vg_module_is_view(const vg_module *module, const vg_source *source, vg_dtype dtype);
 vg_status vg_module_bring(vg_module *module, const vg_source *source, vg_dtype dtype, void *to,

@@ -1,5 +1,6 @@
 /* module_precision.c: see module_impl.h. */
 #include "engine/layers/module_impl.h"
+#include "kernels/base/text.h"
 
 #include <math.h>
 
@@ -12,9 +13,9 @@ void vg_precision_census_take(const vg_weights *weights, vg_precision_census *ce
         const vg_tensor *t = vg_weights_tensor(weights, i);
         if (strstr(name, "_quantizer.")) /* strays of the quantiser's own state: modelopt-fp8 1.3 */
             continue;
-        if (vg_name_ends_with(name, ".input_scale"))
+        if (vg_ends_with(name, ".input_scale"))
             census->input_scales++;
-        if (!vg_name_ends_with(name, ".weight"))
+        if (!vg_ends_with(name, ".weight"))
             continue;
         if (t->dtype == VG_E4M3) {
             census->fp8++;
@@ -35,6 +36,29 @@ vg_status vg_module_absent(const vg_weights *weights, const char *component, con
     return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s is missing", component, name);
 }
 
+vg_status vg_module_find(const vg_weights *weights, const char *component, const char *name,
+                         int ndim, const int64_t *shape, const vg_tensor **tensor, vg_err *err)
+{
+    char text[96], want[96];
+    const vg_tensor *found = vg_weights_find(weights, name);
+    if (!found)
+        return vg_module_absent(weights, component, name, err);
+    bool same = found->ndim == ndim;
+    for (int i = 0; same && i < ndim; i++)
+        same = found->shape[i] == shape[i];
+    if (!same) {
+        vg_tensor wanted = vg_tensor_of((void *)found->data, found->dtype, ndim, shape);
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants %s", component, name,
+                       vg_tensor_describe(found, text, sizeof text),
+                       vg_tensor_describe(&wanted, want, sizeof want));
+    }
+    if (!vg_dtype_is_high(found->dtype))
+        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; only F32, BF16 and F16 are known here",
+                       component, name, vg_dtype_name(found->dtype));
+    *tensor = found;
+    return VG_OK;
+}
+
 /* Every scale must be a finite positive number: a zero or NaN would turn the layer into noise silently. */
 static vg_status check_scale_values(const char *component, const char *name, const vg_tensor *t,
                                     vg_err *err)
@@ -48,6 +72,27 @@ static vg_status check_scale_values(const char *component, const char *name, con
                            component, name, (double)v);
     }
     return VG_OK;
+}
+
+/* Whatever the name says, the programs that read `weight_scale_inv` multiply by it, and so do we. Where it really is the reciprocal, all
+ * of them are far above 1, which no weight's scale is: that would be weights beyond 448. */
+static vg_status check_inverse(const char *component, const char *name, const vg_tensor *t,
+                               vg_err *err)
+{
+    int64_t count = vg_tensor_numel(t);
+    if (!vg_ends_with(name, "." VG_SCALE_INV))
+        return VG_OK;
+    for (int64_t i = 0; i < count; i++) {
+        float v;
+        VG_TRY(vg_host_to_f32(t, i, 1, &v, err));
+        if (v <= 1)
+            return VG_OK;
+    }
+    return VG_FAIL(
+        err, VG_E_UNSUPPORTED,
+        "%s: %s holds only values above 1: reciprocals of scales; scales that the weights "
+        "are multiplied by are wanted",
+        component, name);
 }
 
 vg_status vg_scale_granularity(const vg_tensor *s, int64_t n, int64_t k, vg_precision *precision)
@@ -82,7 +127,7 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
                                    vg_err *err)
 {
     char name[VG_NAME_MAX_BYTES];
-    const vg_tensor *scale = vg_layer_part(weights, layer, "weight_scale", name);
+    const vg_tensor *scale = vg_layer_scale(weights, layer, name);
     if (!scale && vg_weights_unsupported(weights, name))
         return vg_module_absent(weights, component, name, err);
     if (!scale)
@@ -96,6 +141,7 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
                        (long long)k);
     }
     VG_TRY(check_scale_values(component, name, scale, err));
+    VG_TRY(check_inverse(component, name, scale, err));
     choice->used = choice->stored;
     if (choice->stored == VG_PRECISION_BLOCK) {
         choice->act = VG_QUANT_GROUP_DYNAMIC;

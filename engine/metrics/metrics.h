@@ -1,37 +1,54 @@
-/* metrics.h: how far a variant is from the reference: per frame and mean. Definitions and constants are stated in metrics.c. */
+/* metrics.h: how far a variant is from the reference. A metric is one const struct, in a file of its own and a row of metrics.def; reports, tables,
+ * files and screens walk the list and name none of them. */
 #ifndef VG_ENGINE_METRICS_METRICS_H
 #define VG_ENGINE_METRICS_METRICS_H
 
-#include "kernels/base/tensor.h"
+#include "kernels/backend/backend.h"
 
-typedef struct vg_metric_info {
-    const char *key;   /* "psnr" */
+/* What is compared. */
+typedef enum vg_metric_input {
+    VG_METRIC_PICTURES, /* U8 [height, width, 3], one figure for each frame */
+    VG_METRIC_LATENTS   /* F32 [values], one figure for the whole clip */
+} vg_metric_input;
+
+typedef struct vg_metric_setup {
+    int height, width;   /* of PICTURES */
+    size_t values;       /* of LATENTS */
+    vg_backend *backend; /* for metrics that run a network; NULL: none at hand */
+} vg_metric_setup;
+
+typedef struct vg_metric {
+    const char *name;  /* "psnr": the key in files */
     const char *label; /* "PSNR" */
     const char *unit;  /* "dB" or "" */
+    const char *help;  /* one line */
     bool higher_is_better;
-    bool per_frame; /* else one value per clip (e.g. latent_rel_l2) */
-    bool available; /* false: row is shown as "n/a" (LPIPS until its weights exist) */
-} vg_metric_info;
-
-#define VG_METRICS(X)                                                                              \
-    X(PSNR, "psnr", "PSNR", "dB", true, true, true)                                                \
-    X(SSIM, "ssim", "SSIM", "", true, true, true)                                                  \
-    X(LPIPS, "lpips", "LPIPS", "", false, true, false)                                             \
-    X(LATENT_REL_L2, "latent_rel_l2", "latent rel. L2", "", false, false, true)
-
-typedef enum vg_metric {
-#define VG_METRIC_ENUM(id, key, label, unit, higher, per_frame, available) VG_METRIC_##id,
-    VG_METRICS(VG_METRIC_ENUM)
-#undef VG_METRIC_ENUM
-        VG_METRIC_COUNT
+    int digits; /* behind the point, where people read it */
+    vg_metric_input input;
+    /* What one clip needs, into *state; NULL when that is nothing. VG_E_MISSING: the metric cannot be had here (its weights, say) and is left
+     * out; any other failure ends the comparison. */
+    vg_status (*open)(const vg_metric_setup *setup, void **state, vg_err *err);
+    /* Compare one frame, or the latents, with the reference's. NaN: not defined for this size; +infinity: identical, where that is so. */
+    vg_status (*frame)(void *state, const vg_metric_setup *setup, const void *values,
+                       const void *reference, double *figure, vg_err *err);
+    void (*close)(void *state); /* NULL like open */
 } vg_metric;
 
-const vg_metric_info *vg_metric_describe(vg_metric metric);
+enum {
+#define VG_METRIC(name) VG_METRIC_ROW_##name,
+#include "engine/metrics/metrics.def"
+#undef VG_METRIC
+    VG_METRIC_COUNT
+};
+extern const vg_metric *const vg_metrics[VG_METRIC_COUNT];
 
-/* PSNR of two U8 [H,W,3] images, peak 255, mean over all samples; identical images give +infinity. */
-double vg_metric_psnr(const uint8_t *a, const uint8_t *b, int height, int width);
-/* SSIM (Wang et al. 2004): luma BT.601, 11x11 Gaussian window sigma 1.5, K1 0.01, K2 0.03, L 255, valid windows only. */
-double vg_metric_ssim(const uint8_t *a, const uint8_t *b, int height, int width);
-/* |a - b|_2 / |b|_2 with b the reference; 0/0 = 0. */
-double vg_metric_rel_l2(const float *a, const float *b, size_t count);
+/* NULL when there is none of that name. */
+const vg_metric *vg_metric_find(const char *name);
+/* Begin and end the comparison of a clip; *state is NULL where the metric needs none. */
+vg_status vg_metric_open(const vg_metric *metric, const vg_metric_setup *setup, void **state,
+                         vg_err *err);
+void vg_metric_close(const vg_metric *metric, void *state);
+/* One figure, from open to close. */
+vg_status vg_metric_once(const vg_metric *metric, const vg_metric_setup *setup, const void *values,
+                         const void *reference, double *figure, vg_err *err);
 #endif

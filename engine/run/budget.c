@@ -1,5 +1,6 @@
 /* budget.c: see budget.h. */
 #include "engine/run/budget.h"
+#include "kernels/base/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -106,14 +107,6 @@ static bool advise(const vg_model *model, const vg_generate_params *params, size
     return false;
 }
 
-static const char *amount(size_t bytes, char *text, size_t size)
-{
-    bool large = bytes >= (size_t)100 << 20;
-    snprintf(text, size, "%.2f %s", (double)bytes / (large ? 1073741824.0 : 1048576.0),
-             large ? "GiB" : "MiB");
-    return text;
-}
-
 static void advice_text(const vg_model *model, const vg_generate_params *p, size_t limit,
                         char *text, size_t size)
 {
@@ -134,8 +127,8 @@ static vg_status refuse(const vg_model *model, const vg_generate_params *p,
     advice_text(model, p, limit, advice, sizeof advice);
     return VG_FAIL(err, VG_E_NOMEM,
                    "stage %s does not fit: it wants %s (%zu bytes)%s, %s %s (%zu bytes); %s",
-                   stage->name, amount(vg_plan_total(stage), wanted, sizeof wanted),
-                   vg_plan_total(stage), streamed, amount(limit, there, sizeof there),
+                   stage->name, vg_text_bytes(vg_plan_total(stage), wanted, sizeof wanted),
+                   vg_plan_total(stage), streamed, vg_text_bytes(limit, there, sizeof there),
                    p->memory_limit ? "are allowed by --vram-limit" : "are free", limit, advice);
 }
 

@@ -1,5 +1,6 @@
 /* checkpoint_defaults.c: see checkpoint_defaults.h. */
 #include "engine/run/checkpoint_defaults.h"
+#include "engine/run/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,14 +34,17 @@ static vg_status read_defaults(const cJSON *d, vg_checkpoint_defaults *o, vg_err
                                         "boundary_ratio",
                                         NULL};
     struct {
-        int *to, max;
-    } ints[] = {{&o->height, 16384}, {&o->width, 16384}, {&o->num_frames, 4097}, {&o->steps, 1000}};
+        int *to, min, max;
+    } ints[] = {{&o->height, VG_SIDE_MIN, VG_SIDE_MAX},
+                {&o->width, VG_SIDE_MIN, VG_SIDE_MAX},
+                {&o->num_frames, VG_FRAMES_MIN, VG_FRAMES_MAX},
+                {&o->steps, VG_STEPS_MIN, VG_STEPS_MAX}};
     struct {
         double *to, min, max;
-    } doubles[] = {{&o->guidance_scale, 0, 1000},
-                   {&o->guidance_scale_2, 0, 1000},
-                   {&o->flow_shift, 1e-3, 1000},
-                   {&o->boundary_ratio, 0, 1}};
+    } doubles[] = {{&o->guidance_scale, VG_GUIDANCE_MIN, VG_GUIDANCE_MAX},
+                   {&o->guidance_scale_2, VG_GUIDANCE_MIN, VG_GUIDANCE_MAX},
+                   {&o->flow_shift, VG_FLOW_SHIFT_MIN, VG_FLOW_SHIFT_MAX},
+                   {&o->boundary_ratio, VG_BOUNDARY_MIN, VG_BOUNDARY_MAX}};
     if (!d)
         return VG_OK;
     if (!cJSON_IsObject(d))
@@ -48,7 +52,7 @@ static vg_status read_defaults(const cJSON *d, vg_checkpoint_defaults *o, vg_err
     VG_TRY(check_keys(d, " in \"defaults\"", known, err));
     for (int i = 0; i < 4; i++) {
         int64_t value = *ints[i].to;
-        VG_TRY(vg_json_get_int(d, NAME, known[i], 1, ints[i].max, &value, err));
+        VG_TRY(vg_json_get_int(d, NAME, known[i], ints[i].min, ints[i].max, &value, err));
         *ints[i].to = (int)value;
         VG_TRY(vg_json_get_double(d, NAME, known[4 + i], doubles[i].min, doubles[i].max,
                                   doubles[i].to, err));

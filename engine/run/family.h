@@ -58,6 +58,9 @@ struct vg_family {
     vg_status (*calibrate)(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                            const vg_conditioning *text, int steps, const vg_callbacks *cb,
                            vg_calibration *calibration, vg_err *err);
+    /* What one of `components` consists of by its config, as far as a generation needs it; the caller deinitialises. */
+    vg_status (*weight_table)(const vg_model *model, const char *component, vg_weight_table *table,
+                              vg_err *err);
     const char *const *
         components; /* folders whose weights a generation uses, NULL-terminated; absent ones are skipped */
     const vg_part *parts;

@@ -6,10 +6,12 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/run/family.h"
 
@@ -80,16 +82,70 @@ static bool has_index(const char *dir)
     return found;
 }
 
-/* The value of an environment variable with a leading "~/" expanded, malloc'd; NULL when unset or empty. */
+/* "~/x" and "~user/x" with the home in front, malloc'd; anything else, and homes nobody knows, as they are. */
+static char *expand_home(const char *path)
+{
+    const char *user = path + 1, *home = getenv("HOME");
+
+    if (path[0] != '~')
+        return strdup(path);
+    size_t length = strcspn(user, "/");
+    if (length > 0 || !home || !home[0]) {
+        char *name = strndup(user, length);
+        const struct passwd *entry = !name ? NULL : length ? getpwnam(name) : getpwuid(getuid());
+        free(name);
+        home = entry ? entry->pw_dir : NULL;
+    }
+    return home ? vg_strf("%s%s", home, user + length) : strdup(path);
+}
+
+/* Length of "$NAME" or "${NAME}" at the start of text, 0 when it is neither; *name, *size: where the name is. */
+static size_t variable_at(const char *text, const char **name, size_t *size)
+{
+    const bool braces = text[0] == '$' && text[1] == '{';
+
+    if (text[0] != '$')
+        return 0;
+    *name = text + 1 + braces;
+    *size = braces ? strcspn(*name, "}") : 0;
+    if (braces)
+        return (*name)[*size] ? *size + 3 : 0;
+    while (isalnum((unsigned char)(*name)[*size]) || (*name)[*size] == '_')
+        ++*size;
+    return *size ? *size + 1 : 0;
+}
+
+/* The same with variables of the environment replaced; those that are not set stay as they are. Takes `path`. */
+static char *expand_variables(char *path)
+{
+    char *text = path ? strdup("") : NULL;
+
+    for (const char *at = path; text && *at;) {
+        const char *name = NULL, *value = NULL;
+        size_t size = 0, length = variable_at(at, &name, &size);
+        char *key = length ? strndup(name, size) : NULL;
+        if (key)
+            value = getenv(key);
+        free(key);
+        if (!length)
+            length = 1;
+        char *grown =
+            value ? vg_strf("%s%s", text, value) : vg_strf("%s%.*s", text, (int)length, at);
+        free(text);
+        text = grown;
+        at += length;
+    }
+    free(path);
+    return text;
+}
+
+/* The value of an environment variable with "~" and "$NAME" expanded as huggingface_hub does it (Python's expanduser, then expandvars),
+ * malloc'd; NULL when unset or empty. */
 static char *env_path(const char *name)
 {
-    const char *value = getenv(name), *home = getenv("HOME");
+    const char *value = getenv(name);
 
-    if (!value || !value[0])
-        return NULL;
-    if (value[0] == '~' && (value[1] == '/' || value[1] == '\0') && home)
-        return vg_strf("%s%s", home, value + 1);
-    return strdup(value);
+    return value && value[0] ? expand_variables(expand_home(value)) : NULL;
 }
 
 /* Joins and frees `base`; NULL stays NULL. */

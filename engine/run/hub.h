@@ -6,7 +6,7 @@
 
 /* Resolve what a person typed into a directory: an existing path; "demo" (= demo/wan-t2v), "demo/<name>" or "arch/<name>" in the presets folders
  * given; or a hub id "org/name" or "org/name@revision" in the hub cache: $HF_HUB_CACHE, else $HF_HOME/hub, else
- * $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub (refs/main, else the newest snapshot). A path counts when it
+ * $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub, with "~" and "$NAME" expanded as huggingface_hub does (refs/main, else the newest snapshot). A path counts when it
  * holds model_index.json or starts with '/', './', '../' or '~/'. *dir is malloc'd. VG_E_MISSING lists what was looked at. */
 vg_status vg_model_find(const char *model, const char *const *presets_dirs, int presets_count,
                         char **dir, vg_err *err);

@@ -27,6 +27,9 @@ static inline vg_dtype vg_compute_dtype(vg_compute compute)
     return compute == VG_COMPUTE_BF16 ? VG_BF16 : VG_F32;
 }
 
+/* Let the backend take the kernels that the settings ask for, in what the denoiser runs next. VG_E_UNSUPPORTED: the device has no such. */
+vg_status vg_denoiser_kernels(vg_backend *be, const vg_generate_params *p, vg_err *err);
+
 /* vg_plan_make for some stages: names, NULL-terminated; NULL: all. What the others need is not looked at. */
 vg_status vg_plan_stages(const vg_model *model, const vg_generate_params *params,
                          const char *const *stages, vg_plan *plan, vg_err *err);
@@ -37,4 +40,7 @@ vg_status vg_model_component_dir(const vg_model *model, const char *component, c
 /* What vg_weights_open takes for a component: its folder, or "dummy:" and its folder. malloc'd. */
 vg_status vg_model_weights_dir(const vg_model *model, const char *component, char **dir,
                                vg_err *err);
+/* That opened. */
+vg_status vg_model_weights(const vg_model *model, const char *component, vg_weights **weights,
+                           vg_err *err);
 #endif

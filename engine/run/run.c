@@ -2,10 +2,10 @@
 #include "engine/checkpoint/dummy.h"
 #include "kernels/base/hash.h"
 #include "engine/checkpoint/loader.h"
+#include "engine/run/limits.h"
 #include "engine/run/model.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,11 @@
 
 const char *vg_compute_name(vg_compute compute)
 {
-    static const char *const names[VG_COMPUTE_COUNT] = {"f32", "bf16"};
+    static const char *const names[VG_COMPUTE_COUNT] = {
+#define VG_COMPUTE(id, name) name,
+#include "engine/run/computes.def"
+#undef VG_COMPUTE
+    };
     return (unsigned)compute < VG_COMPUTE_COUNT ? names[compute] : "?";
 }
 
@@ -137,7 +141,7 @@ void vg_generate_params_init(vg_generate_params *params)
                                    .flow_shift = VG_UNSET_DOUBLE,
                                    .flow_grid = VG_UNSET_INT,
                                    .scheme = VG_SCHEME_BF16,
-                                   .fp8_act = VG_FP8_ACT_DYNAMIC,
+                                   .fp8_act = VG_FP8_ACT_STATIC,
                                    .compute = VG_COMPUTE_BF16,
                                    .vae_compute = VG_COMPUTE_F32,
                                    .max_text_tokens = 512,
@@ -147,23 +151,10 @@ void vg_generate_params_init(vg_generate_params *params)
 static vg_status check_enums(const vg_generate_params *p, vg_err *err)
 {
     if ((unsigned)p->scheme >= VG_SCHEME_COUNT || (unsigned)p->fp8_act >= VG_FP8_ACT_COUNT ||
-        (unsigned)p->compute >= VG_COMPUTE_COUNT || (unsigned)p->vae_compute >= VG_COMPUTE_COUNT)
-        return VG_FAIL(err, VG_E_ARG, "scheme, fp8_act, compute or vae_compute is out of range");
-    if (p->steps < 1 || p->steps > 1000)
-        return VG_FAIL(err, VG_E_ARG, "steps is %d; 1 to 1000 are possible", p->steps);
-    if (p->max_text_tokens < 1 || p->max_text_tokens > 4096)
-        return VG_FAIL(err, VG_E_ARG, "max_text_tokens is %d; 1 to 4096 are possible",
-                       p->max_text_tokens);
-    if (!isfinite(p->guidance_scale) || !isfinite(p->guidance_scale_2) || p->guidance_scale < 0 ||
-        p->guidance_scale > 1000 || p->guidance_scale_2 < 0 || p->guidance_scale_2 > 1000)
-        return VG_FAIL(err, VG_E_ARG, "guidance scales are %g and %g; 0 to 1000 are possible",
-                       p->guidance_scale, p->guidance_scale_2);
-    if (!(p->flow_shift > 0) || p->flow_shift > 1000)
-        return VG_FAIL(err, VG_E_ARG, "flow_shift is %g; it must be above 0 and at most 1000",
-                       p->flow_shift);
-    if (p->max_steps_run != VG_UNSET_INT && p->max_steps_run < 1)
-        return VG_FAIL(err, VG_E_ARG, "max_steps_run is %d; it must be at least 1",
-                       p->max_steps_run);
+        (unsigned)p->compute >= VG_COMPUTE_COUNT || (unsigned)p->vae_compute >= VG_COMPUTE_COUNT ||
+        (unsigned)p->attention_kernel >= VG_ATTENTION_KERNEL_COUNT)
+        return VG_FAIL(err, VG_E_ARG,
+                       "scheme, fp8_act, compute, vae_compute or attention_kernel is out of range");
     return VG_OK;
 }
 
@@ -171,8 +162,10 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
 {
     vg_generate_params p = *params;
     vg_checkpoint_defaults_apply(&model->own, &p);
-    VG_TRY(model->family->defaults(model, &p, err));
+    VG_TRY(vg_limits_check(&p, err));
     VG_TRY(check_enums(&p, err));
+    VG_TRY(model->family->defaults(model, &p, err));
+    VG_TRY(vg_limits_check(&p, err)); /* of what the checkpoint's configs filled in */
     *params = p;
     return VG_OK;
 }
@@ -212,10 +205,11 @@ void vg_emit_note(const vg_callbacks *cb, vg_stage stage, const char *format, ..
 
 /* ---- dispatch ---- */
 
-/* While a call runs, its cancel flag reaches into single operations. */
+/* While a call runs, its cancel flag reaches into single operations. The kernels that its settings ask for end with it. */
 static vg_status uncancel(vg_engine *engine, vg_status status)
 {
     engine->be->cancel = NULL;
+    engine->be->attention = VG_ATTENTION_AUTO;
     return status;
 }
 
@@ -242,11 +236,29 @@ vg_status vg_encode_image(vg_engine *engine, vg_model *model, const vg_generate_
                                                         image, cb, out, err));
 }
 
+vg_status vg_denoiser_kernels(vg_backend *be, const vg_generate_params *p, vg_err *err)
+{
+    vg_device_info info;
+    be->fp8_exact = p->fp8_exact;
+    be->attention = p->attention_kernel;
+    if (p->attention_kernel != VG_ATTENTION_SM90 || be->ops->kind != VG_DEVICE_CUDA)
+        return VG_OK;
+    VG_TRY(vg_backend_info(be, &info, err));
+    if (info.capability != 90)
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "attention_kernel sm90 needs compute capability 9.0, this GPU has %d.%d",
+                       info.capability / 10, info.capability % 10);
+    return VG_OK;
+}
+
 vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                      const vg_conditioning *text, const vg_denoise_state *resume,
                      const vg_callbacks *cb, vg_latents *out, vg_err *err)
 {
-    engine->be->fp8_exact = params->fp8_exact;
+    VG_TRY(vg_denoiser_kernels(engine->be, params, err));
+    if (params->attention_kernel != VG_ATTENTION_AUTO && engine->be->ops->kind == VG_DEVICE_CPU)
+        vg_emit_note(cb, VG_STAGE_DENOISE, "attention_kernel %s: the CPU has one kernel only",
+                     vg_attention_kernel_name(params->attention_kernel));
     return uncancel(engine, model->family->denoise(cancellable(engine, cb), model, params, text,
                                                    resume, cb, out, err));
 }

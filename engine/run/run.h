@@ -15,18 +15,29 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/engine.h"
 #include "engine/layers/linear.h"
+#include "engine/layers/precision_report.h"
 #include "engine/sampling/scheduler.h"
 #include "kernels/backend/backend.h"
 
 typedef struct vg_model vg_model;
 typedef struct vg_family vg_family;
 
-typedef enum vg_compute { VG_COMPUTE_F32, VG_COMPUTE_BF16, VG_COMPUTE_COUNT } vg_compute;
+typedef enum vg_compute {
+#define VG_COMPUTE(id, name) VG_COMPUTE_##id,
+#include "engine/run/computes.def"
+#undef VG_COMPUTE
+    VG_COMPUTE_COUNT
+} vg_compute;
 const char *vg_compute_name(vg_compute compute); /* "f32", "bf16" */
 
 /* Where weights come from: the checkpoint's files, or deterministic random numbers in the shapes of its configs (engine/checkpoint/dummy.h), for
  * measuring speed and memory without files. */
-typedef enum vg_load_format { VG_LOAD_FILES, VG_LOAD_DUMMY, VG_LOAD_FORMAT_COUNT } vg_load_format;
+typedef enum vg_load_format {
+#define VG_LOAD(id, name) VG_LOAD_##id,
+#include "engine/run/load_formats.def"
+#undef VG_LOAD
+    VG_LOAD_FORMAT_COUNT
+} vg_load_format;
 
 /* Open and check a diffusers folder; two families claiming it, or none, is an error naming them. */
 vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err);
@@ -35,6 +46,12 @@ const char *vg_model_family_name(const vg_model *model); /* "wan" */
 const char *vg_model_modes(const vg_model *model);       /* "t2v" */
 /* Hex identity over all weight files that a generation uses (vg_weights_identity), 16 characters. */
 vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err);
+/* Are the weights of everything that a generation uses (denoisers, text encoder, VAE) there, in the shapes that the configs ask for, of
+ * dtypes that can be loaded, with the scales that FP8 layers need? Reads headers and scales, no weights; generated weights always pass.
+ * Errors: the first thing wrong, naming component and tensor (vg_weight_table_check). */
+vg_status vg_model_check_weights(const vg_model *model, vg_err *err);
+/* The same for one component, "vae". */
+vg_status vg_model_check_component(const vg_model *model, const char *component, vg_err *err);
 
 #define VG_UNSET_INT    (-1)
 #define VG_UNSET_DOUBLE (-1.0)
@@ -51,11 +68,12 @@ typedef struct vg_generate_params {
     double boundary_ratio; /* 0..1; unset = checkpoint's */
     double flow_shift;
     const char *scheduler; /* NULL = checkpoint's; "unipc", "euler" */
-    int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = by the checkpoint's version */
+    int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = the present one */
     vg_scheme scheme;
-    vg_fp8_act fp8_act;       /* FP8 per tensor made at load: static needs input_scales */
-    bool fp8_exact;           /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
-    const char *input_scales; /* path of a calibration file (vg_calibrate), or NULL */
+    vg_fp8_act fp8_act; /* FP8 per tensor made at load: static needs input_scales */
+    bool fp8_exact;     /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
+    vg_attention_kernel attention_kernel; /* of the denoiser, see vg_backend.attention */
+    const char *input_scales;             /* path of a calibration file (vg_calibrate), or NULL */
     vg_compute compute, vae_compute;
     bool vae_tiling;
     int max_text_tokens;   /* 512 */
@@ -73,7 +91,7 @@ typedef struct vg_generate_params {
 } vg_generate_params;
 
 void vg_generate_params_init(vg_generate_params *params);
-/* Replace unset values by the checkpoint's (vgen.json first, engine/run/checkpoint_defaults.h); then check ranges: num_frames is moved to 4k+1 and sizes must fit the
+/* Replace unset values by the checkpoint's (vgen.json first, engine/run/checkpoint_defaults.h) and check ranges (engine/run/limits.h): num_frames is moved to 4k+1 and sizes must fit the
  * model (VG_E_ARG says the nearest right value). */
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err);
 
@@ -186,11 +204,6 @@ vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_par
                        const char *path, vg_err *err);
 
 /* Which layers run in which precision: one line per group, for logs and the "FP8 is really on" report. */
-typedef struct vg_precision_report {
-    int fp8_tensor, fp8_block, fp8_channel, bf16, f32; /* linear layers of the denoiser(s) */
-    char act[32];        /* "static", "dynamic", "dynamic 1x128", "-" */
-    size_t weight_bytes; /* all weights of the denoiser(s) as loaded */
-} vg_precision_report;
 vg_status vg_model_precision(vg_model *model, const vg_generate_params *params,
                              vg_precision_report *report, vg_err *err);
 

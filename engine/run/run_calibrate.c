@@ -34,9 +34,11 @@ vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_par
     VG_TRY(vg_model_identity(model, identity, err));
     VG_TRY(vg_calibration_new(&calibration, err));
     p.scheme = VG_SCHEME_BF16; /* scales come from the unquantised model */
+    VG_TRY_GOTO(status, vg_denoiser_kernels(engine->be, &p, err), done);
     engine->be->cancel = cb ? cb->cancel : NULL;
     status = model->family->calibrate(engine, model, &p, text, steps, cb, calibration, err);
     engine->be->cancel = NULL;
+    engine->be->attention = VG_ATTENTION_AUTO;
     if (status != VG_OK)
         goto done;
     status = vg_calibration_write(calibration, identity, describe_settings(&p, steps), path, err);

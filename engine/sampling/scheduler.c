@@ -17,6 +17,16 @@ static const char *const kind_names[] = {
 };
 #define KINDS ((int)(sizeof kinds / sizeof kinds[0]))
 
+const char *vg_flow_grid_name(vg_flow_grid grid)
+{
+    static const char *const names[VG_FLOW_GRID_COUNT] = {
+#define VG_FLOW_GRID(id, name) name,
+#include "engine/sampling/flow_grids.def"
+#undef VG_FLOW_GRID
+    };
+    return (unsigned)grid < VG_FLOW_GRID_COUNT ? names[grid] : "?";
+}
+
 const char *const *vg_scheduler_kinds(int *count)
 {
     *count = KINDS;
@@ -30,7 +40,7 @@ vg_status vg_scheduler_check_rules(const cJSON *config, const char *name,
         const vg_scheduler_rule *rule = &rules[i];
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(config, rule->key);
         bool fits = false, known = false;
-        if (!item || cJSON_IsNull(item)) {
+        if (!item) {
             if (!rule->default_fits)
                 return VG_FAIL(err, VG_E_UNSUPPORTED,
                                "%s: \"%s\" is not set, and its default is not supported", name,
@@ -38,8 +48,8 @@ vg_status vg_scheduler_check_rules(const cJSON *config, const char *name,
             continue;
         }
         switch (rule->type) {
-        case VG_RULE_BOOL:
-            known = cJSON_IsBool(item);
+        case VG_RULE_BOOL: /* the reference asks `if value`: null is false */
+            known = cJSON_IsBool(item) || cJSON_IsNull(item);
             fits = known && cJSON_IsTrue(item) == (rule->number != 0.0);
             break;
         case VG_RULE_NUMBER:
@@ -52,12 +62,13 @@ vg_status vg_scheduler_check_rules(const cJSON *config, const char *name,
             break;
         case VG_RULE_UNSET:
             known = true;
-            fits = cJSON_IsFalse(item) || (cJSON_IsArray(item) && !item->child);
+            fits =
+                cJSON_IsNull(item) || cJSON_IsFalse(item) || (cJSON_IsArray(item) && !item->child);
             break;
         }
         if (!known)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" has a value of a wrong type", name,
-                           rule->key);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: \"%s\" is %s, which is no value for it", name,
+                           rule->key, vg_json_kind(item));
         if (fits)
             continue;
         if (rule->type == VG_RULE_TEXT)
@@ -77,8 +88,7 @@ vg_status vg_scheduler_check_rules(const cJSON *config, const char *name,
 }
 
 vg_status vg_scheduler_params_from_config(const cJSON *config, const char *name,
-                                          int diffusers_version, vg_scheduler_params *params,
-                                          vg_err *err)
+                                          vg_scheduler_params *params, vg_err *err)
 {
     const char *class_name = NULL;
     char accepted[256] = "";
@@ -92,9 +102,9 @@ vg_status vg_scheduler_params_from_config(const cJSON *config, const char *name,
             VG_TRY(kinds[i]->check(config, name, &flow_shift, err));
             params->kind = kinds[i]->name;
             params->flow_shift = flow_shift;
-            /* The grid changed in 0.37; nobody can tell from a checkpoint without a version, so the present one is taken. */
-            params->grid = diffusers_version == 0 || diffusers_version >= 37 ? VG_FLOW_GRID_037
-                                                                             : VG_FLOW_GRID_036;
+            /* The grid changed in 0.37. The reference never reads which version wrote a checkpoint, so whoever runs it today gets
+             * the present grid, whatever the file says. */
+            params->grid = VG_FLOW_GRID_037;
             return VG_OK;
         }
         strncat(accepted, i > 0 ? ", " : "", sizeof accepted - strlen(accepted) - 1);

@@ -7,7 +7,13 @@
 #include "kernels/backend/arena.h"
 
 /* Which flow grid UniPC uses: diffusers changed it in 0.37 (wan 8.1, 8.2). */
-typedef enum vg_flow_grid { VG_FLOW_GRID_037, VG_FLOW_GRID_036, VG_FLOW_GRID_COUNT } vg_flow_grid;
+typedef enum vg_flow_grid {
+#define VG_FLOW_GRID(id, name) VG_FLOW_GRID_##id,
+#include "engine/sampling/flow_grids.def"
+#undef VG_FLOW_GRID
+    VG_FLOW_GRID_COUNT
+} vg_flow_grid;
+const char *vg_flow_grid_name(vg_flow_grid grid); /* "0.37" */
 
 typedef struct vg_scheduler_params {
     const char *kind;  /* "unipc" or "euler" (a row of schedulers.def) */
@@ -16,11 +22,10 @@ typedef struct vg_scheduler_params {
     vg_flow_grid grid; /* UniPC only */
 } vg_scheduler_params;
 
-/* Fill params->kind, flow_shift from scheduler/scheduler_config.json. _class_name decides the kind; settings that change the
+/* Fill params->kind, flow_shift from scheduler/scheduler_config.json, and the present flow grid. _class_name decides the kind; settings that change the
  * mathematics and are absent here (thresholding, other solver types, ...) are VG_E_UNSUPPORTED naming the key. */
 vg_status vg_scheduler_params_from_config(const cJSON *config, const char *name,
-                                          int diffusers_version, vg_scheduler_params *params,
-                                          vg_err *err);
+                                          vg_scheduler_params *params, vg_err *err);
 
 typedef struct vg_scheduler vg_scheduler;
 

@@ -8,6 +8,7 @@
 
 #include "kernels/base/json.h"
 #include "engine/text/text32.h"
+#include "kernels/base/utf8.h"
 
 /* ---- text32 ---- */
 

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "kernels/base/json.h"
+#include "kernels/base/utf8.h"
 
-#define PIECES_MAX      (1 << 22)
 #define PIECE_BYTES_MAX 1024
 
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
@@ -77,6 +77,45 @@ static bool read_field(wire *w, field *f)
     }
 }
 
+vg_status vg_spiece_model_reserve(vg_spiece_model *model, int count, const char *name, vg_err *err)
+{
+    model->pieces = calloc((size_t)count, sizeof *model->pieces);
+    if (!model->pieces)
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for %d pieces", name, count);
+    return VG_OK;
+}
+
+vg_status vg_spiece_model_add(vg_spiece_model *model, const char *text, size_t length, float score,
+                              uint64_t type, const char *name, vg_err *err)
+{
+    const int index = model->count;
+
+    if (length == 0 || length > PIECE_BYTES_MAX || memchr(text, '\0', length) ||
+        !vg_utf8_valid(text, length, NULL))
+        return VG_FAIL(err, VG_E_FORMAT, "%s: the text of piece %d is empty, too long or not UTF-8",
+                       name, index);
+    if (!isfinite(score) || fabsf(score) > 1e6f)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: the score of piece %d is not a usable number", name,
+                       index);
+    if (type < VG_PIECE_NORMAL || type > VG_PIECE_BYTE)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: piece %d has the unknown type %llu", name, index,
+                       (unsigned long long)type);
+    if (type == VG_PIECE_BYTE)
+        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: byte pieces (byte_fallback) are not supported",
+                       name);
+    if (type == VG_PIECE_UNKNOWN) {
+        if (model->unk >= 0)
+            return VG_FAIL(err, VG_E_FORMAT, "%s: pieces %d and %d are both the unknown piece",
+                           name, model->unk, index);
+        model->unk = index;
+    }
+    char *copy = strndup(text, length);
+    if (!copy)
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
+    model->pieces[model->count++] = (vg_piece){copy, score, (vg_piece_type)type};
+    return VG_OK;
+}
+
 static vg_status parse_piece(wire w, const char *name, vg_spiece_model *model, vg_err *err)
 {
     field f;
@@ -97,31 +136,8 @@ static vg_status parse_piece(wire w, const char *name, vg_spiece_model *model, v
             type = f.value;
         }
     }
-    size_t length = (size_t)(text.end - text.at);
-    if (length == 0 || length > PIECE_BYTES_MAX || memchr(text.at, '\0', length) ||
-        !vg_utf8_valid((const char *)text.at, length, NULL))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: the text of piece %d is empty, too long or not UTF-8",
-                       name, index);
-    if (!isfinite(score) || fabsf(score) > 1e6f)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: the score of piece %d is not a usable number", name,
-                       index);
-    if (type < VG_PIECE_NORMAL || type > VG_PIECE_BYTE)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: piece %d has the unknown type %llu", name, index,
-                       (unsigned long long)type);
-    if (type == VG_PIECE_BYTE)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: byte pieces (byte_fallback) are not supported",
-                       name);
-    if (type == VG_PIECE_UNKNOWN) {
-        if (model->unk >= 0)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: pieces %d and %d are both the unknown piece",
-                           name, model->unk, index);
-        model->unk = index;
-    }
-    char *copy = strndup((const char *)text.at, length);
-    if (!copy)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
-    model->pieces[model->count++] = (vg_piece){copy, score, (vg_piece_type)type};
-    return VG_OK;
+    return vg_spiece_model_add(model, (const char *)text.at, (size_t)(text.end - text.at), score,
+                               type, name, err);
 }
 
 static vg_status parse_trainer(wire w, const char *name, vg_err *err)
@@ -174,13 +190,12 @@ static vg_status parse_model(wire w, const char *name, vg_spiece_model *model, v
             return VG_FAIL(err, VG_E_FORMAT,
                            "%s: not a SentencePiece model, or damaged at byte %zu", name,
                            (size_t)(first.at - w.at));
-        count += f.number == 1 && f.type == WIRE_BYTES && count <= PIECES_MAX;
+        count += f.number == 1 && f.type == WIRE_BYTES && count <= VG_PIECES_MAX;
     }
-    if (count == 0 || count > PIECES_MAX)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %d pieces, must be 1..%d", name, count, PIECES_MAX);
-    model->pieces = calloc((size_t)count, sizeof *model->pieces);
-    if (!model->pieces)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for %d pieces", name, count);
+    if (count == 0 || count > VG_PIECES_MAX)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %d pieces, must be 1..%d", name, count,
+                       VG_PIECES_MAX);
+    VG_TRY(vg_spiece_model_reserve(model, count, name, err));
     while (w.at < w.end && read_field(&w, &f)) {
         if (f.type != WIRE_BYTES)
             continue;

@@ -23,6 +23,8 @@ typedef struct vg_piece {
     vg_piece_type type;
 } vg_piece;
 
+#define VG_PIECES_MAX (1 << 22)
+
 typedef struct vg_spiece_model {
     vg_piece *pieces;
     int count;
@@ -35,6 +37,11 @@ typedef struct vg_spiece_model {
 vg_status vg_spiece_model_parse(const void *bytes, size_t size, const char *name,
                                 vg_spiece_model *model, vg_err *err);
 void vg_spiece_model_deinit(vg_spiece_model *model);
+/* Built piece by piece from another format: room for `count` pieces, then each with the checks that _parse makes (text of 1 to 1024 bytes
+ * of UTF-8, a usable score, one unknown piece). `model` begins as {.unk = -1}. name: the file, in messages. */
+vg_status vg_spiece_model_reserve(vg_spiece_model *model, int count, const char *name, vg_err *err);
+vg_status vg_spiece_model_add(vg_spiece_model *model, const char *text, size_t length, float score,
+                              uint64_t type, const char *name, vg_err *err);
 /* The same pieces as a fresh ModelProto without any normalisation: text is segmented as it is. malloc'd. */
 vg_status vg_spiece_model_serialise(const vg_spiece_model *model, void **bytes, size_t *size,
                                     vg_err *err);

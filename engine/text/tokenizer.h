@@ -9,8 +9,9 @@
 
 typedef struct vg_tokenizer vg_tokenizer;
 
-/* DIR holds spiece.model (sentencepiece.model, tokenizer.model are accepted too) and, optionally, tokenizer_config.json /
- * special_tokens_map.json / tokenizer.json with the special tokens. */
+/* DIR holds spiece.model (sentencepiece.model, tokenizer.model are accepted too) or a tokenizer.json with the vocabulary, and, optionally,
+ * tokenizer_config.json / special_tokens_map.json / tokenizer.json with the special tokens. Both give the same ids.
+ * Errors: VG_E_MISSING, VG_E_FORMAT naming file and key, VG_E_UNSUPPORTED (another kind of tokenizer), VG_E_NOMEM. */
 vg_status vg_tokenizer_open(const char *dir, vg_tokenizer **tokenizer, vg_err *err);
 /* From the bytes of a model file alone; the special tokens are its control pieces. For fuzzing. */
 vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *name,
@@ -23,4 +24,7 @@ int vg_tokenizer_vocab(
  * ids: caller's array of max_length; *count says how many. "" gives exactly [</s>]. */
 vg_status vg_tokenizer_encode(const vg_tokenizer *tokenizer, const char *text, int max_length,
                               int32_t *ids, int *count, vg_err *err);
+/* How many the whole text has, </s> included: more than max_length when _encode cut it. */
+vg_status vg_tokenizer_count(const vg_tokenizer *tokenizer, const char *text, int *count,
+                             vg_err *err);
 #endif

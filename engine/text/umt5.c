@@ -19,6 +19,7 @@ typedef struct umt5_layer {
 struct vg_umt5 {
     vg_umt5_config config;
     vg_dtype compute;
+    vg_weight_table weights;
     vg_module *module;
     vg_backend *be;
     vg_arena *arena;
@@ -85,55 +86,83 @@ int64_t vg_umt5_bucket(const vg_umt5_config *c, int64_t relative)
     return offset + (large < half - 1 ? large : half - 1);
 }
 
-static vg_status load_layer(vg_umt5 *e, int64_t i, umt5_layer *l, vg_err *err)
+/* ---- weights ---- */
+
+enum { MODEL = 1, INNER, FF, VOCAB, BUCKETS, HEADS };
+
+#define PLAIN    VG_WEIGHT_NO_BIAS
+#define ROW(...) VG_WEIGHT_ROW(vg_umt5, __VA_ARGS__)
+
+static const vg_weight_row global_rows[] = {
+    {.name = "shared.weight",
+     .alias = "encoder.embed_tokens.weight",
+     .kind = VG_WEIGHT_ROWS,
+     .at = offsetof(vg_umt5, table),
+     .shape = {VOCAB, MODEL}},
+    ROW("encoder.final_layer_norm.weight", TENSOR, final_norm, 0, MODEL),
+};
+#undef ROW
+
+#define ROW(...)  VG_WEIGHT_ROW(umt5_layer, __VA_ARGS__)
+#define ATTENTION "layer.0.SelfAttention."
+#define DENSE     "layer.1.DenseReluDense."
+
+static const vg_weight_row layer_rows[] = {
+    ROW(ATTENTION "q", LINEAR, q, PLAIN, INNER, MODEL),
+    ROW(ATTENTION "k", LINEAR, k, PLAIN, INNER, MODEL),
+    ROW(ATTENTION "v", LINEAR, v, PLAIN, INNER, MODEL),
+    ROW(ATTENTION "o", LINEAR, o, PLAIN, MODEL, INNER),
+    ROW(DENSE "wi_0", LINEAR, wi0, PLAIN, FF, MODEL),
+    ROW(DENSE "wi_1", LINEAR, wi1, PLAIN, FF, MODEL),
+    ROW(DENSE "wo", LINEAR, wo, PLAIN, MODEL, FF),
+    ROW("layer.0.layer_norm.weight", TENSOR, norm1, 0, MODEL),
+    ROW("layer.1.layer_norm.weight", TENSOR, norm2, 0, MODEL),
+    ROW(ATTENTION "relative_attention_bias.weight", HOST, bias, 0, BUCKETS, HEADS),
+};
+#undef ROW
+
+/* encoder: where the weights are loaded to, or NULL. */
+static vg_status add_lists(const vg_umt5_config *c, vg_umt5 *encoder, vg_weight_table *table,
+                           vg_err *err)
 {
-    const vg_umt5_config *c = &e->config;
-    int64_t inner = c->heads * c->d_kv;
-    char name[128];
-    const struct {
-        const char *suffix;
-        vg_linear_layer *to;
-        int64_t n, k;
-    } linears[] = {
-        {"layer.0.SelfAttention.q", &l->q, inner, c->d_model},
-        {"layer.0.SelfAttention.k", &l->k, inner, c->d_model},
-        {"layer.0.SelfAttention.v", &l->v, inner, c->d_model},
-        {"layer.0.SelfAttention.o", &l->o, c->d_model, inner},
-        {"layer.1.DenseReluDense.wi_0", &l->wi0, c->d_ff, c->d_model},
-        {"layer.1.DenseReluDense.wi_1", &l->wi1, c->d_ff, c->d_model},
-        {"layer.1.DenseReluDense.wo", &l->wo, c->d_model, c->d_ff},
-    };
-    for (size_t j = 0; j < sizeof linears / sizeof linears[0]; j++) {
-        snprintf(name, sizeof name, "encoder.block.%lld.%s", (long long)i, linears[j].suffix);
-        VG_TRY(vg_module_linear(e->module, name, linears[j].n, linears[j].k, false, false,
-                                e->compute, linears[j].to, err));
-    }
-    snprintf(name, sizeof name, "encoder.block.%lld.layer.0.layer_norm.weight", (long long)i);
-    VG_TRY(vg_module_tensor(e->module, name, e->compute, 1, &c->d_model, &l->norm1, err));
-    snprintf(name, sizeof name, "encoder.block.%lld.layer.1.layer_norm.weight", (long long)i);
-    VG_TRY(vg_module_tensor(e->module, name, e->compute, 1, &c->d_model, &l->norm2, err));
-    snprintf(name, sizeof name,
-             "encoder.block.%lld.layer.0.SelfAttention.relative_attention_bias.weight",
-             (long long)i);
-    VG_TRY(vg_module_host_f32(e->module, name, 2, (const int64_t[]){c->buckets, c->heads}, &l->bias,
-                              err));
-    if (e->compute == VG_BF16)
-        for (int64_t j = 0; j < c->buckets * c->heads; j++)
-            l->bias[j] = vg_round_bf16(l->bias[j]);
-    return VG_OK;
+    vg_weight_list list = {.count = 1,
+                           .rows = global_rows,
+                           .rows_count = sizeof global_rows / sizeof global_rows[0],
+                           .dims = {[MODEL] = c->d_model,
+                                    [INNER] = c->heads * c->d_kv,
+                                    [FF] = c->d_ff,
+                                    [VOCAB] = c->vocab,
+                                    [BUCKETS] = c->buckets,
+                                    [HEADS] = c->heads},
+                           .to = encoder};
+    VG_TRY(vg_weight_table_add(table, &list, err));
+    list.count = c->layers;
+    list.rows = layer_rows;
+    list.rows_count = sizeof layer_rows / sizeof layer_rows[0];
+    list.to = encoder ? encoder->layers : NULL;
+    list.stride = sizeof(umt5_layer);
+    memcpy(list.prefix, "encoder.block.%d.", sizeof "encoder.block.%d.");
+    return vg_weight_table_add(table, &list, err);
 }
 
-static vg_status find_table(vg_umt5 *e, vg_err *err)
+vg_status vg_umt5_weights(const vg_umt5_config *config, const char *component,
+                          vg_weight_table *table, vg_err *err)
+{
+    *table = (vg_weight_table){.component = component};
+    return add_lists(config, NULL, table, err);
+}
+
+static vg_status load(vg_umt5 *e, vg_err *err)
 {
     const vg_umt5_config *c = &e->config;
-    const vg_weights *weights = vg_module_weights(e->module);
-    e->table = "shared.weight";
-    if (!vg_weights_find(weights, e->table) &&
-        vg_weights_find(weights, "encoder.embed_tokens.weight"))
-        e->table = "encoder.embed_tokens.weight";
-    /* No rows: only that it is there, with the right shape. */
-    return vg_module_rows(e->module, e->table, c->vocab, c->d_model, NULL, 0, e->compute, NULL,
-                          err);
+    VG_TRY(add_lists(c, e, &e->weights, err));
+    for (int i = 0; i < e->weights.count; i++)
+        for (int64_t item = 0; item < e->weights.lists[i].count; item++)
+            VG_TRY(vg_module_load(e->module, &e->weights.lists[i], item, err));
+    for (int64_t i = 0; i < c->layers && e->compute == VG_BF16; i++)
+        for (int64_t j = 0; j < c->buckets * c->heads; j++)
+            e->layers[i].bias[j] = vg_round_bf16(e->layers[i].bias[j]);
+    return vg_module_loaded(e->module, err);
 }
 
 vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config *config,
@@ -152,14 +181,7 @@ vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config 
     VG_TRY_GOTO(status, vg_module_open(engine, dir, "text_encoder", &options, &e->module, err),
                 fail);
     VG_TRY_GOTO(status, vg_arena_new(e->be, (size_t)1 << 20, &e->arena, err), fail);
-    VG_TRY_GOTO(status, find_table(e, err), fail);
-    VG_TRY_GOTO(status,
-                vg_module_tensor(e->module, "encoder.final_layer_norm.weight", compute, 1,
-                                 &config->d_model, &e->final_norm, err),
-                fail);
-    for (int64_t i = 0; i < config->layers; i++)
-        VG_TRY_GOTO(status, load_layer(e, i, &e->layers[i], err), fail);
-    VG_TRY_GOTO(status, vg_module_loaded(e->module, err), fail);
+    VG_TRY_GOTO(status, load(e, err), fail);
     *encoder = e;
     return VG_OK;
 fail:
@@ -174,6 +196,7 @@ void vg_umt5_close(vg_umt5 *e)
     for (int64_t i = 0; e->layers && i < e->config.layers; i++)
         free(e->layers[i].bias);
     free(e->layers);
+    vg_weight_table_deinit(&e->weights);
     vg_arena_free(e->arena);
     vg_module_close(e->module);
     free(e);

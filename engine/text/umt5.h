@@ -14,6 +14,10 @@ typedef struct vg_umt5_config {
 vg_status vg_umt5_config_read(const cJSON *json, const char *name, vg_umt5_config *config,
                               vg_err *err);
 
+/* What the encoder consists of; the caller deinitialises. */
+vg_status vg_umt5_weights(const vg_umt5_config *config, const char *component,
+                          vg_weight_table *table, vg_err *err);
+
 typedef struct vg_umt5 vg_umt5;
 
 vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config *config,

@@ -7,15 +7,22 @@
 
 const char *vg_device_kind_name(vg_device_kind kind)
 {
-    switch (kind) {
-    case VG_DEVICE_CPU:
-        return "cpu";
-    case VG_DEVICE_CUDA:
-        return "cuda";
-    case VG_DEVICE_KIND_COUNT:
-        break;
-    }
-    return "?";
+    static const char *const names[VG_DEVICE_KIND_COUNT] = {
+#define VG_DEVICE_KIND(id, name) name,
+#include "kernels/backend/device_kinds.def"
+#undef VG_DEVICE_KIND
+    };
+    return (unsigned)kind < VG_DEVICE_KIND_COUNT ? names[kind] : "?";
+}
+
+const char *vg_attention_kernel_name(vg_attention_kernel kernel)
+{
+    static const char *const names[VG_ATTENTION_KERNEL_COUNT] = {
+#define VG_ATTENTION_KERNEL(id, name, help) name,
+#include "kernels/backend/attention_kernels.def"
+#undef VG_ATTENTION_KERNEL
+    };
+    return (unsigned)kernel < VG_ATTENTION_KERNEL_COUNT ? names[kernel] : "?";
 }
 
 vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be,

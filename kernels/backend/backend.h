@@ -10,9 +10,23 @@
 extern "C" {
 #endif
 
-typedef enum vg_device_kind { VG_DEVICE_CPU, VG_DEVICE_CUDA, VG_DEVICE_KIND_COUNT } vg_device_kind;
+typedef enum vg_device_kind {
+#define VG_DEVICE_KIND(id, name) VG_DEVICE_##id,
+#include "kernels/backend/device_kinds.def"
+#undef VG_DEVICE_KIND
+    VG_DEVICE_KIND_COUNT
+} vg_device_kind;
 
 const char *vg_device_kind_name(vg_device_kind kind); /* "cpu", "cuda" */
+
+/* Which kernel attention takes where several fit: see attention_kernels.def. */
+typedef enum vg_attention_kernel {
+#define VG_ATTENTION_KERNEL(id, name, help) VG_ATTENTION_##id,
+#include "kernels/backend/attention_kernels.def"
+#undef VG_ATTENTION_KERNEL
+    VG_ATTENTION_KERNEL_COUNT
+} vg_attention_kernel;
+const char *vg_attention_kernel_name(vg_attention_kernel kernel); /* "sm90" */
 
 typedef struct vg_device_info {
     char name[128];      /* e.g. "NVIDIA H100 80GB HBM3" or "CPU, 2 threads" */
@@ -103,6 +117,7 @@ struct vg_backend {
     char *
         gemm_cache; /* folder for the choices of matrix product algorithms, owned; NULL = none is timed, see
                                         vg_backend_keep_choices */
+    vg_attention_kernel attention; /* taken wherever it fits; the CPU has one of its own */
     bool fp8_exact; /* FP8 products move partial sums to FP32 at intervals, see vg_linear_args */
     vg_profile *profile; /* told of every operation, or NULL */
     const void *

@@ -3,6 +3,7 @@
 
 #include "kernels/backend/backend.h"
 #include "kernels/op/ops_check.h"
+#include "kernels/op/ops_operands.h"
 #include "kernels/backend/profile.h"
 
 static const char *const NAMES[VG_OP_COUNT] = {
@@ -52,3 +53,17 @@ const char *vg_op_help(vg_op op)
     }
 #include "kernels/op/ops.def"
 #undef VG_OP
+
+vg_status vg_operands_run(vg_backend *be, const vg_operands *o, vg_err *err)
+{
+    switch (o->op) {
+#define VG_OP(name, help)                                                                          \
+    case VG_OP_##name:                                                                             \
+        return vg_##name(be, &o->args.name, err);
+#include "kernels/op/ops.def"
+#undef VG_OP
+    case VG_OP_COUNT:
+        break;
+    }
+    return VG_FAIL(err, VG_E_ARG, "unknown operation %d", (int)o->op);
+}

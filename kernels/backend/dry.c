@@ -1,5 +1,5 @@
 /* dry.c: a backend without memory and arithmetic. Allocations are places in a pool over addresses that nothing stands behind; operations
- * check their operands (ops_check.c), take what the CUDA backend would take as scratch memory for them, and return. The engine's own code,
+ * check their operands (kernels/op/), take what the CUDA backend would take as scratch memory for them, and return. The engine's own code,
  * run on it, says what it will allocate: vg_plan is made this way. First fit in a region that ends at the highest address reached decides
  * as it did in one without end, so a stage's region of that size is enough, whatever holes there are. */
 #include "kernels/backend/backend.h"

@@ -17,6 +17,18 @@
 #define READ_FIRST_BYTES (64u << 10)
 #define TREE_DEPTH_MAX   128 /* one descriptor is held per level */
 
+vg_status vg_file_check_pointer(const char *path, const void *bytes, size_t size, vg_err *err)
+{
+    static const char begin[] = "version https://git-lfs.github.com/spec/v1\n";
+
+    if (size < sizeof begin - 1 || memcmp(bytes, begin, sizeof begin - 1) != 0)
+        return VG_OK;
+    return VG_FAIL(err, VG_E_FORMAT,
+                   "%s: a Git LFS pointer, not the file itself; `git lfs pull` in that folder "
+                   "fetches it",
+                   path);
+}
+
 vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t *size, vg_err *err)
 {
     vg_status status = VG_OK;
@@ -69,6 +81,7 @@ vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t
             break;
         room = room > SIZE_MAX / 4 ? SIZE_MAX / 2 : room * 2;
     }
+    VG_TRY_GOTO(status, vg_file_check_pointer(path, buffer, used, err), done);
     buffer[used] = '\0';
     *text = buffer;
     buffer = NULL;
@@ -280,16 +293,25 @@ char *vg_strf(const char *format, ...)
     return text;
 }
 
+uint64_t vg_proc_bytes(const char *file, const char *key)
+{
+    char line[256];
+    uint64_t bytes = 0;
+    size_t n = strlen(key);
+    FILE *f = fopen(file, "re");
+
+    while (f && fgets(line, sizeof line, f)) {
+        if (strncmp(line, key, n) == 0 && line[n] == ':') {
+            bytes = strtoull(line + n + 1, NULL, 10) * 1024;
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+    return bytes;
+}
+
 size_t vg_memory_available(void)
 {
-    char line[128];
-    unsigned long long kib = 0;
-    FILE *file = fopen("/proc/meminfo", "re");
-
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return (size_t)kib * 1024;
+    return (size_t)vg_proc_bytes("/proc/meminfo", "MemAvailable");
 }

@@ -5,11 +5,15 @@
 #include "kernels/base/status.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Whole regular file into a malloc'd, NUL-terminated buffer that the caller frees; size may be NULL. The bytes may hold
- * NULs of their own. Errors: VG_E_IO (also for a folder, a pipe, a device), VG_E_FORMAT (over the limit), VG_E_NOMEM. */
+ * NULs of their own. Errors: VG_E_IO (also for a folder, a pipe, a device), VG_E_FORMAT (over the limit; a Git LFS pointer),
+ * VG_E_NOMEM. */
 vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t *size,
                        vg_err *err);
+/* VG_E_FORMAT when a file that begins with these bytes is only the pointer that a clone without Git LFS leaves in place of a large file. */
+vg_status vg_file_check_pointer(const char *path, const void *bytes, size_t size, vg_err *err);
 /* Replace `path` by these bytes or leave it as it was: a temporary file beside it, fsync, rename, fsync of the folder.
  * A symbolic link at `path` is replaced, not followed. Errors: VG_E_IO. */
 vg_status vg_file_write_atomic(const char *path, const void *bytes, size_t size, vg_err *err);
@@ -30,6 +34,8 @@ bool vg_file_is_dir(const char *path);
 char *vg_path_join(const char *a, const char *b);
 /* printf into a malloc'd string; NULL on out of memory. */
 char *vg_strf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A line "KEY:  N kB" of a file of /proc, in bytes ("MemTotal" of /proc/meminfo, "VmRSS" of /proc/self/status); 0: it cannot be read. */
+uint64_t vg_proc_bytes(const char *file, const char *key);
 /* Memory that this machine has for more, page cache included ("MemAvailable"), bytes; 0 unknown. */
 size_t vg_memory_available(void);
 #endif

@@ -1,49 +1,25 @@
 /* status.c: error records, and the one place where hostile bytes are kept out of messages. */
 #include "kernels/base/status.h"
+#include "kernels/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Length of the well-formed UTF-8 sequence at s (1..4), or 0 when it is malformed, overlong, a surrogate, beyond
- * U+10FFFF, or a C1 control (U+0080..U+009F). The terminating NUL stops every sequence early. */
-static size_t utf8_length(const unsigned char *s)
-{
-    unsigned long code;
-    size_t length;
-
-    if (s[0] < 0x80)
-        return s[0] >= 0x20 && s[0] != 0x7f;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf)
-        length = 2, code = s[0] & 0x1fu;
-    else if (s[0] >= 0xe0 && s[0] <= 0xef)
-        length = 3, code = s[0] & 0x0fu;
-    else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-        length = 4, code = s[0] & 0x07u;
-    else
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (s[i] & 0x3fu);
-    }
-    if (code < 0xa0 || (length == 3 && code < 0x800) || (length == 4 && code < 0x10000) ||
-        (code >= 0xd800 && code <= 0xdfff) || code > 0x10ffff)
-        return 0;
-    return length;
-}
-
 static void sanitise(char *text)
 {
-    unsigned char *s = (unsigned char *)text;
-
-    while (*s) {
-        size_t length = utf8_length(s);
-        if (length == 0) {
+    size_t left = strlen(text);
+    for (char *s = text; left;) {
+        uint32_t cp;
+        size_t length = (size_t)vg_utf8_next(s, left, &cp);
+        if (length == 0 || vg_cp_unsafe(cp)) {
             *s = '?';
+            memmove(s + 1, s + (length ? length : 1), left - (length ? length : 1) + 1);
+            left -= length ? length - 1 : 0;
             length = 1;
         }
         s += length;
+        left -= length;
     }
 }
 

@@ -1,12 +1,12 @@
 /* text.c: see text.h. */
 #include "kernels/base/text.h"
+#include "kernels/base/utf8.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <wchar.h>
 
 static void out_of_memory(void)
 {
@@ -77,37 +77,10 @@ void vg_lines_free(vg_lines *lines)
     *lines = (vg_lines){0};
 }
 
-/* Decode one code point; returns its length in bytes, 0 when the bytes are not UTF-8 (overlong forms and surrogates included). */
+/* The code point at s, which ends with NUL; 0: the bytes are not UTF-8. */
 static int decode(const unsigned char *s, uint32_t *code)
 {
-    if (s[0] < 0x80) {
-        *code = s[0];
-        return 1;
-    }
-    int length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
-    if (!length || s[0] > 0xf4)
-        return 0;
-    uint32_t c = s[0] & (0xffu >> (length + 1));
-    for (int i = 1; i < length; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        c = (c << 6) | (s[i] & 0x3fu);
-    }
-    if ((length == 3 && (c < 0x800 || (c >= 0xd800 && c <= 0xdfff))) ||
-        (length == 4 && (c < 0x10000 || c > 0x10ffff)))
-        return 0;
-    *code = c;
-    return length;
-}
-
-/* Controls, and what changes the order of what stands beside it or cannot be seen. The screens have the
- * same list (vg_cp_safe), but for the joiners U+200C and U+200D, which scripts need and cells cannot show. */
-static bool is_unsafe(uint32_t c)
-{
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x061c || c == 0x200b ||
-           c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
-           (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
-           (c >= 0xe0000 && c <= 0xe0fff);
+    return vg_utf8_next((const char *)s, strnlen((const char *)s, 4), code);
 }
 
 char *vg_text_clean_to(char *buf, size_t size, const char *text)
@@ -117,7 +90,7 @@ char *vg_text_clean_to(char *buf, size_t size, const char *text)
     while (*s && size) {
         uint32_t c = 0;
         int length = decode(s, &c);
-        if (length && !is_unsafe(c)) {
+        if (length && !vg_cp_unsafe(c)) {
             if (n + (size_t)length >= size)
                 break;
             memcpy(buf + n, s, (size_t)length);
@@ -142,7 +115,7 @@ char *vg_text_clean(const char *text)
 
 static int code_columns(uint32_t c)
 {
-    int w = wcwidth((wchar_t)c);
+    int w = vg_cp_columns(c);
     if (w >= 0)
         return w;
     return c >= 0x1100 ? 2 : 1; /* no locale: better too wide than wrapped */
@@ -185,14 +158,7 @@ void vg_text_cut(char *text, int columns)
 
 bool vg_text_is_utf8(const char *text)
 {
-    for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        uint32_t c = 0;
-        int length = decode(s, &c);
-        if (!length)
-            return false;
-        s += length;
-    }
-    return true;
+    return vg_utf8_valid(text, strlen(text), NULL);
 }
 
 #define WORD_MAX_BYTES 63
@@ -246,17 +212,32 @@ const char *vg_text_nearest(const char *word, const char *const *candidates, int
     return best && best_distance <= limit ? best : NULL;
 }
 
+const char *vg_bytes_unit(uint64_t bytes, double *scale)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    int unit = 0;
+    for (*scale = 1; (double)bytes / *scale >= 999.5 && unit < 5; unit++)
+        *scale *= 1024;
+    return units[unit];
+}
+
 const char *vg_text_bytes(uint64_t bytes, char *buf, size_t size)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double v = (double)bytes;
-    int u = 0;
-    while (v >= 1024 && u < 4) {
-        v /= 1024;
-        u++;
-    }
-    snprintf(buf, size, "%.*f %s", u == 0 || v >= 99.95 ? 0 : 1, v, units[u]);
+    double scale;
+    const char *unit = vg_bytes_unit(bytes, &scale);
+    double value = (double)bytes / scale;
+    snprintf(buf, size,
+             scale == 1 || value >= 99.95 ? "%.0f %s"
+             : value >= 9.995             ? "%.1f %s"
+                                          : "%.2f %s",
+             value, unit);
     return buf;
+}
+
+bool vg_ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
 }
 
 const char *vg_text_work(int64_t tokens, double tflop, char *buf, size_t size)
@@ -299,4 +280,15 @@ void vg_text_print(FILE *out, const char *text)
     char *clean = vg_text_clean(text);
     fputs(clean, out);
     free(clean);
+}
+
+char *vg_text_real(double v)
+{
+    char buf[40];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(buf, sizeof buf, "%.*g", digits, v);
+        if (strtod(buf, NULL) == v)
+            break;
+    }
+    return vg_xstrdup(buf);
 }

@@ -40,7 +40,12 @@ int vg_text_distance(const char *a, const char *b);
 /* The candidate nearest to `word`, NULL when none is near enough to be what was meant. */
 const char *vg_text_nearest(const char *word, const char *const *candidates, int count);
 
-const char *vg_text_bytes(uint64_t bytes, char *buf, size_t size); /* "1.5 GiB" */
+char *vg_text_real(double v); /* the shortest text that reads back as v; malloc'd */
+/* Three digits: "1.21 GiB", "33.3 GiB", "312 MiB", "0 B". */
+const char *vg_text_bytes(uint64_t bytes, char *buf, size_t size);
+/* The unit that so many bytes are written in, e.g. "MiB", and the bytes of one. */
+const char *vg_bytes_unit(uint64_t bytes, double *scale);
+bool vg_ends_with(const char *text, const char *end);
 const char *vg_text_work(int64_t tokens, double tflop, char *buf,
                          size_t size); /* "75600 tokens, 13040 TFLOP a step" */
 const char *vg_text_duration(double seconds, char *buf,

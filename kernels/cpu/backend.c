@@ -1,5 +1,6 @@
 /* backend.c: the CPU backend: memory is malloc'ed, transfers are memcpy, every call has finished when it returns. */
 #include "kernels/cpu/cpu.h"
+#include "kernels/base/fileio.h"
 
 #include <cblas.h>
 #include <inttypes.h>
@@ -9,29 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* "MemTotal" or "MemAvailable" of the machine, in bytes; 0 when it cannot be read. */
-static size_t meminfo(const char *key)
-{
-    char line[128];
-    size_t length = strlen(key), found = 0;
-    FILE *file = fopen("/proc/meminfo", "re");
-
-    if (!file)
-        return 0;
-    while (fgets(line, sizeof line, file)) {
-        uint64_t kib;
-        if (strncmp(line, key, length) == 0 && sscanf(line + length, ": %" SCNu64, &kib) == 1) {
-            found = (size_t)kib * 1024;
-            break;
-        }
-    }
-    fclose(file);
-    return found;
-}
-
 static vg_status cpu_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *err)
 {
-    size_t total = meminfo("MemTotal");
+    size_t total = (size_t)vg_proc_bytes("/proc/meminfo", "MemTotal");
     void *got = NULL;
 
     (void)be;
@@ -39,7 +20,7 @@ static vg_status cpu_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *
     if (bytes > SIZE_MAX / 2 || (total && bytes > total) ||
         posix_memalign(&got, 64, bytes ? bytes : 64) != 0)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory: wanted %zu bytes, %zu free", bytes,
-                       meminfo("MemAvailable"));
+                       vg_memory_available());
     *memory = got;
     return VG_OK;
 }
@@ -167,8 +148,8 @@ static vg_status cpu_info(vg_backend *be, vg_device_info *info, vg_err *err)
     memset(info, 0, sizeof *info);
     snprintf(info->name, sizeof info->name, threads == 1 ? "CPU, %d thread" : "CPU, %d threads",
              threads);
-    info->memory_total = meminfo("MemTotal");
-    info->memory_free = meminfo("MemAvailable");
+    info->memory_total = (size_t)vg_proc_bytes("/proc/meminfo", "MemTotal");
+    info->memory_free = vg_memory_available();
     library_name(info->library, sizeof info->library);
     return VG_OK;
 }

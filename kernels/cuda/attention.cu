@@ -1,14 +1,10 @@
 // attention.cu: which kernel an attention goes to.
 #include "kernels/cuda/attention.cuh"
 
-#include <cstdlib>
-#include <cstring>
-
-// VGEN_CUDA_ATTENTION = sm90, mma or rows takes that kernel wherever it fits (tests, timing); the best one otherwise.
-static bool allowed(const char *name)
+// A kernel that was asked for is taken wherever it fits, the best one otherwise.
+static bool allowed(const vg_backend *be, vg_attention_kernel kernel)
 {
-    const char *wanted = getenv("VGEN_CUDA_ATTENTION");
-    return !wanted || !*wanted || strcmp(wanted, name) == 0;
+    return be->attention == VG_ATTENTION_AUTO || be->attention == kernel;
 }
 
 // Kernels that know no codes: values first, into y or a place of their own, then vg_quantize's kernels.
@@ -23,9 +19,10 @@ static vg_status values_then_codes(vg_backend *be, const vg_attention_args *a, v
     y = vg_tensor_of(values->data, values->dtype, 3, a->q->shape);
     plain.y = &y;
     plain.quant = {};
-    if (allowed("sm90") && vg_cuda_attention_sm90_fits(be, &plain)) // groups of two heads
+    if (allowed(be, VG_ATTENTION_SM90) &&
+        vg_cuda_attention_sm90_fits(be, &plain)) // groups of two heads
         VG_TRY(vg_cuda_attention_sm90(be, &plain, nullptr, err));
-    else if (allowed("mma") && vg_cuda_attention_mma_fits(&plain))
+    else if (allowed(be, VG_ATTENTION_MMA) && vg_cuda_attention_mma_fits(&plain))
         VG_TRY(vg_cuda_attention_mma(be, &plain, err));
     else
         VG_TRY(vg_cuda_attention_rows(be, &plain, err));
@@ -36,7 +33,7 @@ static vg_status values_then_codes(vg_backend *be, const vg_attention_args *a, v
 vg_status vg_cuda_attention(vg_backend *be, const vg_attention_args *a, vg_err *err)
 {
     VG_TRY(vg_cuda_enter(be, err));
-    if (allowed("sm90") && vg_cuda_attention_sm90_fits(be, a))
+    if (allowed(be, VG_ATTENTION_SM90) && vg_cuda_attention_sm90_fits(be, a))
         return vg_cuda_attention_sm90(be, a, nullptr, err);
     return values_then_codes(be, a, err);
 }

@@ -1,5 +1,5 @@
 /* ops.h: the argument struct of every operation in ops.def. The wrappers vg_<op>(be, args, err) check shapes and
- * dtypes once, centrally (ops_check.c), then call the backend; a backend without the op answers VG_E_UNSUPPORTED.
+ * dtypes once, centrally (kernels/op/<op>.c), then call the backend; a backend without the op answers VG_E_UNSUPPORTED.
  *
  * Common rules. "act dtype" is F32 or BF16: math is FP32 inside, one rounding on store unless said otherwise.
  * Tensors live in memory of the backend `be`. Calls are asynchronous on the backend's stream; operands stay alive

@@ -1,5 +1,5 @@
 /* ops_cost.h: what one call of an operation costs on an ideal machine, from its arguments alone. Profiles, floors and `vgen bench` count with
- * it, whatever the backend. One function per row of ops.def (ops_cost.c): a row without one does not link. */
+ * it, whatever the backend. One function per row of ops.def (kernels/op/<op>.c): a row without one does not link. */
 #ifndef VG_KERNELS_OP_OPS_COST_H
 #define VG_KERNELS_OP_OPS_COST_H
 

@@ -56,26 +56,24 @@ static void test_bench_cases_fill_what_is_not_set(void **state)
 
 static void test_bench_rows_shrink_in_tokens_and_pixels(void **state)
 {
-    const vg_bench_op linear = {.op = VG_OP_linear, .d = {75600, 13824, 5120}},
-                      self = {.op = VG_OP_attention, .d = {75600, 75600, 40, 128}},
-                      text = {.op = VG_OP_attention, .d = {75600, 512, 40, 128}},
-                      conv = {.op = VG_OP_conv3d, .d = {4, 720, 1280, 96, 96, 3}};
-    vg_bench_op r = vg_bench_op_scaled(&linear, 0.01);
+    const vg_op_case linear = {.d = {75600, 13824, 5120}}, self = {.d = {75600, 75600, 40, 128}},
+                     text = {.d = {75600, 512, 40, 128}}, conv = {.d = {4, 720, 1280, 96, 96, 3}};
+    vg_op_case r = vg_op_case_scaled(VG_OP_linear, &linear, 0.01);
 
     (void)state;
     assert_int_equal(r.d[0], 752); /* a multiple of 16 */
     assert_int_equal(r.d[1], 13824);
     assert_int_equal(r.d[2], 5120);
-    r = vg_bench_op_scaled(&self, 0.01);
+    r = vg_op_case_scaled(VG_OP_attention, &self, 0.01);
     assert_int_equal(r.d[1], r.d[0]);
-    r = vg_bench_op_scaled(&text, 0.01);
+    r = vg_op_case_scaled(VG_OP_attention, &text, 0.01);
     assert_int_equal(r.d[1], 512);
-    r = vg_bench_op_scaled(&conv, 0.01);
+    r = vg_op_case_scaled(VG_OP_conv3d, &conv, 0.01);
     assert_int_equal(r.d[0], 4);
     assert_int_equal(r.d[1], 72);
     assert_int_equal(r.d[2], 128);
     assert_int_equal(r.d[3], 96);
-    r = vg_bench_op_scaled(&conv, 1);
+    r = vg_op_case_scaled(VG_OP_conv3d, &conv, 1);
     assert_int_equal(r.d[1], 720);
 }
 

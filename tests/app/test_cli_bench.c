@@ -195,19 +195,6 @@ static void test_cli_bench_operations(void **state)
     cli_result_free(&r);
 }
 
-/* A row of ops.def without a row in bench_ops.def fails here. */
-static void test_cli_bench_every_operation_has_a_row(void **state)
-{
-    (void)state;
-    bool found[VG_OP_COUNT] = {false};
-    for (int i = 0; i < vg_bench_ops_count(); i++)
-        found[vg_bench_ops_op(i)] = true;
-    for (int op = 0; op < VG_OP_COUNT; op++) {
-        if (!found[op])
-            fail_msg("app/bench/bench_ops.def has no row of operation %s", vg_op_name((vg_op)op));
-    }
-}
-
 static void test_cli_bench_mistakes_are_one_line(void **state)
 {
     (void)state;
@@ -243,7 +230,6 @@ int main(void)
         cmocka_unit_test(test_cli_bench_clocks_of_the_measured_steps),
         cmocka_unit_test(test_cli_bench_waits_for_nobody),
         cmocka_unit_test(test_cli_bench_operations),
-        cmocka_unit_test(test_cli_bench_every_operation_has_a_row),
         cmocka_unit_test(test_cli_bench_mistakes_are_one_line),
     };
     return cmocka_run_group_tests(tests, cli_setup, cli_teardown);

@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include "app/media/clip.h"
 #include "app/media/frames_compose.h"
-#include "engine/metrics/metrics.h"
+#include "tests/metric.h"
 
 #define NEED_CLIPS()                                                                               \
     do {                                                                                           \
@@ -56,7 +56,8 @@ static double clip_psnr(vg_clip_reader *reader, const vg_frames *f)
     for (int k = 0; k < f->count; k++) {
         int i = k * 5 % f->count; /* jumps, when count is no multiple of 5 */
         CHECK_OK(vg_clip_reader_get(reader, i, rgb, &err), err);
-        double psnr = vg_metric_psnr(rgb, f->rgb + (size_t)i * bytes, f->height, f->width);
+        double psnr =
+            metric_of_pictures("psnr", rgb, f->rgb + (size_t)i * bytes, f->height, f->width);
         worst = psnr < worst ? psnr : worst;
     }
     free(rgb);

@@ -18,8 +18,10 @@ static void test_gauges_an_event_keeps_means_of_rates_and_peaks_of_memory(void *
     vg_gpu_sample a = reading(600, 3e9), b = reading(700.25, 1e9), back;
     vg_gauges_add(&f, &a, true);
     vg_gauges_add(&f, &b, true);
-    cJSON *event = vg_gauges_event(&f);
-    vg_gauges_read_event(event, &back);
+    vg_gpu_sample one = vg_gauges_sample(&f);
+    cJSON *event = cJSON_CreateObject();
+    vg_gauges_to_json(&one, event);
+    vg_gauges_from_json(event, &back);
     assert_int_equal(back.valid, a.valid);
     assert_true(fabs(back.value[VG_GPU_power_w] - 650.125) <= 0.05); /* tenths are kept */
     assert_true(back.value[VG_GPU_memory_ours_bytes] == 3e9);
@@ -57,7 +59,7 @@ static void test_gauges_hostile_numbers_are_left_out(void **state)
         snprintf(text, sizeof text, "{\"power_w\": %s, \"temperature_c\": 61}", values[i]);
         cJSON *event = cJSON_Parse(text);
         assert_non_null(event);
-        vg_gauges_read_event(event, &s);
+        vg_gauges_from_json(event, &s);
         assert_int_equal(s.valid, 1u << VG_GPU_temperature_c);
         assert_true(s.value[VG_GPU_power_w] == 0);
         cJSON_Delete(event);

@@ -116,30 +116,32 @@ static void test_lock_ends_with_its_holder(void **state)
     close(ready[1]);
 }
 
+/* A line of the journal as anybody may have written it: what is in `json` behind time and type. */
 static void tell(const vg_job *job, const char *type, const char *json)
 {
-    vg_event_writer w;
-    vg_err err;
-    CHECK_OK(vg_event_writer_open(job->dir, &w, &err), err);
-    CHECK_OK(vg_event_write(&w, type, json ? cJSON_Parse(json) : NULL, false, &err), err);
-    vg_event_writer_close(&w);
+    char *path = vg_job_path(job, VG_EVENTS_FILE);
+    FILE *f = fopen(path, "a");
+    assert_non_null(f);
+    fprintf(f, "{\"t\": %.3f, \"type\": \"%s\", %s\n", vg_now_unix(), type, json + 1);
+    fclose(f);
+    free(path);
 }
 
-static void test_view_follows_the_journal_and_the_lock(void **state)
+static void test_snapshot_follows_the_journal_and_the_lock(void **state)
 {
     (void)state;
     vg_job job;
-    vg_job_view v;
+    vg_snapshot v;
     vg_err err;
     int fd = -1;
     make(&job, "watched", "bf16,fp8");
     char *lock = vg_job_path(&job, VG_JOB_LOCK);
-    vg_job_view_init(&v, &job);
-    vg_job_view_refresh(&v, NULL, NULL);
+    vg_snapshot_init(&v, &job);
+    vg_snapshot_refresh(&v, NULL, NULL);
     assert_int_equal(v.state, VG_JOB_QUEUED);
     tell(&job, "queued", "{\"waiting_for\": \"another\\u001b\"}");
     CHECK_OK(vg_lock_take(lock, "1", &fd, &err), err);
-    vg_job_view_refresh(&v, NULL, NULL);
+    vg_snapshot_refresh(&v, NULL, NULL);
     /* The lock is ours, and locks of one process do not hide from it. */
     assert_int_equal(v.state, VG_JOB_QUEUED);
     assert_string_equal(v.message, "waiting for another?");
@@ -149,19 +151,19 @@ static void test_view_follows_the_journal_and_the_lock(void **state)
          "{\"variant\": \"bf16\", \"step\": 1, \"steps\": 3, \"seconds\": 0.5, \"expert\": 0}");
     tell(&job, "step",
          "{\"variant\": \"bf16\", \"step\": 2, \"steps\": 3, \"seconds\": 1.5, \"expert\": 1}");
-    vg_job_view_refresh(&v, NULL, NULL);
+    vg_snapshot_refresh(&v, NULL, NULL);
     assert_int_equal(v.state, VG_JOB_RUNNING);
     assert_int_equal(v.current, 0);
     assert_int_equal(v.variants[0].step, 2);
     assert_int_equal(v.variants[0].boundary_step, 1);
-    assert_true(vg_variant_s_per_it(&v.variants[0]) == 1.0);
+    assert_true(v.variants[0].s_per_it == 1.0);
     assert_true(vg_variant_eta_s(&v, 0) == 1.0);
     vg_lock_release(fd);
-    vg_job_view_refresh(&v, NULL, NULL);
+    vg_snapshot_refresh(&v, NULL, NULL);
     assert_int_equal(v.state, VG_JOB_INTERRUPTED);
     assert_int_equal(v.variants[0].state, VG_JOB_INTERRUPTED);
     tell(&job, "failed", "{\"message\": \"no \\u001b]0;x\"}");
-    vg_job_view_refresh(&v, NULL, NULL);
+    vg_snapshot_refresh(&v, NULL, NULL);
     assert_int_equal(v.state, VG_JOB_FAILED);
     assert_string_equal(v.message, "no ?]0;x");
     /* Numbers in the journal are as hostile as any. */
@@ -170,23 +172,23 @@ static void test_view_follows_the_journal_and_the_lock(void **state)
     tell(&job, "stage",
          "{\"variant\": \"fp8\", \"what\": \"end\", \"stage\": \"decode\", \"seconds\": -1}");
     tell(&job, "memory", "{\"now\": -1, \"peak\": 1e300}");
-    vg_job_view_refresh(&v, NULL, NULL);
+    vg_snapshot_refresh(&v, NULL, NULL);
     assert_int_equal(v.variants[0].step, 2);
-    cJSON *json = vg_job_view_json(&v);
+    cJSON *json = vg_snapshot_json(&v);
     assert_non_null(json);
     cJSON_Delete(json);
-    vg_job_view_deinit(&v);
+    vg_snapshot_deinit(&v);
     free(lock);
     vg_job_deinit(&job);
 }
 
-static void test_view_gives_readings_to_the_variant_at_work(void **state)
+static void test_snapshot_gives_readings_to_the_variant_at_work(void **state)
 {
     (void)state;
     vg_job job;
-    vg_job_view v;
+    vg_snapshot v;
     make(&job, "gauged", "bf16,fp8");
-    vg_job_view_init(&v, &job);
+    vg_snapshot_init(&v, &job);
     tell(&job, "started",
          "{\"device\": \"cuda: test\", \"memory_is_device\": true, \"memory_total\": 1000}");
     tell(&job, "memory", "{\"now\": 300, \"peak\": 500}");
@@ -196,10 +198,10 @@ static void test_view_gives_readings_to_the_variant_at_work(void **state)
     tell(
         &job, "gpu",
         "{\"power_w\": 90, \"memory_ours_bytes\": 420, \"memory_used_bytes\": 600, \"memory_total_bytes\": 1000}");
-    vg_job_view_refresh(&v, NULL, NULL);
+    vg_snapshot_refresh(&v, NULL, NULL);
     assert_true(
-        isnan(vg_gauges_mean(&v.variants[0].gauges, VG_GPU_power_w))); /* not while loading */
-    vg_job_memory m = vg_job_view_memory(&v);
+        isnan(vg_gauges_mean(v.variants[0].gauges, VG_GPU_power_w))); /* not while loading */
+    vg_job_memory m = vg_snapshot_memory(&v);
     assert_true(m.is_device && m.now == 420 && m.others == 180 && m.planned == 450 &&
                 m.total == 1000);
     assert_int_equal(m.peak, 500); /* between two readings, the backend saw more */
@@ -212,21 +214,101 @@ static void test_view_gives_readings_to_the_variant_at_work(void **state)
     tell(&job, "variant", "{\"variant\": \"fp8\", \"what\": \"begin\", \"step\": 0}");
     tell(&job, "stage", "{\"variant\": \"fp8\", \"what\": \"begin\", \"stage\": \"denoise\"}");
     tell(&job, "gpu", "{\"power_w\": 500}");
-    vg_job_view_refresh(&v, NULL, NULL);
-    assert_true(vg_gauges_mean(&v.variants[0].gauges, VG_GPU_power_w) == 650);
-    assert_true(vg_gauges_peak(&v.variants[0].gauges, VG_GPU_power_w) == 700);
-    assert_true(vg_gauges_mean(&v.variants[1].gauges, VG_GPU_power_w) == 500);
+    vg_snapshot_refresh(&v, NULL, NULL);
+    assert_true(vg_gauges_mean(v.variants[0].gauges, VG_GPU_power_w) == 650);
+    assert_true(vg_gauges_peak(v.variants[0].gauges, VG_GPU_power_w) == 700);
+    assert_true(vg_gauges_mean(v.variants[1].gauges, VG_GPU_power_w) == 500);
     assert_true(v.gpu.value[VG_GPU_power_w] == 500);
     assert_int_equal(v.gauge_history->count, 5);
     /* The last reading did not say what is ours: the backend's count stands, and nothing of others is made up. */
-    m = vg_job_view_memory(&v);
+    m = vg_snapshot_memory(&v);
     assert_true(m.now == 300 && m.peak == 700 && m.others == 0 && m.total == 1000);
-    cJSON *json = vg_job_view_json(&v);
+    cJSON *json = vg_snapshot_json(&v);
     const cJSON *one = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "variants"), 0);
     const cJSON *power = cJSON_GetObjectItem(cJSON_GetObjectItem(one, "gpu"), "power_w");
     assert_true(cJSON_GetObjectItem(power, "mean")->valuedouble == 650);
     cJSON_Delete(json);
-    vg_job_view_deinit(&v);
+    vg_snapshot_deinit(&v);
+    vg_job_deinit(&job);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    vg_err err;
+    CHECK_OK(vg_file_write_atomic(path, text, strlen(text), &err), err);
+}
+
+/* What a glance says of the job in `dir`; *opened: it took more than the summary. */
+static vg_job_state glance(const char *dir, bool *opened, double *mean)
+{
+    vg_job job;
+    vg_snapshot s;
+    vg_err err;
+    CHECK_OK(vg_snapshot_glance(dir, &job, &s, &err), err);
+    vg_job_state state = s.state;
+    *opened = job.id != NULL;
+    *mean = s.variants[1].means[0];
+    assert_string_equal(s.card.id, strrchr(dir, '/') + 1);
+    assert_string_equal(s.card.prompt, "summed up,\nin two lines");
+    assert_int_equal(s.variants_count, 2);
+    assert_string_equal(s.variants[1].id, "fp8");
+    assert_string_equal(s.card.summary, "32x32x5, 3 steps, seed 18446744073709551615");
+    vg_snapshot_deinit(&s);
+    vg_job_deinit(&job);
+    return state;
+}
+
+static void test_summary_is_believed_while_the_journal_stays(void **state)
+{
+    (void)state;
+    vg_job job;
+    vg_snapshot s;
+    vg_err err;
+    bool opened;
+    double mean;
+    make(&job, "summed up,\nin two lines", "bf16,fp8");
+    char *path = vg_job_path(&job, VG_JOB_SUMMARY);
+    tell(&job, "metrics", "{\"variant\": \"fp8\", \"psnr\": 31.5}");
+    tell(&job, "failed", "{\"message\": \"no\"}");
+    assert_int_equal(glance(job.dir, &opened, &mean), VG_JOB_FAILED);
+    assert_true(opened);
+    vg_snapshot_init(&s, &job);
+    vg_snapshot_refresh(&s, NULL, NULL);
+    CHECK_OK(vg_snapshot_summarise(&s, &err), err);
+    vg_snapshot_deinit(&s);
+    assert_int_equal(glance(job.dir, &opened, &mean), VG_JOB_FAILED);
+    assert_false(opened);
+    assert_true(mean == 31.5);
+    tell(&job, "cancelled", "{\"message\": \"no\"}"); /* it is out of date */
+    assert_int_equal(glance(job.dir, &opened, &mean), VG_JOB_CANCELLED);
+    assert_true(opened);
+    vg_snapshot_init(&s, &job);
+    vg_snapshot_refresh(&s, NULL, NULL);
+    CHECK_OK(vg_snapshot_summarise(&s, &err), err);
+    vg_snapshot_deinit(&s);
+    /* Damage of every kind: the journal is read. */
+    char *text = NULL, *at;
+    CHECK_OK(vg_file_read(path, 1u << 20, &text, NULL, &err), err);
+    for (const char *const *key = (const char *const[]){"\"cancelled\"", "\"variants\"",
+                                                        "\"steps\"", "\"vgen_summary\"", NULL};
+         *key; key++) {
+        char *damaged = vg_xstrdup(text);
+        at = strstr(damaged, *key);
+        assert_non_null(at);
+        memcpy(at, "12345, \"", 3);
+        write_file(path, damaged);
+        assert_int_equal(glance(job.dir, &opened, &mean), VG_JOB_CANCELLED);
+        assert_true(opened);
+        free(damaged);
+    }
+    write_file(path, "");
+    assert_int_equal(glance(job.dir, &opened, &mean), VG_JOB_CANCELLED);
+    assert_true(opened);
+    write_file(path, text);
+    assert_int_equal(glance(job.dir, &opened, &mean), VG_JOB_CANCELLED);
+    assert_false(opened);
+    free(text);
+    free(path);
     vg_job_deinit(&job);
 }
 
@@ -264,8 +346,9 @@ int main(void)
         cmocka_unit_test(test_job_reads_back_as_it_was_made),
         cmocka_unit_test(test_job_is_found_by_name_prefix_end_last_and_path),
         cmocka_unit_test(test_lock_ends_with_its_holder),
-        cmocka_unit_test(test_view_follows_the_journal_and_the_lock),
-        cmocka_unit_test(test_view_gives_readings_to_the_variant_at_work),
+        cmocka_unit_test(test_snapshot_follows_the_journal_and_the_lock),
+        cmocka_unit_test(test_snapshot_gives_readings_to_the_variant_at_work),
+        cmocka_unit_test(test_summary_is_believed_while_the_journal_stays),
         cmocka_unit_test(test_job_refuses_what_cannot_work_before_it_runs),
     };
     return cmocka_run_group_tests(tests, setup, cli_teardown);

@@ -1,6 +1,6 @@
 /* test_report.c: PSNR and SSIM against scikit-image, metrics.json there and back, its damage, the
  * CSV, and the table. */
-#include "tests/check.h"
+#include "tests/metric.h"
 
 #include <unistd.h>
 #include "app/report/report.h"
@@ -51,16 +51,17 @@ static void test_report_metrics_equal_scikit_image(void **state)
         assert_non_null(a);
         assert_non_null(b);
         int height = (int)a->shape[0], width = (int)a->shape[1];
-        double psnr = vg_metric_psnr(a->data, b->data, height, width),
-               ssim = vg_metric_ssim(a->data, b->data, height, width);
+        double psnr = metric_of_pictures("psnr", a->data, b->data, height, width),
+               ssim = metric_of_pictures("ssim", a->data, b->data, height, width);
         double want_psnr = golden_number(item, "psnr"), want_ssim = golden_number(item, "ssim");
         if (!(psnr == want_psnr || fabs(psnr - want_psnr) < 1e-9) ||
             !(fabs(ssim - want_ssim) < 1e-9))
             fail_msg("%s: PSNR %.12f instead of %.12f, SSIM %.12f instead of %.12f", item->string,
                      psnr, want_psnr, ssim, want_ssim);
         /* Both are symmetric. */
-        assert_true(psnr == vg_metric_psnr(b->data, a->data, height, width));
-        assert_true(fabs(ssim - vg_metric_ssim(b->data, a->data, height, width)) < 1e-12);
+        assert_true(psnr == metric_of_pictures("psnr", b->data, a->data, height, width));
+        assert_true(fabs(ssim - metric_of_pictures("ssim", b->data, a->data, height, width)) <
+                    1e-12);
         cases++;
     }
     assert_int_equal(cases, 10);
@@ -73,16 +74,13 @@ static void test_report_metrics_at_the_edges(void **state)
     (void)state;
     uint8_t a[12 * 10 * 3] = {0}, b[12 * 10 * 3];
     memset(b, 255, sizeof b);
-    assert_true(vg_metric_psnr(a, a, 12, 10) == INFINITY);
-    assert_true(fabs(vg_metric_psnr(a, b, 12, 10)) < 1e-12);
-    assert_true(isnan(vg_metric_ssim(a, b, 12, 10))); /* 10 < 11: no window fits */
+    assert_true(metric_of_pictures("psnr", a, a, 12, 10) == INFINITY);
+    assert_true(fabs(metric_of_pictures("psnr", a, b, 12, 10)) < 1e-12);
+    assert_true(isnan(metric_of_pictures("ssim", a, b, 12, 10))); /* 10 < 11: no window fits */
     const float x[3] = {3, 0, 4}, y[3] = {0, 0, 5}, zero[3] = {0};
-    assert_true(fabs(vg_metric_rel_l2(x, y, 3) - sqrt(10) / 5) < 1e-12);
-    assert_true(vg_metric_rel_l2(zero, zero, 3) == 0);
-    assert_true(vg_metric_rel_l2(x, zero, 3) == INFINITY);
-    for (int i = 0; i < VG_METRIC_COUNT; i++)
-        assert_non_null(vg_metric_describe((vg_metric)i)->key);
-    assert_false(vg_metric_describe(VG_METRIC_LPIPS)->available);
+    assert_true(fabs(metric_of_latents("latent_rel_l2", x, y, 3) - sqrt(10) / 5) < 1e-12);
+    assert_true(metric_of_latents("latent_rel_l2", zero, zero, 3) == 0);
+    assert_true(metric_of_latents("latent_rel_l2", x, zero, 3) == INFINITY);
 }
 
 /* ---- a small pair of clips: frame 1 is identical, frame 2 differs most ---- */
@@ -110,14 +108,14 @@ static vg_report_metrics measure(void)
     vg_report_metrics m = {0};
     vg_err err;
     CHECK_OK(vg_report_metrics_measure("bf16", &sa, &sb, latents, reference_latents, 4, NULL, NULL,
-                                       &m, &err),
+                                       NULL, &m, &err),
              err);
     return m;
 }
 
 static void check_measured(const vg_report_metrics *m)
 {
-    const vg_report_metric *psnr = &m->metric[VG_METRIC_PSNR];
+    const vg_report_metric *psnr = &m->metric[VG_METRIC_ROW_psnr];
     assert_string_equal(m->reference, "bf16");
     assert_int_equal(m->frames, COUNT);
     assert_true(psnr->measured);
@@ -130,10 +128,9 @@ static void check_measured(const vg_report_metrics *m)
     assert_true(fabs(psnr->mean - (want[0] + want[2] + want[3]) / 3) < 1e-9);
     assert_true(fabs(psnr->min - want[2]) < 1e-9);
     assert_true(psnr->max == INFINITY);
-    assert_true(m->metric[VG_METRIC_SSIM].measured);
-    assert_true(m->metric[VG_METRIC_SSIM].frames[1] == 1.0);
-    assert_false(m->metric[VG_METRIC_LPIPS].measured);
-    assert_true(fabs(m->metric[VG_METRIC_LATENT_REL_L2].mean - 1 / sqrt(39)) < 1e-7);
+    assert_true(m->metric[VG_METRIC_ROW_ssim].measured);
+    assert_true(m->metric[VG_METRIC_ROW_ssim].frames[1] == 1.0);
+    assert_true(fabs(m->metric[VG_METRIC_ROW_latent_rel_l2].mean - 1 / sqrt(39)) < 1e-7);
 }
 
 static void test_report_metrics_survive_their_file(void **state)
@@ -150,12 +147,15 @@ static void test_report_metrics_survive_their_file(void **state)
     char *path = vg_path_join(scratch, VG_REPORT_METRICS_FILE);
     cJSON *root = NULL;
     CHECK_OK(vg_json_load(path, &root, &err), err);
-    assert_true(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(root, "lpips")));
+    for (int i = 0; i < VG_METRIC_COUNT; i++)
+        assert_true(cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(root, vg_metrics[i]->name)));
     const cJSON *psnr = cJSON_GetObjectItemCaseSensitive(root, "psnr");
     assert_string_equal(
         cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(psnr, "frames"), 1)->valuestring,
         "inf");
     assert_string_equal(cJSON_GetObjectItemCaseSensitive(psnr, "max")->valuestring, "inf");
+    /* Counted from 1, as the screens do. */
+    assert_int_equal(cJSON_GetObjectItemCaseSensitive(psnr, "worst_frame")->valueint, 3);
     cJSON_Delete(root);
     free(path);
 
@@ -164,8 +164,8 @@ static void test_report_metrics_survive_their_file(void **state)
     char *text = NULL;
     size_t size;
     CHECK_OK(vg_file_read(path, 4096, &text, &size, &err), err);
-    assert_int_equal(strncmp(text, "frame,psnr,ssim,lpips\n0,48.130804,", 34), 0);
-    assert_non_null(strstr(text, "\n1,inf,1.000000,\n"));
+    assert_int_equal(strncmp(text, "frame,psnr,ssim\n1,48.130804,", 28), 0);
+    assert_non_null(strstr(text, "\n2,inf,1.000000\n"));
     free(text);
     free(path);
     vg_report_metrics_deinit(&m);
@@ -202,13 +202,14 @@ static void test_report_damaged_metrics_are_refused(void **state)
         CHECK_OK(vg_file_write_atomic(path, bad[i], strlen(bad[i]), &err), err);
         CHECK_FAILS(vg_report_metrics_read(scratch, &m, &err), VG_E_FORMAT, err);
         assert_non_null(strstr(err.message, "metrics.json"));
-        assert_null(m.metric[VG_METRIC_PSNR].frames);
+        assert_null(m.metric[VG_METRIC_ROW_psnr].frames);
     }
     static const char good[] =
         "{\"frames\": 2, \"psnr\": {\"frames\": [null, 5]}, \"ssim\": null, \"later\": [1]}";
     CHECK_OK(vg_file_write_atomic(path, good, strlen(good), &err), err);
     CHECK_OK(vg_report_metrics_read(scratch, &m, &err), err);
-    assert_true(m.metric[VG_METRIC_PSNR].mean == 5 && m.metric[VG_METRIC_PSNR].worst_frame == 1);
+    assert_true(m.metric[VG_METRIC_ROW_psnr].mean == 5 &&
+                m.metric[VG_METRIC_ROW_psnr].worst_frame == 1);
     vg_report_metrics_deinit(&m);
     free(path);
 }
@@ -228,15 +229,17 @@ static void test_report_metrics_refuse_other_shapes_and_cancel(void **state)
     vg_report_metrics m = {0};
     vg_err err;
     sb.count--;
-    CHECK_FAILS(vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, NULL, NULL, &m, &err),
-                VG_E_SHAPE, err);
+    CHECK_FAILS(
+        vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, NULL, NULL, NULL, &m, &err),
+        VG_E_SHAPE, err);
     assert_non_null(strstr(err.message, "4 frames of 16x16"));
     sb.count++;
-    CHECK_FAILS(
-        vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, stop_at_two, NULL, &m, &err),
-        VG_E_CANCELLED, err);
-    CHECK_OK(vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, NULL, NULL, &m, &err), err);
-    assert_false(m.metric[VG_METRIC_LATENT_REL_L2].measured);
+    CHECK_FAILS(vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, NULL, stop_at_two, NULL,
+                                          &m, &err),
+                VG_E_CANCELLED, err);
+    CHECK_OK(vg_report_metrics_measure("bf16", &sa, &sb, NULL, NULL, 0, NULL, NULL, NULL, &m, &err),
+             err);
+    assert_false(m.metric[VG_METRIC_ROW_latent_rel_l2].measured);
     vg_report_metrics_deinit(&m);
 }
 
@@ -289,14 +292,13 @@ static void test_report_table_says_everything(void **state)
         " weights",
         "PSNR",
         "SSIM",
-        "LPIPS",
         "rel. L2",
         "0.4210",
         "0.5200",
         "642 MiB",
         "Most memory: bf16 in decode\n",
         " ref ",
-        "n/a",
+        "PSNR, SSIM: means over the frames, against bf16.\n",
         "0.1601",
         "fp8: worst PSNR 29.05 dB (frame 3), SSIM 0.9961 (frame 3) of 4; identical: 1\n",
         "clip bf16: /jobs/1/variants/bf16/clip.mp4",

@@ -1,7 +1,9 @@
 /* test_settings.c: the options table, values from text and JSON, messages, and what the engine is given. */
 #include "tests/check.h"
 
+#include "app/settings/choices.h"
 #include "app/settings/settings.h"
+#include "engine/run/limits.h"
 
 static void set_ok(vg_settings *s, vg_option_id id, const char *text, const char *canonical)
 {
@@ -76,8 +78,12 @@ static void test_settings_wrong_values_are_explained(void **state)
     set_bad(VG_OPT_guidance_scale, "nan", "number from");
     set_bad(VG_OPT_guidance_scale, "inf", "number from");
     set_bad(VG_OPT_guidance_scale, "0x10", "number from");
-    set_bad(VG_OPT_seed, "-1", "whole number");
+    set_bad(VG_OPT_seed, "-9223372036854775809",
+            "from -9223372036854775808 to 18446744073709551615, or random");
     set_bad(VG_OPT_seed, "18446744073709551616", "whole number");
+    set_bad(VG_OPT_seed, "- 1", "whole number");
+    set_bad(VG_OPT_seed, "-", "whole number");
+    set_bad(VG_OPT_seed, "Random", "or random");
     set_bad(VG_OPT_vae_use_tiling, "maybe", "true or false");
     set_bad(VG_OPT_quantization, "bf16,bf16", "twice");
     set_bad(VG_OPT_quantization, "fp9", "did you mean fp8");
@@ -162,7 +168,7 @@ static void test_settings_json_errors_name_file_key_and_right_value(void **state
         {"{\"quantization\": []}", "quantization", "empty"},
         {"{\"quantization\": [\"bf16\", 8]}", "quantization", "bf16, fp8 or fp8-block"},
         {"{\"quantization\": \"bf17\"}", "quantization", "did you mean bf16"},
-        {"{\"seed\": -3}", "seed", "a whole number"},
+        {"{\"seed\": -1e19}", "seed", "a whole number"},
         {"{\"seed\": 1e30}", "seed", "a whole number"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -244,6 +250,176 @@ static void test_settings_reach_the_engine(void **state)
     vg_settings_deinit(&s);
 }
 
+/* torch.manual_seed(-1).initial_seed() is 2^64 - 1. */
+static void test_settings_seeds_below_0_are_torchs(void **state)
+{
+    (void)state;
+    vg_settings s = {{0}};
+    vg_err err;
+    set_ok(&s, VG_OPT_seed, "-1", "18446744073709551615");
+    set_ok(&s, VG_OPT_seed, "-5", "18446744073709551611");
+    set_ok(&s, VG_OPT_seed, "-9223372036854775808", "9223372036854775808");
+    set_ok(&s, VG_OPT_seed, "-0", "0");
+    assert_true(vg_settings_seed(&s) == 0);
+    CHECK_OK(from_text(&s, "{\"seed\": -3}", NULL, &err), err);
+    assert_true(vg_settings_seed(&s) == 18446744073709551613ull);
+    vg_settings_deinit(&s);
+}
+
+static void test_settings_a_random_seed_is_drawn_once(void **state)
+{
+    (void)state;
+    vg_settings s = {{0}};
+    vg_err err;
+    uint64_t drawn[4];
+    CHECK_OK(vg_settings_set(&s, VG_OPT_seed, "7", &err), err);
+    CHECK_OK(vg_settings_draw_seed(&s, &err), err);
+    assert_string_equal(vg_settings_get(&s, VG_OPT_seed), "7");
+    for (int i = 0; i < 4; i++) {
+        CHECK_OK(from_text(&s, "{\"seed\": \"random\"}", NULL, &err), err);
+        CHECK_OK(vg_settings_draw_seed(&s, &err), err);
+        drawn[i] = vg_settings_seed(&s);
+        CHECK_OK(vg_settings_draw_seed(&s, &err), err);
+        assert_true(vg_settings_seed(&s) == drawn[i] && drawn[i] <= UINT32_MAX);
+    }
+    assert_false(drawn[0] == drawn[1] && drawn[1] == drawn[2] && drawn[2] == drawn[3]);
+    vg_settings_deinit(&s);
+}
+
+/* One range for a setting, in the table and in the engine: every row of either is looked for in the other. */
+static void test_settings_ranges_are_the_engines(void **state)
+{
+    (void)state;
+    for (int i = 0; i < vg_limits_count; i++) {
+        const vg_limit *l = &vg_limits[i];
+        int id = vg_option_find(l->key);
+        if (!strcmp(l->key, "max_text_tokens")) /* of the engine alone */
+            continue;
+        assert_true(id >= 0);
+        const vg_option *o = &vg_options[id];
+        assert_int_equal(o->type, l->whole ? VG_TYPE_INT : VG_TYPE_REAL);
+        if (o->min != l->min || o->max != l->max)
+            fail_msg("%s: %g to %g in options.def, %g to %g in limits.c", l->key, o->min, o->max,
+                     l->min, l->max);
+        /* And it is this field that the setting reaches, and this range that is checked. */
+        const double values[] = {o->min, o->max, o->min - 3, o->max + 1};
+        for (int k = 0; k < 4; k++) {
+            vg_settings s = {{0}};
+            vg_generate_params p;
+            vg_err err;
+            s.text[id] = vg_text_real(values[k]); /* past vg_settings_set, which would refuse */
+            vg_settings_params(&s, VG_SCHEME_BF16, &p);
+            const char *at = (const char *)&p + l->offset;
+            assert_true((l->whole ? *(const int *)at : *(const double *)at) == values[k]);
+            if (k < 2) {
+                CHECK_OK(vg_limits_check(&p, &err), err);
+            } else {
+                CHECK_FAILS(vg_limits_check(&p, &err), VG_E_ARG, err);
+                assert_non_null(strstr(err.message, l->key));
+            }
+            vg_settings_deinit(&s);
+        }
+    }
+    for (int i = 0; i < VG_OPT_COUNT; i++) {
+        const vg_option *o = &vg_options[i];
+        bool found = o->type != VG_TYPE_INT && o->type != VG_TYPE_REAL;
+        for (int k = 0; k < vg_limits_count; k++)
+            found = found || !strcmp(vg_limits[k].key, o->key);
+        if (!found && i != VG_OPT_fps && i != VG_OPT_threads && i != VG_OPT_vram_limit)
+            fail_msg("%s: the engine has no range for it", o->key);
+    }
+}
+
+static void test_settings_defaults_are_the_engines(void **state)
+{
+    (void)state;
+    vg_settings s = {{0}};
+    vg_generate_params p, e;
+    vg_settings_params(&s, VG_SCHEME_BF16, &p);
+    vg_generate_params_init(&e);
+    assert_true(p.seed == e.seed && p.flow_grid == e.flow_grid && p.steps == e.steps);
+    assert_int_equal(p.fp8_act, e.fp8_act);
+    assert_int_equal(p.fp8_exact, e.fp8_exact);
+    assert_int_equal(p.compute, e.compute);
+    assert_int_equal(p.vae_compute, e.vae_compute);
+    assert_int_equal(p.vae_tiling, e.vae_tiling);
+    assert_int_equal(p.attention_kernel, e.attention_kernel);
+    assert_int_equal(p.max_steps_run, e.max_steps_run);
+    assert_true(p.memory_limit == e.memory_limit && p.scheduler == e.scheduler);
+    vg_settings_deinit(&s);
+}
+
+/* The position of a word is the value of the enum it stands for. */
+static void test_settings_choices_are_the_enums(void **state)
+{
+    (void)state;
+    static const struct {
+        vg_option_id id;
+        int count;
+    } enums[] = {{VG_OPT_compute, VG_COMPUTE_COUNT},
+                 {VG_OPT_vae_compute, VG_COMPUTE_COUNT},
+                 {VG_OPT_fp8_act, VG_FP8_ACT_COUNT},
+                 {VG_OPT_fp8_sums, 2},
+                 {VG_OPT_flow_grid, VG_FLOW_GRID_COUNT},
+                 {VG_OPT_attention_kernel, VG_ATTENTION_KERNEL_COUNT},
+                 {VG_OPT_load_format, VG_LOAD_FORMAT_COUNT},
+                 {VG_OPT_device, VG_DEVICE_KIND_COUNT},
+                 {VG_OPT_quantization, VG_SCHEME_COUNT}};
+    for (size_t i = 0; i < sizeof enums / sizeof *enums; i++) {
+        vg_lines words = {0};
+        assert_int_equal(vg_option_choices(&vg_options[enums[i].id], &words), enums[i].count);
+        for (int k = 0; k < words.count; k++) {
+            vg_settings s = {{0}};
+            vg_err err;
+            CHECK_OK(vg_settings_set(&s, enums[i].id, words.items[k], &err), err);
+            assert_int_equal(vg_settings_choice(&s, enums[i].id), k);
+            vg_settings_deinit(&s);
+        }
+        vg_lines_free(&words);
+    }
+    vg_settings s = {{0}};
+    vg_err err;
+    vg_generate_params p;
+    CHECK_OK(from_text(&s,
+                       "{\"compute\": \"f32\", \"vae_compute\": \"bf16\", \"fp8_sums\": \"exact\", "
+                       "\"fp8_act\": \"weight-only\", \"attention_kernel\": \"mma\", "
+                       "\"load_format\": \"dummy\", \"device\": \"cuda\"}",
+                       NULL, &err),
+             err);
+    vg_settings_params(&s, VG_SCHEME_BF16, &p);
+    assert_int_equal(p.compute, VG_COMPUTE_F32);
+    assert_int_equal(p.vae_compute, VG_COMPUTE_BF16);
+    assert_true(p.fp8_exact);
+    assert_int_equal(p.fp8_act, VG_FP8_ACT_WEIGHT_ONLY);
+    assert_int_equal(p.attention_kernel, VG_ATTENTION_MMA);
+    assert_int_equal(p.device, VG_DEVICE_CUDA);
+    assert_int_equal(vg_settings_load_format(&s), VG_LOAD_DUMMY);
+    vg_settings_deinit(&s);
+}
+
+static void test_settings_rows_say_what_they_decide(void **state)
+{
+    (void)state;
+    for (int i = 0; i < VG_OPT_COUNT; i++) {
+        const vg_option *o = &vg_options[i];
+        assert_int_equal(strspn(o->decides, "PSC"), strlen(o->decides));
+        assert_int_equal(strspn(o->flags, "FPHV"), strlen(o->flags));
+        if (*o->decides) /* what decides scales or conditions decides pixels */
+            assert_true(vg_option_decides(o, VG_DECIDES_PIXELS));
+        assert_true(vg_option_applies(o, "t2v"));
+    }
+    /* Variants are compared picture by picture. */
+    static const vg_option_id shape[] = {VG_OPT_height, VG_OPT_width, VG_OPT_num_frames,
+                                         VG_OPT_fps};
+    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
+        assert_false(vg_option_has(&vg_options[shape[i]], VG_OPTION_VARIES));
+    assert_true(vg_option_has(&vg_options[VG_OPT_seed], VG_OPTION_VARIES));
+    const vg_option some = {.key = "x", .modes = "vace|r2v"};
+    assert_true(vg_option_applies(&some, "r2v") && vg_option_applies(&some, "vace"));
+    assert_false(vg_option_applies(&some, "t2v") || vg_option_applies(&some, "r2") ||
+                 vg_option_applies(&some, ""));
+}
+
 static void test_text_is_safe_and_cut_at_characters(void **state)
 {
     (void)state;
@@ -273,6 +449,12 @@ int main(void)
         cmocka_unit_test(test_settings_unknown_keys_warn_with_the_nearest),
         cmocka_unit_test(test_settings_a_bad_file_changes_nothing),
         cmocka_unit_test(test_settings_reach_the_engine),
+        cmocka_unit_test(test_settings_seeds_below_0_are_torchs),
+        cmocka_unit_test(test_settings_a_random_seed_is_drawn_once),
+        cmocka_unit_test(test_settings_ranges_are_the_engines),
+        cmocka_unit_test(test_settings_defaults_are_the_engines),
+        cmocka_unit_test(test_settings_choices_are_the_enums),
+        cmocka_unit_test(test_settings_rows_say_what_they_decide),
         cmocka_unit_test(test_text_is_safe_and_cut_at_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

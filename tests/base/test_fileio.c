@@ -58,6 +58,23 @@ static int count_entries(const char *dir)
     return count;
 }
 
+/* What a clone without Git LFS leaves in place of a large file. */
+static void test_fileio_names_lfs_pointers(void **state)
+{
+    const char *path = scratch_text(
+        state, "p.json",
+        "version https://git-lfs.github.com/spec/v1\n"
+        "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n");
+    char *text;
+    vg_err err;
+
+    CHECK_FAILS(vg_file_read(path, 1 << 20, &text, NULL, &err), VG_E_FORMAT, err);
+    assert_true(strstr(err.message, path) && strstr(err.message, "Git LFS pointer"));
+    path = scratch_text(state, "q.json", "version https://git-lfs.github.com/spec/v1");
+    CHECK_OK(vg_file_read(path, 1 << 20, &text, NULL, &err), err);
+    free(text);
+}
+
 static void test_fileio_replaces_atomically(void **state)
 {
     const char *path = scratch_path(state, "f");
@@ -163,6 +180,52 @@ static void test_json_errors_name_file_and_line(void **state)
     cJSON_Delete(root);
 }
 
+/* Python's json writes NaN and Infinity: no fault where nobody reads them, refused by every getter where somebody does. */
+static void test_json_of_python(void **state)
+{
+    const char *text =
+        "{\"a\": Infinity, \"b\": [1, -Infinity, NaN], \"c\": {\"NaN\": \"Infinity \\\" NaN\"},\n"
+        " \"d\":NaN, \"e\": 3}";
+    static const char *const bad[] = {"{\"a\": NaN,\n \"b\": NaN, x}",
+                                      "{\"a\": Nan}",
+                                      "{\"a\": NaNa}",
+                                      "{\"a\": Infinit}",
+                                      "{\"a\": NaN} NaN",
+                                      "{NaN: 1}",
+                                      "{\"a\": NaN"};
+    cJSON *o;
+    int64_t i = 0;
+    double d = 0, l[3];
+    const char *s = NULL;
+    const cJSON *c = NULL;
+    int count = 0;
+    vg_err err;
+
+    (void)state;
+    CHECK_OK(vg_json_parse(text, strlen(text), "f", &o, &err), err);
+    CHECK_OK(vg_json_get_int(o, "f", "e", 0, 5, &i, &err), err);
+    assert_int_equal(i, 3);
+    CHECK_OK(vg_json_get_object(o, "f", "c", &c, &err), err);
+    CHECK_OK(vg_json_get_string(c, "f", "NaN", &s, &err), err);
+    assert_string_equal(s, "Infinity \" NaN");
+    CHECK_FAILS(vg_json_get_double(o, "f", "a", -1e308, 1e308, &d, &err), VG_E_FORMAT, err);
+    assert_non_null(strstr(err.message, "f: \"a\" is not finite, must be a number"));
+    CHECK_FAILS(vg_json_get_int(o, "f", "d", INT64_MIN, INT64_MAX, &i, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_json_get_doubles(o, "f", "b", l, 3, &count, &err), VG_E_FORMAT, err);
+    assert_non_null(strstr(err.message, "\"b\"[1]"));
+    CHECK_FAILS(vg_json_get_bool(o, "f", "d", &(bool){false}, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_json_get_string(o, "f", "d", &s, &err), VG_E_FORMAT, err);
+    cJSON_Delete(o);
+    for (size_t k = 0; k < sizeof bad / sizeof bad[0]; k++)
+        CHECK_FAILS(vg_json_parse(bad[k], strlen(bad[k]), "f", &o, &err), VG_E_FORMAT, err);
+    /* The place is that of the text, not of what it was rewritten to. */
+    const char *plain = "{\"a\": 1.0,\n \"b\": 1.0, x}";
+    vg_err wanted;
+    CHECK_FAILS(vg_json_parse(bad[0], strlen(bad[0]), "f", &o, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_json_parse(plain, strlen(plain), "f", &o, &wanted), VG_E_FORMAT, wanted);
+    assert_string_equal(err.message, wanted.message);
+}
+
 static void test_json_limits(void **state)
 {
     char *text = malloc(10 << 20);
@@ -204,8 +267,11 @@ static void test_json_getters(void **state)
     (void)state;
     CHECK_OK(vg_json_parse(text, strlen(text), "f", &o, &err), err);
     CHECK_OK(vg_json_get_int(o, "f", "none", 0, 1, &i, &err), err);
-    CHECK_OK(vg_json_get_int(o, "f", "n", 0, 1, &i, &err), err);
     assert_true(i == -7);
+    CHECK_FAILS(vg_json_get_int(o, "f", "n", 0, 1, &i, &err), VG_E_FORMAT, err);
+    assert_non_null(strstr(err.message, "f: \"n\" is null, must be a whole number"));
+    assert_false(vg_json_is_set(o, "n") || vg_json_is_set(o, "none"));
+    assert_true(vg_json_is_set(o, "i"));
     CHECK_OK(vg_json_get_int(o, "f", "i", 0, 5, &i, &err), err);
     assert_true(i == 5);
     CHECK_FAILS(vg_json_get_int(o, "f", "i", 6, 9, &i, &err), VG_E_FORMAT, err);
@@ -229,6 +295,42 @@ static void test_json_getters(void **state)
     assert_true(count == 2 && l[0] == 1.0 && l[1] == 2.5);
     CHECK_FAILS(vg_json_get_doubles(o, "f", "l", l, 1, &count, &err), VG_E_FORMAT, err);
     CHECK_FAILS(vg_json_get_doubles(o, "f", "i", l, 1, &count, &err), VG_E_FORMAT, err);
+    cJSON_Delete(o);
+}
+
+static void test_json_lists_and_objects(void **state)
+{
+    const char *text =
+        "{\"o\": {\"x\": 1}, \"l\": [1, \"x\"], \"b\": [true, false, true], \"m\": [true, null], \"n\": null}";
+    cJSON *o;
+    const cJSON *value = NULL;
+    bool b[3] = {false, false, false};
+    int count = -1;
+    vg_err err;
+
+    (void)state;
+    CHECK_OK(vg_json_parse(text, strlen(text), "f", &o, &err), err);
+    CHECK_OK(vg_json_get_object(o, "f", "none", &value, &err), err);
+    CHECK_OK(vg_json_get_list(o, "f", "none", 1, 1, &value, &err), err);
+    assert_null(value);
+    CHECK_OK(vg_json_get_object(o, "f", "o", &value, &err), err);
+    assert_true(cJSON_IsObject(value));
+    CHECK_FAILS(vg_json_get_object(o, "f", "l", &value, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_json_get_object(o, "f", "n", &value, &err), VG_E_FORMAT, err);
+    CHECK_OK(vg_json_get_list(o, "f", "l", 2, 2, &value, &err), err);
+    assert_int_equal(cJSON_GetArraySize(value), 2);
+    CHECK_FAILS(vg_json_get_list(o, "f", "l", 3, 4, &value, &err), VG_E_FORMAT, err);
+    assert_non_null(strstr(err.message, "f: \"l\" has 2 entries, must have 3..4"));
+    CHECK_FAILS(vg_json_get_list(o, "f", "l", 0, 1, &value, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_json_get_list(o, "f", "o", 0, 1, &value, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_json_get_list(o, "f", "n", 0, 1, &value, &err), VG_E_FORMAT, err);
+    CHECK_OK(vg_json_get_bools(o, "f", "none", b, 3, &count, &err), err);
+    assert_int_equal(count, -1);
+    CHECK_OK(vg_json_get_bools(o, "f", "b", b, 3, &count, &err), err);
+    assert_true(count == 3 && b[0] && !b[1] && b[2]);
+    CHECK_FAILS(vg_json_get_bools(o, "f", "b", b, 2, &count, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_json_get_bools(o, "f", "m", b, 3, &count, &err), VG_E_FORMAT, err);
+    assert_non_null(strstr(err.message, "\"m\"[1] is null"));
     cJSON_Delete(o);
 }
 
@@ -256,12 +358,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(test_fileio_reads_whole_files_with_a_limit),
         WITH_SCRATCH(test_fileio_refuses_what_is_no_file),
+        WITH_SCRATCH(test_fileio_names_lfs_pointers),
         WITH_SCRATCH(test_fileio_replaces_atomically),
         WITH_SCRATCH(test_fileio_makes_and_removes_trees),
         cmocka_unit_test(test_fileio_paths),
         cmocka_unit_test(test_json_errors_name_file_and_line),
+        cmocka_unit_test(test_json_of_python),
         cmocka_unit_test(test_json_limits),
         cmocka_unit_test(test_json_getters),
+        cmocka_unit_test(test_json_lists_and_objects),
         WITH_SCRATCH(test_json_save_and_load),
     };
 

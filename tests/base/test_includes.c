@@ -29,16 +29,10 @@ static const room rooms[] = {
 static const struct {
     const char *prefix, *home;
 } libraries[] = {
-    {"curses.h", "ui/term"},
-    {"term.h", "ui/term"},
-    {"chafa", "ui/term"},
-    {"libav", "app/media"},
-    {"libsw", "app/media"},
-    {"cblas", "kernels/cpu"},
-    {"cuda", "kernels/cuda"},
-    {"cublas", "kernels/cuda"},
-    {"cjson", "kernels/base"},
-    {"utf8proc", "engine/text"},
+    {"curses.h", "ui/term"},          {"term.h", "ui/term"},      {"chafa", "ui/term"},
+    {"libav", "app/media"},           {"libsw", "app/media"},     {"cblas", "kernels/cpu"},
+    {"cuda", "kernels/cuda"},         {"cublas", "kernels/cuda"}, {"cjson", "kernels/base"},
+
     {"sentencepiece", "engine/text"},
 };
 

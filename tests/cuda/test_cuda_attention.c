@@ -1,10 +1,18 @@
-/* test_cuda_attention.c: every attention kernel of the CUDA backend against the CPU's, chosen by VGEN_CUDA_ATTENTION. */
+/* test_cuda_attention.c: every attention kernel of the CUDA backend against the CPU's, chosen by vg_backend.attention. */
 #include "tests/cuda/check_cuda.h"
 #include "kernels/cuda/attention_list.h"
 
 typedef struct shape {
     int64_t nq, nk, heads, d;
 } shape;
+
+static void use_kernel(const char *name)
+{
+    int kernel = 0;
+    while (strcmp(vg_attention_kernel_name((vg_attention_kernel)kernel), name) != 0)
+        assert_true(++kernel < VG_ATTENTION_KERNEL_COUNT);
+    gpu->attention = (vg_attention_kernel)kernel;
+}
 
 /* With BF16 operands each weight p is rounded once (2^-9), so at most 2^-9 max|v| on either side; and y once on both sides. */
 static void compare_operands(const char *kernel, vg_attention_args args, vg_dtype out)
@@ -20,7 +28,7 @@ static void compare_operands(const char *kernel, vg_attention_args args, vg_dtyp
              (long long)q[0], (long long)args.k->shape[0], (long long)q[1], (long long)q[2],
              vg_dtype_name(in), vg_dtype_name(out), args.bias ? ", bias" : "");
     args.y = check_tensor_of(out, 3, q);
-    assert_int_equal(setenv("VGEN_CUDA_ATTENTION", kernel, 1), 0);
+    use_kernel(kernel);
     on.q = on_gpu(args.q), on.k = on_gpu(args.k), on.v = on_gpu(args.v),
     on.bias = on_gpu(args.bias), on.y = on_gpu(args.y);
     CHECK_OK(vg_attention(check_cpu()->four, &args, &err), err);
@@ -33,7 +41,7 @@ static void compare_operands(const char *kernel, vg_attention_args args, vg_dtyp
     CHECK_OK(vg_attention(gpu, &on, &err), err);
     expect_same_bits(what, first, back(on.y));
     release_all();
-    assert_int_equal(unsetenv("VGEN_CUDA_ATTENTION"), 0);
+    gpu->attention = VG_ATTENTION_AUTO;
 }
 
 static void compare(const char *kernel, const shape *s, vg_dtype in, vg_dtype out, bool biased,
@@ -174,7 +182,7 @@ static void compare_codes(const char *kernel, const shape *s, vg_dtype in, vg_qu
     snprintf(what, sizeof what, "attention %s %lldx%lldx%lldx%lld %s, codes %s", kernel,
              (long long)s->nq, (long long)s->nk, (long long)s->heads, (long long)s->d,
              vg_dtype_name(in), by_group ? "by group" : "static");
-    assert_int_equal(setenv("VGEN_CUDA_ATTENTION", kernel, 1), 0);
+    use_kernel(kernel);
     CHECK_OK(vg_attention(gpu, &on, &err), err);
     CHECK_OK(vg_quantize(gpu, &(vg_quantize_args){&rows, kind, separate[0], separate[1]}, &err),
              err);
@@ -186,7 +194,7 @@ static void compare_codes(const char *kernel, const shape *s, vg_dtype in, vg_qu
     for (int i = 0; i < 2; i++)
         expect_same_bytes(what, back(fused[i]), back(separate[i]));
     release_all();
-    assert_int_equal(unsetenv("VGEN_CUDA_ATTENTION"), 0);
+    gpu->attention = VG_ATTENTION_AUTO;
 }
 
 static void test_cuda_attention_codes(void **state)
@@ -359,7 +367,7 @@ static void test_cuda_attention_bench(void **state)
                 continue;
             double best = 1e9, total = 0.0;
             int rounds = 0;
-            assert_int_equal(setenv("VGEN_CUDA_ATTENTION", kernels[kernel], 1), 0);
+            use_kernel(kernels[kernel]);
             while (rounds < 3 || (total < 1.0 && rounds < 20)) {
                 CHECK_OK(vg_backend_sync(gpu, &err), err);
                 double from = seconds();
@@ -380,7 +388,7 @@ static void test_cuda_attention_bench(void **state)
                 kernels[kernel], (long long)s->nq, (long long)s->nk, (long long)s->heads,
                 (long long)s->d, best * 1e3, flops / best * 1e-12, total / rounds * 1e3);
         }
-        assert_int_equal(unsetenv("VGEN_CUDA_ATTENTION"), 0);
+        gpu->attention = VG_ATTENTION_AUTO;
         for (int j = 0; j < 4; j++)
             vg_backend_release(gpu, memory[j], j == 1 || j == 2 ? k_bytes : q_bytes);
         free(host);

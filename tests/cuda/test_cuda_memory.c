@@ -243,6 +243,7 @@ static void test_cuda_memory_limits_do_not_change_the_bytes(void **state)
         p.steps = 3;
         p.guidance_scale = 4;
         p.scheme = schemes[s];
+        p.fp8_act = VG_FP8_ACT_DYNAMIC;
         p.device = VG_DEVICE_CUDA;
         CHECK_OK(vg_model_defaults(model, &p, &err), err);
         CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);

@@ -7,6 +7,7 @@
 #include "engine/text/prompt.h"
 #include "engine/sampling/scheduler.h"
 #include "engine/text/tokenizer.h"
+#include "engine/vision/resize.h"
 #include "tests/check.h"
 #include "tests/scratch.h"
 #include "engine/run/hub.h"
@@ -160,14 +161,29 @@ static vg_status write_tensors(void **state, vg_err *err)
     return VG_OK;
 }
 
+/* Both orders of the two passes, and floats. */
+static vg_status resize_pictures(void **state, vg_err *err)
+{
+    static const uint8_t picture[9 * 4 * 3];
+    static const float plane[9 * 4];
+    uint8_t out[5 * 6 * 3];
+    float floats[5 * 6];
+
+    (void)state;
+    VG_TRY(vg_resize_lanczos(picture, 9, 4, out, 2, 6, err));
+    VG_TRY(vg_resize_lanczos(picture, 4, 9, out, 5, 6, err));
+    return vg_resize_torch_bilinear(plane, 1, 9, 4, true, floats, 5, 6, err);
+}
+
 static void test_checkpoint_every_allocation_may_fail(void **state)
 {
     static const struct {
         const char *name;
         vg_status (*run)(void **state, vg_err *err);
-    } cases[] = {{"weights", load_weights}, {"checkpoint", load_checkpoint},
-                 {"find", find_model},      {"tokenizer", use_tokenizer},
-                 {"prompt", clean_prompt},  {"write", write_tensors}};
+    } cases[] = {{"weights", load_weights},  {"checkpoint", load_checkpoint},
+                 {"find", find_model},       {"tokenizer", use_tokenizer},
+                 {"prompt", clean_prompt},   {"write", write_tensors},
+                 {"resize", resize_pictures}};
 
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         long nth = 0, before;

@@ -126,34 +126,69 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
                         *block = golden(st, g, "block.weight_scale");
         vg_tensor qw = *golden(st, g, "qw"), bqw = *golden(st, g, "block.qw"),
                   input = *golden(st, g, "static.input_scale"), four;
-        qw.dtype = bqw.dtype = VG_E4M3;
+        vg_tensor cqw = *golden(st, g, "channel.qw"), rows = *golden(st, g, "channel.weight_scale");
+        qw.dtype = bqw.dtype = cqw.dtype = VG_E4M3;
         four = vg_tensor_reshape(block, 4, block->shape[0], 1, block->shape[1], 1);
         const struct {
             const char *what;
             vg_tensor w, scale, input;
             int scheme;
-            const char *y;
+            const char *y, *scale_name;
         } cases[] = {
             {"stored, static", qw, *golden(st, g, "weight_scale"), input, VG_SCHEME_AUTO,
-             "static.y"},
+             "static.y", "x.weight_scale"},
             {"stored, dynamic",
              qw,
              vg_tensor_reshape(golden(st, g, "weight_scale"), 1, 1),
              {0},
              VG_SCHEME_FP8,
-             "dynamic.y"},
-            {"stored, blocks", bqw, four, input, VG_SCHEME_FP8_BLOCK, "block.y"},
-            {"made, dynamic", *golden(st, g, "w"), {0}, {0}, VG_SCHEME_FP8, "dynamic.y"},
-            {"made, blocks", *golden(st, g, "w"), {0}, {0}, VG_SCHEME_FP8_BLOCK, "block.y"},
+             "dynamic.y",
+             "x.weight_scale"},
+            {"stored, blocks", bqw, four, input, VG_SCHEME_FP8_BLOCK, "block.y", "x.weight_scale"},
+            {"stored, blocks of 2-D scales", bqw, *block, input, VG_SCHEME_AUTO, "block.y",
+             "x.weight_scale"},
+            {"stored, blocks, the other name",
+             bqw,
+             *block,
+             {0},
+             VG_SCHEME_AUTO,
+             "block.y",
+             "x.weight_scale_inv"},
+            {"stored, channels", cqw, rows, {0}, VG_SCHEME_AUTO, "channel.y", "x.weight_scale"},
+            {"stored, channels as a column",
+             cqw,
+             vg_tensor_reshape(&rows, 2, n, 1),
+             {0},
+             VG_SCHEME_AUTO,
+             "channel.y",
+             "x.weight_scale"},
+            {"made, dynamic",
+             *golden(st, g, "w"),
+             {0},
+             {0},
+             VG_SCHEME_FP8,
+             "dynamic.y",
+             "x.weight_scale"},
+            {"made, blocks",
+             *golden(st, g, "w"),
+             {0},
+             {0},
+             VG_SCHEME_FP8_BLOCK,
+             "block.y",
+             "x.weight_scale"},
         };
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
             layer_file f = {.count = 0};
             vg_module *module;
             vg_linear_layer l;
+            /* [1,1] of a weight that is not larger than a block could be either; it is read as one of the tensor. */
+            if (cases[i].scale.data == block->data && cases[i].scale.ndim == 2 &&
+                vg_tensor_numel(block) == 1)
+                continue;
             put(&f, "x.weight", cases[i].w);
             put(&f, "x.bias", *bias);
             if (cases[i].scale.data)
-                put(&f, "x.weight_scale", cases[i].scale);
+                put(&f, cases[i].scale_name, cases[i].scale);
             if (cases[i].input.data)
                 put(&f, "x.input_scale", cases[i].input);
             put(&f, "x.weight_quantizer._amax", *bias); /* strays are ignored */
@@ -475,6 +510,40 @@ static void test_linear_channel_scales_and_dequantisation(void **state)
     vg_engine_close(engine);
 }
 
+/* What is called weight_scale_inv multiplies; reciprocals are told by their size, and beside a weight_scale it is not looked at. */
+static void test_linear_scale_inv(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    uint8_t q[6] = {0x38, 0x40, 0xb8, 0x30, 0x38, 0x00}; /* 1, 2, -1; 0.5, 1, 0 */
+    float bias[2] = {0, 0}, right = 0.25f, reciprocal = 1792;
+    const vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_BF16};
+    for (int i = 0; i < 3; i++) {
+        layer_file f = {.count = 0};
+        vg_module *module;
+        vg_linear_layer l;
+        put(&f, "x.weight", vg_tensor_make(q, VG_E4M3, 2, 2, 3));
+        put(&f, "x.bias", vg_tensor_make(bias, VG_F32, 1, 2));
+        put(&f, "x.weight_scale_inv", vg_tensor_make(i ? &reciprocal : &right, VG_F32, 2, 1, 1));
+        if (i == 2)
+            put(&f, "x.weight_scale", vg_tensor_make(&right, VG_F32, 2, 1, 1));
+        if (i == 1) {
+            CHECK_FAILS(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err),
+                        VG_E_UNSUPPORTED, err);
+            assert_true(strstr(err.message, "x.weight_scale_inv") &&
+                        strstr(err.message, "reciprocal"));
+            continue;
+        }
+        const float wanted[6] = {0.25f, 0.5f, -0.25f, 0.125f, 0.25f, 0};
+        const char *first;
+        CHECK_OK(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err), err);
+        assert_memory_equal(l.w.data, wanted, sizeof wanted);
+        assert_int_equal(vg_module_unused(module, &first), 0);
+        vg_module_close(module);
+    }
+    vg_engine_close(engine);
+}
+
 static void test_linear_schemes_have_names(void **state)
 {
     vg_err err;
@@ -540,6 +609,7 @@ int main(void)
                                         scratch_close),
         cmocka_unit_test_setup_teardown(test_linear_channel_scales_and_dequantisation, scratch_open,
                                         scratch_close),
+        cmocka_unit_test_setup_teardown(test_linear_scale_inv, scratch_open, scratch_close),
         cmocka_unit_test(test_linear_schemes_have_names),
         cmocka_unit_test_setup_teardown(test_linear_input_scales_file, scratch_open, scratch_close),
     };

@@ -121,7 +121,23 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"transformer", "patch_size", "[2, 2, 2]", VG_E_UNSUPPORTED},
         {"transformer", "patch_size", "[1, 2]", VG_E_FORMAT},
         {"transformer", "num_layers", "0", VG_E_FORMAT},
+        {"transformer", "_class_name", "5", VG_E_FORMAT},
+        {"transformer", "eps", "null", VG_E_FORMAT},
+        {"transformer", "qk_norm", "null", VG_E_FORMAT},
+        {"transformer", "cross_attn_norm", "1", VG_E_FORMAT},
+        {"transformer", "patch_size", "\"1\"", VG_E_FORMAT},
+        {"transformer", "patch_size", "[1, null, 2]", VG_E_FORMAT},
+        {"transformer_2", "num_layers", "1e999", VG_E_FORMAT},
         {"transformer", "quantization_config", "5", VG_E_FORMAT},
+        {"transformer", "quantization_config", "[]", VG_E_FORMAT},
+        {"transformer", "quantization_config", "{\"quant_method\": 5}", VG_E_FORMAT},
+        {"transformer", "quantization_config", "{\"producer\": \"modelopt\"}", VG_E_FORMAT},
+        {"transformer", "quantization_config", "{\"producer\": {\"name\": \"modelopt\"}}",
+         VG_E_UNSUPPORTED},
+        {"transformer", "quantization_config",
+         "{\"quant_method\": \"fp8\", \"weight_block_size\": [64, 64]}", VG_E_UNSUPPORTED},
+        {"transformer", "quantization_config", "{\"quant_method\": \"fp8\", \"fmt\": \"e5m2\"}",
+         VG_E_UNSUPPORTED},
         {"transformer", "quantization_config",
          "{\"quant_method\": \"nope\", \"quant_algo\": \"FP8\"}", VG_E_UNSUPPORTED},
         {"transformer", "quantization_config",
@@ -131,6 +147,18 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"transformer", "text_dim", "33", VG_E_FORMAT},
         {"transformer", "in_channels", "36", VG_E_UNSUPPORTED},
         {"transformer", "attention_head_dim", "17", VG_E_FORMAT},
+        {"vae", "_class_name", "7", VG_E_FORMAT},
+        {"vae", "_class_name", "\"AutoencoderKL\"", VG_E_UNSUPPORTED},
+        {"vae", "temperal_downsample", "null", VG_E_FORMAT},
+        {"vae", "temperal_downsample", "[true, 1, false]", VG_E_FORMAT},
+        {"vae", "temperal_downsample", "[true, true]", VG_E_FORMAT},
+        {"vae", "attn_scales", "{}", VG_E_FORMAT},
+        {"vae", "attn_scales", "null", VG_E_FORMAT},
+        {"vae", "base_dim", "\"96\"", VG_E_FORMAT},
+        {"vae", "decoder_base_dim", "[]", VG_E_FORMAT},
+        {"vae", "latents_std", "null", VG_E_FORMAT},
+        {"vae", "dim_mult", "7", VG_E_FORMAT},
+        {"vae", "is_residual", "1", VG_E_FORMAT},
         {"vae", "is_residual", "true", VG_E_UNSUPPORTED},
         {"vae", "patch_size", "2", VG_E_UNSUPPORTED},
         {"vae", "attn_scales", "[0.5]", VG_E_UNSUPPORTED},
@@ -140,6 +168,9 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"vae", "temperal_downsample", "[true, true, true]", VG_E_UNSUPPORTED},
         {"vae", "dim_mult", "[1, 2, 0.5, 4]", VG_E_FORMAT},
         {"text_encoder", "model_type", "\"t5\"", VG_E_UNSUPPORTED},
+        {"text_encoder", "model_type", "null", VG_E_FORMAT},
+        {"text_encoder", "vocab_size", "256384.5", VG_E_FORMAT},
+        {"text_encoder", "layer_norm_epsilon", "true", VG_E_FORMAT},
         {"text_encoder", "feed_forward_proj", "\"relu\"", VG_E_UNSUPPORTED},
         {"text_encoder", "dense_act_fn", "\"relu\"", VG_E_UNSUPPORTED},
         {"text_encoder", "d_kv", "-3", VG_E_FORMAT},
@@ -163,6 +194,86 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         if (status != cases[i].wanted || !strstr(err.message, cases[i].key))
             fail_msg("%s %s = %s: %s (%s)", cases[i].component, cases[i].key, cases[i].value,
                      vg_status_name(status), err.message);
+    }
+}
+
+/* Values that nobody reads, and nulls that the reference takes, are no reason to refuse. */
+static void test_model_engine_takes_what_does_not_matter(void **state)
+{
+    static const struct {
+        const char *component, *change;
+    } cases[] = {
+        {"transformer", "{\"quantization_config\": null, \"image_dim\": null, \"nobody\": NaN}"},
+        {"transformer",
+         "{\"quantization_config\": {\"quant_method\": \"modelopt\", \"quant_algo\": \"fp8\"}}"},
+        {"transformer",
+         "{\"quantization_config\": {\"quant_method\": \"ModelOpt\", \"quant_algo\": \"fp8_pb_wo\"}}"},
+        {"transformer",
+         "{\"quantization_config\": {\"producer\": {\"name\": \"modelopt\"}, \"quantization\": {\"quant_algo\": \"FP8_PB_WO\"}}}"},
+        {"transformer",
+         "{\"quantization_config\": {\"quant_method\": \"modelopt\", \"quant_algo\": \"fp8_2d_blockwise_weight_only\"}}"},
+        {"transformer",
+         "{\"quantization_config\": {\"quant_method\": \"modelopt\", \"quant_algo\": \"FP8_PER_CHANNEL_PER_TOKEN\"}}"},
+        {"transformer",
+         "{\"quantization_config\": {\"quant_method\": \"modelopt\", \"quant_algo\": \"fp8_pc_pt\"}}"},
+        {"transformer",
+         "{\"quantization_config\": {\"quant_method\": \"fp8\", \"fmt\": \"e4m3\", \"weight_block_size\": [128, 128]}}"},
+        {"transformer",
+         "{\"quantization_config\": {\"quant_method\": \"fp8\", \"weight_block_size\": null}}"},
+        {"vae",
+         "{\"decoder_base_dim\": null, \"patch_size\": null, \"is_residual\": null, \"scaling\": Infinity}"},
+        {"text_encoder", "{\"initializer_factor\": -Infinity, \"dropout_rate\": NaN}"},
+    };
+    vg_err err;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char path[512], name[64], *text;
+        size_t size;
+        CHECK_OK(vg_file_remove_tree(*state, &err), err);
+        CHECK_OK(vg_file_make_dirs(*state, &err), err);
+        link_model(state, GOLDEN "tiny-b", cases[i].component);
+        snprintf(path, sizeof path, GOLDEN "tiny-b/%s/config.json", cases[i].component);
+        CHECK_OK(vg_file_read(path, 1 << 20, &text, &size, &err), err);
+        *strrchr(text, '}') = ',';
+        char *changed = vg_strf("%s%s", text, cases[i].change + 1);
+        snprintf(name, sizeof name, "%s/config.json", cases[i].component);
+        scratch_text(state, name, changed);
+        vg_model_close(open_model(*state));
+        free(changed);
+        free(text);
+    }
+}
+
+/* A partial or re-made export has no boundary_ratio: the setting counts, and only without both it is refused. */
+static void test_model_engine_boundary_of_a_partial_index(void **state)
+{
+    vg_err err;
+    vg_generate_params p;
+    for (int null = 0; null < 2; null++) {
+        cJSON *json;
+        CHECK_OK(vg_json_load(GOLDEN "tiny-b/model_index.json", &json, &err), err);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, "boundary_ratio");
+        if (null)
+            cJSON_AddNullToObject(json, "boundary_ratio");
+        CHECK_OK(vg_file_remove_tree(*state, &err), err);
+        CHECK_OK(vg_file_make_dirs(*state, &err), err);
+        link_model(state, GOLDEN "tiny-b", NULL);
+        CHECK_OK(vg_json_save(scratch_path(state, "model_index.json"), json, &err), err);
+        cJSON_Delete(json);
+        vg_model *model = open_model(*state);
+        vg_generate_params_init(&p);
+        CHECK_FAILS(vg_model_defaults(model, &p, &err), VG_E_ARG, err);
+        assert_true(strstr(err.message, "--boundary-ratio") &&
+                    strstr(err.message, "model_index.json"));
+        p.boundary_ratio = 0.75;
+        CHECK_OK(vg_model_defaults(model, &p, &err), err);
+        assert_true(p.boundary_ratio == 0.75);
+        vg_model_close(model);
+        scratch_text(state, "vgen.json", "{\"defaults\": {\"boundary_ratio\": 0.25}}");
+        model = open_model(*state);
+        vg_generate_params_init(&p);
+        CHECK_OK(vg_model_defaults(model, &p, &err), err);
+        assert_true(p.boundary_ratio == 0.25);
+        vg_model_close(model);
     }
 }
 
@@ -241,6 +352,7 @@ static void test_model_engine_precision_counts(void **state)
         vg_model *model = open_model(dir);
         vg_generate_params_init(&p);
         p.scheme = cases[i].scheme;
+        p.fp8_act = VG_FP8_ACT_DYNAMIC;
         p.compute = cases[i].compute;
         CHECK_OK(vg_model_precision(model, &p, &r, &err), err);
         const vg_precision_report *w = &cases[i].wanted;
@@ -311,6 +423,7 @@ static void test_model_engine_plan_covers_the_run(void **state)
         p.steps = 1;
         p.guidance_scale = 1;
         p.scheme = (vg_scheme)scheme;
+        p.fp8_act = VG_FP8_ACT_DYNAMIC;
         p.compute = VG_COMPUTE_F32;
         CHECK_OK(vg_plan_make(model, &p, &plan, &err), err);
         assert_int_equal(plan.count, 4);
@@ -627,6 +740,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model_engine_defaults_follow_the_checkpoint),
         cmocka_unit_test_setup_teardown(test_model_engine_own_file, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_takes_what_does_not_matter, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_boundary_of_a_partial_index, scratch_open,
+                                        scratch_close),
         cmocka_unit_test_setup_teardown(test_model_engine_refuses_what_it_cannot_run, scratch_open,
                                         scratch_close),
         cmocka_unit_test(test_model_engine_parts_are_listed),

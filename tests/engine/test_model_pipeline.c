@@ -178,6 +178,7 @@ static void check_resume(void **state, vg_compute compute, vg_scheme scheme)
     vg_callbacks cb = {.user = &to, .save = save_state};
     load_run(&(run_settings){"tiny-b", "pipeline", compute, 0, false}, &r);
     r.p.scheme = scheme;
+    r.p.fp8_act = VG_FP8_ACT_DYNAMIC;
     CHECK_OK(vg_encode(r.engine, r.model, &r.p, NULL, &text, &err), err);
     CHECK_OK(vg_conditioning_write(scratch_path(state, "text"), &text, NULL, &err), err);
     CHECK_OK(vg_conditioning_read(scratch_path(state, "text"), &again, &err), err);

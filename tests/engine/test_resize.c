@@ -126,6 +126,29 @@ static void test_resize_large_is_pillow(void **state)
     cJSON_Delete(json);
 }
 
+/* Pictures as load_image gives them, through VideoProcessor (tests/oracle/make_pictures.py). */
+static void test_resize_is_the_video_processor(void **state)
+{
+    vg_err err;
+    cJSON *json;
+    const cJSON *item;
+    int done = 0;
+    vg_safetensors *golden = open_file(GOLDEN "pictures/pictures.safetensors");
+    (void)state;
+    CHECK_OK(vg_json_load(GOLDEN "pictures/pictures.json", &json, &err), err);
+    cJSON_ArrayForEach(item, json)
+    {
+        const vg_tensor *src = vg_safetensors_find(golden, item->string),
+                        *wanted = find(golden, item->string, "resized");
+        assert_true(src && wanted);
+        compare_pillow(item->string, src, wanted, VG_RESAMPLE_LANCZOS);
+        done++;
+    }
+    assert_true(done >= 50);
+    cJSON_Delete(json);
+    vg_safetensors_close(golden);
+}
+
 /* What can be told without a reference: flat stays flat, for every filter, size and order of the passes (weights sum to 1, rounding included). */
 static void test_resize_flat_stays_flat(void **state)
 {
@@ -180,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resize_is_the_reference),
         cmocka_unit_test(test_resize_large_is_pillow),
+        cmocka_unit_test(test_resize_is_the_video_processor),
         cmocka_unit_test(test_resize_flat_stays_flat),
         cmocka_unit_test(test_resize_refuses),
     };

@@ -1,4 +1,4 @@
-/* fuzz_job.c: job.json and events.jsonl as arbitrary bytes. The first byte chooses: even is a job, odd a journal, which is folded into a view
+/* fuzz_job.c: job.json and events.jsonl as arbitrary bytes. The first byte chooses: even is a job, odd a journal, which is folded into a snapshot
  * of a fixed job. */
 #include <fcntl.h>
 #include <stdint.h>
@@ -17,7 +17,7 @@ static void fuzz_journal(const uint8_t *data, size_t size)
 {
     static char dir[64];
     vg_job job = {0};
-    vg_job_view view;
+    vg_snapshot snapshot;
     vg_err err;
     if (!dir[0]) {
         snprintf(dir, sizeof dir, "/tmp/vgen-fuzz-XXXXXX");
@@ -33,13 +33,13 @@ static void fuzz_journal(const uint8_t *data, size_t size)
     if (fd < 0 || write(fd, data, size) != (ssize_t)size)
         abort();
     close(fd);
-    vg_job_view_init(&view, &job);
-    vg_job_view_refresh(&view, NULL, NULL);
-    cJSON_Delete(vg_job_view_json(&view));
-    vg_job_memory memory = vg_job_view_memory(&view);
+    vg_snapshot_init(&snapshot, &job);
+    vg_snapshot_refresh(&snapshot, NULL, NULL);
+    cJSON_Delete(vg_snapshot_json(&snapshot));
+    vg_job_memory memory = vg_snapshot_memory(&snapshot);
     if (memory.is_device && memory.others > (uint64_t)1e18)
         abort();
-    vg_job_view_deinit(&view);
+    vg_snapshot_deinit(&snapshot);
     vg_job_deinit(&job);
     free(path);
 }

@@ -88,7 +88,7 @@ static void fuzz_scheduler(const char *text, size_t size)
 
     if (vg_json_parse(text, size, "fuzz", &config, NULL) != VG_OK)
         return;
-    if (vg_scheduler_params_from_config(config, "fuzz", 37, &params, NULL) == VG_OK &&
+    if (vg_scheduler_params_from_config(config, "fuzz", &params, NULL) == VG_OK &&
         vg_backend_open(VG_DEVICE_CPU, 0, 1, &be, NULL) == VG_OK) {
         if (vg_scheduler_new(&params, be, 1, &s, NULL) == VG_OK) {
             float x = 1.0f, v = 0.5f;

@@ -6,6 +6,7 @@ Everything is computed in F32 from exact E4M3 values; only the order of an F32 s
                     qx = sat(x * (1 / input_scale))                                   (multiplied by the F32 reciprocal)
                     y = (qx qw^T) * (input_scale * weight_scale) + bias
                     input_scale is given (static), or amax(x)/448 over the whole input tensor (dynamic)
+  per channel       weight_scale[n] = amax of row n / 448; the rest as per tensor
   per block         weight_scale[i,j] = amax of the 128x128 tile / 448; qw = sat(w / weight_scale)   (partial tiles allowed)
                     input_scale[m,j] = max(amax of 128 channels of row m, 1e-10) / 448; qx = sat(x / input_scale)
                     y = sum_j input_scale[m,j] * weight_scale[n/128,j] * (qx qw^T over block j) + bias
@@ -31,6 +32,11 @@ def scale_of(amax):
 def quantize_tensor(w):
     scale = scale_of(w.float().abs().amax())
     return sat_e4m3(w.float() / scale), scale
+
+
+def quantize_channels(w):
+    scale = scale_of(w.float().abs().amax(1))
+    return sat_e4m3(w.float() / scale[:, None]), scale
 
 
 def tiles(w, rows, columns):
@@ -60,7 +66,7 @@ def quantize_input_blocks(x):
 
 
 def linear_tensor(x, qw, weight_scale, bias, input_scale=None):
-    """x [M,K] -> (qx, input_scale, y F32 [M,N])."""
+    """x [M,K] -> (qx, input_scale, y F32 [M,N]). weight_scale: [] or, per channel, [N]."""
     if input_scale is None:
         input_scale = scale_of(x.float().abs().amax())
     qx = quantize_input(x, input_scale)

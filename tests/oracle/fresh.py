@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Make a fresh random tiny Wan pipeline, with component goldens, in OUTDIR: another shape for every seed.
 
-  fresh.py OUTDIR --seed N [--fp8]
+  fresh.py OUTDIR --seed N [--i2v] [--fp8] [--run]
 
-OUTDIR gets the pipeline folder itself, component/ as make_components.py writes it (with --fp8 also the emulated FP8
-outputs of make_fp8.py), and fresh.json, the configuration that the seed drew.
+A third of the seeds draw a pipeline for image to video (36 input channels); with --i2v all do. OUTDIR gets the pipeline folder
+itself, component/ as make_components.py writes it (with --fp8 also the emulated FP8 outputs of make_fp8.py), with --run a whole
+FP32 run as make_pipeline.py writes it (run.json, run.safetensors, and the PNGs it begins and ends with), and fresh.json, the
+configuration that the seed drew.
 """
 
 import argparse
@@ -14,11 +16,15 @@ from pathlib import Path
 import common
 import make_components
 import make_fp8
+import make_pictures
+import make_pipeline
 import make_tiny_models
 import torch
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
+from tokenizers import Tokenizer
 
 
-def draw(seed):
+def draw(seed, i2v=False):
     """A random model spec (as make_tiny_models.MODELS) and sizes (as make_components.CASES)."""
     r = random.Random(seed)
     head_dim = r.choice([8, 12, 16, 18, 20, 24, 30, 32, 40, 48, 64, 96, 128])
@@ -49,16 +55,40 @@ def draw(seed):
         wide, other = r.randint(33, 36), r.choice([2, 3, 33])
         case["decode_tiled"] = r.choice([(1, wide, other), (1, other, wide)])
         case["encode_tiled"] = r.choice([(1, 8 * wide, 8 * other), (1, 8 * other, 8 * wide)])
+    spec["i2v"] = r.random() < 1 / 3 or i2v
     return spec, case
 
 
-def make(out, seed, fp8=False):
+def draw_run(out, seed, spec):
+    """Arguments of a whole run of the pipeline in `out`, and (height, width) of the pictures it takes."""
+    r = random.Random(f"run {seed}")
+    tokenizer = Tokenizer.from_file(str(out / "tokenizer" / "tokenizer.json"))
+    known = [s.strip() for line in make_tiny_models.CORPUS.splitlines() for s in line.split(". ")
+             if s.strip() and tokenizer.token_to_id("<unk>") not in tokenizer.encode(prompt_clean(s)).ids]
+    run = dict(prompt=r.choice(known), negative=r.choice(["", r.choice(known)]), height=16 * r.randint(1, 5), width=16 * r.randint(1, 5),
+               num_frames=4 * r.randint(0, 3) + 1, guidance_scale=r.choice([1.0, 3.5, 5.0]), seed=r.getrandbits(r.choice([16, 40])))
+    pictures = {}
+    if spec["experts"] == 2:
+        run["guidance_scale_2"] = r.choice([2.0, 4.0])
+    if spec["i2v"]:
+        names = ["image", "last_image"] if run["num_frames"] > 1 and r.random() < 0.5 else ["image"]
+        run |= {name: f"{name}.png" for name in names}
+        pictures = {f"{name}.png": (r.randint(1, 150), r.randint(1, 150)) for name in names}
+    return run, pictures
+
+
+def make(out, seed, fp8=False, i2v=False, run=False):
     """Returns the drawn spec."""
-    spec, case = draw(seed)
+    spec, case = draw(seed, i2v)
     make_tiny_models.make_pipeline(out, spec, ("fresh", seed))
     make_components.components(out, out / "component", case, ("fresh", seed))
     if fp8:
         make_fp8.emulated(out, out / "component")
+    if run:
+        arguments, pictures = draw_run(out, seed, spec)
+        for name, (height, width) in pictures.items():
+            make_pictures.scene(height, width, seed, name).save(out / name)
+        make_pipeline.golden(out, "run", arguments, torch.float32)
     case["transformer"] = [dict(c, t=c["t"].tolist()) for c in case["transformer"]]
     common.save_json(out / "fresh.json", {"seed": seed, "spec": spec, "case": case, "versions": common.versions()})
     return spec
@@ -69,8 +99,10 @@ def main():
     parser.add_argument("outdir", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--fp8", action="store_true")
+    parser.add_argument("--i2v", action="store_true")
+    parser.add_argument("--run", action="store_true")
     args = parser.parse_args()
-    make(args.outdir, args.seed, args.fp8)
+    make(args.outdir, args.seed, args.fp8, args.i2v, args.run)
 
 
 if __name__ == "__main__":

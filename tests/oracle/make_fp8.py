@@ -10,6 +10,7 @@ tests/golden/fp8.safetensors
       weight_scale F32 [], qw U8 [N,K]                    per tensor, used by both of
       static.{input_scale [], qx U8, y F32, y_bf16}       a given input_scale (small enough that some inputs saturate)
       dynamic.{input_scale [], qx, y, y_bf16}
+      channel.{weight_scale F32 [N], qw, y, y_bf16}       inputs as dynamic
       block.{weight_scale F32 [ceil N/128, ceil K/128], input_scale F32 [M, ceil K/128], qw, qx, y, y_bf16}
   y = F32 with bias; y_bf16 = y rounded once.
 tests/golden/tiny-X/component/transformer[_2].{fp8,fp8-block}[.bf16].out.safetensors
@@ -67,6 +68,9 @@ def linear_goldens():
         for mode, given in (("static", static), ("dynamic", None)):
             qx, input_scale, y = fp8.linear_tensor(x, qw, weight_scale, bias, given)
             results |= {f"{mode}.input_scale": input_scale, f"{mode}.qx": qx, f"{mode}.y": y}
+        cqw, channel_scale = fp8.quantize_channels(w)
+        results |= {"channel.weight_scale": channel_scale, "channel.qw": cqw,
+                    "channel.y": fp8.linear_tensor(x, cqw, channel_scale, bias)[2]}
         bqw, block_scale = fp8.quantize_blocks(w)
         qx, input_scale, y = fp8.linear_blocks(x, bqw, block_scale, bias)
         results |= {"block.weight_scale": block_scale, "block.input_scale": input_scale, "block.qw": bqw, "block.qx": qx, "block.y": y}

@@ -10,6 +10,10 @@
       ids_transformers5  only where it differs: T5TokenizerFast of transformers 5, which rebuilds the tokenizer from the
                       vocabulary and puts `<unk>` at id 2 whatever tokenizer.json says
       ids_sentencepiece  only where it differs: spiece.model run by sentencepiece, plus `</s>`
+
+tests/golden/tokenizer-transformers5/{tokenizer,tokenizer_config}.json
+  tiny-b's tokenizer as transformers 5 saves it: without spiece.model, and with an unk_id that contradicts its vocabulary. Its
+  ids are tiny-b's `ids`.
 """
 
 import html
@@ -97,7 +101,15 @@ def light_clean(text):
     return pipeline_wan.whitespace_clean(html.unescape(html.unescape(text)).strip())
 
 
+def save_transformers5(source, out):
+    """The folder that save_pretrained of transformers 5 leaves."""
+    T5TokenizerFast.from_pretrained(source).save_pretrained(out)
+    for file in out.iterdir():
+        file.chmod(0o644)
+
+
 def main():
+    save_transformers5(GOLDEN / "tiny-b" / "tokenizer", GOLDEN / "tokenizer-transformers5")
     cases, tokens = [], []
     for name, prompt in PROMPTS.items():
         cleaned, light = pipeline_wan.prompt_clean(prompt), light_clean(prompt)

@@ -1,4 +1,4 @@
-/* test_ui_keys.c: README.md lists the keys that the screens have, no others. `vgen-tui --print-keys` prints the part between the marks. */
+/* test_ui_keys.c: ui/README.md lists the keys that the screens have, no others. `vgen-tui --print-keys` prints the part between the marks. */
 #include "ui/host.h"
 
 #include <setjmp.h>
@@ -23,7 +23,7 @@ static void test_ui_keys_are_those_of_the_readme(void **state)
 {
     static const char begin[] = "<!-- vgen-tui --print-keys -->\n\n",
                       end[] = "\n<!-- end of the keys -->";
-    char *keys = NULL, *readme = read_all(VG_SOURCE_DIR "/README.md");
+    char *keys = NULL, *readme = read_all(VG_SOURCE_DIR "/ui/README.md");
     size_t size = 0;
     FILE *out = open_memstream(&keys, &size);
     (void)state;

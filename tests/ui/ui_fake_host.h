@@ -3,6 +3,8 @@
 #ifndef VG_TESTS_UI_UI_FAKE_HOST_H
 #define VG_TESTS_UI_UI_FAKE_HOST_H
 
+#include "app/settings/choices.h"
+#include "engine/run/limits.h"
 #include "ui/host.h"
 
 #include <math.h>
@@ -348,10 +350,10 @@ static inline fake_job *fake_job_new(fake_host *f, const char *id, const char *p
         j->psnr[v][0] = INFINITY; /* an identical frame, and one that could not be measured */
         j->psnr[v][3] = NAN;
         j->metrics[v][0] =
-            (vg_ui_metric){"PSNR", "dB", true, true, 34.2 + 2.9 * v, j->psnr[v], FAKE_FRAMES};
+            (vg_ui_metric){"PSNR", "dB", true, 34.2 + 2.9 * v, j->psnr[v], FAKE_FRAMES};
         j->metrics[v][1] =
-            (vg_ui_metric){"SSIM", "", true, true, 0.978 + 0.004 * v, j->ssim[v], FAKE_FRAMES};
-        j->metrics[v][2] = (vg_ui_metric){"LPIPS", "", false, false, NAN, NULL, 0};
+            (vg_ui_metric){"SSIM", "", true, 0.978 + 0.004 * v, j->ssim[v], FAKE_FRAMES};
+        j->metrics[v][2] = (vg_ui_metric){"latent rel. L2", "", false, 0.031 * v, NULL, 0};
     }
     return j;
 }
@@ -684,8 +686,10 @@ static inline fake_host *fake_new(void)
     f->export_state = -1;
     f->speed = 1;
     f->started_at = 1800000000;
-#define VG_OPTION(key, type, standard, min, max, unit, choices, flags, group, label, help)         \
-    fake_field(f, #key, #type, standard, min, max, unit, choices, flags, group, label, help);
+#define VG_OPTION(key, type, standard, min, max, unit, choices, decides, modes, flags, group,      \
+                  label, help)                                                                     \
+    fake_field(f, #key, #type, standard, min, max, unit, VG_CHOICES(choices), flags, group, label, \
+               help);
 #include "app/settings/options.def"
     char ignored[64];
     fake_preset_load(f, "demo", ignored, sizeof ignored);

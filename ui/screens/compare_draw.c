@@ -52,7 +52,7 @@ int vg_compare_worst(const vg_compare *s, const vg_ui_job *j)
 {
     const vg_ui_metric *m = vg_compare_metric(s, j);
     int worst = -1;
-    for (int i = 0; m && m->available && m->frames && i < m->frames_count; i++) {
+    for (int i = 0; m && m->frames && i < m->frames_count; i++) {
         double v = m->frames[i];
         if (!isfinite(v))
             continue;
@@ -147,9 +147,7 @@ void vg_compare_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layo
 /* ---- panes ---- */
 static double frame_metric(const vg_ui_metric *m, int frame)
 {
-    return m && m->available && m->frames && frame >= 0 && frame < m->frames_count
-               ? m->frames[frame]
-               : NAN;
+    return m && m->frames && frame >= 0 && frame < m->frames_count ? m->frames[frame] : NAN;
 }
 
 static void draw_label(const vg_compare *s, const vg_ui_job *j, int v, vg_grid *g, vg_rect r)
@@ -169,7 +167,7 @@ static void draw_label(const vg_compare *s, const vg_ui_job *j, int v, vg_grid *
     const vg_ui_metric *m = s->metric < variant->metrics_count && variant->metrics
                                 ? &variant->metrics[s->metric]
                                 : NULL;
-    if (!m || !m->available)
+    if (!m)
         return;
     vg_format_metric(value, sizeof value, frame_metric(m, s->frame));
     bool figure = strcmp(value, "identical") != 0 && strcmp(value, "N/A") != 0;
@@ -331,12 +329,8 @@ static void draw_table(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
         for (int m = 0;
              m < v->metrics_count && v->metrics && x + metric_cols(&v->metrics[m]) <= right; m++) {
             int cols = metric_cols(&v->metrics[m]);
-            if (v->metrics[m].available)
-                vg_format_metric(text, sizeof text, v->metrics[m].mean);
-            else
-                snprintf(text, sizeof text, "N/A");
-            vg_text_right(g, row, x, cols - 1, v->metrics[m].available ? VG_R_TEXT : VG_R_DIM,
-                          text);
+            vg_format_metric(text, sizeof text, v->metrics[m].mean);
+            vg_text_right(g, row, x, cols - 1, VG_R_TEXT, text);
             x += cols;
         }
         if (i == 0 && example)
@@ -352,7 +346,7 @@ static void draw_table(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_r
 static void draw_curve(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_rect r)
 {
     const vg_ui_metric *m = vg_compare_metric(s, j);
-    if (!m || !m->available || !m->frames)
+    if (!m || !m->frames)
         return;
     if (r.rows < 5) { /* one row of columns, each frame where the track has it */
         double lo = 0, hi = 0;
@@ -405,7 +399,7 @@ static void draw_status(const vg_compare *s, const vg_ui_job *j, vg_grid *g, vg_
     const vg_ui_variant *v = &j->variants[s->other];
     char line[256] = "";
     for (int m = 0; m < v->metrics_count && v->metrics; m++) {
-        if (!v->metrics[m].available || !v->metrics[m].frames)
+        if (!v->metrics[m].frames)
             continue;
         size_t n = strlen(line);
         vg_format_metric(value, sizeof value, frame_metric(&v->metrics[m], s->frame));

@@ -200,8 +200,7 @@ static void next_metric(vg_compare *s, const vg_ui_job *j)
     const vg_ui_variant *v = s->other < j->variants_count ? &j->variants[s->other] : NULL;
     for (int i = 0; v && i < v->metrics_count; i++) {
         s->metric = (s->metric + 1) % v->metrics_count;
-        if (v->metrics[s->metric].available &&
-            v->metrics[s->metric].frames) /* one figure for the clip has no curve */
+        if (v->metrics[s->metric].frames) /* one figure for the clip has no curve */
             break;
     }
 }

@@ -267,7 +267,7 @@ static void draw_side(const vg_ui *ui, const vg_ui_job *listed, vg_grid *g, vg_r
         vg_text_right(g, row, r.col + 35, 10, VG_R_TEXT, text);
         if (v->state != VG_UI_JOB_DONE && v->steps > 0)
             vg_textf(g, row, r.col + 47, r.cols - 47, VG_R_DIM, "step %d/%d", v->step, v->steps);
-        else if (v->metrics && v->metrics_count > 0 && v->metrics[0].available) {
+        else if (v->metrics && v->metrics_count > 0) {
             vg_format_metric(text, sizeof text, v->metrics[0].mean);
             vg_textf(g, row, r.col + 47, r.cols - 47, VG_R_DIM, "%s %s %s", v->metrics[0].label,
                      text, v->metrics[0].unit);

@@ -1,63 +1,9 @@
-/* text.c: UTF-8 decoding, column widths, wrapping and the few number formats that all screens share. */
+/* text.c: column widths, wrapping and the few number formats that all screens share. */
 #include "ui/term/text.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <wchar.h>
-
-int vg_utf8_decode(const char *s, size_t n, uint32_t *cp)
-{
-    const unsigned char *p = (const unsigned char *)s;
-    if (p[0] < 0x80) {
-        *cp = p[0];
-        return 1;
-    }
-    int length = p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
-    if (p[0] >= 0xf5 || length == 0 || (size_t)length > n) {
-        *cp = 0xfffd;
-        return 1;
-    }
-    uint32_t value = p[0] & (0x7f >> length);
-    for (int i = 1; i < length; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            *cp = 0xfffd;
-            return 1;
-        }
-        value = value << 6 | (p[i] & 0x3f);
-    }
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    if (value < least[length] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000)) {
-        *cp = 0xfffd;
-        return 1;
-    }
-    *cp = value;
-    return length;
-}
-
-int vg_utf8_encode(uint32_t cp, char *out)
-{
-    if (cp < 0x80) {
-        out[0] = (char)cp;
-        return 1;
-    }
-    if (cp < 0x800) {
-        out[0] = (char)(0xc0 | cp >> 6);
-        out[1] = (char)(0x80 | (cp & 0x3f));
-        return 2;
-    }
-    if (cp < 0x10000) {
-        out[0] = (char)(0xe0 | cp >> 12);
-        out[1] = (char)(0x80 | (cp >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (cp & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | cp >> 18);
-    out[1] = (char)(0x80 | (cp >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (cp >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (cp & 0x3f));
-    return 4;
-}
 
 /* Start of the code point that ends before `at`, marks not considered. */
 static size_t step_back(const char *s, size_t at)
@@ -99,23 +45,15 @@ size_t vg_utf8_after(const char *s, size_t length, size_t at)
 
 int vg_cp_width(uint32_t cp)
 {
-    if (cp < 0x300)
-        return 1;
-    /* The C library's table needs a UTF-8 locale; without one only ASCII is drawn, and every mark is one '?'. */
-    int width = wcwidth((wchar_t)cp);
+    /* Without a UTF-8 locale only ASCII is drawn, and every mark is one '?'. */
+    int width = vg_cp_columns(cp);
     return width < 0 ? 1 : width;
 }
 
 bool vg_cp_safe(uint32_t cp)
 {
-    if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0))
-        return false;
-    if (cp == 0xad || cp == 0x061c || (cp >= 0x200b && cp <= 0x200f) ||
-        (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f))
-        return false;
-    if (cp == 0xfeff || (cp >= 0xfff9 && cp <= 0xfffb) || (cp >= 0xe0000 && cp <= 0xe0fff))
-        return false;
-    return cp < 0x300 || wcwidth((wchar_t)cp) >= 0;
+    /* Joiners are safe, but cells cannot show them. */
+    return !vg_cp_unsafe(cp) && cp != 0x200c && cp != 0x200d && vg_cp_columns(cp) >= 0;
 }
 
 int vg_text_width_n(const char *s, size_t bytes)
@@ -184,29 +122,12 @@ size_t vg_text_wrap(const char *s, size_t length, size_t at, int columns, size_t
     return length - at;
 }
 
-const char *vg_bytes_unit(uint64_t bytes, double *scale)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    int unit = 0;
-    for (*scale = 1; (double)bytes / *scale >= 999.5 && unit < 5; unit++)
-        *scale *= 1024;
-    return units[unit];
-}
-
 void vg_format_bytes(char *out, size_t size, uint64_t bytes)
 {
-    double scale;
-    const char *unit = vg_bytes_unit(bytes, &scale);
-    double value = (double)bytes / scale;
-    if (bytes == UINT64_MAX) {
+    if (bytes == UINT64_MAX)
         snprintf(out, size, "N/A");
-        return;
-    }
-    snprintf(out, size,
-             scale == 1 || value >= 99.95 ? "%.0f %s"
-             : value >= 9.995             ? "%.1f %s"
-                                          : "%.2f %s",
-             value, unit);
+    else
+        vg_text_bytes(bytes, out, size);
 }
 
 void vg_format_seconds(char *out, size_t size, double seconds)

@@ -5,13 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* Decode one code point of s (n bytes left, n > 0) into *cp; returns the bytes taken (>= 1).
- * Broken sequences give U+FFFD and take one byte. */
-int vg_utf8_decode(const char *s, size_t n, uint32_t *cp);
-
-/* Encode cp into out (4 bytes at most, no terminator); returns the length. */
-int vg_utf8_encode(uint32_t cp, char *out);
+#include "kernels/base/text.h"
+#include "kernels/base/utf8.h"
 
 /* Bytes of the code point that ends before offset `at` (0 at the start), and of the one that begins there. Combining marks
  * belong to their base: one press of an arrow key moves over both. */
@@ -35,8 +30,6 @@ size_t vg_text_fit(const char *s, int columns);
  * Breaks at '\n', else at the last space that fits, else inside the word. Always makes progress. */
 size_t vg_text_wrap(const char *s, size_t length, size_t at, int columns, size_t *next);
 
-/* The unit that so many bytes are written in, e.g. "MiB", and the bytes of one. */
-const char *vg_bytes_unit(uint64_t bytes, double *scale);
 /* "1.21 GiB", "312 MiB", "0 B"; "N/A" for UINT64_MAX. */
 void vg_format_bytes(char *out, size_t size, uint64_t bytes);
 /* "7.4 s", "1:05", "2:03:10"; "--" for NaN. */

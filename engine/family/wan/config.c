@@ -2,12 +2,15 @@
  * name of its key; nothing is guessed. Source: wan 1.1-1.3, 4.1. */
 #include "engine/family/wan/wan.h"
 
+#include "engine/checkpoint/quantization.h"
 #include "engine/family/wan/dit.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define VAE_CLASS "AutoencoderKLWan"
 
 const char *const wan_expert_names[WAN_EXPERTS_MAX] = {"transformer", "transformer_2"};
 
@@ -18,7 +21,7 @@ static bool is_wan(const vg_checkpoint *checkpoint, const char *class_name)
     const char *vae = vg_checkpoint_component(checkpoint, "vae");
     return pipeline && strcmp(pipeline, class_name) == 0 && transformer &&
            strcmp(transformer, "WanTransformer3DModel") == 0 &&
-           (!vae || strcmp(vae, "AutoencoderKLWan") == 0);
+           (!vae || strcmp(vae, VAE_CLASS) == 0);
 }
 
 bool wan_probe(const vg_checkpoint *checkpoint)
@@ -31,16 +34,10 @@ bool wan_probe_i2v(const vg_checkpoint *checkpoint)
     return is_wan(checkpoint, "WanImageToVideoPipeline");
 }
 
-static bool set(const cJSON *json, const char *key)
-{
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, key);
-    return value && !cJSON_IsNull(value);
-}
-
 static vg_status must_be_null(const cJSON *json, const char *name, const char *key,
                               const char *what, vg_err *err)
 {
-    if (set(json, key))
+    if (vg_json_is_set(json, key))
         return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: %s is set (%s), which this family does not run",
                        name, key, what);
     return VG_OK;
@@ -50,42 +47,11 @@ static vg_status must_be_false(const cJSON *json, const char *name, const char *
                                const char *what, vg_err *err)
 {
     bool value = false;
-    VG_TRY(vg_json_get_bool(json, name, key, &value, err));
+    if (vg_json_is_set(json, key)) /* the reference asks `if value` */
+        VG_TRY(vg_json_get_bool(json, name, key, &value, err));
     if (value)
         return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: %s is true (%s), which this family does not run",
                        name, key, what);
-    return VG_OK;
-}
-
-/* Precision is decided per layer by the tensors; what the export says of itself must at least be something we know. Flat (diffusers
- * export) or nested under "quantization". Source: modelopt-fp8 1.2, 1.7. */
-static vg_status check_quantization(const cJSON *json, const char *name, vg_err *err)
-{
-    const cJSON *q = cJSON_GetObjectItemCaseSensitive(json, "quantization_config");
-    const char *method = NULL, *producer = NULL, *algo = NULL;
-    if (!q || cJSON_IsNull(q))
-        return VG_OK;
-    if (!cJSON_IsObject(q))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: quantization_config must be an object", name);
-    const cJSON *made_by = cJSON_GetObjectItemCaseSensitive(q, "producer"),
-                *nested = cJSON_GetObjectItemCaseSensitive(q, "quantization");
-    VG_TRY(vg_json_get_string(q, name, "quant_method", &method, err));
-    VG_TRY(vg_json_get_string(q, name, "quant_algo", &algo, err));
-    if (cJSON_IsObject(made_by))
-        VG_TRY(vg_json_get_string(made_by, name, "name", &producer, err));
-    if (!algo && cJSON_IsObject(nested))
-        VG_TRY(vg_json_get_string(nested, name, "quant_algo", &algo, err));
-    method = method ? method : producer;
-    if (!method || strcmp(method, "modelopt") != 0)
-        return VG_FAIL(
-            err, VG_E_UNSUPPORTED,
-            "%s: quantization_config.quant_method is %s%s%s; only \"modelopt\" is supported", name,
-            method ? "\"" : "", method ? method : "missing", method ? "\"" : "");
-    if (!algo || (strcmp(algo, "FP8") != 0 && strcmp(algo, "FP8_PB_WO") != 0))
-        return VG_FAIL(
-            err, VG_E_UNSUPPORTED,
-            "%s: quantization_config.quant_algo is %s%s%s; \"FP8\" and \"FP8_PB_WO\" are supported",
-            name, algo ? "\"" : "", algo ? algo : "missing", algo ? "\"" : "");
     return VG_OK;
 }
 
@@ -131,7 +97,7 @@ static vg_status read_dit(const cJSON *json, const char *name, wan_dit_config *o
     VG_TRY(must_be_null(json, name, "added_kv_proj_dim", "an image-to-video model", err));
     VG_TRY(must_be_null(json, name, "pos_embed_seq_len", "a first-and-last-frame model", err));
     VG_TRY(must_be_null(json, name, "vace_layers", "a VACE model", err));
-    VG_TRY(check_quantization(json, name, err));
+    VG_TRY(vg_quantization_check(json, name, err));
     VG_TRY(vg_json_get_string(json, name, "qk_norm", &qk_norm, err));
     if (strcmp(qk_norm, "rms_norm_across_heads") != 0)
         return VG_FAIL(err, VG_E_UNSUPPORTED,
@@ -202,27 +168,15 @@ static vg_status read_latent_statistics(const cJSON *json, const char *name, wan
 
 static vg_status read_temporal(const cJSON *json, const char *name, wan_vae_config *c, vg_err *err)
 {
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(json, "temperal_downsample"); /* sic */
     static const bool usual[3] = {false, true, true};
-    if (!list || cJSON_IsNull(list)) {
-        if (c->levels != 4)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: temperal_downsample is missing", name);
-        memcpy(c->temporal_down, usual, sizeof usual);
-    } else {
-        if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != c->levels - 1)
-            return VG_FAIL(err, VG_E_FORMAT,
-                           "%s: temperal_downsample must be an array of %lld booleans", name,
-                           (long long)c->levels - 1);
-        int i = 0;
-        const cJSON *item;
-        cJSON_ArrayForEach(item, list)
-        {
-            if (!cJSON_IsBool(item))
-                return VG_FAIL(err, VG_E_FORMAT, "%s: temperal_downsample[%d] is not a boolean",
-                               name, i);
-            c->temporal_down[i++] = cJSON_IsTrue(item);
-        }
-    }
+    int count = sizeof usual;
+    memcpy(c->temporal_down, usual, sizeof usual);
+    VG_TRY(vg_json_get_bools(json, name, "temperal_downsample", c->temporal_down, /* sic */
+                             WAN_LEVELS_MAX, &count, err));
+    if (count != c->levels - 1)
+        return VG_FAIL(err, VG_E_FORMAT,
+                       "%s: \"temperal_downsample\" has %d entries, dim_mult wants %lld", name,
+                       count, (long long)c->levels - 1);
     c->spatial = 1 << (c->levels - 1);
     c->temporal = 1;
     for (int i = 0; i < c->levels - 1; i++)
@@ -242,14 +196,22 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
     int64_t in_channels = 3, out_channels = 3, spatial = 8, temporal = 4;
     double mult[WAN_LEVELS_MAX] = {1, 2, 4, 4};
     int levels = 4;
+    const char *class_name = VAE_CLASS;
+    const cJSON *attn = NULL;
+    VG_TRY(vg_json_get_string(json, name, "_class_name", &class_name, err));
+    if (strcmp(class_name, VAE_CLASS) != 0)
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: _class_name is \"%s\"; only " VAE_CLASS " is supported", name,
+                       class_name);
     VG_TRY(must_be_false(json, name, "is_residual", "the Wan2.2 TI2V-5B VAE", err));
     VG_TRY(must_be_null(json, name, "patch_size", "the Wan2.2 TI2V-5B VAE", err));
-    const cJSON *attn = cJSON_GetObjectItemCaseSensitive(json, "attn_scales");
-    if (attn && !cJSON_IsNull(attn) && !(cJSON_IsArray(attn) && cJSON_GetArraySize(attn) == 0))
+    VG_TRY(vg_json_get_list(json, name, "attn_scales", 0, WAN_LEVELS_MAX, &attn, err));
+    if (attn && attn->child)
         return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: attn_scales is not empty", name);
     VG_TRY(vg_json_get_int(json, name, "base_dim", 2, 1024, &c.base_dim, err));
     c.decoder_base_dim = c.base_dim;
-    VG_TRY(vg_json_get_int(json, name, "decoder_base_dim", 2, 1024, &c.decoder_base_dim, err));
+    if (vg_json_is_set(json, "decoder_base_dim"))
+        VG_TRY(vg_json_get_int(json, name, "decoder_base_dim", 2, 1024, &c.decoder_base_dim, err));
     VG_TRY(vg_json_get_int(json, name, "z_dim", 1, WAN_Z_MAX, &c.z_dim, err));
     VG_TRY(vg_json_get_int(json, name, "num_res_blocks", 1, 16, &c.res_blocks, err));
     VG_TRY(vg_json_get_int(json, name, "in_channels", 3, 3, &in_channels, err));
@@ -318,8 +280,7 @@ static vg_status read_component(const vg_checkpoint *checkpoint, const char *com
     else if (strcmp(component, "text_encoder") == 0)
         status = vg_umt5_config_read(json, name, &c->text, err);
     else if (scheduler) {
-        status = vg_scheduler_params_from_config(
-            json, name, vg_checkpoint_diffusers_version(checkpoint), &c->scheduler, err);
+        status = vg_scheduler_params_from_config(json, name, &c->scheduler, err);
         if (status == VG_OK) {
             snprintf(c->scheduler_kind, sizeof c->scheduler_kind, "%s", c->scheduler.kind);
             c->scheduler.kind = c->scheduler_kind;
@@ -384,17 +345,13 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_checkpoint_d
     VG_TRY_GOTO(status,
                 must_be_false(index, "model_index.json", "expand_timesteps", "Wan2.2 TI2V-5B", err),
                 fail);
-    VG_TRY_GOTO(status,
-                vg_json_get_double(index, "model_index.json", "boundary_ratio", 0, 1,
-                                   &c->boundary_ratio, err),
-                fail);
-    if (c->experts == 1) {
+    if (vg_json_is_set(index, "boundary_ratio"))
+        VG_TRY_GOTO(status,
+                    vg_json_get_double(index, "model_index.json", "boundary_ratio", 0, 1,
+                                       &c->boundary_ratio, err),
+                    fail);
+    if (c->experts == 1)
         c->boundary_ratio = -1;
-    } else if (c->boundary_ratio < 0) {
-        status = VG_FAIL(err, VG_E_FORMAT,
-                         "model_index.json: there is a transformer_2 but no boundary_ratio");
-        goto fail;
-    }
     VG_TRY_GOTO(status, read_component(checkpoint, "transformer", c, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "text_encoder", c, &c->has_text, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "vae", c, &c->has_vae, err), fail);
@@ -476,7 +433,7 @@ vg_status wan_inspect(const vg_checkpoint *checkpoint, char **missing, char *pre
         vg_weights *weights = NULL;
         inspect_component(checkpoint, components[i], text, sizeof text, &weights);
         if (weights && i == 0)
-            wan_dit_describe_precision(weights, precision, precision_size);
+            vg_precision_describe(weights, precision, precision_size);
         vg_weights_close(weights);
     }
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)

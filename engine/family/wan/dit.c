@@ -19,6 +19,7 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     d->compute = options->compute;
     d->be = engine->be;
     d->timestep = NAN;
+    VG_TRY_GOTO(status, wan_dit_open_weights(d, component, err), fail);
     VG_TRY_GOTO(status, vg_module_open(engine, dir, component, options, &d->module, err), fail);
     vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step, &d->work};
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
@@ -42,7 +43,7 @@ void wan_dit_close(wan_dit *d)
 {
     if (!d)
         return;
-    vg_arena_free(d->calibration);
+    vg_input_ranges_free(d->ranges);
     vg_arena_free(d->work);
     vg_arena_free(d->step);
     vg_arena_free(d->rope);
@@ -50,6 +51,7 @@ void wan_dit_close(wan_dit *d)
         vg_arena_free(d->text[i]);
     vg_module_close(d->module);
     vg_stream_free(d->stream);
+    vg_weight_table_deinit(&d->weights);
     free(d->blocks);
     free(d);
 }
@@ -236,8 +238,7 @@ static vg_status head(wan_dit *d, dit_run *r, vg_tensor *v, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
     vg_tensor out;
-    VG_TRY(wan_dit_matrix(d->work, d->compute, r->h.shape[0], wan_dit_dimension(c, PATCH_OUT), &out,
-                          err));
+    VG_TRY(wan_dit_matrix(d->work, d->compute, r->h.shape[0], d->global[PROJ_OUT].n, &out, err));
     VG_TRY(project(d, r, &d->global[PROJ_OUT], &out, err));
     return vg_unpatchify(
         d->be,

@@ -31,18 +31,15 @@ int wan_dit_dequantised(const wan_dit *dit);
 /* Tensors that nothing asked for, see vg_module_unused. */
 int wan_dit_unused(const wan_dit *dit, const char **first);
 
+/* What the transformer consists of; nothing is loaded to it. The caller deinitialises. */
+vg_status wan_dit_weights(const wan_dit_config *config, const char *component,
+                          vg_weight_table *table, vg_err *err);
+
 /* Linear layers of the blocks, for calibration: fn is called for each with its running maximum enabled. */
 vg_status wan_dit_calibrate_begin(wan_dit *dit, vg_err *err);
 vg_status wan_dit_calibrate_each(const wan_dit *dit,
                                  void (*fn)(void *user, const char *layer, float amax), void *user,
                                  vg_err *err);
-
-/* Count linear layers by precision under `options`, and the bytes of all weights as they would be loaded. */
-vg_status wan_dit_precision(const vg_weights *weights, const char *component,
-                            const wan_dit_config *config, const vg_module_options *options,
-                            vg_precision_report *report, vg_err *err);
-/* "bf16", "fp8 per-tensor (400 of 406)": from the tensors alone. */
-void wan_dit_describe_precision(const vg_weights *weights, char *text, size_t size);
 
 int64_t wan_dit_tokens(const wan_dit_config *config, const int64_t latent[4]);
 /* FLOP of one forward: wan 9.2, without the cached cross-attention keys and values. */

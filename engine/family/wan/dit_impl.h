@@ -6,6 +6,9 @@
 
 #include "engine/family/wan/dit.h"
 #include "engine/checkpoint/stream.h"
+#include "engine/layers/input_ranges.h"
+
+#include <string.h>
 
 enum {
     ATTN1_Q,
@@ -24,23 +27,7 @@ enum { SHIFT_MSA, SCALE_MSA, GATE_MSA, C_SHIFT, C_SCALE, C_GATE, MODULATIONS };
 enum { HEAD_SHIFT, HEAD_SCALE, HEAD_MODULATIONS };
 enum { TIME_1, TIME_2, TIME_PROJ, TEXT_1, TEXT_2, PROJ_OUT, GLOBAL_LINEARS };
 
-/* The weight table: which dimension of the config is a layer's output (n) and input (k). */
-enum { DIM, FFN, DIM6, FREQ, TEXT, PATCH_OUT };
-
-typedef struct wan_dit_block_linear {
-    const char *suffix;
-    int n, k;
-} wan_dit_block_linear;
-
-typedef struct wan_dit_global_linear {
-    const char *name;
-    int n, k;
-    bool f32; /* kept in FP32: its name has the component time_embedder */
-} wan_dit_global_linear;
-
-extern const wan_dit_block_linear wan_dit_block_linears[BLOCK_LINEARS];
-extern const wan_dit_global_linear wan_dit_global_linears[GLOBAL_LINEARS];
-int64_t wan_dit_dimension(const wan_dit_config *config, int which);
+enum { WAN_DIT_GLOBALS, WAN_DIT_BLOCKS }; /* the lists of its weight table */
 
 typedef struct wan_dit_block {
     vg_linear_layer linear[BLOCK_LINEARS];
@@ -58,6 +45,7 @@ struct wan_dit {
     wan_dit_config config;
     vg_dtype compute;
     vg_backend *be;
+    vg_weight_table weights;
     vg_module *module;
     vg_stream *stream;  /* NULL: all blocks are resident */
     size_t block_bytes; /* room of a streamed block */
@@ -65,16 +53,17 @@ struct wan_dit {
     vg_tensor table; /* [2, dim] F32 */
     wan_dit_block *blocks;
     vg_arena *text[WAN_TEXTS]; /* keys and values of one prompt */
-    vg_arena *rope, *step, *work, *calibration;
+    vg_arena *rope, *step, *work;
     int64_t grid[3]; /* patches the rope tables are for */
     vg_tensor rope_cos, rope_sin;
     double timestep; /* what mod holds; NaN = nothing */
     vg_tensor
         mod; /* [6 layers + 2, dim] F32: each block's modulation, then the head's shift and scale */
-    vg_tensor amax; /* [layers BLOCK_LINEARS] F32 while calibrating */
+    vg_input_ranges *ranges; /* while calibrating */
 };
 
-/* dit_weights.c */
+/* dit_weights.c. The table of this transformer; loading its parts. */
+vg_status wan_dit_open_weights(wan_dit *dit, const char *component, vg_err *err);
 vg_status wan_dit_load_globals(wan_dit *dit, vg_err *err);
 vg_status wan_dit_load_block(wan_dit *dit, int64_t i, vg_err *err);
 

@@ -1,96 +1,100 @@
-/* dit_weights.c: see dit_impl.h. */
+/* dit_weights.c: the transformer's weight table. Sources: wan 2.1 (names, shapes, what stays in FP32). */
 #include "engine/family/wan/dit_impl.h"
 
-#include <stdio.h>
+/* Extents that follow from the config. */
+enum { DIM = 1, FFN, DIM6, FREQ, TEXT, PATCH_OUT, CHANNELS, PATCH_T, PATCH_H, PATCH_W };
 
-const wan_dit_block_linear wan_dit_block_linears[BLOCK_LINEARS] = {
-    {"attn1.to_q", DIM, DIM},     {"attn1.to_k", DIM, DIM},     {"attn1.to_v", DIM, DIM},
-    {"attn1.to_out.0", DIM, DIM}, {"attn2.to_q", DIM, DIM},     {"attn2.to_k", DIM, DIM},
-    {"attn2.to_v", DIM, DIM},     {"attn2.to_out.0", DIM, DIM}, {"ffn.net.0.proj", FFN, DIM},
-    {"ffn.net.2", DIM, FFN},
+#define F32              VG_WEIGHT_F32
+#define QUANT            VG_WEIGHT_QUANTISABLE
+#define TIME_EMBEDDER(n) "condition_embedder.time_embedder.linear_" n
+#define TEXT_EMBEDDER(n) "condition_embedder.text_embedder.linear_" n
+
+#define ROW(...) VG_WEIGHT_ROW(wan_dit, __VA_ARGS__)
+
+static const vg_weight_row globals[] = {
+    ROW("patch_embedding", PATCH, patch, 0, DIM, CHANNELS, PATCH_T, PATCH_H, PATCH_W),
+    ROW(TIME_EMBEDDER("1"), LINEAR, global[TIME_1], F32, DIM, FREQ),
+    ROW(TIME_EMBEDDER("2"), LINEAR, global[TIME_2], F32, DIM, DIM),
+    ROW("condition_embedder.time_proj", LINEAR, global[TIME_PROJ], 0, DIM6, DIM),
+    ROW(TEXT_EMBEDDER("1"), LINEAR, global[TEXT_1], 0, DIM, TEXT),
+    ROW(TEXT_EMBEDDER("2"), LINEAR, global[TEXT_2], 0, DIM, DIM),
+    ROW("proj_out", LINEAR, global[PROJ_OUT], 0, PATCH_OUT, DIM),
+    ROW("scale_shift_table", TENSOR, table, F32, VG_FIXED(1), VG_FIXED(2), DIM),
+};
+#undef ROW
+#define ROW(...) VG_WEIGHT_ROW(wan_dit_block, __VA_ARGS__)
+
+static const vg_weight_row block[] = {
+    ROW("attn1.to_q", LINEAR, linear[ATTN1_Q], QUANT, DIM, DIM),
+    ROW("attn1.to_k", LINEAR, linear[ATTN1_K], QUANT, DIM, DIM),
+    ROW("attn1.to_v", LINEAR, linear[ATTN1_V], QUANT, DIM, DIM),
+    ROW("attn1.to_out.0", LINEAR, linear[ATTN1_O], QUANT, DIM, DIM),
+    ROW("attn2.to_q", LINEAR, linear[ATTN2_Q], QUANT, DIM, DIM),
+    ROW("attn2.to_k", LINEAR, linear[ATTN2_K], QUANT, DIM, DIM),
+    ROW("attn2.to_v", LINEAR, linear[ATTN2_V], QUANT, DIM, DIM),
+    ROW("attn2.to_out.0", LINEAR, linear[ATTN2_O], QUANT, DIM, DIM),
+    ROW("ffn.net.0.proj", LINEAR, linear[FFN_UP], QUANT, FFN, DIM),
+    ROW("ffn.net.2", LINEAR, linear[FFN_DOWN], QUANT, DIM, FFN),
+    ROW("attn1.norm_q.weight", TENSOR, norm_q1, 0, DIM),
+    ROW("attn1.norm_k.weight", TENSOR, norm_k1, 0, DIM),
+    ROW("attn2.norm_q.weight", TENSOR, norm_q2, 0, DIM),
+    ROW("attn2.norm_k.weight", TENSOR, norm_k2, 0, DIM),
+    ROW("norm2.weight", TENSOR, norm2_w, F32, DIM),
+    ROW("norm2.bias", TENSOR, norm2_b, F32, DIM),
+    ROW("scale_shift_table", TENSOR, table, F32, VG_FIXED(1), VG_FIXED(MODULATIONS), DIM),
 };
 
-const wan_dit_global_linear wan_dit_global_linears[GLOBAL_LINEARS] = {
-    {"condition_embedder.time_embedder.linear_1", DIM, FREQ, true},
-    {"condition_embedder.time_embedder.linear_2", DIM, DIM, true},
-    {"condition_embedder.time_proj", DIM6, DIM, false},
-    {"condition_embedder.text_embedder.linear_1", DIM, TEXT, false},
-    {"condition_embedder.text_embedder.linear_2", DIM, DIM, false},
-    {"proj_out", PATCH_OUT, DIM, false},
-};
+#define COUNT(rows) ((int)(sizeof rows / sizeof rows[0]))
 
-int64_t wan_dit_dimension(const wan_dit_config *c, int which)
+/* dit: where the weights are loaded to, or NULL. */
+static vg_status add_lists(const wan_dit_config *c, wan_dit *dit, vg_weight_table *table,
+                           vg_err *err)
 {
-    switch (which) {
-    case DIM:
-        return c->dim;
-    case FFN:
-        return c->ffn_dim;
-    case DIM6:
-        return MODULATIONS * c->dim;
-    case FREQ:
-        return c->freq_dim;
-    case TEXT:
-        return c->text_dim;
-    default:
-        return (int64_t)c->patch[0] * c->patch[1] * c->patch[2] * c->out_channels;
-    }
+    vg_weight_list list = {
+        .count = 1,
+        .rows = globals,
+        .rows_count = COUNT(globals),
+        .dims = {[DIM] = c->dim,
+                 [FFN] = c->ffn_dim,
+                 [DIM6] = MODULATIONS * c->dim,
+                 [FREQ] = c->freq_dim,
+                 [TEXT] = c->text_dim,
+                 [PATCH_OUT] = (int64_t)c->patch[0] * c->patch[1] * c->patch[2] * c->out_channels,
+                 [CHANNELS] = c->in_channels,
+                 [PATCH_T] = c->patch[0],
+                 [PATCH_H] = c->patch[1],
+                 [PATCH_W] = c->patch[2]},
+        .to = dit,
+    };
+    VG_TRY(vg_weight_table_add(table, &list, err));
+    list.count = c->layers;
+    list.rows = block;
+    list.rows_count = COUNT(block);
+    list.to = dit ? dit->blocks : NULL;
+    list.stride = sizeof(wan_dit_block);
+    memcpy(list.prefix, "blocks.%d.", sizeof "blocks.%d.");
+    return vg_weight_table_add(table, &list, err);
 }
 
-vg_status wan_dit_load_block(wan_dit *d, int64_t i, vg_err *err)
+vg_status wan_dit_weights(const wan_dit_config *config, const char *component,
+                          vg_weight_table *table, vg_err *err)
 {
-    const wan_dit_config *c = &d->config;
-    wan_dit_block *b = &d->blocks[i];
-    char name[128];
-    for (int j = 0; j < BLOCK_LINEARS; j++) {
-        snprintf(name, sizeof name, "blocks.%lld.%s", (long long)i,
-                 wan_dit_block_linears[j].suffix);
-        VG_TRY(vg_module_linear(d->module, name, wan_dit_dimension(c, wan_dit_block_linears[j].n),
-                                wan_dit_dimension(c, wan_dit_block_linears[j].k), true, true,
-                                d->compute, &b->linear[j], err));
-    }
-    const struct {
-        const char *suffix;
-        vg_tensor *to;
-        vg_dtype dtype;
-    } vectors[] = {
-        {"attn1.norm_q.weight", &b->norm_q1, d->compute},
-        {"attn1.norm_k.weight", &b->norm_k1, d->compute},
-        {"attn2.norm_q.weight", &b->norm_q2, d->compute},
-        {"attn2.norm_k.weight", &b->norm_k2, d->compute},
-        {"norm2.weight", &b->norm2_w, VG_F32},
-        {"norm2.bias", &b->norm2_b, VG_F32},
-    };
-    for (size_t j = 0; j < sizeof vectors / sizeof vectors[0]; j++) {
-        snprintf(name, sizeof name, "blocks.%lld.%s", (long long)i, vectors[j].suffix);
-        VG_TRY(vg_module_tensor(d->module, name, vectors[j].dtype, 1, &c->dim, vectors[j].to, err));
-    }
-    snprintf(name, sizeof name, "blocks.%lld.scale_shift_table", (long long)i);
-    VG_TRY(vg_module_tensor(d->module, name, VG_F32, 3, (const int64_t[]){1, MODULATIONS, c->dim},
-                            &b->table, err));
-    b->table = vg_tensor_reshape(&b->table, 2, MODULATIONS, c->dim);
-    return VG_OK;
+    *table = (vg_weight_table){.component = component};
+    return add_lists(config, NULL, table, err);
+}
+
+vg_status wan_dit_open_weights(wan_dit *d, const char *component, vg_err *err)
+{
+    d->weights = (vg_weight_table){.component = component};
+    return add_lists(&d->config, d, &d->weights, err);
 }
 
 vg_status wan_dit_load_globals(wan_dit *d, vg_err *err)
 {
-    const wan_dit_config *c = &d->config;
-    int64_t patch = (int64_t)c->patch[0] * c->patch[1] * c->patch[2] * c->in_channels;
-    const int64_t conv[5] = {c->dim, c->in_channels, c->patch[0], c->patch[1], c->patch[2]};
-    vg_linear_layer *p = &d->patch;
-    *p = (vg_linear_layer){.name = "patch_embedding", .n = c->dim, .k = patch};
-    VG_TRY(vg_module_tensor(d->module, "patch_embedding.weight", d->compute, 5, conv, &p->w, err));
-    p->w = vg_tensor_reshape(&p->w, 2, c->dim, patch);
-    VG_TRY(
-        vg_module_tensor(d->module, "patch_embedding.bias", d->compute, 1, &c->dim, &p->bias, err));
-    for (int i = 0; i < GLOBAL_LINEARS; i++)
-        VG_TRY(vg_module_linear(d->module, wan_dit_global_linears[i].name,
-                                wan_dit_dimension(c, wan_dit_global_linears[i].n),
-                                wan_dit_dimension(c, wan_dit_global_linears[i].k), true, false,
-                                wan_dit_global_linears[i].f32 ? VG_F32 : d->compute, &d->global[i],
-                                err));
-    VG_TRY(vg_module_tensor(d->module, "scale_shift_table", VG_F32, 3,
-                            (const int64_t[]){1, 2, c->dim}, &d->table, err));
-    d->table = vg_tensor_reshape(&d->table, 2, 2, c->dim);
-    return VG_OK;
+    return vg_module_load(d->module, &d->weights.lists[WAN_DIT_GLOBALS], 0, err);
+}
+
+vg_status wan_dit_load_block(wan_dit *d, int64_t i, vg_err *err)
+{
+    return vg_module_load(d->module, &d->weights.lists[WAN_DIT_BLOCKS], i, err);
 }

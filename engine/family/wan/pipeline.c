@@ -4,6 +4,7 @@
 #include "engine/family/wan/vae.h"
 
 #include "engine/run/budget.h"
+#include "engine/run/limits.h"
 #include "engine/layers/calibrate.h"
 #include "engine/checkpoint/prefetch.h"
 #include "engine/sampling/rng.h"
@@ -18,9 +19,9 @@
 static vg_status check_size(const char *name, int value, int multiple, vg_err *err)
 {
     int nearest = value < multiple ? multiple : (value + multiple / 2) / multiple * multiple;
-    if (value < 1 || value > 16384 || value % multiple != 0)
+    if (value < 1 || value > VG_SIDE_MAX || value % multiple != 0)
         return VG_FAIL(err, VG_E_ARG, "%s is %d; it must be a multiple of %d, for example %d", name,
-                       value, multiple, nearest > 16384 ? 16384 / multiple * multiple : nearest);
+                       value, multiple, nearest > VG_SIDE_MAX ? VG_SIDE_MAX / multiple * multiple : nearest);
     return VG_OK;
 }
 
@@ -83,15 +84,16 @@ vg_status wan_defaults(const vg_model *model, vg_generate_params *p, vg_err *err
         p->flow_grid = (int)c->scheduler.grid;
     if (!p->scheduler)
         p->scheduler = c->scheduler_kind;
-    if (p->num_frames < 1 || p->num_frames > 4097)
-        return VG_FAIL(err, VG_E_ARG, "num_frames is %d; 1 to 4097 are possible", p->num_frames);
     if (p->num_frames % c->vae.temporal != 1)
         p->num_frames = p->num_frames / c->vae.temporal * c->vae.temporal + 1;
     VG_TRY(check_size("height", p->height, c->vae.spatial * c->dit[0].patch[1], err));
     VG_TRY(check_size("width", p->width, c->vae.spatial * c->dit[0].patch[2], err));
-    if (c->experts == 2 && !(p->boundary_ratio >= 0 && p->boundary_ratio <= 1))
-        return VG_FAIL(err, VG_E_ARG, "boundary_ratio is %g; 0 to 1 are possible",
-                       p->boundary_ratio);
+    if (c->experts == 2 && p->boundary_ratio == VG_UNSET_DOUBLE)
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "model_index.json has a transformer_2 but no boundary_ratio; say "
+            "--boundary-ratio (the published Wan2.2-A14B: 0.875 text to video, 0.9 image to "
+            "video)");
     if (p->flow_grid < 0 || p->flow_grid >= VG_FLOW_GRID_COUNT)
         return VG_FAIL(err, VG_E_ARG, "flow_grid is %d, which is not known", p->flow_grid);
     wan_latent_shape(c, p, latent);

@@ -23,14 +23,13 @@ static vg_status expert_report(const vg_model *model, const vg_generate_params *
     const wan_config *c = wan_config_of(model);
     vg_module_options options = {
         .compute = vg_compute_dtype(p->compute), .scheme = (int)p->scheme, .fp8_act = p->fp8_act};
+    vg_weight_table table = {0};
     vg_weights *weights;
-    char *dir;
-    VG_TRY(vg_model_weights_dir(model, wan_expert_names[expert], &dir, err));
-    vg_status status = vg_weights_open(dir, &weights, err);
-    free(dir);
-    VG_TRY(status);
-    status = wan_dit_precision(weights, wan_expert_names[expert], &c->dit[expert], &options, report,
-                               err);
+    VG_TRY(vg_model_weights(model, wan_expert_names[expert], &weights, err));
+    vg_status status = wan_dit_weights(&c->dit[expert], wan_expert_names[expert], &table, err);
+    if (status == VG_OK)
+        status = vg_precision_report_add(report, &table, weights, &options, err);
+    vg_weight_table_deinit(&table);
     vg_weights_close(weights);
     return status;
 }
@@ -52,11 +51,7 @@ vg_status wan_needs_input_scales(const vg_model *model, bool *needed, vg_err *er
     for (int e = 0; e < wan_config_of(model)->experts; e++) {
         vg_precision_census census;
         vg_weights *weights;
-        char *dir;
-        VG_TRY(vg_model_weights_dir(model, wan_expert_names[e], &dir, err));
-        vg_status status = vg_weights_open(dir, &weights, err);
-        free(dir);
-        VG_TRY(status);
+        VG_TRY(vg_model_weights(model, wan_expert_names[e], &weights, err));
         vg_precision_census_take(weights, &census);
         vg_weights_close(weights);
         *needed = *needed || census.fp8 == 0;

@@ -3,7 +3,6 @@
 
 #include "kernels/base/numeric.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /* 1/std and mean, rounded where a tensor of the VAE's dtype would be (wan 10.23). */
@@ -31,19 +30,51 @@ static vg_status load_statistics(wan_vae *v, vg_err *err)
     return vg_backend_sync(v->be, err);
 }
 
-static vg_status load_pointwise(wan_vae *v, const char *name, int64_t c, int64_t keep, vg_tensor *w,
-                                vg_tensor *b, vg_err *err)
+enum { Z = 1, Z2 };
+
+#define ONE VG_FIXED(1)
+
+static const vg_weight_row post_quant_rows[] = {
+    VG_WEIGHT_ROW(wan_vae, "post_quant_conv", POINTWISE, post_quant, 0, Z, Z, ONE, ONE, ONE),
+};
+static const vg_weight_row quant_rows[] = {
+    VG_WEIGHT_ROW(wan_vae, "quant_conv", POINTWISE, quant, 0, Z2, Z2, ONE, ONE, ONE),
+};
+
+/* What a half has beside its net. */
+static vg_weight_list own_list(const wan_vae_config *c, bool encoder, void *to)
 {
-    char full[64];
-    snprintf(full, sizeof full, "%s.weight", name);
-    VG_TRY(
-        vg_module_conv(v->module, full, v->compute, 5, (const int64_t[]){c, c, 1, 1, 1}, w, err));
-    snprintf(full, sizeof full, "%s.bias", name);
-    VG_TRY(vg_module_tensor(v->module, full, v->compute, 1, &c, b, err));
-    *w = vg_tensor_reshape(w, 2, c, c);
-    *w = vg_tensor_rows(w, 0, keep);
-    *b = vg_tensor_rows(b, 0, keep);
+    return (vg_weight_list){.count = 1,
+                            .rows = encoder ? quant_rows : post_quant_rows,
+                            .rows_count = 1,
+                            .dims = {[Z] = c->z_dim, [Z2] = 2 * c->z_dim},
+                            .to = to};
+}
+
+vg_status wan_vae_weights(const wan_vae_config *config, int halves, vg_weight_table *table,
+                          vg_err *err)
+{
+    *table = (vg_weight_table){.component = "vae"};
+    for (int encoder = 0; encoder < 2; encoder++) {
+        vg_weight_list own = own_list(config, encoder, NULL);
+        if (!(halves & (encoder ? WAN_VAE_ENCODER : WAN_VAE_DECODER)))
+            continue;
+        VG_TRY(vg_weight_table_add(table, &own, err));
+        VG_TRY(wan_vae_net_weights(config, encoder, table, err));
+    }
     return VG_OK;
+}
+
+static vg_status load_half(wan_vae *v, bool encoder, vg_err *err)
+{
+    vg_weight_list own = own_list(&v->config, encoder, v);
+    VG_TRY(vg_module_load(v->module, &own, 0, err));
+    if (encoder) { /* of mean and variance, only the first is asked for */
+        v->quant.w = vg_tensor_rows(&v->quant.w, 0, v->config.z_dim);
+        v->quant.bias = vg_tensor_rows(&v->quant.bias, 0, v->config.z_dim);
+    }
+    return wan_vae_net_load(v->module, &v->config, v->compute, encoder,
+                            encoder ? &v->encoder : &v->decoder, err);
 }
 
 vg_status wan_vae_open(vg_engine *engine, const char *dir, const wan_vae_config *config,
@@ -59,22 +90,10 @@ vg_status wan_vae_open(vg_engine *engine, const char *dir, const wan_vae_config 
     vg_module_options options = {.compute = compute, .scheme = VG_SCHEME_AUTO};
     VG_TRY_GOTO(status, vg_module_open(engine, dir, "vae", &options, &v->module, err), fail);
     VG_TRY_GOTO(status, load_statistics(v, err), fail);
-    if (halves & WAN_VAE_DECODER) {
-        VG_TRY_GOTO(status,
-                    load_pointwise(v, "post_quant_conv", config->z_dim, config->z_dim,
-                                   &v->post_quant_w, &v->post_quant_b, err),
-                    fail);
-        VG_TRY_GOTO(status, wan_vae_net_load(v->module, config, compute, false, &v->decoder, err),
-                    fail);
-    }
-    if (halves & WAN_VAE_ENCODER) {
-        VG_TRY_GOTO(status,
-                    load_pointwise(v, "quant_conv", 2 * config->z_dim, config->z_dim, &v->quant_w,
-                                   &v->quant_b, err),
-                    fail);
-        VG_TRY_GOTO(status, wan_vae_net_load(v->module, config, compute, true, &v->encoder, err),
-                    fail);
-    }
+    if (halves & WAN_VAE_DECODER)
+        VG_TRY_GOTO(status, load_half(v, false, err), fail);
+    if (halves & WAN_VAE_ENCODER)
+        VG_TRY_GOTO(status, load_half(v, true, err), fail);
     VG_TRY_GOTO(status, vg_module_loaded(v->module, err), fail);
     *vae = v;
     return VG_OK;

@@ -16,14 +16,16 @@ typedef struct wan_vae {
     vg_backend *be;
     vg_module *module;
     wan_vae_net *decoder, *encoder;
-    vg_tensor post_quant_w, post_quant_b; /* [z,z], [z] */
-    vg_tensor quant_w, quant_b;           /* [z,2z], [z]: the mean's half */
-    vg_tensor scale, shift;               /* [z] F32: 1/std, mean */
+    vg_conv_layer post_quant, quant; /* [z,z]; [z,2z]: the mean's half */
+    vg_tensor scale, shift;          /* [z] F32: 1/std, mean */
 } wan_vae;
 
 vg_status wan_vae_open(vg_engine *engine, const char *dir, const wan_vae_config *config,
                        vg_dtype compute, int halves, wan_vae **vae, vg_err *err);
 void wan_vae_close(wan_vae *vae);
+/* What these halves consist of; the caller deinitialises. */
+vg_status wan_vae_weights(const wan_vae_config *config, int halves, vg_weight_table *table,
+                          vg_err *err);
 
 /* How a run reports and stops; any field may be NULL. done counts latent frames (of all tiles). */
 typedef struct wan_vae_hooks {

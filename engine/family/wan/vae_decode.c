@@ -49,7 +49,7 @@ static vg_status prepare(decode_job *job, const float *host, const int64_t shape
               to = vg_tensor_reshape(z, 2, n, shape[0]);
     return vg_linear(
         v->be,
-        &(vg_linear_args){.x = &from, .w = &v->post_quant_w, .bias = &v->post_quant_b, .y = &to},
+        &(vg_linear_args){.x = &from, .w = &v->post_quant.w, .bias = &v->post_quant.bias, .y = &to},
         err);
 }
 

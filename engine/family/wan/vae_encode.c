@@ -64,7 +64,7 @@ static vg_status finish_chunk(encode_job *job, const vg_tensor *y, float *out, v
     vg_tensor rows = vg_tensor_reshape(y, 2, n, 2 * z), mean, f32;
     VG_TRY(vg_arena_tensor(job->arena, v->compute, 2, (const int64_t[]){n, z}, &mean, err));
     VG_TRY(vg_linear(
-        v->be, &(vg_linear_args){.x = &rows, .w = &v->quant_w, .bias = &v->quant_b, .y = &mean},
+        v->be, &(vg_linear_args){.x = &rows, .w = &v->quant.w, .bias = &v->quant.bias, .y = &mean},
         err));
     f32 = mean;
     if (v->compute != VG_F32) {

@@ -15,9 +15,9 @@ typedef struct net_layer {
     char name[48];
     int slot;               /* first history slot, -1 = none */
     vg_tensor norm1, norm2; /* [C] */
-    vg_tensor w1, b1, w2,
-        b2; /* CONV, HEAD: conv. RES: conv1, conv2. ATTN: qkv, proj. UP, DOWN: spatial, temporal */
-    vg_tensor ws, bs; /* RES: conv_shortcut as a matrix, absent if cin == cout */
+    vg_conv_layer conv1,
+        conv2; /* CONV, HEAD: the one. RES: conv1, conv2. ATTN: qkv, proj. UP, DOWN: spatial, temporal */
+    vg_conv_layer shortcut; /* RES: a matrix, absent if cin == cout */
 } net_layer;
 
 #define LAYERS_MAX     192
@@ -110,83 +110,81 @@ static vg_status build(const wan_vae_config *c, vg_dtype compute, bool encoder, 
     return VG_OK;
 }
 
-/* ---- loading ---- */
+/* ---- weights ---- */
 
-typedef struct loader {
-    vg_module *module;
-    vg_dtype compute;
-    const net_layer *layer;
-    vg_err *err;
-} loader;
+enum { IN = 1, OUT, IN2, IN3 };
 
-static vg_status load_conv(const loader *l, const char *name, int ndim, int64_t o, int64_t c,
-                           int64_t kt, int64_t k, vg_tensor *w, vg_tensor *b)
+#define ROW(...) VG_WEIGHT_ROW(net_layer, __VA_ARGS__)
+#define ONE      VG_FIXED(1)
+#define THREE    VG_FIXED(3)
+
+static const vg_weight_row conv_rows[] = {
+    ROW("", CONV, conv1, 0, OUT, IN, THREE, THREE, THREE),
+};
+static const vg_weight_row res_rows[] = {
+    ROW("norm1.gamma", TENSOR, norm1, 0, IN, ONE, ONE, ONE),
+    ROW("conv1", CONV, conv1, 0, OUT, IN, THREE, THREE, THREE),
+    ROW("norm2.gamma", TENSOR, norm2, 0, OUT, ONE, ONE, ONE),
+    ROW("conv2", CONV, conv2, 0, OUT, OUT, THREE, THREE, THREE),
+    ROW("conv_shortcut", POINTWISE, shortcut, 0, OUT, IN, ONE, ONE, ONE), /* last: if IN != OUT */
+};
+static const vg_weight_row attn_rows[] = {
+    ROW("norm.gamma", TENSOR, norm1, 0, IN, ONE, ONE),
+    ROW("to_qkv", POINTWISE, conv1, 0, IN3, IN, ONE, ONE),
+    ROW("proj", POINTWISE, conv2, 0, IN, IN, ONE, ONE),
+};
+static const vg_weight_row up3d_rows[] = {
+    ROW("time_conv", CONV, conv2, 0, IN2, IN, THREE, ONE, ONE),
+    ROW("resample.1", CONV, conv1, 0, OUT, IN, THREE, THREE),
+};
+static const vg_weight_row down3d_rows[] = {
+    ROW("time_conv", CONV, conv2, 0, IN, IN, THREE, ONE, ONE),
+    ROW("resample.1", CONV, conv1, 0, OUT, IN, THREE, THREE),
+};
+static const vg_weight_row resample_rows[] = {
+    ROW("resample.1", CONV, conv1, 0, OUT, IN, THREE, THREE),
+};
+static const vg_weight_row head_rows[] = {
+    ROW("norm_out.gamma", TENSOR, norm1, 0, IN, ONE, ONE, ONE),
+    ROW("conv_out", CONV, conv1, 0, OUT, IN, THREE, THREE, THREE),
+};
+
+/* By layer_kind. */
+static const struct {
+    const vg_weight_row *rows;
+    int count;
+} kind_rows[] = {
+#define ROWS(kind, list) [kind] = {list, sizeof list / sizeof list[0]}
+    ROWS(CONV, conv_rows),     ROWS(RES, res_rows),   ROWS(ATTN, attn_rows),
+    ROWS(UP2D, resample_rows), ROWS(UP3D, up3d_rows), ROWS(DOWN2D, resample_rows),
+    ROWS(DOWN3D, down3d_rows), ROWS(HEAD, head_rows),
+#undef ROWS
+};
+
+static void list_of(const net_layer *l, void *to, vg_weight_list *list)
 {
-    char full[128];
-    const int64_t shape5[5] = {o, c, kt, k, k}, shape4[4] = {o, c, k, k};
-    snprintf(full, sizeof full, "%s.%s.weight", l->layer->name, name);
-    VG_TRY(
-        vg_module_conv(l->module, full, l->compute, ndim, ndim == 5 ? shape5 : shape4, w, l->err));
-    snprintf(full, sizeof full, "%s.%s.bias", l->layer->name, name);
-    return vg_module_tensor(l->module, full, l->compute, 1, &o, b, l->err);
+    *list = (vg_weight_list){
+        .count = 1,
+        .rows = kind_rows[l->kind].rows,
+        .rows_count = kind_rows[l->kind].count - (l->kind == RES && l->cin == l->cout),
+        .dims = {[IN] = l->cin, [OUT] = l->cout, [IN2] = 2 * l->cin, [IN3] = 3 * l->cin},
+        .to = to};
+    snprintf(list->prefix, sizeof list->prefix, "%s%s", l->name, l->kind == CONV ? "" : ".");
 }
 
-static vg_status load_gamma(const loader *l, const char *name, int64_t c, int ndim,
-                            vg_tensor *gamma)
+vg_status wan_vae_net_weights(const wan_vae_config *config, bool encoder, vg_weight_table *table,
+                              vg_err *err)
 {
-    char full[128];
-    snprintf(full, sizeof full, "%s.%s.gamma", l->layer->name, name);
-    VG_TRY(vg_module_tensor(l->module, full, l->compute, ndim, (const int64_t[]){c, 1, 1, 1}, gamma,
-                            l->err));
-    *gamma = vg_tensor_reshape(gamma, 1, c);
-    return VG_OK;
-}
-
-/* A pointwise convolution as a matrix [o, c]. */
-static vg_status load_matrix(const loader *l, const char *name, int ndim, int64_t o, int64_t c,
-                             vg_tensor *w, vg_tensor *b)
-{
-    VG_TRY(load_conv(l, name, ndim, o, c, 1, 1, w, b));
-    *w = vg_tensor_reshape(w, 2, o, c);
-    return VG_OK;
-}
-
-static vg_status load_layer(vg_module *module, vg_dtype compute, net_layer *n, vg_err *err)
-{
-    loader l = {module, compute, n, err};
-    char whole[64];
-    switch (n->kind) {
-    case CONV:
-        snprintf(whole, sizeof whole, "%s.weight", n->name);
-        VG_TRY(vg_module_conv(module, whole, compute, 5,
-                              (const int64_t[]){n->cout, n->cin, 3, 3, 3}, &n->w1, err));
-        snprintf(whole, sizeof whole, "%s.bias", n->name);
-        return vg_module_tensor(module, whole, compute, 1, &n->cout, &n->b1, err);
-    case RES:
-        VG_TRY(load_gamma(&l, "norm1", n->cin, 4, &n->norm1));
-        VG_TRY(load_conv(&l, "conv1", 5, n->cout, n->cin, 3, 3, &n->w1, &n->b1));
-        VG_TRY(load_gamma(&l, "norm2", n->cout, 4, &n->norm2));
-        VG_TRY(load_conv(&l, "conv2", 5, n->cout, n->cout, 3, 3, &n->w2, &n->b2));
-        return n->cin == n->cout
-                   ? VG_OK
-                   : load_matrix(&l, "conv_shortcut", 5, n->cout, n->cin, &n->ws, &n->bs);
-    case ATTN:
-        VG_TRY(load_gamma(&l, "norm", n->cin, 3, &n->norm1));
-        VG_TRY(load_matrix(&l, "to_qkv", 4, 3 * n->cin, n->cin, &n->w1, &n->b1));
-        return load_matrix(&l, "proj", 4, n->cin, n->cin, &n->w2, &n->b2);
-    case UP3D:
-        VG_TRY(load_conv(&l, "time_conv", 5, 2 * n->cin, n->cin, 3, 1, &n->w2, &n->b2));
-        return load_conv(&l, "resample.1", 4, n->cout, n->cin, 1, 3, &n->w1, &n->b1);
-    case DOWN3D:
-        VG_TRY(load_conv(&l, "time_conv", 5, n->cin, n->cin, 3, 1, &n->w2, &n->b2));
-        return load_conv(&l, "resample.1", 4, n->cout, n->cin, 1, 3, &n->w1, &n->b1);
-    case UP2D:
-    case DOWN2D:
-        return load_conv(&l, "resample.1", 4, n->cout, n->cin, 1, 3, &n->w1, &n->b1);
-    default: /* HEAD */
-        VG_TRY(load_gamma(&l, "norm_out", n->cin, 4, &n->norm1));
-        return load_conv(&l, "conv_out", 5, n->cout, n->cin, 3, 3, &n->w1, &n->b1);
+    wan_vae_net *n;
+    vg_status status = VG_OK;
+    VG_TRY(build(config, VG_F32, encoder, &n, err));
+    for (int i = 0; i < n->count && status == VG_OK; i++) {
+        vg_weight_list list;
+        list_of(&n->layer[i], NULL, &list);
+        status = vg_weight_table_add(table, &list, err);
     }
+    free(n);
+    return status;
 }
 
 vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute,
@@ -195,7 +193,9 @@ vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_d
     wan_vae_net *n = NULL;
     VG_TRY(build(config, compute, encoder, &n, err));
     for (int i = 0; i < n->count; i++) {
-        vg_status status = load_layer(module, compute, &n->layer[i], err);
+        vg_weight_list list;
+        list_of(&n->layer[i], &n->layer[i], &list);
+        vg_status status = vg_module_load(module, &list, 0, err);
         if (status != VG_OK) {
             free(n);
             return status;
@@ -406,8 +406,8 @@ static vg_status remember(wan_vae_state *s, int slot, const vg_tensor *x, int ke
 
 /* y = causal 3x3x3 convolution of x, then more (may be NULL), behind this layer's history; plus residual, or NULL. */
 static vg_status convolve(wan_vae_state *s, int slot, const vg_tensor *x, const vg_tensor *more,
-                          const vg_tensor *w, const vg_tensor *b, const vg_tensor *residual,
-                          vg_tensor *y, vg_err *err)
+                          const vg_conv_layer *conv, const vg_tensor *residual, vg_tensor *y,
+                          vg_err *err)
 {
     history *h = &s->slots[slot];
     vg_tensor past = {0};
@@ -419,8 +419,8 @@ static vg_status convolve(wan_vae_state *s, int slot, const vg_tensor *x, const 
                                        .more = more,
                                        .pad_front = 2 - h->have,
                                        .upsample = 1,
-                                       .w = w,
-                                       .bias = b,
+                                       .w = &conv->w,
+                                       .bias = &conv->bias,
                                        .stride = {1, 1, 1},
                                        .pad = {1, 1, 1, 1},
                                        .residual = residual,
@@ -443,13 +443,13 @@ static vg_status take_spare(wan_vae_state *s, const vg_tensor *x, vg_tensor *tai
 }
 
 /* y = causal_conv(feed), plus residual; the feed's tail becomes the history. */
-static vg_status feed_conv(wan_vae_state *s, int slot, const feed *f, const vg_tensor *w,
-                           const vg_tensor *b, const vg_tensor *residual, vg_tensor *y, vg_err *err)
+static vg_status feed_conv(wan_vae_state *s, int slot, const feed *f, const vg_conv_layer *conv,
+                           const vg_tensor *residual, vg_tensor *y, vg_err *err)
 {
     history *h = &s->slots[slot];
     vg_tensor one = vg_tensor_rows(&f->tail, 1, 1);
     const vg_tensor *tail = f->frames == 1 ? &one : &f->tail;
-    VG_TRY(convolve(s, slot, f->head.data ? &f->head : tail, f->head.data ? tail : NULL, w, b,
+    VG_TRY(convolve(s, slot, f->head.data ? &f->head : tail, f->head.data ? tail : NULL, conv,
                     residual, y, err));
     if (f->frames == 1 && h->have > 0) {
         vg_tensor to = vg_tensor_rows(&f->tail, 0, 1), from = vg_tensor_rows(&h->mem, 1, 1);
@@ -481,11 +481,13 @@ static vg_status add_into(wan_vae_state *s, vg_tensor *x, const vg_tensor *y, vg
     return vg_gate_residual(s->be, &(vg_gate_residual_args){.x = &xp, .y = &yp, .out = &xp}, err);
 }
 
-static vg_status matmul(wan_vae_state *s, const vg_tensor *rows, const vg_tensor *w,
-                        const vg_tensor *b, vg_tensor *y, vg_err *err)
+static vg_status matmul(wan_vae_state *s, const vg_tensor *rows, const vg_conv_layer *c,
+                        vg_tensor *y, vg_err *err)
 {
     return vg_linear(
-        s->be, &(vg_linear_args){.x = rows, .w = w, .bias = b, .act = VG_ACT_NONE, .y = y}, err);
+        s->be,
+        &(vg_linear_args){.x = rows, .w = &c->w, .bias = &c->bias, .act = VG_ACT_NONE, .y = y},
+        err);
 }
 
 /* norm and SiLU of x into a feed; its head goes to `head`, which may be x. */
@@ -523,13 +525,13 @@ static vg_status run_res(wan_vae_state *s, const net_layer *l, vg_tensor *x, vg_
     feed f;
     VG_TRY(norm_new_feed(s, x, &l->norm1, &f, err));
     VG_TRY(frames_tensor(s->work, x->dtype, x->shape[0], x, l->cout, &c, err));
-    VG_TRY(feed_conv(s, l->slot, &f, &l->w1, &l->b1, NULL, &c, err));
+    VG_TRY(feed_conv(s, l->slot, &f, &l->conv1, NULL, &c, err));
     VG_TRY(norm_feed(s, &c, &l->norm2, &c, &f, err));
     if (!in_place(l)) {
         vg_tensor xp = pixels(x), yp = pixels(y);
-        VG_TRY(matmul(s, &xp, &l->ws, &l->bs, &yp, err));
+        VG_TRY(matmul(s, &xp, &l->shortcut, &yp, err));
     }
-    return feed_conv(s, l->slot + 1, &f, &l->w2, &l->b2, to, to, err);
+    return feed_conv(s, l->slot + 1, &f, &l->conv2, to, to, err);
 }
 
 /* Single-head attention within each frame. */
@@ -541,9 +543,10 @@ static vg_status run_attention(wan_vae_state *s, const net_layer *l, vg_tensor *
     VG_TRY(norm(s, x, &l->norm1, false, &n, err));
     vg_tensor rows = pixels(&n), o;
     for (int i = 0; i < 3; i++) {
-        vg_tensor w = vg_tensor_rows(&l->w1, i * c, c), b = vg_tensor_rows(&l->b1, i * c, c);
+        vg_conv_layer part = {vg_tensor_rows(&l->conv1.w, i * c, c),
+                              vg_tensor_rows(&l->conv1.bias, i * c, c)};
         VG_TRY(vg_arena_tensor(s->work, x->dtype, 2, xp.shape, &qkv[i], err));
-        VG_TRY(matmul(s, &rows, &w, &b, &qkv[i], err));
+        VG_TRY(matmul(s, &rows, &part, &qkv[i], err));
     }
     VG_TRY(vg_arena_tensor(s->work, x->dtype, 2, xp.shape, &o, err));
     for (int64_t f = 0; f < frames; f++) {
@@ -561,7 +564,7 @@ static vg_status run_attention(wan_vae_state *s, const net_layer *l, vg_tensor *
                                                  .y = &part[3]},
                             err));
     }
-    VG_TRY(matmul(s, &o, &l->w2, &l->b2, &rows, err));
+    VG_TRY(matmul(s, &o, &l->conv2, &rows, err));
     return add_into(s, x, &n, err);
 }
 
@@ -579,8 +582,8 @@ static vg_status double_frames(wan_vae_state *s, const net_layer *l, const vg_te
                                        .history = h->have ? &past : NULL,
                                        .pad_front = 2 - h->have,
                                        .upsample = 1,
-                                       .w = &l->w2,
-                                       .bias = &l->b2,
+                                       .w = &l->conv2.w,
+                                       .bias = &l->conv2.bias,
                                        .stride = {1, 1, 1},
                                        .split = 2,
                                        .y = doubled},
@@ -597,8 +600,8 @@ static vg_status run_up(wan_vae_state *s, const net_layer *l, const vg_tensor *x
     return vg_conv3d(s->be,
                      &(vg_conv3d_args){.x = &frames,
                                        .upsample = 2,
-                                       .w = &l->w1,
-                                       .bias = &l->b1,
+                                       .w = &l->conv1.w,
+                                       .bias = &l->conv1.bias,
                                        .stride = {1, 1, 1},
                                        .pad = {1, 1, 1, 1},
                                        .y = y},
@@ -610,8 +613,8 @@ static vg_status run_down(wan_vae_state *s, const net_layer *l, const vg_tensor 
 {
     vg_conv3d_args spatial = {.x = x,
                               .upsample = 1,
-                              .w = &l->w1,
-                              .bias = &l->b1,
+                              .w = &l->conv1.w,
+                              .bias = &l->conv1.bias,
                               .stride = {1, 2, 2},
                               .pad = {0, 1, 0, 1},
                               .y = y};
@@ -629,8 +632,8 @@ static vg_status run_down(wan_vae_state *s, const net_layer *l, const vg_tensor 
                      &(vg_conv3d_args){.x = &small,
                                        .history = &past,
                                        .upsample = 1,
-                                       .w = &l->w2,
-                                       .bias = &l->b2,
+                                       .w = &l->conv2.w,
+                                       .bias = &l->conv2.bias,
                                        .stride = {2, 1, 1},
                                        .y = y},
                      err));
@@ -643,7 +646,7 @@ static vg_status run_layer(wan_vae_state *s, const net_layer *l, vg_tensor *x, v
     feed f;
     switch (l->kind) {
     case CONV:
-        VG_TRY(convolve(s, l->slot, x, NULL, &l->w1, &l->b1, NULL, y, err));
+        VG_TRY(convolve(s, l->slot, x, NULL, &l->conv1, NULL, y, err));
         return remember(s, l->slot, x, 2, err);
     case RES:
         return run_res(s, l, x, y, err);
@@ -657,7 +660,7 @@ static vg_status run_layer(wan_vae_state *s, const net_layer *l, vg_tensor *x, v
         return run_down(s, l, x, y, err);
     default: /* HEAD */
         VG_TRY(norm_new_feed(s, x, &l->norm1, &f, err));
-        return feed_conv(s, l->slot, &f, &l->w1, &l->b1, NULL, y, err);
+        return feed_conv(s, l->slot, &f, &l->conv1, NULL, y, err);
     }
 }
 

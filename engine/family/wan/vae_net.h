@@ -14,6 +14,9 @@ typedef struct wan_vae_net wan_vae_net;
 /* Load the encoder (3 channels to 2 z) or decoder (z to 3 channels) layers from `module`, which must outlive the net. */
 vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute,
                            bool encoder, wan_vae_net **net, vg_err *err);
+/* Add what one half consists of to a table. */
+vg_status wan_vae_net_weights(const wan_vae_config *config, bool encoder, vg_weight_table *table,
+                              vg_err *err);
 void wan_vae_net_free(wan_vae_net *net);
 
 /* Histories and work memory for one clip (or tile) of frames [height, width] at the net's input. */

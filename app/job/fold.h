@@ -1,0 +1,15 @@
+/* fold.h: the one place where an event means something. Internal to app/job. */
+#ifndef VG_APP_JOB_FOLD_H
+#define VG_APP_JOB_FOLD_H
+
+#include "app/job/snapshot.h"
+
+/* Take one event in. Nothing in it is trusted; a variant that the job does not have is nobody's. Sums over steps and what lies in files are
+ * settled once after many events (snapshot.c). */
+void vg_fold(vg_snapshot *snapshot, const vg_job_event *event);
+/* The same event as a line of the log, where it is one (fold_log.c). variant: -1 of the job. */
+void vg_fold_log(vg_job_log *log, const vg_job_event *event, int variant);
+void vg_job_log_deinit(vg_job_log *log);
+/* A variant of which nothing is known yet. */
+void vg_variant_snapshot_init(vg_variant_snapshot *v, const char *id, const char *label);
+#endif

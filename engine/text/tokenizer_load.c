@@ -1,0 +1,343 @@
+/* tokenizer_load.c: a tokenizer from its folder: the pieces from the SentencePiece model file, or from tokenizer.json where there is none
+ * (tokenizer_json.h); the added tokens from whichever file lists them. */
+#include "engine/text/tokenizer_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/text/tokenizer_json.h"
+#include "kernels/base/json.h"
+
+#define MODEL_LIMIT_BYTES (64u << 20)
+#define ADDED_MAX         16384
+#define EXTRA_IDS_MAX     10000
+
+/* ---- added tokens ---- */
+
+static vg_status add_token(vg_tokenizer *t, const char *name, const char *text, int64_t id,
+                           const cJSON *flags, vg_err *err)
+{
+    vg_added_token token = {.length = strlen(text), .id = (int)id};
+
+    if (token.length == 0 || token.length > 1024)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: added token %lld has an empty or very long text",
+                       name, (long long)id);
+    if (id < 0 || id > INT32_MAX / 2)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: added token \"%s\" has the id %lld", name, text,
+                       (long long)id);
+    if (flags) {
+        VG_TRY(vg_json_get_bool(flags, name, "lstrip", &token.lstrip, err));
+        VG_TRY(vg_json_get_bool(flags, name, "rstrip", &token.rstrip, err));
+        VG_TRY(vg_json_get_bool(flags, name, "single_word", &token.single_word, err));
+    }
+    for (int i = 0; i < t->added_count; i++) {
+        if (strcmp(t->added[i].text, text) == 0)
+            return VG_OK;
+    }
+    if (t->added_count == ADDED_MAX)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: more than %d added tokens", name, ADDED_MAX);
+    if ((t->added_count & (t->added_count - 1)) == 0) { /* full at each power of two */
+        vg_added_token *grown =
+            realloc(t->added, (t->added_count ? 2 * (size_t)t->added_count : 1) * sizeof *grown);
+        if (!grown)
+            return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
+        t->added = grown;
+    }
+    token.text = strdup(text);
+    if (!token.text)
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
+    t->added[t->added_count++] = token;
+    t->starts[(unsigned char)text[0]] = true;
+    if (t->vocab <= token.id)
+        t->vocab = token.id + 1;
+    return VG_OK;
+}
+
+/* tokenizer_config.json: {"added_tokens_decoder": {"0": {"content": "<pad>", ...}}} */
+static vg_status add_from_decoder(vg_tokenizer *t, const char *name, const cJSON *decoder,
+                                  vg_err *err)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, decoder)
+    {
+        const char *text = NULL;
+        char *end;
+        long long id = strtoll(item->string ? item->string : "", &end, 10);
+        if (!item->string || !item->string[0] || *end)
+            return VG_FAIL(err, VG_E_FORMAT, "%s: added_tokens_decoder: \"%s\" is not an id", name,
+                           item->string ? item->string : "");
+        if (!cJSON_IsObject(item))
+            return VG_FAIL(err, VG_E_FORMAT, "%s: added token %lld is %s, must be an object", name,
+                           id, vg_json_kind(item));
+        VG_TRY(vg_json_get_string(item, name, "content", &text, err));
+        if (!text)
+            return VG_FAIL(err, VG_E_FORMAT, "%s: added token %lld has no content", name, id);
+        VG_TRY(add_token(t, name, text, id, item, err));
+    }
+    return VG_OK;
+}
+
+/* tokenizer.json: {"added_tokens": [{"id": 0, "content": "<pad>", ...}]} */
+static vg_status add_from_list(vg_tokenizer *t, const char *name, const cJSON *list, vg_err *err)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, list)
+    {
+        const char *text = NULL;
+        int64_t id = -1;
+        VG_TRY(vg_json_get_string(item, name, "content", &text, err));
+        VG_TRY(vg_json_get_int(item, name, "id", 0, INT32_MAX / 2, &id, err));
+        if (!text || id < 0)
+            return VG_FAIL(err, VG_E_FORMAT, "%s: an added token has no content or no id", name);
+        VG_TRY(add_token(t, name, text, id, item, err));
+    }
+    return VG_OK;
+}
+
+/* Without any list: the model's own control pieces, and T5's extra ids, which count down behind the pieces. */
+static vg_status add_from_model(vg_tokenizer *t, const char *name, int64_t extra_ids, vg_err *err)
+{
+    for (int i = 0; i < t->model.count; i++) {
+        const vg_piece *p = &t->model.pieces[i];
+        if (p->type == VG_PIECE_CONTROL || p->type == VG_PIECE_UNKNOWN)
+            VG_TRY(add_token(t, name, p->text, i, NULL, err));
+    }
+    for (int64_t i = 0; i < extra_ids; i++) {
+        char text[40];
+        snprintf(text, sizeof text, "<extra_id_%lld>", (long long)i);
+        VG_TRY(add_token(t, name, text, t->model.count + extra_ids - 1 - i, NULL, err));
+    }
+    return VG_OK;
+}
+
+/* ---- a folder ---- */
+
+/* The JSON files of a tokenizer folder, and where they are; NULL where there is none. */
+typedef struct folder {
+    char *config_path, *map_path, *whole_path;
+    cJSON *config, *map,
+        *whole; /* tokenizer_config.json, special_tokens_map.json, tokenizer.json */
+} folder;
+
+static void folder_deinit(folder *f)
+{
+    cJSON_Delete(f->config);
+    cJSON_Delete(f->map);
+    cJSON_Delete(f->whole);
+    free(f->config_path);
+    free(f->map_path);
+    free(f->whole_path);
+}
+
+static vg_status load_json(const char *dir, const char *file, char **path, cJSON **root,
+                           vg_err *err)
+{
+    *path = vg_path_join(dir, file);
+    if (!*path)
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
+    return vg_file_exists(*path) ? vg_json_load(*path, root, err) : VG_OK;
+}
+
+/* tokenizer.json is some 16 MB of vocabulary: read only when it must be, and once. */
+static vg_status need_whole(const char *dir, folder *f, vg_err *err)
+{
+    return f->whole_path ? VG_OK : load_json(dir, "tokenizer.json", &f->whole_path, &f->whole, err);
+}
+
+/* A special token is written as "text" or {"content": "text"}; null: there is none. */
+static vg_status token_text(const cJSON *config, const char *name, const char *key,
+                            const char **text, vg_err *err)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(config, key);
+
+    if (!vg_json_is_set(config, key))
+        return VG_OK;
+    if (cJSON_IsObject(item))
+        return vg_json_get_string(item, name, "content", text, err);
+    return vg_json_get_string(config, name, key, text, err);
+}
+
+/* As tokenizer_config.json says, else special_tokens_map.json, else *text as it is. */
+static vg_status special_token(const folder *f, const char *key, const char **text, vg_err *err)
+{
+    VG_TRY(token_text(f->map, f->map_path, key, text, err));
+    return token_text(f->config, f->config_path, key, text, err);
+}
+
+static vg_status load_added(vg_tokenizer *t, const char *dir, folder *f, vg_err *err)
+{
+    const cJSON *decoder = NULL, *list = NULL;
+    int64_t extra_ids = 0;
+
+    VG_TRY(vg_json_get_object(f->config, f->config_path, "added_tokens_decoder", &decoder, err));
+    if (decoder && decoder->child)
+        return add_from_decoder(t, f->config_path, decoder, err);
+    VG_TRY(need_whole(dir, f, err));
+    VG_TRY(vg_json_get_list(f->whole, f->whole_path, "added_tokens", 0, ADDED_MAX, &list, err));
+    if (list && list->child)
+        return add_from_list(t, f->whole_path, list, err);
+    VG_TRY(
+        vg_json_get_int(f->config, f->config_path, "extra_ids", 0, EXTRA_IDS_MAX, &extra_ids, err));
+    return add_from_model(t, f->config_path, extra_ids, err);
+}
+
+static vg_status find_end(vg_tokenizer *t, const char *dir, const char *end, vg_err *err)
+{
+    t->eos = -1;
+    for (int i = 0; i < t->added_count; i++) {
+        if (strcmp(t->added[i].text, end) == 0)
+            t->eos = t->added[i].id;
+    }
+    for (int i = 0; t->eos < 0 && i < t->model.count; i++) {
+        if (strcmp(t->model.pieces[i].text, end) == 0)
+            t->eos = i;
+    }
+    if (t->eos < 0)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: the end token \"%s\" is not in the vocabulary", dir,
+                       end);
+    return VG_OK;
+}
+
+/* libsentencepiece on the pieces of t->model. */
+static vg_status start_model(vg_tokenizer *t, const char *name, vg_err *err)
+{
+    char reason[200] = "";
+    void *proto;
+    size_t proto_size;
+
+    VG_TRY(vg_spiece_model_serialise(&t->model, &proto, &proto_size, err));
+    t->sp = vg_spiece_new(proto, proto_size, reason, sizeof reason);
+    free(proto);
+    if (!t->sp)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: libsentencepiece: %s", name, reason);
+    t->vocab = t->model.count;
+    return VG_OK;
+}
+
+static vg_status load_model(vg_tokenizer *t, const void *bytes, size_t size, const char *name,
+                            vg_err *err)
+{
+    VG_TRY(vg_spiece_model_parse(bytes, size, name, &t->model, err));
+    return start_model(t, name, err);
+}
+
+static vg_status load_whole(vg_tokenizer *t, const folder *f, const char *end, vg_err *err)
+{
+    const char *unknown = "<unk>";
+
+    VG_TRY(special_token(f, "unk_token", &unknown, err));
+    VG_TRY(vg_tokenizer_json_model(f->whole, f->whole_path, unknown, &t->model, err));
+    VG_TRY(vg_tokenizer_json_check_end(f->whole, f->whole_path, end, err));
+    return start_model(t, f->whole_path, err);
+}
+
+/* The model file under one of its names; *path NULL when there is none. */
+static vg_status find_model(const char *dir, char **path, vg_err *err)
+{
+    static const char *const names[] = {"spiece.model", "sentencepiece.model", "tokenizer.model"};
+
+    *path = NULL;
+    for (int i = 0; i < 3; i++) {
+        char *candidate = vg_path_join(dir, names[i]);
+        if (!candidate)
+            return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
+        if (vg_file_exists(candidate)) {
+            *path = candidate;
+            return VG_OK;
+        }
+        free(candidate);
+    }
+    return VG_OK;
+}
+
+static vg_status load_pieces(vg_tokenizer *t, const char *dir, folder *f, const char *end,
+                             vg_err *err)
+{
+    char *path, *bytes = NULL;
+    size_t size = 0;
+
+    VG_TRY(find_model(dir, &path, err));
+    if (path) {
+        vg_status status = vg_file_read(path, MODEL_LIMIT_BYTES, &bytes, &size, err);
+        if (status == VG_OK)
+            status = load_model(t, bytes, size, path, err);
+        free(bytes);
+        free(path);
+        return status;
+    }
+    VG_TRY(need_whole(dir, f, err));
+    if (!f->whole)
+        return VG_FAIL(
+            err, VG_E_MISSING,
+            "%s: no spiece.model, sentencepiece.model, tokenizer.model or tokenizer.json", dir);
+    return load_whole(t, f, end, err);
+}
+
+static vg_status load_folder(vg_tokenizer *t, const char *dir, folder *f, vg_err *err)
+{
+    const char *end = "</s>";
+
+    VG_TRY(load_json(dir, "tokenizer_config.json", &f->config_path, &f->config, err));
+    VG_TRY(load_json(dir, "special_tokens_map.json", &f->map_path, &f->map, err));
+    VG_TRY(special_token(f, "eos_token", &end, err));
+    VG_TRY(load_pieces(t, dir, f, end, err));
+    VG_TRY(load_added(t, dir, f, err));
+    return find_end(t, dir, end, err);
+}
+
+vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *name,
+                                   vg_tokenizer **tokenizer, vg_err *err)
+{
+    vg_tokenizer *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
+    vg_status status = load_model(t, bytes, size, name, err);
+    if (status == VG_OK)
+        status = add_from_model(t, name, 0, err);
+    for (int i = 0; i < t->added_count; i++)
+        t->eos = strcmp(t->added[i].text, "</s>") == 0 ? t->added[i].id : t->eos;
+    if (status != VG_OK) {
+        vg_tokenizer_close(t);
+        return status;
+    }
+    *tokenizer = t;
+    return VG_OK;
+}
+
+vg_status vg_tokenizer_open(const char *dir, vg_tokenizer **tokenizer, vg_err *err)
+{
+    folder f = {0};
+    vg_tokenizer *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
+    vg_status status = load_folder(t, dir, &f, err);
+    folder_deinit(&f);
+    if (status != VG_OK) {
+        vg_tokenizer_close(t);
+        return status;
+    }
+    *tokenizer = t;
+    return VG_OK;
+}
+
+void vg_tokenizer_close(vg_tokenizer *tokenizer)
+{
+    if (!tokenizer)
+        return;
+    for (int i = 0; i < tokenizer->added_count; i++)
+        free(tokenizer->added[i].text);
+    free(tokenizer->added);
+    vg_spiece_free(tokenizer->sp);
+    vg_spiece_model_deinit(&tokenizer->model);
+    free(tokenizer);
+}
+
+int vg_tokenizer_vocab(const vg_tokenizer *tokenizer)
+{
+    return tokenizer->vocab;
+}

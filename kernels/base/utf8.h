@@ -1,0 +1,27 @@
+/* utf8.h: text as code points, and which of them may reach a terminal. Everything that is printed, drawn or checked goes through here. */
+#ifndef VG_KERNELS_BASE_UTF8_H
+#define VG_KERNELS_BASE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The code point at s (n > 0 bytes are left): its bytes, 1 to 4; 0 when there is none: malformed, overlong, cut, a surrogate, beyond
+ * U+10FFFF. *cp is set in the first case alone. */
+int vg_utf8_next(const char *s, size_t n, uint32_t *cp);
+
+/* The same for readers that go on: broken bytes give U+FFFD and take one byte each. Returns the bytes taken (>= 1). */
+int vg_utf8_decode(const char *s, size_t n, uint32_t *cp);
+
+/* Encode cp into out (4 bytes at most, no terminator); returns the length. */
+int vg_utf8_encode(uint32_t cp, char *out);
+
+/* Is all of it UTF-8? *bad (may be NULL): where the first wrong byte is. */
+bool vg_utf8_valid(const char *text, size_t size, size_t *bad);
+
+/* A control, or what changes the order of what stands beside it or cannot be seen: never to a terminal. */
+bool vg_cp_unsafe(uint32_t cp);
+
+/* Terminal columns of a code point: 0 combining, 1, 2 wide; -1 where the locale does not say. */
+int vg_cp_columns(uint32_t cp);
+#endif
