@@ -50,7 +50,7 @@ __device__ __forceinline__ void produce(storage &s, const CUtensorMap *q_map, co
     constexpr uint16_t everyone = (1 << CLUSTER) - 1;
     ring k, v;
     uint32_t q_phase = 1; // a fresh barrier counts as free
-    vg_attention_schedule<CLUSTER, 0> work(a.out.heads, a.q_tiles, nullptr);
+    vg_attention_schedule<CLUSTER> work(a.out.heads, a.q_tiles);
 
     // The own barrier counts the bytes from all blocks of the cluster; they may arrive before it is told to expect them.
     auto load = [&](void *to, const CUtensorMap *map, uint64_t *full, int x, int y, int z) {
@@ -351,19 +351,12 @@ template <int CLUSTER> struct consumer {
         for (int i = 0; i < D / 8; i++) {
             float4 x = load_shared(kept + i * 2048);
             float2 f = __ldg(scale + i * 4 + lane % 4), m = __ldg(mean + i * 4 + lane % 4);
-            line[0][i / 4][i % 4] = pack_bf16(__fmaf_rn(x.x * inverse[0], f.x, m.x), __fmaf_rn(x.y * inverse[0], f.y, m.y));
-            line[1][i / 4][i % 4] = pack_bf16(__fmaf_rn(x.z * inverse[1], f.x, m.x), __fmaf_rn(x.w * inverse[1], f.y, m.y));
+            line[0][i / 4][i % 4] = vg_attention_pack(__fmaf_rn(x.x * inverse[0], f.x, m.x), __fmaf_rn(x.y * inverse[0], f.y, m.y));
+            line[1][i / 4][i % 4] = vg_attention_pack(__fmaf_rn(x.z * inverse[1], f.x, m.x), __fmaf_rn(x.w * inverse[1], f.y, m.y));
         }
 #pragma unroll
         for (int r = 0; r < 2; r++)
             vg_attention_store_row<D>(a.out, line[r], q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r, head, lane);
-    }
-
-    static __device__ __forceinline__ uint32_t pack_bf16(float low, float high)
-    {
-        uint32_t packed;
-        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
-        return packed;
     }
 
     __device__ __forceinline__ void run()
@@ -376,7 +369,7 @@ template <int CLUSTER> struct consumer {
         q_operand = hopper::shared_address(sh.q + group * 64 * D) / 16;
         k_operand = hopper::shared_address(sh.k) / 16;
         v_operand = hopper::shared_address(sh.v) / 16;
-        for (vg_attention_schedule<CLUSTER, 0> work(a.out.heads, a.q_tiles, nullptr); work.more(); work.advance(), q_phase ^= 1) {
+        for (vg_attention_schedule<CLUSTER> work(a.out.heads, a.q_tiles); work.more(); work.advance(), q_phase ^= 1) {
             begin(work.head(), work.q_tile());
             hopper::barrier_wait(&sh.q_full, q_phase);
             if (a.nk > last * TILE + KEYS) {

@@ -13,38 +13,16 @@ struct vg_attention_out {
     int rows, heads;
 };
 
-// Query tiles to do over: words of tiles[head * q_tiles + q_tile] have a byte for each consumer warp; *any is `call` if there is one.
-struct vg_attention_marks {
-    uint32_t *tiles, *any, call;
-};
-
 #if VG_DEVICE_SM90A
 
-// What a block of a cluster works on, one after the other: query tiles, CLUSTER of a head at once. WORDS > 0: only
-// those that have a mark, of so many words.
-template <int CLUSTER, int WORDS> struct vg_attention_schedule {
-    const uint32_t *marks;
-    int groups, all, step, at, rank, q_tiles;
+// What a block of a cluster works on, one after the other: query tiles, CLUSTER of a head at once. The last of a head may not exist.
+template <int CLUSTER> struct vg_attention_schedule {
+    int groups, all, step, at, rank;
 
-    __device__ __forceinline__ vg_attention_schedule(int heads, int tiles, const uint32_t *marked)
-        : marks(marked), groups((tiles + CLUSTER - 1) / CLUSTER), all(heads * groups), step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
-          rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0), q_tiles(tiles)
+    __device__ __forceinline__ vg_attention_schedule(int heads, int q_tiles)
+        : groups((q_tiles + CLUSTER - 1) / CLUSTER), all(heads * groups), step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
+          rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0)
     {
-        skip();
-    }
-    __device__ __forceinline__ void skip()
-    {
-        if (WORDS > 0)
-            while (at < all && !is_marked())
-                at += step;
-    }
-    __device__ __forceinline__ bool is_marked() const
-    {
-        uint32_t bits = 0;
-#pragma unroll
-        for (int i = 0; i < WORDS; i++)
-            bits |= marks[(int64_t)at * WORDS + i];
-        return bits != 0;
     }
     __device__ __forceinline__ bool more() const
     {
@@ -53,11 +31,6 @@ template <int CLUSTER, int WORDS> struct vg_attention_schedule {
     __device__ __forceinline__ void advance()
     {
         at += step;
-        skip();
-    }
-    __device__ __forceinline__ int row() const // as marks and lists of key tiles count
-    {
-        return head() * q_tiles + q_tile();
     }
     __device__ __forceinline__ int head() const
     {
@@ -95,6 +68,13 @@ __device__ __forceinline__ void vg_attention_exchange(uint32_t (&x)[4], int lane
                 x[i] = lane & bit ? got : x[i];
                 x[i | bit] = lane & bit ? x[i | bit] : got;
             }
+}
+
+__device__ __forceinline__ uint32_t vg_attention_pack(float low, float high)
+{
+    uint32_t packed;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+    return packed;
 }
 
 // The codes of 8 of every 32 columns of a finished row. Groups: a head of 128 is one.

@@ -176,17 +176,18 @@ typedef struct vg_attention_args {
 
 /* ---- attention on 8-bit operands: head_codes makes those of q and k, value_codes that of v, attention_codes uses them ---- */
 
-#define VG_CODES_BLOCK  64   /* tokens of k that share a scale; the tokens of value codes are filled up to a multiple of it */
+#define VG_CODES_BLOCK                                                                             \
+    64 /* tokens of k that share a scale; the tokens of value codes are filled up to a multiple of it */
 #define VG_CODES_SAMPLE 4096 /* about so many tokens, evenly spaced, give the mean of k */
 
 /* codes = rint(t / scale) of t = rotate(center(r)), where r is what vg_rms_norm_rope makes of x, rounded to its dtype, or x itself without w;
- * scale = max |t| / 127 over the group of tokens (1 where that is 0). center: minus the mean per channel, taken from every s-th token, s = N /
- * VG_CODES_SAMPLE or 1: for k, where a constant vector leaves the softmax as it is. rotate: t = H S r / sqrt(head_dim), with H the Hadamard
+ * scale = max |t| / 127 over the group of tokens (1 where that is 0). center: minus the mean per channel, taken from every s-th token, s =
+ * vg_codes_stride(N): for k, where a constant vector leaves the softmax as it is. rotate: t = H S r / sqrt(head_dim), with H the Hadamard
  * matrix H[i][j] = (-1)^popcount(i & j) and S fixed signs (VG_CODES_NEGATIVE), the same for q and k, so that q.k stays; it spreads channels
  * that stand out. Source: arXiv 2407.08608 3.3 (rotation), 2410.02367 (mean of k). */
 typedef struct vg_head_codes_args {
-    const vg_tensor *x;        /* [N,D] act dtype */
-    const vg_tensor *w;        /* [D] F32 or BF16, or NULL for neither norm nor rotary embedding */
+    const vg_tensor *x; /* [N,D] act dtype */
+    const vg_tensor *w; /* [D] F32 or BF16, or NULL for neither norm nor rotary embedding */
     float eps;
     int heads;                 /* D % heads == 0; rotate: D / heads is a power of 2 */
     const vg_tensor *rope_cos; /* [N, D/heads/2] F32 or NULL */
@@ -220,8 +221,34 @@ typedef struct vg_attention_codes_args {
     vg_quant_out quant;
 } vg_attention_codes_args;
 
+/* Blocks of n tokens; the distance of the tokens whose mean is taken; where token j of value codes stands. */
+static inline int64_t vg_codes_blocks(int64_t n)
+{
+    return (n + VG_CODES_BLOCK - 1) / VG_CODES_BLOCK;
+}
+static inline int64_t vg_codes_stride(int64_t n)
+{
+    return n < 2 * VG_CODES_SAMPLE ? 1 : n / VG_CODES_SAMPLE;
+}
+#define VG_CODES_PLACE(j) ((j) / 16 * 16 + (j) % 8 / 2 * 4 + (j) % 16 / 8 * 2 + (j) % 2)
+static inline int64_t vg_codes_place(int64_t j)
+{
+    return VG_CODES_PLACE(j);
+}
+
+/* Bytes of temporaries on a GPU: 1 / rms of each row, a mean, sums of 64 sampled tokens each; three numbers a channel for each 512 tokens. */
+static inline size_t vg_head_codes_scratch(int64_t n, int64_t dim)
+{
+    int64_t sampled = n / vg_codes_stride(n) + 1;
+    return (size_t)((n + 3) / 4 * 4 + (sampled / 64 + 2) * dim) * sizeof(float);
+}
+static inline size_t vg_value_codes_scratch(int64_t n, int64_t channels)
+{
+    return (size_t)((n + 511) / 512 * 3 * channels) * sizeof(float);
+}
+
 /* Is the sign of channel d negative in the rotation of head_codes? (Knuth's multiplicative hash; a macro for C and CUDA alike.) */
-#define VG_CODES_NEGATIVE(d) ((unsigned)(d) * 2654435761u >> 31 & 1u)
+#define VG_CODES_NEGATIVE(d) ((unsigned)(d)*2654435761u >> 31 & 1u)
 
 /* out = x + y * gate (gate per channel, FP32) or x + y. Source: wan 2.6 steps 6, 8, 10. */
 typedef struct vg_gate_residual_args {
