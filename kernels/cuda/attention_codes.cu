@@ -1,26 +1,33 @@
-// attention_codes.cu: softmax(scale q k^T) v on INT8 q and k and E4M3 v, for Hopper.
+// attention_codes.cu: softmax(scale q k^T) v on INT8 q and k and E4M3 v, for Hopper. Other GPUs have no such kernel: they keep BF16.
+//
+// DESIGN. As attention_sm90.cu: one block per multiprocessor, persistent over (head, query tile), a producer thread that copies tiles of K and V
+// with the copy engine into both blocks of a cluster, hand-over by mbarriers, key tiles from the last to the first. What differs:
+// Three consumers of 64 query rows with 96 keys at a time: 8-bit products take half as long, so that what is in between takes its turns with
+// more warps. No turns by barriers.
+// INT8 for q and k: with a scale per token, a rotation and the mean of k removed its error is a third of E4M3's (1.7 % against 7 % of the
+// result at scores of standard deviation 1, values of their own kind), and sums are exact. Weights and values need E4M3's range.
+// The product takes 8-bit operands only with K contiguous: V comes transposed. Its A operand wants four consecutive keys in a lane, the scores
+// have two of each 8: value_codes lays tokens in the order that makes the weights' registers the operand as they are.
+// References of a softmax row are whole numbers, so that moving one changes no rounding: a row gets a new one only if a weight would not
+// fit E4M3.
+// The tensor cores align the 32 products of a step with the sum and cut them at 14 bits: a sum of one sign loses 8e-4 of itself each
+// step. So sums go on in FP32, in shared memory, every 8 times 96 keys: 1 % at worst, for values without their mean.
 #include "kernels/cuda/attention_hopper.cuh"
 #include "kernels/cuda/cuda.cuh"
 #include "kernels/cuda/tensor_map.cuh"
 
+namespace
+{
 
-namespace {
-
-#ifndef TUNE_STAGES
-#define TUNE_STAGES 2
-#define TUNE_PROMOTE 32
-#endif
-constexpr int D = 128, CONSUMERS = 3, CONSUMER_WARPS = 4 * CONSUMERS, Q_ROWS = 64 * CONSUMERS, THREADS = 128 * (1 + CONSUMERS), STAGES = TUNE_STAGES;
-constexpr int TILE = 192, BLOCKS = TILE / 64; // keys that are copied at once, in boxes of 64 for V
-constexpr int KEYS = TILE / 2;                // keys that a consumer works on at once
-constexpr int PARTS = KEYS / 32;              // of these, steps of a product with V; two of them have one scale
-constexpr int PROMOTE = TUNE_PROMOTE;         // times KEYS are summed on the tensor cores
+constexpr int D = 128, CONSUMERS = 3, Q_ROWS = 64 * CONSUMERS, THREADS = 128 * (1 + CONSUMERS);
+constexpr int STAGES = 2, TILE = 192,
+              BLOCKS = TILE / 64; // keys that are copied at once, in boxes of 64 for V
 
 struct launch_args {
     vg_attention_out out;
     const float *q_scale, *k_scale, *v_scale, *v_mean;
     int nk, q_tiles, key_tiles, k_blocks; // tiles of TILE
-    float scale_log2; // scale * log2(e)
+    float scale_log2;                     // scale * log2(e)
 };
 
 // K tiles are [TILE][128] with the 128-byte swizzle, V tiles [BLOCKS][128][64] with the 64-byte swizzle.
@@ -28,15 +35,23 @@ struct storage {
     int8_t q[Q_ROWS * D];
     int8_t k[STAGES][TILE * D];
     uint8_t v[STAGES][TILE * D];
-    float4 o[CONSUMERS][D / 8][128]; // what has been promoted to FP32: [consumer][i][thread] holds that thread's o[4 i..]
+    float4 o
+        [CONSUMERS][D / 8]
+        [128]; // what has been promoted to FP32: [consumer][i][thread] holds that thread's o[4 i..]
     uint64_t q_full, q_empty, k_full[STAGES], k_empty[STAGES], v_full[STAGES], v_empty[STAGES];
 };
 
 #if VG_DEVICE_SM90A
 
-constexpr int MASKED = 1 << 22; // minus this is less than any score, 128 * 127^2 at most
-constexpr float OFFSET = 4.0f; // log2 of a row's largest weight, rounded up, when its reference is set
-constexpr float LIMIT = 8.8f;  // log2 of a weight that E4M3 cannot hold, 448, rounded down: then it is set again
+constexpr int CONSUMER_WARPS = 4 * CONSUMERS;
+constexpr int KEYS = TILE / 2;   // that a consumer works on at once
+constexpr int PARTS = KEYS / 32; // of these, steps of a product with V; two of them have one scale
+constexpr int PROMOTE = 8;       // times KEYS are summed on the tensor cores
+constexpr int MASKED = 1 << 22;  // minus this is less than any score, 128 * 127^2 at most
+constexpr float OFFSET =
+    4.0f; // log2 of a row's largest weight, rounded up, when its reference is set
+constexpr float LIMIT =
+    8.8f; // log2 of a weight that E4M3 cannot hold, 448, rounded down: then it is set again
 
 // Forms of operands (hopper::operand_at): K contiguous, 8 rows of 128 or 64 bytes an atom, swizzled over as many.
 constexpr uint32_t OPERAND_128 = 1024 / 16 | 1u << 30, OPERAND_64 = 512 / 16 | 2u << 30;
@@ -44,7 +59,8 @@ constexpr uint32_t OPERAND_128 = 1024 / 16 | 1u << 30, OPERAND_64 = 512 / 16 | 2
 using ring = vg_attention_ring<STAGES>;
 
 template <int CLUSTER>
-__device__ __forceinline__ void produce(storage &s, const CUtensorMap *q_map, const CUtensorMap *k_map, const CUtensorMap *v_map,
+__device__ __forceinline__ void produce(storage &s, const CUtensorMap *q_map,
+                                        const CUtensorMap *k_map, const CUtensorMap *v_map,
                                         const launch_args &a)
 {
     constexpr uint16_t everyone = (1 << CLUSTER) - 1;
@@ -63,7 +79,8 @@ __device__ __forceinline__ void produce(storage &s, const CUtensorMap *q_map, co
         constexpr int rows = TILE / CLUSTER;
         hopper::barrier_wait(&s.k_empty[k.slot], k.phase ^ 1);
         hopper::barrier_expect(&s.k_full[k.slot], TILE * D);
-        load(s.k[k.slot] + work.rank * rows * D, k_map, &s.k_full[k.slot], 0, head, tile * TILE + work.rank * rows);
+        load(s.k[k.slot] + work.rank * rows * D, k_map, &s.k_full[k.slot], 0, head,
+             tile * TILE + work.rank * rows);
         k.advance();
     };
     auto load_v = [&](int tile, int head) {
@@ -72,7 +89,8 @@ __device__ __forceinline__ void produce(storage &s, const CUtensorMap *q_map, co
         hopper::barrier_expect(&s.v_full[v.slot], TILE * D);
 #pragma unroll
         for (int b = 0; b < BLOCKS; b++)
-            load(s.v[v.slot] + (b * D + work.rank * rows) * 64, v_map, &s.v_full[v.slot], tile * TILE + b * 64, work.rank * rows, head);
+            load(s.v[v.slot] + (b * D + work.rank * rows) * 64, v_map, &s.v_full[v.slot],
+                 tile * TILE + b * 64, work.rank * rows, head);
         v.advance();
     };
 
@@ -95,18 +113,18 @@ __device__ __forceinline__ void produce(storage &s, const CUtensorMap *q_map, co
 template <int CLUSTER> struct consumer {
     storage &sh;
     const launch_args &a;
-    int group, lane, warp; // consumer; warp 0..3 in it
-    uint32_t peer;         // sh in block lane % CLUSTER
+    int group, lane, warp;                    // consumer; warp 0..3 in it
+    uint32_t peer;                            // sh in block lane % CLUSTER
     uint32_t q_operand, k_operand, v_operand; // where they are, in units of 16 bytes
-    uint32_t s[KEYS / 2];  // integers of the product
+    uint32_t s[KEYS / 2];                     // integers of the product
     float o[D / 2];
-    uint32_t p[KEYS / 8];  // E4M3 weights
+    uint32_t p[KEYS / 8]; // E4M3 weights
     float sum[2], reference[2], q_factor[2];
     float k_scale[BLOCKS], next_scale[BLOCKS]; // of this tile and the next one
     const float *scales;                       // of this head's keys
-    uint32_t kept;        // where this thread's part of sh.o is
-    float kept_factor[2]; // it still has to be multiplied with these
-    int pending;          // products with V summed in o
+    uint32_t kept;                             // where this thread's part of sh.o is
+    float kept_factor[2];                      // it still has to be multiplied with these
+    int pending;                               // products with V summed in o
     ring k, v;
 
     // A slot of K or V, which this warp has read: every block that copies into it has to know.
@@ -114,7 +132,8 @@ template <int CLUSTER> struct consumer {
     {
         __syncwarp();
         if (lane < CLUSTER)
-            hopper::barrier_arrive_in(peer + (uint32_t)(reinterpret_cast<char *>(empty) - reinterpret_cast<char *>(&sh)));
+            hopper::barrier_arrive_in(
+                peer + (uint32_t)(reinterpret_cast<char *>(empty) - reinterpret_cast<char *>(&sh)));
     }
 
     // S = Q K^T, issued and committed. A step of 32 channels is 32 bytes inside the swizzle.
@@ -124,8 +143,8 @@ template <int CLUSTER> struct consumer {
         hopper::wgmma_fence();
 #pragma unroll
         for (int c = 0; c < D / 32; c++)
-            hopper::wgmma_s8_ss<KEYS>::run(s, hopper::operand_at(q_operand + c * 2, OPERAND_128), hopper::operand_at(keys + c * 2, OPERAND_128),
-                                           c != 0);
+            hopper::wgmma_s8_ss<KEYS>::run(s, hopper::operand_at(q_operand + c * 2, OPERAND_128),
+                                           hopper::operand_at(keys + c * 2, OPERAND_128), c != 0);
         hopper::wgmma_commit();
     }
 
@@ -138,7 +157,10 @@ template <int CLUSTER> struct consumer {
         for (int c = 0; c < PARTS; c++) {
             constexpr int box = D * 64 / 16;
             const int part = HALF * PARTS + c;
-            hopper::wgmma_e4m3_rs_128(o, p + 4 * c, hopper::operand_at(values + part / 2 * box + part % 2 * 2, OPERAND_64), pending > 0 || c != 0);
+            hopper::wgmma_e4m3_rs_128(
+                o, p + 4 * c,
+                hopper::operand_at(values + part / 2 * box + part % 2 * 2, OPERAND_64),
+                pending > 0 || c != 0);
         }
         hopper::wgmma_commit();
         pending++;
@@ -163,13 +185,19 @@ template <int CLUSTER> struct consumer {
     static __device__ __forceinline__ float4 load_shared(uint32_t at)
     {
         float4 v;
-        asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "r"(at) : "memory");
+        asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];"
+                     : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                     : "r"(at)
+                     : "memory");
         return v;
     }
 
     static __device__ __forceinline__ void store_shared(uint32_t at, float4 v)
     {
-        asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};" : : "r"(at), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
+        asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};"
+                     :
+                     : "r"(at), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w)
+                     : "memory");
     }
 
     __device__ __forceinline__ void fetch_scales(int tile)
@@ -216,12 +244,14 @@ template <int CLUSTER> struct consumer {
     {
         float most[2] = {largest<HALF, LAST>(0, limit), largest<HALF, LAST>(1, limit)};
 
-        if (__any_sync(0xffffffffu, !(most[0] - reference[0] <= LIMIT && most[1] - reference[1] <= LIMIT))) {
+        if (__any_sync(0xffffffffu,
+                       !(most[0] - reference[0] <= LIMIT && most[1] - reference[1] <= LIMIT))) {
 #pragma unroll
             for (int r = 0; r < 2; r++) {
                 most[r] = fmaxf(most[r], __shfl_xor_sync(0xffffffffu, most[r], 1));
                 most[r] = fmaxf(most[r], __shfl_xor_sync(0xffffffffu, most[r], 2));
-                float moved = most[r] - reference[r] <= LIMIT ? reference[r] : ceilf(most[r]) - OFFSET;
+                float moved =
+                    most[r] - reference[r] <= LIMIT ? reference[r] : ceilf(most[r]) - OFFSET;
                 float scale = vg_exp2(reference[r] - moved);
                 reference[r] = moved;
                 sum[r] *= scale;
@@ -315,7 +345,8 @@ template <int CLUSTER> struct consumer {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             int row = q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r;
-            q_factor[r] = __ldg(a.q_scale + (int64_t)head * a.out.rows + min(row, a.out.rows - 1)) * a.scale_log2;
+            q_factor[r] = __ldg(a.q_scale + (int64_t)head * a.out.rows + min(row, a.out.rows - 1)) *
+                          a.scale_log2;
             reference[r] = -INFINITY;
             sum[r] = 0.0f;
             kept_factor[r] = 1.0f;
@@ -330,7 +361,8 @@ template <int CLUSTER> struct consumer {
 
     __device__ __forceinline__ void finish(int head, int q_tile)
     {
-        const float2 *scale = reinterpret_cast<const float2 *>(a.v_scale + head * D), *mean = reinterpret_cast<const float2 *>(a.v_mean + head * D);
+        const float2 *scale = reinterpret_cast<const float2 *>(a.v_scale + head * D),
+                     *mean = reinterpret_cast<const float2 *>(a.v_mean + head * D);
         float inverse[2];
         uint32_t line[2][D / 32][4];
 
@@ -351,12 +383,16 @@ template <int CLUSTER> struct consumer {
         for (int i = 0; i < D / 8; i++) {
             float4 x = load_shared(kept + i * 2048);
             float2 f = __ldg(scale + i * 4 + lane % 4), m = __ldg(mean + i * 4 + lane % 4);
-            line[0][i / 4][i % 4] = vg_attention_pack(__fmaf_rn(x.x * inverse[0], f.x, m.x), __fmaf_rn(x.y * inverse[0], f.y, m.y));
-            line[1][i / 4][i % 4] = vg_attention_pack(__fmaf_rn(x.z * inverse[1], f.x, m.x), __fmaf_rn(x.w * inverse[1], f.y, m.y));
+            line[0][i / 4][i % 4] = vg_attention_pack(__fmaf_rn(x.x * inverse[0], f.x, m.x),
+                                                      __fmaf_rn(x.y * inverse[0], f.y, m.y));
+            line[1][i / 4][i % 4] = vg_attention_pack(__fmaf_rn(x.z * inverse[1], f.x, m.x),
+                                                      __fmaf_rn(x.w * inverse[1], f.y, m.y));
         }
 #pragma unroll
         for (int r = 0; r < 2; r++)
-            vg_attention_store_row<D>(a.out, line[r], q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r, head, lane);
+            vg_attention_store_row<D>(a.out, line[r],
+                                      q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r,
+                                      head, lane);
     }
 
     __device__ __forceinline__ void run()
@@ -369,7 +405,8 @@ template <int CLUSTER> struct consumer {
         q_operand = hopper::shared_address(sh.q + group * 64 * D) / 16;
         k_operand = hopper::shared_address(sh.k) / 16;
         v_operand = hopper::shared_address(sh.v) / 16;
-        for (vg_attention_schedule<CLUSTER> work(a.out.heads, a.q_tiles); work.more(); work.advance(), q_phase ^= 1) {
+        for (vg_attention_schedule<CLUSTER> work(a.out.heads, a.q_tiles); work.more();
+             work.advance(), q_phase ^= 1) {
             begin(work.head(), work.q_tile());
             hopper::barrier_wait(&sh.q_full, q_phase);
             if (a.nk > last * TILE + KEYS) {
@@ -394,13 +431,17 @@ template <int CLUSTER> struct consumer {
 
 template <int CLUSTER>
 __global__ void __launch_bounds__(THREADS, 1)
-    attend_codes(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map, const __grid_constant__ CUtensorMap v_map,
-                 const __grid_constant__ launch_args a)
+    attend_codes(const __grid_constant__ CUtensorMap q_map,
+                 const __grid_constant__ CUtensorMap k_map,
+                 const __grid_constant__ CUtensorMap v_map, const __grid_constant__ launch_args a)
 {
 #if VG_DEVICE_SM90A
     extern __shared__ char raw[];
-    auto &s = *reinterpret_cast<storage *>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~(uintptr_t)1023);
-    int group = __shfl_sync(0xffffffffu, (int)threadIdx.x / 128, 0); // known to be the same in a warp: addresses stay in uniform registers
+    auto &s =
+        *reinterpret_cast<storage *>((reinterpret_cast<uintptr_t>(raw) + 1023) & ~(uintptr_t)1023);
+    int group =
+        __shfl_sync(0xffffffffu, (int)threadIdx.x / 128,
+                    0); // known to be the same in a warp: addresses stay in uniform registers
 
     if (threadIdx.x == 0) {
         hopper::tma_prefetch(&q_map);
@@ -435,21 +476,27 @@ __global__ void __launch_bounds__(THREADS, 1)
 
 // ---- launcher -------------------------------------------------------------------------------------------------------
 
-template <int CLUSTER> vg_status launch(vg_backend *be, const vg_attention_codes_args *a, const launch_args &args, vg_err *err)
+template <int CLUSTER>
+vg_status launch(vg_backend *be, const vg_attention_codes_args *a, const launch_args &args,
+                 vg_err *err)
 {
     constexpr size_t shared = sizeof(storage) + 1024; // and its alignment
-    const int64_t heads = a->q->shape[1], q_dims[3] = {D, heads, a->q->shape[0]}, k_dims[3] = {D, heads, a->k->shape[0]},
-                  v_dims[3] = {a->v->shape[2], D, heads};
-    const int q_box[3] = {D, 1, Q_ROWS}, k_box[3] = {D, 1, TILE / CLUSTER}, v_box[3] = {64, D / CLUSTER, 1};
+    const int64_t heads = a->q->shape[1], q_dims[3] = {D, heads, a->q->shape[0]},
+                  k_dims[3] = {D, heads, a->k->shape[0]}, v_dims[3] = {a->v->shape[2], D, heads};
+    const int q_box[3] = {D, 1, Q_ROWS}, k_box[3] = {D, 1, TILE / CLUSTER},
+              v_box[3] = {64, D / CLUSTER, 1};
     CUtensorMap q, k, v;
-    int64_t blocks = heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER, most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
+    int64_t blocks = heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER,
+            most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
     cudaLaunchConfig_t config = {};
     cudaLaunchAttribute cluster = {};
 
     VG_TRY(vg_cuda_tensor_map_bytes("attention_codes", a->q->data, 3, q_dims, q_box, &q, err));
     VG_TRY(vg_cuda_tensor_map_bytes("attention_codes", a->k->data, 3, k_dims, k_box, &k, err));
     VG_TRY(vg_cuda_tensor_map_bytes("attention_codes", a->v->data, 3, v_dims, v_box, &v, err));
-    VG_CUDA_TRY(cudaFuncSetAttribute(attend_codes<CLUSTER>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared), err);
+    VG_CUDA_TRY(cudaFuncSetAttribute(attend_codes<CLUSTER>,
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared),
+                err);
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim.x = CLUSTER;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
@@ -470,10 +517,13 @@ vg_status vg_cuda_attention_codes(vg_backend *be, const vg_attention_codes_args 
     launch_args args = {};
 
     if (vg_cuda(be)->capability != 90 || !vg_cuda_has_tensor_maps())
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "attention_codes: the kernel is for compute capability 9.0, this GPU has %d.%d; use BF16 attention",
-                       vg_cuda(be)->capability / 10, vg_cuda(be)->capability % 10);
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "attention_codes: the kernel is for compute capability 9.0, this GPU has %d.%d; use BF16 attention",
+            vg_cuda(be)->capability / 10, vg_cuda(be)->capability % 10);
     VG_TRY(vg_cuda_enter(be, err));
-    args.out = {a->y ? static_cast<__nv_bfloat16 *>(a->y->data) : nullptr, vg_cuda_codes(&a->quant), (int)a->q->shape[0], (int)a->q->shape[1]};
+    args.out = {a->y ? static_cast<__nv_bfloat16 *>(a->y->data) : nullptr, vg_cuda_codes(&a->quant),
+                (int)a->q->shape[0], (int)a->q->shape[1]};
     args.q_scale = static_cast<const float *>(a->q_scale->data);
     args.k_scale = static_cast<const float *>(a->k_scale->data);
     args.v_scale = static_cast<const float *>(a->v_scale->data);

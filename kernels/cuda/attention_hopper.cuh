@@ -20,26 +20,14 @@ template <int CLUSTER> struct vg_attention_schedule {
     int groups, all, step, at, rank;
 
     __device__ __forceinline__ vg_attention_schedule(int heads, int q_tiles)
-        : groups((q_tiles + CLUSTER - 1) / CLUSTER), all(heads * groups), step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
-          rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0)
+        : groups((q_tiles + CLUSTER - 1) / CLUSTER), all(heads * groups), step(gridDim.x / CLUSTER),
+          at(blockIdx.x / CLUSTER), rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0)
     {
     }
-    __device__ __forceinline__ bool more() const
-    {
-        return at < all;
-    }
-    __device__ __forceinline__ void advance()
-    {
-        at += step;
-    }
-    __device__ __forceinline__ int head() const
-    {
-        return at / groups;
-    }
-    __device__ __forceinline__ int q_tile() const
-    {
-        return at % groups * CLUSTER + rank;
-    }
+    __device__ __forceinline__ bool more() const { return at < all; }
+    __device__ __forceinline__ void advance() { at += step; }
+    __device__ __forceinline__ int head() const { return at / groups; }
+    __device__ __forceinline__ int q_tile() const { return at % groups * CLUSTER + rank; }
 };
 
 // Position in a ring of STAGES slots.
@@ -78,7 +66,10 @@ __device__ __forceinline__ uint32_t vg_attention_pack(float low, float high)
 }
 
 // The codes of 8 of every 32 columns of a finished row. Groups: a head of 128 is one.
-template <int D> __device__ __forceinline__ void vg_attention_encode(const vg_codes &codes, const uint32_t (&line)[D / 32][4], int row, int rows, int head, int lane)
+template <int D>
+__device__ __forceinline__ void vg_attention_encode(const vg_codes &codes,
+                                                    const uint32_t (&line)[D / 32][4], int row,
+                                                    int rows, int head, int lane)
 {
     const bool by_group = codes.kind == VG_QUANT_GROUP_DYNAMIC;
     float v[D / 32][8], most = 0.0f, scale;
@@ -111,13 +102,17 @@ template <int D> __device__ __forceinline__ void vg_attention_encode(const vg_co
 
 /* A finished row of a head. Four lanes share it, two columns of every 8 each (line[i][e]: those of 32 i + 8 e); they exchange words so
  * that each has 8 columns of every 32. All lanes of a warp call this together; rows past the end are not stored. */
-template <int D> __device__ __forceinline__ void vg_attention_store_row(const vg_attention_out &to, uint32_t (&line)[D / 32][4], int row, int head, int lane)
+template <int D>
+__device__ __forceinline__ void vg_attention_store_row(const vg_attention_out &to,
+                                                       uint32_t (&line)[D / 32][4], int row,
+                                                       int head, int lane)
 {
 #pragma unroll
     for (int i = 0; i < D / 32; i++) {
         vg_attention_exchange(line[i], lane);
         if (to.y && row < to.rows)
-            *reinterpret_cast<uint4 *>(to.y + ((int64_t)row * to.heads + head) * D + i * 32 + lane % 4 * 8) =
+            *reinterpret_cast<uint4 *>(to.y + ((int64_t)row * to.heads + head) * D + i * 32 +
+                                       lane % 4 * 8) =
                 make_uint4(line[i][0], line[i][1], line[i][2], line[i][3]);
     }
     if (to.codes.kind != VG_QUANT_NONE)

@@ -329,8 +329,9 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
                 for (int e = 0; e < 4; e++)
                     line[i][e] = vg_attention_pack(o[16 * i + 4 * e + 2 * r] * inverse,
                                                    o[16 * i + 4 * e + 2 * r + 1] * inverse);
-            vg_attention_store_row<D>(
-                a.out, line, q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r, head, lane);
+            vg_attention_store_row<D>(a.out, line,
+                                      q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r,
+                                      head, lane);
         }
     }
 
