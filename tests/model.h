@@ -43,6 +43,18 @@ static inline double rel_l2(const float *a, const float *b, int64_t count)
     return norm > 0 ? sqrt(difference / norm) : sqrt(difference);
 }
 
+static inline void assert_same_conditions(const vg_conditions *a, const vg_conditions *b)
+{
+    assert_true(a->count == b->count && a->count > 0);
+    for (int i = 0; i < a->count; i++) {
+        const vg_condition *x = &a->list[i], *y = vg_conditions_find(b, x->name);
+        assert_non_null(y);
+        assert_int_equal(x->ndim, y->ndim);
+        assert_memory_equal(x->shape, y->shape, (size_t)x->ndim * sizeof *x->shape);
+        assert_memory_equal(x->values, y->values, (size_t)vg_condition_numel(x) * 4);
+    }
+}
+
 /* A model folder whose entries are links to `source`, but `component`, a real folder with its config copied. */
 static inline void link_model(void **state, const char *source, const char *component)
 {

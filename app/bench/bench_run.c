@@ -5,15 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include "engine/run/budget.h"
-#include "engine/sampling/rng.h"
 
 /* Calibration of static scales runs at this size: how large the scales are does not change how fast the products are. */
 #define CALIBRATION_SIZE   256 /* px */
 #define CALIBRATION_FRAMES 5
 #define CALIBRATION_STEPS  2
-#define RANDOM_TEXT_TOKENS 64
 
 typedef struct bench {
     const vg_bench_plan *plan;
@@ -27,8 +24,6 @@ typedef struct bench {
     vg_callbacks callbacks;
     vg_bench_stage stage; /* that the engine is in, but for loading */
     bool loading;
-    int64_t text_dim;
-    bool takes_image;
     double load_inside; /* seconds of loading inside of the stage */
     vg_status status;   /* of what the callbacks tried */
     vg_err *err;
@@ -119,7 +114,7 @@ static void on_stage(bench *b, const vg_event *event)
     vg_bench_stage stage = stage_of(event->stage);
     bool begins = event->kind == VG_EVENT_STAGE_BEGIN;
     if (stage == VG_BENCH_LOAD) {
-        enter(b, b->stage, begins);
+        enter(b, stage_of(event->load_for), begins);
         if (begins)
             return;
         b->r->wall_s[VG_BENCH_LOAD] += event->seconds;
@@ -153,111 +148,80 @@ static void on_event(void *user, const vg_event *event)
 
 /* ---- stages ---- */
 
-/* Rows of about the size that a text encoder gives, for runs that leave it out. */
-static vg_status random_text(bench *b, vg_conditioning *text, vg_err *err)
+/* A picture or a video of noise for every role that the mode needs; `media` has room for all roles. */
+static vg_status noise_media(const bench *b, vg_media *media, int *count, vg_err *err)
 {
-    vg_conditioning c = {.tokens = b->params.max_text_tokens,
-                         .dim = b->text_dim,
-                         .cond_tokens = RANDOM_TEXT_TOKENS,
-                         .uncond_tokens = RANDOM_TEXT_TOKENS};
-    size_t rows = (size_t)(c.tokens * c.dim), real = (size_t)(RANDOM_TEXT_TOKENS * c.dim);
-    c.cond = calloc(rows, sizeof *c.cond);
-    c.uncond = calloc(rows, sizeof *c.uncond);
-    if (!c.cond || !c.uncond) {
-        vg_conditioning_deinit(&c);
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %zu values of text", rows);
+    const vg_generate_params *p = &b->params;
+    unsigned needs = vg_model_mode(b->model, p)->needs;
+    uint32_t state = 1;
+    for (int role = 0; role < VG_ROLE_COUNT; role++) {
+        bool video = role == VG_ROLE_VIDEO || role == VG_ROLE_MASK;
+        vg_frames f = {.count = video ? p->num_frames : 1, .height = p->height, .width = p->width};
+        size_t bytes = (size_t)f.count * (size_t)f.height * (size_t)f.width * 3;
+        if (!(needs >> role & 1))
+            continue;
+        f.rgb = malloc(bytes);
+        if (!f.rgb)
+            return VG_FAIL(err, VG_E_NOMEM, "out of memory for a picture of %zu bytes", bytes);
+        for (size_t i = 0; i < bytes; i++) {
+            state = state * 1664525u + 1013904223u;
+            f.rgb[i] = (uint8_t)(state >> 24);
+        }
+        media[(*count)++] = (vg_media){(vg_role)role, f};
     }
-    vg_rng_torch_normal(1, c.cond, real);
-    vg_rng_torch_normal(2, c.uncond, real);
-    for (size_t i = 0; i < real; i++) {
-        c.cond[i] *= 0.1f;
-        c.uncond[i] *= 0.1f;
-    }
-    *text = c;
     return VG_OK;
 }
 
-static vg_status run_text(bench *b, vg_conditioning *text, vg_err *err)
+/* The prompts, and noise where the mode needs pictures. */
+static vg_status run_encoders(bench *b, vg_conditions *conditions, vg_err *err)
 {
+    vg_generate_params p = b->params;
+    vg_media media[VG_ROLE_COUNT];
+    int count = 0;
     enter(b, VG_BENCH_TEXT, false);
     if (b->plan->denoise_only)
-        return random_text(b, text, err);
-    return vg_encode(b->engine, b->model, &b->params, &b->callbacks, text, err);
-}
-
-/* What an image would have become, for a run of this size that leaves the encoder out. */
-static vg_status random_condition(bench *b, const vg_generate_params *p, vg_latents *condition,
-                                  vg_err *err)
-{
-    vg_plan plan;
-    VG_TRY(vg_plan_make(b->model, p, &plan, err));
-    if (plan.condition_channels == 0)
-        return VG_OK;
-    vg_latents l = {
-        .shape = {plan.condition_channels, plan.latent[1], plan.latent[2], plan.latent[3]}};
-    size_t count = (size_t)(l.shape[0] * l.shape[1] * l.shape[2] * l.shape[3]);
-    l.values = malloc(count * sizeof *l.values);
-    if (!l.values)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %zu values of an image", count);
-    vg_rng_torch_normal(3, l.values, count);
-    *condition = l;
-    return VG_OK;
-}
-
-static void use_condition(vg_generate_params *p, const vg_latents *condition)
-{
-    p->condition = condition->values;
-    p->condition_shape = condition->values ? condition->shape : NULL;
-}
-
-/* An image of noise through the VAE, for models that take one. */
-static vg_status run_encode(bench *b, vg_latents *condition, vg_err *err)
-{
-    size_t pixels = (size_t)b->params.height * (size_t)b->params.width * 3;
-    vg_frames image = {.count = 1, .height = b->params.height, .width = b->params.width};
-    uint32_t state = 1;
-    if (b->plan->denoise_only || !b->takes_image)
-        return random_condition(b, &b->params, condition, err);
-    image.rgb = malloc(pixels);
-    if (!image.rgb)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for an image of %zu bytes", pixels);
-    for (size_t i = 0; i < pixels; i++) {
-        state = state * 1664525u + 1013904223u;
-        image.rgb[i] = (uint8_t)(state >> 24);
-    }
-    enter(b, VG_BENCH_ENCODE, false);
-    vg_status status =
-        vg_encode_image(b->engine, b->model, &b->params, &image, &b->callbacks, condition, err);
-    vg_frames_deinit(&image);
+        return vg_model_fill_conditions(b->model, &b->params, conditions, err);
+    vg_status status = noise_media(b, media, &count, err);
+    p.inputs.media = media;
+    p.inputs.media_count = count;
+    if (status == VG_OK)
+        status = vg_encode(b->engine, b->model, &p, &b->callbacks, conditions, err);
+    for (int i = 0; i < count; i++)
+        vg_frames_deinit(&media[i].frames);
     return status;
 }
 
-/* A folder for the calibration's file, which is a thing of this run only. */
-static vg_status calibrate(bench *b, const vg_conditioning *text, char *path, size_t size,
+/* Put what is of the same shape at both sizes, as prompts are, in place of noise. */
+static void use_real(vg_conditions *conditions, const vg_conditions *real)
+{
+    for (int i = 0; i < conditions->count; i++) {
+        vg_condition *c = &conditions->list[i];
+        const vg_condition *r = vg_conditions_find(real, c->name);
+        if (r && r->ndim == c->ndim &&
+            memcmp(r->shape, c->shape, (size_t)c->ndim * sizeof *c->shape) == 0)
+            memcpy(c->values, r->values, (size_t)vg_condition_numel(c) * sizeof *c->values);
+    }
+}
+
+/* At a small size: what is measured is speed, and that does not depend on the scales. */
+static vg_status calibrate(bench *b, const vg_conditions *real, vg_input_scales **scales,
                            vg_err *err)
 {
-    const char *temporary = getenv("TMPDIR");
     vg_generate_params p = b->params;
-    vg_latents condition = {0};
-    char dir[256];
-    snprintf(dir, sizeof dir, "%s/vgen-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(dir))
-        return VG_FAIL(err, VG_E_IO, "cannot make a folder like %s for the input scales", dir);
-    snprintf(path, size, "%s/input-scales.json", dir);
-    p.scheme = VG_SCHEME_BF16; /* measured in the compute dtype */
+    vg_conditions conditions = {0};
     p.height = p.height < CALIBRATION_SIZE ? p.height : CALIBRATION_SIZE;
     p.width = p.width < CALIBRATION_SIZE ? p.width : CALIBRATION_SIZE;
     p.num_frames = p.num_frames < CALIBRATION_FRAMES ? p.num_frames : CALIBRATION_FRAMES;
-    p.max_steps_run = VG_UNSET_INT;
     enter(b, VG_BENCH_CALIBRATE, false);
     b->load_inside = 0;
     double begin = now();
-    vg_status status = random_condition(b, &p, &condition, err);
-    use_condition(&p, &condition);
+    vg_status status = vg_model_fill_conditions(b->model, &p, &conditions, err);
     if (status == VG_OK)
-        status = vg_calibrate(b->engine, b->model, &p, text, CALIBRATION_STEPS, &b->callbacks, path,
-                              err);
-    vg_latents_deinit(&condition);
+        use_real(&conditions, real);
+    if (status == VG_OK)
+        status = vg_calibrate(b->engine, b->model, &p, &conditions, CALIBRATION_STEPS,
+                              &b->callbacks, scales, err);
+    vg_conditions_deinit(&conditions);
     VG_TRY(status);
     b->r->wall_s[VG_BENCH_CALIBRATE] = now() - begin - b->load_inside;
     say(b, "calibrate: %.2f s", b->r->wall_s[VG_BENCH_CALIBRATE]);
@@ -266,37 +230,30 @@ static vg_status calibrate(bench *b, const vg_conditioning *text, char *path, si
     return VG_OK;
 }
 
-static void drop_calibration(char *path)
+static vg_status run_denoise(bench *b, const vg_conditions *conditions, vg_latents *latents,
+                             vg_err *err)
 {
-    if (!*path)
-        return;
-    unlink(path);
-    *strrchr(path, '/') = 0;
-    rmdir(path);
-}
-
-static vg_status run_denoise(bench *b, vg_conditioning *text, vg_latents *latents, vg_err *err)
-{
-    char scales[320] = "";
+    vg_input_scales *scales = NULL;
     bool needed = false;
     vg_status status;
     VG_TRY(vg_model_needs_input_scales(b->model, &b->params, &needed, err));
     if (needed)
-        VG_TRY_GOTO(status, calibrate(b, text, scales, sizeof scales, err), done);
-    b->params.input_scales = needed ? scales : NULL;
+        VG_TRY_GOTO(status, calibrate(b, conditions, &scales, err), done);
+    b->params.input_scales = scales;
     enter(b, VG_BENCH_DENOISE, false);
     if (b->plan->warm_up == 0)
         vg_bench_watch_start(b->watch);
     VG_TRY_GOTO(
         status,
-        vg_denoise(b->engine, b->model, &b->params, text, NULL, &b->callbacks, latents, err), done);
+        vg_denoise(b->engine, b->model, &b->params, conditions, NULL, &b->callbacks, latents, err),
+        done);
     vg_bench_watch_stop(b->watch, &b->r->clocks);
     status = b->status;
     if (status != VG_OK && err)
         *err = *b->err;
 done:
     b->params.input_scales = NULL;
-    drop_calibration(scales);
+    vg_input_scales_free(scales);
     return status;
 }
 
@@ -315,19 +272,16 @@ static vg_status run_decode(bench *b, const vg_latents *latents, vg_err *err)
 
 static vg_status run_stages(bench *b, vg_err *err)
 {
-    vg_conditioning text = {0};
-    vg_latents condition = {0}, latents = {0};
+    vg_conditions conditions = {0};
+    vg_latents latents = {0};
     vg_status status;
-    VG_TRY_GOTO(status, run_text(b, &text, err), done);
-    VG_TRY_GOTO(status, run_encode(b, &condition, err), done);
-    use_condition(&b->params, &condition);
-    VG_TRY_GOTO(status, run_denoise(b, &text, &latents, err), done);
+    VG_TRY_GOTO(status, run_encoders(b, &conditions, err), done);
+    VG_TRY_GOTO(status, run_denoise(b, &conditions, &latents, err), done);
     VG_TRY_GOTO(status, run_decode(b, &latents, err), done);
     note_memory(b);
     status = vg_profile_resolve(b->profile, err);
 done:
-    vg_conditioning_deinit(&text);
-    vg_latents_deinit(&condition);
+    vg_conditions_deinit(&conditions);
     vg_latents_deinit(&latents);
     return status;
 }
@@ -396,8 +350,6 @@ static vg_status prepare(bench *b, vg_scheme scheme, vg_err *err)
             b->r->streamed_blocks = stage->streamed;
     }
     b->r->tokens = memory.tokens;
-    b->text_dim = memory.text_dim;
-    b->takes_image = memory.condition_channels > 0;
     b->r->forwards = p->guidance_scale > 1 ? 2 : 1;
     b->r->height = p->height;
     b->r->width = p->width;

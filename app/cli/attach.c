@@ -18,8 +18,7 @@ static volatile sig_atomic_t interrupts;
 
 static void on_interrupt(int number)
 {
-    (void)number;
-    interrupts++;
+    interrupts += number == SIGQUIT ? 2 : 1; /* the second one leaves the job to itself */
 }
 
 typedef struct attach {
@@ -248,7 +247,7 @@ static bool can_redraw(void)
 bool vg_attach(vg_snapshot *snapshot, const vg_attach_options *options)
 {
     attach a = {.snapshot = snapshot, .options = options, .tty = !options->quiet && can_redraw()};
-    struct sigaction on = {.sa_handler = on_interrupt}, old_int, old_term;
+    struct sigaction on = {.sa_handler = on_interrupt}, old_int, old_term, old_quit;
     pid_t worker = options->worker;
     bool had_child = worker > 0, ended = false;
     int seen = 0, how = 0;
@@ -256,6 +255,7 @@ bool vg_attach(vg_snapshot *snapshot, const vg_attach_options *options)
     sigemptyset(&on.sa_mask);
     sigaction(SIGINT, &on, &old_int);
     sigaction(SIGTERM, &on, &old_term);
+    sigaction(SIGQUIT, &on, &old_quit);
     for (;;) {
         bool alive = child_alive(&worker, &how);
         vg_snapshot_refresh(snapshot, tell, &a);
@@ -290,6 +290,7 @@ bool vg_attach(vg_snapshot *snapshot, const vg_attach_options *options)
         usleep(25 * 1000);
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
+    sigaction(SIGQUIT, &old_quit, NULL);
     return ended;
 }
 

@@ -2,6 +2,7 @@
 #include "app/cli/cli.h"
 
 #include <locale.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,9 @@ static int flushed(int status)
 
 int vg_cli_main(int argc, char **argv)
 {
+    signal(
+        SIGXFSZ,
+        SIG_IGN); /* a file that may not grow (ulimit -f) is an error of the write, with a line of its own */
     setlocale(LC_CTYPE, "");
     if (argc < 2) {
         print_overview(stderr);

@@ -456,6 +456,7 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     vg_lines presets = {0};
     vg_model *model = NULL;
     vg_generate_params params;
+    vg_precision_report precision; /* only whether there is one */
     char identity[17] = "";
     vg_status status;
     vg_paths_presets(&presets);
@@ -472,9 +473,12 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     VG_TRY_GOTO(status,
                 vg_model_open(job->model_dir, vg_settings_load_format(&job->settings), &model, err),
                 done);
+    VG_TRY_GOTO(status, vg_model_check(model, err), done);
     for (int i = 0; i < job->variants_count; i++) {
         vg_settings_params(&job->settings, job->schemes[i], &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
+        VG_TRY_GOTO(status, vg_model_precision(model, &params, &precision, err), done);
+        VG_TRY_GOTO(status, vg_model_check_inputs(model, &params, err), done);
         if (!strcmp(job->device, "cpu"))
             VG_TRY_GOTO(status, check_memory(model, &params, err), done);
     }
@@ -576,6 +580,10 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
     if (*device)
         VG_TRY_GOTO(status, vg_device_check(device, err), done);
     VG_TRY_GOTO(status, resolve_model(&made, err), done);
+    if (vg_job_probe_clips(&made, err) != VG_OK) {
+        status = err ? err->code = VG_E_ARG : VG_E_ARG;
+        goto done;
+    }
     dir = vg_paths_jobs(jobs_dir);
     VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
     real = realpath(dir, NULL);

@@ -2,7 +2,7 @@
  * out. Whether a worker is on it is known from a lock that the worker holds (`lock`), so nothing has to be cleaned up after a kill.
  *
  *   JOBS/20261123-131500-a-big-red-ball-3f2a/
- *     job.json  events.jsonl  summary.json  lock  worker.log  text.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
+ *     job.json  events.jsonl  summary.json  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
  *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.{json,csv}, clip.mp4, preview.ppm} */
 #ifndef VG_APP_JOB_JOB_H
 #define VG_APP_JOB_JOB_H
@@ -16,7 +16,7 @@
 #define VG_JOB_LOCK            "lock"
 #define VG_JOB_LOG             "worker.log"
 #define VG_JOB_LOG_BYTES_MAX   (64u << 20) /* more of it is not read */
-#define VG_JOB_TEXT            "text.safetensors"
+#define VG_JOB_CONDITIONS      "conditions.safetensors"
 #define VG_JOB_CALIBRATION     "calibration.json"
 #define VG_JOB_INIT_LATENTS    "init_latents.safetensors"
 #define VG_JOB_COMPARISON      "comparison.mp4"
@@ -54,6 +54,8 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
                         vg_err *err);
 /* May a file be written to `path`, which needs this ending? VG_E_ARG; key: what asks for it, for the message. */
 vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err);
+/* Can this job's clips be written (vg_clip_probe)? VG_E_UNSUPPORTED, VG_E_ARG or VG_E_NOMEM with one line. */
+vg_status vg_job_probe_clips(const vg_job *job, vg_err *err);
 /* Read DIR/job.json. Nothing in it is trusted. */
 vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err);
 vg_status vg_job_parse(const char *text, size_t size, const char *name, vg_job *job,

@@ -108,6 +108,12 @@ void vg_snapshot_deinit(vg_snapshot *s)
     *s = (vg_snapshot){0};
 }
 
+void vg_snapshot_worker_ended(vg_snapshot *s)
+{
+    if (s->last == VG_LAST_ASKED)
+        s->last_t = 0;
+}
+
 void vg_snapshot_say(vg_snapshot *s, const char *message)
 {
     free(s->message);

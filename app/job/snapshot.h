@@ -131,6 +131,12 @@ void vg_snapshot_deinit(vg_snapshot *snapshot);
 /* Take in what is new; true when something changed. `tell` (or NULL) sees every new line after the snapshot did. Not for one that is of a
  * summary alone. */
 bool vg_snapshot_refresh(vg_snapshot *snapshot, vg_event_take tell, void *user);
+/* Forget all that a list of jobs does not show, the job among it. Only of one whose state is final; it is not refreshed any more. */
+void vg_snapshot_slim(vg_snapshot *snapshot);
+/* A worker that was asked for ended: if it never took its lock, nobody waits for it any longer. */
+void vg_snapshot_worker_ended(vg_snapshot *snapshot);
+/* Of one that is of a summary alone, or was made slim: the journal went on since. */
+bool vg_snapshot_is_stale(const vg_snapshot *snapshot);
 void vg_snapshot_say(vg_snapshot *snapshot, const char *message); /* sets message, cleaned */
 
 /* ---- summary.json (summary.c) ---- */

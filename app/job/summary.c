@@ -12,13 +12,41 @@
 #define VARIANTS_MAX   64
 #define NUMBER_MAX     1e18
 
+/* 0 without one. */
 static int64_t journal_bytes(const char *dir)
 {
     struct stat st;
     char *path = vg_xstrf("%s/%s", dir, VG_EVENTS_FILE);
-    int64_t bytes = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? (int64_t)st.st_size : -1;
+    int64_t bytes = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? (int64_t)st.st_size : 0;
     free(path);
     return bytes;
+}
+
+bool vg_snapshot_is_stale(const vg_snapshot *s)
+{
+    return journal_bytes(s->card.dir) != s->reader.offset;
+}
+
+void vg_snapshot_slim(vg_snapshot *s)
+{
+    int64_t read = s->reader.offset;
+    for (int i = 0; i < s->variants_count; i++) {
+        vg_variant_snapshot *v = &s->variants[i];
+        free(v->step_s);
+        free(v->gauges);
+        vg_report_metrics_deinit(&v->metrics);
+        v->step_s = NULL;
+        v->step_s_capacity = 0;
+        v->gauges = NULL;
+    }
+    free(s->gauges);
+    free(s->gauge_history);
+    s->gauges = NULL;
+    s->gauge_history = NULL;
+    vg_job_log_deinit(&s->log);
+    vg_event_reader_deinit(&s->reader);
+    s->reader.offset = read;
+    s->job = NULL;
 }
 
 /* ---- writing ---- */
@@ -209,8 +237,9 @@ static vg_status read_summary(const char *dir, vg_snapshot *snapshot, vg_err *er
         goto done;
     }
     VG_TRY_GOTO(from.status, vg_json_parse(file, size, path, &root, err), done);
+    s.reader.offset = (int64_t)number(&from, root, "events_bytes", 0, NUMBER_MAX);
     if ((int)number(&from, root, "vgen_summary", 0, 1e6) != VERSION ||
-        (int64_t)number(&from, root, "events_bytes", 0, NUMBER_MAX) != journal_bytes(dir)) {
+        s.reader.offset != journal_bytes(dir)) {
         from.status = VG_FAIL(err, VG_E_MISSING, "%s: the journal went on since", path);
         goto done;
     }

@@ -58,6 +58,8 @@ vg_status vg_clip_write(const char *path, const vg_frame_source *source, double 
     VG_TRY(check_source(path, source, err));
     VG_TRY(vg_clip_writer_open(path, VG_CLIP_H264_MP4, o->encoder, o->crf, source->width,
                                source->height, fps, pairs, &writer, err));
+    if (o->used)
+        *o->used = vg_clip_writer_encoder(writer);
     for (int i = 0; i < source->count; i++) {
         const uint8_t *rgb;
         VG_TRY_GOTO(status, report(o, path, i, source->count, err), fail);
@@ -91,6 +93,14 @@ static vg_status check_panes(const char *path, const vg_clip_pane *panes, int co
 }
 
 _Static_assert(VG_CLIP_PANES_MAX == VG_COMPOSE_PANES_MAX, "one limit for panes");
+
+vg_status vg_clip_probe_comparison(const char *encoder, int width, int height, int count,
+                                   double fps, vg_err *err)
+{
+    vg_compose_layout layout;
+    VG_TRY(vg_compose_plan(width, height, count, false, VG_COMPOSE_CAPTION_LINES, &layout, err));
+    return vg_clip_probe(encoder, layout.width, layout.height, fps, err);
+}
 
 vg_status vg_clip_write_comparison(const char *path, const vg_clip_pane *panes, int count,
                                    double diff_gain, double fps, const vg_clip_options *options,
@@ -127,6 +137,8 @@ vg_status vg_clip_write_comparison(const char *path, const vg_clip_pane *panes, 
                 vg_clip_writer_open(path, VG_CLIP_H264_MP4, o->encoder, o->crf, layout.width,
                                     layout.height, fps, pairs, &writer, err),
                 done);
+    if (o->used)
+        *o->used = vg_clip_writer_encoder(writer);
     for (int i = 0; i < first->count; i++) {
         VG_TRY_GOTO(status, report(o, path, i, first->count, err), done);
         for (int k = 0; k < count; k++)
@@ -155,9 +167,6 @@ vg_status vg_clip_write_lossless(const char *path, const vg_frame_source *source
     const uint8_t *rgb;
     char rate[40];
     VG_TRY(check_source(path, source, err));
-    if (source->width < 2 || source->height < 2) /* libavcodec's FFV1 is not lossless then */
-        return VG_FAIL(err, VG_E_ARG, "%s: frames of %dx%d are too small for FFV1", path,
-                       source->width, source->height);
     int pairs = 0;
     while (metadata && metadata[2 * pairs] && metadata[2 * pairs + 1])
         pairs++;

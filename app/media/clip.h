@@ -2,8 +2,8 @@
  * reader for both.
  *
  * Without VGEN_CLIP every function here answers VG_E_UNSUPPORTED with one line, vg_clip_available()
- * is false and vg_clip_encoder_name() is "none". Files appear whole or not at all (temporary,
- * fsync, rename), and the same input gives the same bytes on the same libraries: no dates, fixed
+ * is false and vg_clip_encoder_name() is "none". Files appear whole or not at all
+ * (newfile.h) and only after they could be read again, and the same input gives the same bytes on the same libraries: no dates, fixed
  * thread count, bit-exact flags. */
 #ifndef VG_APP_MEDIA_CLIP_H
 #define VG_APP_MEDIA_CLIP_H
@@ -11,17 +11,23 @@
 #include "app/media/frames.h"
 
 bool vg_clip_available(void);
-/* The H.264 encoder that will be used, e.g. "libx264"; where the libraries have none, "mpeg4";
- * "none" without clips. */
+/* The best encoder for .mp4 that these libraries have, e.g. "libx264"; without H.264, "mpeg4"; "none" without clips. */
 const char *vg_clip_encoder_name(void);
+/* Can a .mp4 of this size be written? Opens the encoder (NULL = the best that accepts it) and closes it again, so that a long run
+ * need not end with the answer. Sides may be odd. Errors: VG_E_UNSUPPORTED, VG_E_NOMEM, with one line. Tests: test_clip_sizes. */
+vg_status vg_clip_probe(const char *encoder, int width, int height, double fps, vg_err *err);
+/* The same for a comparison of `count` panes of width x height. */
+vg_status vg_clip_probe_comparison(const char *encoder, int width, int height, int count,
+                                   double fps, vg_err *err);
 
 typedef struct vg_clip_options {
     const char *title;   /* one line for players, e.g. the prompt; NULL = none */
     const char *comment; /* settings and seed as JSON text; NULL = none */
-    const char *encoder; /* NULL = vg_clip_encoder_name() */
+    const char *encoder; /* NULL = the best that accepts the size */
     int crf; /* 0 = 16; lower is better and larger (libx264); others get a comparable setting */
     vg_frames_progress progress; /* or NULL */
     void *progress_user;
+    const char **used; /* out, or NULL: the encoder that wrote it, valid for ever */
 } vg_clip_options;
 #define VG_CLIP_CRF_DEFAULT 16
 
@@ -56,7 +62,7 @@ vg_status vg_clip_write_comparison(const char *path, const vg_clip_pane *panes, 
                                    double diff_gain, double fps, const vg_clip_options *options,
                                    vg_err *err);
 
-/* ---- FFV1, used by frames.c; sides of at least 2 ---- */
+/* ---- FFV1, used by frames.c; VG_E_UNSUPPORTED where it would not be lossless, as with a side of 1 ---- */
 vg_status vg_clip_write_lossless(const char *path, const vg_frame_source *source, double fps,
                                  const char *const *metadata, vg_err *err);
 
@@ -73,6 +79,8 @@ double vg_clip_reader_fps(const vg_clip_reader *reader);
 const char *vg_clip_reader_codec(const vg_clip_reader *reader); /* "ffv1", "h264" */
 /* NULL when absent; borrowed until close. */
 const char *vg_clip_reader_metadata(const vg_clip_reader *reader, const char *key);
+/* How many packets of video are really in the file: all of it is read. Errors: VG_E_FORMAT, VG_E_IO. */
+vg_status vg_clip_reader_packets(vg_clip_reader *reader, int64_t *count, vg_err *err);
 /* Decode frame `index` into rgb [height, width, 3] of the caller. In order is cheapest. */
 vg_status vg_clip_reader_get(vg_clip_reader *reader, int index, uint8_t *rgb, vg_err *err);
 #endif

@@ -17,6 +17,19 @@ const char *vg_clip_encoder_name(void)
     return "none";
 }
 
+vg_status vg_clip_probe(const char *encoder, int width, int height, double fps, vg_err *err)
+{
+    (void)encoder, (void)width, (void)height, (void)fps;
+    return refuse("clip", err);
+}
+
+vg_status vg_clip_probe_comparison(const char *encoder, int width, int height, int count,
+                                   double fps, vg_err *err)
+{
+    (void)encoder, (void)width, (void)height, (void)count, (void)fps;
+    return refuse("clip", err);
+}
+
 vg_status vg_clip_write(const char *path, const vg_frame_source *source, double fps,
                         const vg_clip_options *options, vg_err *err)
 {
@@ -84,6 +97,12 @@ const char *vg_clip_reader_metadata(const vg_clip_reader *reader, const char *ke
 {
     (void)reader, (void)key;
     return NULL;
+}
+
+vg_status vg_clip_reader_packets(vg_clip_reader *reader, int64_t *count, vg_err *err)
+{
+    (void)reader, (void)count;
+    return refuse("clip", err);
 }
 
 vg_status vg_clip_reader_get(vg_clip_reader *reader, int index, uint8_t *rgb, vg_err *err)

@@ -36,7 +36,7 @@ struct vg_clip_reader {
     double fps;
     const char *sums; /* 8 hex digits a frame, or NULL; inside demux's metadata */
     int next;         /* index that decoding on would give, -1 = unknown */
-    bool draining;
+    bool draining, packets_read;
 };
 
 static vg_status fail_av(const vg_clip_reader *r, int code, const char *what, vg_err *err)
@@ -141,9 +141,48 @@ static vg_status read_rate(vg_clip_reader *r, vg_err *err)
     return VG_OK;
 }
 
+static int64_t start_time(const vg_clip_reader *r)
+{
+    return r->stream->start_time == AV_NOPTS_VALUE ? 0 : r->stream->start_time;
+}
+
+static vg_status seek_to(vg_clip_reader *r, int index, vg_err *err)
+{
+    int64_t offset = index <= 0 ? 0 : av_rescale_q(index, av_inv_q(r->rate), r->stream->time_base);
+    int rc =
+        av_seek_frame(r->demux, r->stream->index, start_time(r) + offset, AVSEEK_FLAG_BACKWARD);
+    if (rc < 0)
+        return fail_av(r, rc, "cannot be searched for a frame", err);
+    avcodec_flush_buffers(r->decoder);
+    r->draining = false;
+    r->next = -1;
+    return VG_OK;
+}
+
 static bool is_hex(const char *s, size_t n)
 {
     return strspn(s, "0123456789abcdef") == n;
+}
+
+vg_status vg_clip_reader_packets(vg_clip_reader *r, int64_t *count, vg_err *err)
+{
+    int64_t n = 0;
+    int rc;
+    if (r->packets_read)
+        VG_TRY(seek_to(r, 0, err));
+    r->packets_read = true;
+    while ((rc = av_read_frame(r->demux, r->packet)) >= 0) {
+        n += r->packet->stream_index == r->stream->index;
+        av_packet_unref(r->packet);
+        if (n > VG_FRAMES_COUNT_MAX)
+            return VG_FAIL(err, VG_E_FORMAT, "%s: more than %d frames", r->path,
+                           VG_FRAMES_COUNT_MAX);
+    }
+    if (rc != AVERROR_EOF)
+        return fail_av(r, rc, "damaged", err);
+    r->next = -1;
+    *count = n;
+    return VG_OK;
 }
 
 /* From our checksums where they are; else the packets are counted, not what the file claims. */
@@ -159,16 +198,7 @@ static vg_status count_frames(vg_clip_reader *r, vg_err *err)
         return VG_OK;
     }
     int64_t n = 0;
-    int rc;
-    while ((rc = av_read_frame(r->demux, r->packet)) >= 0) {
-        n += r->packet->stream_index == r->stream->index;
-        av_packet_unref(r->packet);
-        if (n > VG_FRAMES_COUNT_MAX)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: more than %d frames", r->path,
-                           VG_FRAMES_COUNT_MAX);
-    }
-    if (rc != AVERROR_EOF)
-        return fail_av(r, rc, "damaged", err);
+    VG_TRY(vg_clip_reader_packets(r, &n, err));
     if (n == 0)
         return VG_FAIL(err, VG_E_FORMAT, "%s: no frames in it", r->path);
     r->count = (int)n;
@@ -234,24 +264,6 @@ const char *vg_clip_reader_metadata(const vg_clip_reader *r, const char *key)
 }
 
 /* ---- decoding ---- */
-
-static int64_t start_time(const vg_clip_reader *r)
-{
-    return r->stream->start_time == AV_NOPTS_VALUE ? 0 : r->stream->start_time;
-}
-
-static vg_status seek_to(vg_clip_reader *r, int index, vg_err *err)
-{
-    int64_t offset = index <= 0 ? 0 : av_rescale_q(index, av_inv_q(r->rate), r->stream->time_base);
-    int rc =
-        av_seek_frame(r->demux, r->stream->index, start_time(r) + offset, AVSEEK_FLAG_BACKWARD);
-    if (rc < 0)
-        return fail_av(r, rc, "cannot be searched for a frame", err);
-    avcodec_flush_buffers(r->decoder);
-    r->draining = false;
-    r->next = -1;
-    return VG_OK;
-}
 
 /* Decode one more frame into r->frame; *index says which, -1 = the end. */
 static vg_status decode_next(vg_clip_reader *r, int *index, vg_err *err)

@@ -1,30 +1,28 @@
-/* clip_writer.c: encode RGB frames with libavcodec, mux with libavformat into a temporary, rename
- * when whole.
+/* clip_writer.c: encode RGB frames with libavcodec, mux with libavformat into a file that has no name before it is whole.
  *
- * Repeatable: bit-exact flags in codec, muxer and scaler, no dates, and a thread count that depends
- * on the picture size only. The file is written through our own descriptor, so that a full disk is
- * reported by its errno and the data can be synced. */
+ * Repeatable: bit-exact flags in codec, muxer and scaler, no dates. The file is written through our own descriptor, so that a full
+ * disk is reported by its errno, and a failed seek is seen at all: muxers do not look. Before the file gets its name it is read
+ * again and must hold as many frames as were given. */
 #include "app/media/clip_writer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/avstring.h>
-#include <libavutil/opt.h>
 #include <libswscale/swscale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "app/media/clip_encoder.h"
+#include "kernels/base/newfile.h"
 
 #define IO_BUFFER_BYTES 65536
 
 struct vg_clip_writer {
     char *path;
-    char *temp; /* NULL until it exists */
-    int fd;
-    int io_errno; /* of the first failed write */
+    vg_newfile file;
+    int io_errno; /* of the first call that failed */
     vg_clip_kind kind;
     int width, height; /* as given; the encoder's may be one more */
     int64_t next;      /* index of the next frame */
@@ -64,7 +62,7 @@ static int io_write(void *user, uint8_t *bytes, int size)
     vg_clip_writer *w = user;
     int done = 0;
     while (done < size) {
-        ssize_t n = write(w->fd, bytes + done, (size_t)(size - done));
+        ssize_t n = write(w->file.fd, bytes + done, (size_t)(size - done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
@@ -80,15 +78,20 @@ static int io_write(void *user, uint8_t *bytes, int size)
 static int64_t io_seek(void *user, int64_t offset, int whence)
 {
     vg_clip_writer *w = user;
-    if (whence & AVSEEK_SIZE) {
-        struct stat st;
-        return fstat(w->fd, &st) == 0 ? st.st_size : AVERROR(errno);
-    }
-    off_t at = lseek(w->fd, offset, whence & ~AVSEEK_FORCE);
-    return at < 0 ? AVERROR(errno) : at;
+    struct stat st;
+    int64_t at;
+    if (whence & AVSEEK_SIZE)
+        at = fstat(w->file.fd, &st) == 0 ? st.st_size : -1;
+    else
+        at = lseek(w->file.fd, offset, whence & ~AVSEEK_FORCE);
+    if (at >= 0)
+        return at;
+    if (!w->io_errno)
+        w->io_errno = errno;
+    return AVERROR(errno);
 }
 
-static void free_writer(vg_clip_writer *w, bool keep_file)
+static void free_writer(vg_clip_writer *w)
 {
     if (!w)
         return;
@@ -102,105 +105,15 @@ static void free_writer(vg_clip_writer *w, bool keep_file)
     if (w->io)
         av_freep(&w->io->buffer);
     avio_context_free(&w->io);
-    if (w->fd >= 0)
-        close(w->fd);
-    if (w->temp && !keep_file)
-        unlink(w->temp);
+    vg_newfile_abort(&w->file);
     free(w->padded);
     free(w->path);
-    free(w->temp);
     free(w);
 }
 
 void vg_clip_writer_abort(vg_clip_writer *writer)
 {
-    free_writer(writer, false);
-}
-
-/* ---- encoders, best first ---- */
-
-static const char *const h264_encoders[] = {"libx264", "libopenh264", "mpeg4"};
-
-const char *vg_clip_encoder_name(void)
-{
-    for (size_t i = 0; i < sizeof h264_encoders / sizeof *h264_encoders; i++)
-        if (avcodec_find_encoder_by_name(h264_encoders[i]))
-            return h264_encoders[i];
-    return "none";
-}
-
-static void set_h264_options(AVCodecContext *c, const char *name, int crf, double fps)
-{
-    c->pix_fmt = AV_PIX_FMT_YUV420P;
-    c->color_range = AVCOL_RANGE_MPEG;
-    c->colorspace = AVCOL_SPC_BT709;
-    c->color_primaries = AVCOL_PRI_BT709;
-    c->color_trc = AVCOL_TRC_BT709;
-    c->chroma_sample_location = AVCHROMA_LOC_LEFT;
-    c->gop_size =
-        fps < 1 ? 1
-                : (int)(fps + 0.5); /* a key frame a second: players and our reader scrub quickly */
-    if (strcmp(name, "libx264") == 0) {
-        av_opt_set(c->priv_data, "preset", "medium", 0);
-        av_opt_set_double(c->priv_data, "crf", crf, 0);
-#ifdef __x86_64__
-        /* x264's AVX-512 code (seen in 0.164, macroblock tree) gives other bytes at every run; the same job must give the same clip. */
-        if (__builtin_cpu_supports("avx512f"))
-            av_opt_set(c->priv_data, "x264-params", "asm=AVX2", 0);
-#endif
-    } else if (strcmp(name, "libopenh264") == 0) {
-        /* No constant quality there: a rate that is generous at these sizes. */
-        c->bit_rate = (int64_t)((double)c->width * c->height * fps * 0.3) + 200000;
-    } else {
-        c->flags |= AV_CODEC_FLAG_QSCALE;
-        c->global_quality = FF_QP2LAMBDA * (crf <= 18 ? 2 : crf <= 26 ? 4 : 8);
-    }
-}
-
-static vg_status open_encoder(vg_clip_writer *w, const char *name, int crf, double fps, vg_err *err)
-{
-    const AVCodec *codec = avcodec_find_encoder_by_name(name);
-    if (!codec || codec->type != AVMEDIA_TYPE_VIDEO)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: these FFmpeg libraries have no encoder '%s'",
-                       w->path, name);
-    AVCodecContext *c = w->encoder = avcodec_alloc_context3(codec);
-    if (!c)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for the encoder", w->path);
-    /* 65535: MPEG-4 allows no finer clock. */
-    AVRational rate = av_d2q(fps, 65535);
-    if (rate.num <= 0 || rate.den <= 0)
-        return VG_FAIL(err, VG_E_ARG, "%s: frame rate %g cannot be written", w->path, fps);
-    c->width = w->width;
-    c->height = w->height;
-    c->framerate = rate;
-    c->time_base = av_inv_q(rate);
-    c->sample_aspect_ratio = (AVRational){1, 1};
-    c->flags |= AV_CODEC_FLAG_BITEXACT;
-    if (w->mux->oformat->flags & AVFMT_GLOBALHEADER)
-        c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
-    bool large = (int64_t)w->width * w->height > 640 * 360;
-    c->thread_count = large ? 4 : 1;
-    if (w->kind == VG_CLIP_FFV1_MKV) {
-        /* Version 3: each frame is a key frame, each slice has its own CRC. */
-        c->pix_fmt = AV_PIX_FMT_0RGB32;
-        c->level = 3;
-        c->gop_size = 1;
-        c->slices = large ? 4 : 1;
-        av_opt_set_int(c->priv_data, "slicecrc", 1, 0);
-    } else {
-        c->width += c->width & 1;
-        c->height += c->height & 1;
-        set_h264_options(c, name, crf, fps);
-    }
-    int rc = avcodec_open2(c, codec, NULL);
-    if (rc < 0) {
-        char text[AV_ERROR_MAX_STRING_SIZE] = "";
-        av_strerror(rc, text, sizeof text);
-        return VG_FAIL(err, rc == AVERROR(ENOMEM) ? VG_E_NOMEM : VG_E_UNSUPPORTED,
-                       "%s: encoder '%s' refuses %dx%d at %g frames/s: %s", w->path, name, c->width,
-                       c->height, fps, text);
-    }
-    return VG_OK;
+    free_writer(writer);
 }
 
 static vg_status open_scaler(vg_clip_writer *w, vg_err *err)
@@ -223,16 +136,8 @@ static vg_status open_scaler(vg_clip_writer *w, vg_err *err)
 
 static vg_status open_file(vg_clip_writer *w, vg_err *err)
 {
-    char *temp = vg_strf("%s.part.%ld.XXXXXX", w->path, (long)getpid());
-    if (!temp)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for writing", w->path);
-    w->fd = mkostemp(temp, O_CLOEXEC);
-    if (w->fd < 0) {
-        int saved = errno;
-        free(temp);
-        return VG_FAIL(err, VG_E_IO, "%s: cannot write there: %s", w->path, strerror(saved));
-    }
-    w->temp = temp; /* from here on it exists and is ours to remove */
+    char name[32];
+    VG_TRY(vg_newfile_open(w->path, &w->file, err));
     uint8_t *buffer = av_malloc(IO_BUFFER_BYTES);
     if (buffer)
         w->io = avio_alloc_context(buffer, IO_BUFFER_BYTES, 1, w, NULL, io_write, io_seek);
@@ -242,9 +147,9 @@ static vg_status open_file(vg_clip_writer *w, vg_err *err)
     }
     w->mux->pb = w->io;
     w->mux->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT;
-    /* Moving the index to the front reads the file again, by this name; "file:" keeps "a:b.mp4"
-     * from being a protocol. */
-    w->mux->url = av_asprintf("file:%s", w->temp);
+    /* Moving the index to the front reads the file again, by this name. */
+    vg_newfile_name(&w->file, name);
+    w->mux->url = av_asprintf("file:%s", name);
     return w->mux->url ? VG_OK : VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for writing", w->path);
 }
 
@@ -288,7 +193,7 @@ vg_status vg_clip_writer_open(const char *path, vg_clip_kind kind, const char *e
     vg_clip_writer *w = calloc(1, sizeof *w);
     if (!w)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for writing", path);
-    w->fd = -1;
+    w->file.fd = -1;
     w->kind = kind;
     w->width = width;
     w->height = height;
@@ -307,10 +212,12 @@ vg_status vg_clip_writer_open(const char *path, vg_clip_kind kind, const char *e
                          kind == VG_CLIP_FFV1_MKV ? "Matroska" : "MP4");
         goto fail;
     }
-    const char *name = encoder                    ? encoder
-                       : kind == VG_CLIP_FFV1_MKV ? "ffv1"
-                                                  : vg_clip_encoder_name();
-    VG_TRY_GOTO(status, open_encoder(w, name, crf ? crf : VG_CLIP_CRF_DEFAULT, fps, err), fail);
+    int odd = kind == VG_CLIP_H264_MP4; /* 4:2:0 needs even sides */
+    VG_TRY_GOTO(status,
+                vg_clip_encoder_open(path, kind, encoder, crf ? crf : VG_CLIP_CRF_DEFAULT,
+                                     width + (width & odd), height + (height & odd), fps,
+                                     &w->encoder, err),
+                fail);
     VG_TRY_GOTO(status, open_file(w, err), fail);
     VG_TRY_GOTO(status, write_header(w, metadata, err), fail);
     w->frame->format = w->encoder->pix_fmt;
@@ -326,7 +233,7 @@ vg_status vg_clip_writer_open(const char *path, vg_clip_kind kind, const char *e
     *writer = w;
     return VG_OK;
 fail:
-    free_writer(w, false);
+    free_writer(w);
     return status;
 }
 
@@ -397,25 +304,30 @@ vg_status vg_clip_writer_add(vg_clip_writer *w, const uint8_t *rgb, vg_err *err)
     return encode(w, w->frame, err);
 }
 
-static vg_status put_in_place(vg_clip_writer *w, vg_err *err)
+/* The file again, as a stranger would find it. */
+static vg_status prove(vg_clip_writer *w, vg_err *err)
 {
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(w->fd, 0666 & ~mask);
-    if (fsync(w->fd) != 0 && errno != EINVAL)
-        return VG_FAIL(err, VG_E_IO, "%s: cannot sync: %s", w->path, strerror(errno));
-    if (rename(w->temp, w->path) != 0)
-        return VG_FAIL(err, VG_E_IO, "%s: cannot put the file in place: %s", w->path,
-                       strerror(errno));
-    char *slash = strrchr(w->temp, '/');
-    if (slash)
-        slash[slash == w->temp] = '\0';
-    int dir = open(slash ? w->temp : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir >= 0) {
-        fsync(dir);
-        close(dir);
-    }
-    return VG_OK;
+    vg_clip_reader *reader = NULL;
+    char name[32];
+    vg_err inner = {0};
+    int64_t packets = 0;
+    vg_newfile_name(&w->file, name);
+    vg_status status = vg_clip_reader_open(name, &reader, &inner);
+    if (status == VG_OK)
+        status = vg_clip_reader_packets(reader, &packets, &inner);
+    if (status == VG_OK && (packets != w->next || vg_clip_reader_count(reader) != w->next))
+        status = VG_FAIL(&inner, VG_E_IO, "%lld of %lld frames are in it", (long long)packets,
+                         (long long)w->next);
+    vg_clip_reader_close(reader);
+    return status == VG_OK
+               ? VG_OK
+               : VG_FAIL(err, status == VG_E_NOMEM ? status : VG_E_IO,
+                         "%s: what was written cannot be read again: %s", w->path, inner.message);
+}
+
+const char *vg_clip_writer_encoder(const vg_clip_writer *w)
+{
+    return w->encoder->codec->name;
 }
 
 vg_status vg_clip_writer_finish(vg_clip_writer *w, vg_err *err)
@@ -429,8 +341,9 @@ vg_status vg_clip_writer_finish(vg_clip_writer *w, vg_err *err)
         status = fail_av(w, rc < 0 ? rc : w->io->error, "finishing", err);
         goto done;
     }
-    status = put_in_place(w, err);
+    VG_TRY_GOTO(status, prove(w, err), done);
+    status = vg_newfile_commit(&w->file, true, err);
 done:
-    free_writer(w, status == VG_OK);
+    free_writer(w);
     return status;
 }

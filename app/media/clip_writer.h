@@ -16,12 +16,14 @@ typedef enum vg_clip_kind {
 void vg_clip_quiet(void);
 
 /* metadata: key, value pairs, NULL-terminated, or NULL. encoder: NULL = the best one; crf 0 =
- * default. Writes to a temporary beside path until vg_clip_writer_finish. */
+ * default. Nothing is seen at path until vg_clip_writer_finish. */
 vg_status vg_clip_writer_open(const char *path, vg_clip_kind kind, const char *encoder, int crf,
                               int width, int height, double fps, const char *const *metadata,
                               vg_clip_writer **writer, vg_err *err);
 vg_status vg_clip_writer_add(vg_clip_writer *writer, const uint8_t *rgb, vg_err *err);
-/* Flush, sync, rename. The writer is gone afterwards, whatever the result. */
+/* The encoder that it uses, as libavcodec calls it; valid for ever. */
+const char *vg_clip_writer_encoder(const vg_clip_writer *writer);
+/* Flush, read it again, sync, and put it in place. The writer is gone afterwards, whatever the result. */
 vg_status vg_clip_writer_finish(vg_clip_writer *writer, vg_err *err);
 /* Drop the unfinished file; NULL is a no-op. */
 void vg_clip_writer_abort(vg_clip_writer *writer);

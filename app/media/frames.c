@@ -72,32 +72,40 @@ static vg_status write_tensors(const char *path, const vg_frames *f, double fps,
     return status;
 }
 
+/* As FFV1, or VG_E_UNSUPPORTED where the encoder is not there, refuses the size, or would not be lossless. */
+static vg_status write_clip(const char *path, const vg_frames *f, double fps,
+                            const char *const *metadata, vg_err *err)
+{
+    if (!vg_clip_available())
+        return VG_E_UNSUPPORTED;
+    vg_frame_source source = vg_frames_source(f);
+    return vg_clip_write_lossless(path, &source, fps, metadata, err);
+}
+
 vg_status vg_frames_store_write(const char *dir, const vg_frames *frames, double fps,
                                 const char *const *metadata, vg_err *err)
 {
     VG_TRY(check_frames(frames, fps, err));
     vg_status status = VG_OK;
-    /* libavcodec's FFV1 is not lossless when a side is 1. */
-    bool clip = vg_clip_available() && frames->width > 1 && frames->height > 1;
-    char *path = vg_path_join(dir, clip ? VG_FRAMES_FILE_CLIP : VG_FRAMES_FILE_TENSORS);
-    char *other = vg_path_join(dir, clip ? VG_FRAMES_FILE_TENSORS : VG_FRAMES_FILE_CLIP);
-    if (!path || !other) {
+    char *clip = vg_path_join(dir, VG_FRAMES_FILE_CLIP);
+    char *tensors = vg_path_join(dir, VG_FRAMES_FILE_TENSORS);
+    if (!clip || !tensors) {
         status = VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for a path", dir);
         goto done;
     }
-    if (clip) {
-        vg_frame_source source = vg_frames_source(frames);
-        status = vg_clip_write_lossless(path, &source, fps, metadata, err);
-    } else {
-        status = write_tensors(path, frames, fps, metadata, err);
+    const char *other = tensors;
+    status = write_clip(clip, frames, fps, metadata, err);
+    if (status == VG_E_UNSUPPORTED) {
+        other = clip;
+        status = write_tensors(tensors, frames, fps, metadata, err);
     }
     /* Two files would leave open which one is meant. */
     if (status == VG_OK && unlink(other) != 0 && errno != ENOENT)
         status = VG_FAIL(err, VG_E_IO, "%s: an older file cannot be removed: %s", other,
                          strerror(errno));
 done:
-    free(path);
-    free(other);
+    free(clip);
+    free(tensors);
     return status;
 }
 

@@ -2,7 +2,7 @@
  * access to its pictures.
  *
  * In a build with clips (VGEN_CLIP) frames are kept as `frames.mkv` (FFV1, RGB, each frame on its
- * own and with a CRC-32); without, or when a side is 1 pixel, as `frames.safetensors` (key
+ * own and with a CRC-32); without, when the encoder refuses, or at sizes where it is not lossless, as `frames.safetensors` (key
  * `frames`, U8 [T,H,W,3]). Reading takes whichever is there; a build without clips cannot read the
  * .mkv and says so. A store belongs to one thread. */
 #ifndef VG_APP_MEDIA_FRAMES_H

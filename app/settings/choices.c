@@ -41,7 +41,11 @@ const char vg_choices_load_format[] =
 #undef VG_LOAD
     ;
 
-const char vg_choices_mode[] = "|t2v";
+const char vg_choices_mode[] =
+#define VG_MODE(name) "|" name
+#include "engine/family/modes.def"
+#undef VG_MODE
+    ;
 
 const char vg_choices_scheduler[] =
 #define VG_SCHEDULER(id, help) "|" #id

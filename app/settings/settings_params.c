@@ -13,8 +13,10 @@ void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_para
 {
     const char *text;
     vg_generate_params_init(p);
-    p->prompt = vg_settings_get(s, VG_OPT_prompt);
-    p->negative_prompt = vg_settings_get(s, VG_OPT_negative_prompt);
+    p->inputs.prompt = vg_settings_get(s, VG_OPT_prompt);
+    p->inputs.negative_prompt = vg_settings_get(s, VG_OPT_negative_prompt);
+    text = vg_settings_get(s, VG_OPT_mode);
+    p->mode = *text ? text : NULL;
     p->seed = vg_settings_seed(s);
     p->height = vg_settings_int(s, VG_OPT_height);
     p->width = vg_settings_int(s, VG_OPT_width);
@@ -28,6 +30,7 @@ void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_para
     p->scheduler = *text ? text : NULL;
     p->flow_grid = vg_settings_choice(s, VG_OPT_flow_grid); /* -1 is VG_UNSET_INT */
     p->scheme = scheme;
+    p->precision = vg_settings_get(s, VG_OPT_precision);
     p->fp8_act = (vg_fp8_act)vg_settings_choice(s, VG_OPT_fp8_act);
     p->fp8_exact = vg_settings_choice(s, VG_OPT_fp8_sums) != 0;
     p->compute = (vg_compute)vg_settings_choice(s, VG_OPT_compute);
@@ -68,6 +71,8 @@ vg_status vg_settings_take_resolved(vg_settings *s, const vg_generate_params *p,
     VG_TRY(take_real(s, VG_OPT_guidance_scale_2, p->guidance_scale_2, err));
     VG_TRY(take_real(s, VG_OPT_boundary_ratio, p->boundary_ratio, err));
     VG_TRY(take_real(s, VG_OPT_flow_shift, p->flow_shift, err));
+    if (p->mode)
+        VG_TRY(vg_settings_set(s, VG_OPT_mode, p->mode, err));
     if (p->scheduler)
         VG_TRY(vg_settings_set(s, VG_OPT_scheduler, p->scheduler, err));
     if (p->flow_grid != VG_UNSET_INT)

@@ -1,6 +1,7 @@
 /* main_tui.c: the program with the screens. It is the program of its own child processes as well: `vgen-tui work DIR` is `vgen work DIR`,
  * `vgen-tui device` is `vgen device`. */
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include "app/job/job.h"
 #include "app/settings/presets.h"
 #include "app/tui/tui_host.h"
+#include "app/worker/worker.h"
+#include "ui/host/run.h"
 
 static const vg_arg_spec specs[] = {
     {"preset", 0, "NAME", "begin with these settings; flags win"},
@@ -83,7 +86,7 @@ static vg_status first_form(const vg_args *args, vg_settings *form, vg_err *err)
     bool any = false;
     for (int i = 0; i < VG_OPT_COUNT; i++)
         any = any || vg_settings_is_set(&args->settings, (vg_option_id)i);
-    if (!preset && !any && vg_tui_host_last_form(form))
+    if (!preset && !any && vg_tui_setup_last(form))
         return VG_OK;
     if (!preset && !vg_settings_is_set(&args->settings, VG_OPT_model)) {
         (void)vg_presets_load("demo", form, NULL, NULL);
@@ -113,7 +116,11 @@ static int run(const vg_args *args)
         goto done;
     }
     status = VG_EXIT_FAILURE;
-    if (vg_tui_host_open(vg_args_get(args, "jobs-dir"), &form, &host, &err) != VG_OK) {
+    const vg_tui_host_options of_host = {.jobs_dir = vg_args_get(args, "jobs-dir"),
+                                         .form = &form,
+                                         .start = vg_worker_start,
+                                         .ask_device = true};
+    if (vg_tui_host_open(&of_host, &host, &err) != VG_OK) {
         usage(err.message);
         goto done;
     }
@@ -128,7 +135,7 @@ static int run(const vg_args *args)
         job_id = vg_text_clean(strrchr(job_dir, '/') + 1);
         options.job = job_id;
     }
-    status = vg_ui_run(vg_tui_host_table(host), &options, message, sizeof message);
+    status = vg_ui_run(&host->table, &options, message, sizeof message);
     if (message[0]) {
         fputs("vgen-tui: ", stderr);
         vg_text_print(stderr, message);
@@ -153,6 +160,7 @@ int main(int argc, char **argv)
         vg_ui_print_keys(stdout, "    ");
         return VG_EXIT_OK;
     }
+    signal(SIGXFSZ, SIG_IGN); /* an error of the write, not the end of the screen */
     setlocale(LC_CTYPE, "");
     if (vg_args_parse(&command, argc - 1, argv + 1, &args, &err) != VG_OK)
         status = usage(err.message);

@@ -1,6 +1,7 @@
 /* tui_form.c: see tui_form.h. */
 #include "app/tui/tui_form.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include "app/settings/paths.h"
@@ -34,23 +35,6 @@ static void terminate(vg_lines *lines)
     lines->count--;
 }
 
-static void list_models(vg_lines *choices)
-{
-    vg_lines dirs = {0};
-    vg_model_entry *entries = NULL;
-    int count = 0;
-    vg_paths_presets(&dirs);
-    if (vg_model_list((const char *const *)dirs.items, dirs.count, &entries, &count, NULL) ==
-        VG_OK) {
-        for (int i = 0; i < count; i++) {
-            if (!entries[i].missing)
-                vg_lines_add(choices, vg_text_clean(entries[i].id));
-        }
-        vg_model_list_free(entries, count);
-    }
-    vg_lines_free(&dirs);
-}
-
 void vg_tui_form_init(vg_tui_form *form, const vg_settings *settings)
 {
     *form = (vg_tui_form){.dirty = true};
@@ -74,31 +58,33 @@ void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit)
     form->dirty = true;
 }
 
+/* "Frames 17 frames" says it twice; "1/s" is what nobody calls it. */
+static const char *unit_of(const vg_option *o)
+{
+    if (!strcmp(o->unit, "1/s"))
+        return "fps";
+    return strcasestr(o->label, o->unit) ? "" : o->unit;
+}
+
 const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count)
 {
-    if (!form->models_listed) {
-        form->models_listed = true;
-        for (int i = 0; i < VG_OPT_COUNT; i++) {
-            const vg_option *o = &vg_options[i];
-            if (!vg_option_has(o, 'F'))
-                continue;
-            if (i == VG_OPT_model)
-                list_models(&form->choices[i]);
-            else
-                vg_option_choices(o, &form->choices[i]);
-            terminate(&form->choices[i]);
-            form->fields[form->fields_count++] = (vg_ui_field){
-                .key = o->key,
-                .label = o->label,
-                .unit = o->unit,
-                .help = o->help,
-                .group = o->group,
-                .kind = kind_of(o),
-                .choices =
-                    form->choices[i].count ? (const char *const *)form->choices[i].items : NULL,
-                .advanced = vg_option_has(o, 'H'),
-            };
-        }
+    bool first = !form->fields_count;
+    for (int i = 0; first && i < VG_OPT_COUNT; i++) {
+        const vg_option *o = &vg_options[i];
+        if (!vg_option_has(o, VG_OPTION_FORM))
+            continue;
+        vg_option_choices(o, &form->choices[i]);
+        terminate(&form->choices[i]);
+        form->fields[form->fields_count++] = (vg_ui_field){
+            .key = o->key,
+            .label = o->label,
+            .unit = unit_of(o),
+            .help = o->help,
+            .group = o->group,
+            .kind = i == VG_OPT_model ? VG_UI_MODEL : kind_of(o),
+            .choices = form->choices[i].count ? (const char *const *)form->choices[i].items : NULL,
+            .advanced = vg_option_has(o, VG_OPTION_HIDDEN),
+        };
     }
     *count = form->fields_count;
     return form->fields;
@@ -121,6 +107,10 @@ static void open_model(vg_tui_form *form)
         VG_OK)
         (void)vg_model_open(dir, vg_settings_load_format(&form->settings), &form->model,
                             &form->model_err);
+    if (form->model && vg_model_check(form->model, &form->model_err) != VG_OK) {
+        vg_model_close(form->model);
+        form->model = NULL;
+    }
     free(dir);
     vg_lines_free(&dirs);
 }
@@ -239,13 +229,36 @@ const char *vg_tui_form_default(vg_tui_form *form, const char *key)
     return text;
 }
 
-/* The field that a message of the engine speaks of: the one whose name it holds, else the model. */
-static const char *field_of(const char *message)
+static bool in_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '-';
+}
+
+/* Where `message` names the setting, as key or as flag, and not as a part of another word; NULL: nowhere. */
+static const char *named_in(const char *message, const vg_option *o)
+{
+    char flag[64];
+    const char *first = NULL, *const names[] = {o->key, vg_option_flag(o, flag, sizeof flag)};
+    for (int n = 0; n < 2; n++) {
+        size_t length = strlen(names[n]);
+        for (const char *at = message; (at = strstr(at, names[n])); at++) {
+            bool begins = at == message || !in_word(at[-1]) ||
+                          (at[-1] == '-' && at > message + 1 && at[-2] == '-');
+            if (begins && !in_word(at[length])) {
+                first = !first || at < first ? at : first;
+                break;
+            }
+        }
+    }
+    return first;
+}
+
+const char *vg_tui_form_field_of(const char *message)
 {
     const char *best = vg_options[VG_OPT_model].key, *at = NULL;
     for (int i = 0; i < VG_OPT_COUNT; i++) {
-        const char *found = strstr(message, vg_options[i].key);
-        if (found && vg_option_has(&vg_options[i], 'F') && i != VG_OPT_model &&
+        const char *found = named_in(message, &vg_options[i]);
+        if (found && vg_option_has(&vg_options[i], VG_OPTION_FORM) && i != VG_OPT_model &&
             (!at || found < at)) {
             at = found;
             best = vg_options[i].key;
@@ -264,7 +277,7 @@ bool vg_tui_form_check(vg_tui_form *form, const char **key, char *message, size_
         return false;
     }
     if (form->resolve_err.code != VG_OK) {
-        *key = field_of(form->resolve_err.message);
+        *key = vg_tui_form_field_of(form->resolve_err.message);
         vg_text_clean_to(message, size, form->resolve_err.message);
         return false;
     }

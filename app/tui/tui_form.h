@@ -3,14 +3,13 @@
 #define VG_APP_TUI_TUI_FORM_H
 
 #include "app/settings/settings.h"
-#include "ui/host.h"
+#include "ui/host/form.h"
 
 typedef struct vg_tui_form {
     vg_settings settings;
     vg_ui_field fields[VG_OPT_COUNT];
     int fields_count;
     vg_lines choices[VG_OPT_COUNT]; /* NULL-terminated */
-    bool models_listed;
     /* the model that the form names, open while the name stays */
     char *model_name;
     vg_model *model;
@@ -35,6 +34,8 @@ void vg_tui_form_deinit(vg_tui_form *form);
 void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit);
 const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count);
 const char *vg_tui_form_default(vg_tui_form *form, const char *key);
+/* The field that a message of the engine speaks of: the first that it names, else the model. */
+const char *vg_tui_form_field_of(const char *message);
 bool vg_tui_form_check(vg_tui_form *form, const char **key, char *message, size_t size);
 vg_ui_plan vg_tui_form_plan(vg_tui_form *form);
 #endif

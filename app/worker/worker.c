@@ -33,6 +33,7 @@ static void take_signals(void)
     sigemptyset(&ignore.sa_mask);
     sigaction(SIGTERM, &cancel, NULL);
     sigaction(SIGINT, &cancel, NULL);
+    sigaction(SIGQUIT, &cancel, NULL);
     sigaction(SIGHUP, &ignore, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
 }
@@ -119,9 +120,22 @@ static vg_status read_init_latents(vg_worker *w, vg_err *err)
     return status;
 }
 
+/* What was asked for and what is made, where they differ. */
+static void note_moved_frames(vg_worker *w)
+{
+    int64_t made = vg_settings_int(&w->job.resolved, VG_OPT_num_frames);
+    if (vg_settings_is_set(&w->job.settings, VG_OPT_num_frames) &&
+        vg_settings_int(&w->job.settings, VG_OPT_num_frames) != made)
+        vg_worker_note(
+            w, "%lld frames were asked for, %lld are made: the model makes them in groups",
+            (long long)vg_settings_int(&w->job.settings, VG_OPT_num_frames), (long long)made);
+}
+
 static vg_status run_variants(vg_worker *w, vg_err *err)
 {
+    note_moved_frames(w);
     VG_TRY(vg_worker_check_files(w, err));
+    VG_TRY(vg_job_probe_clips(&w->job, err));
     for (int i = 0; i < w->job.variants_count; i++)
         VG_TRY(vg_worker_variant(w, i, err));
     if (w->stopped)
@@ -142,7 +156,7 @@ static vg_status run(vg_worker *w, vg_err *err)
     status = run_variants(w, err);
     vg_worker_watch_end(w);
 done:
-    vg_conditioning_deinit(&w->text);
+    vg_conditions_deinit(&w->conditions);
     free(w->init_latents);
     vg_model_close(w->model);
     vg_engine_close(w->engine);

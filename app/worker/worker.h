@@ -1,5 +1,5 @@
 /* worker.h: the process that runs a job: takes the job's lock, waits for the device's slot, runs the engine, writes everything down.
- * It owns no terminal: SIGHUP is ignored, SIGTERM and SIGINT cancel at the next block. */
+ * It owns no terminal: SIGHUP is ignored, SIGTERM, SIGINT and SIGQUIT cancel at the next block. */
 #ifndef VG_APP_WORKER_WORKER_H
 #define VG_APP_WORKER_WORKER_H
 

@@ -47,7 +47,7 @@ static void write_preview(vg_worker *w, const vg_event *event)
     memcpy(file, head, n);
     memcpy(file + n, event->preview, pixels);
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW);
-    if (vg_file_write_atomic(path, file, n + pixels, NULL) == VG_OK) {
+    if (vg_file_write_volatile(path, file, n + pixels, NULL) == VG_OK) {
         vg_job_event e = vg_job_event_of(VG_JOB_EVENT_preview);
         e.width = event->preview_width;
         e.height = event->preview_height;

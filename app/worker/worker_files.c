@@ -6,14 +6,10 @@
  *   none, damaged   as if it was not there: that stage is done again, with the same bytes as result */
 #include "app/worker/worker_run.h"
 #include "kernels/base/hash.h"
+#include "kernels/base/newfile.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include "app/media/clip.h"
 
 typedef enum mark { MARK_NONE, MARK_OURS, MARK_OTHER } mark;
@@ -73,7 +69,7 @@ static vg_status refuse_other(const vg_worker *w, char *path, mark m, vg_err *er
 
 vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
 {
-    char *path = vg_job_path(&w->job, VG_JOB_TEXT);
+    char *path = vg_job_path(&w->job, VG_JOB_CONDITIONS);
     VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with_shared), err));
     path = vg_job_path(&w->job, VG_JOB_CALIBRATION);
     VG_TRY(refuse_other(w, path, json_mark(path, w->made_with_shared), err));
@@ -103,17 +99,17 @@ static bool latents_fit(const vg_worker *w, const vg_generate_params *params, co
     return vg_model_defaults(w->model, &p, NULL) == VG_OK;
 }
 
-bool vg_worker_find_text(vg_worker *w, const vg_generate_params *params, const char *path)
+bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params, const char *path)
 {
-    vg_conditioning text = {0};
+    vg_conditions found = {0};
     if (tensors_mark(path, w->made_with_shared) != MARK_OURS ||
-        vg_conditioning_read(path, &text, NULL) != VG_OK)
+        vg_conditions_read(path, &found, NULL) != VG_OK)
         return false;
-    if (text.tokens == params->max_text_tokens && (params->guidance_scale <= 1 || text.uncond)) {
-        w->text = text;
+    if (vg_model_check_conditions(w->model, params, &found, NULL) == VG_OK) {
+        w->conditions = found;
         return true;
     }
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&found);
     return false;
 }
 
@@ -270,50 +266,27 @@ vg_status vg_worker_scales_seal(const char *path, const char *key, const char *m
 
 /* ---- what a kill left half written ---- */
 
-/* FILE.<process>-<time>-<serial>.tmp (kernels/base/fileio.c) and FILE.part.<process>.<random> (clip_writer.c). *pid: who writes it. */
-static bool is_temporary(const char *name, pid_t *pid)
+static void sweep_beside(const char *path)
 {
-    size_t n = strlen(name);
-    const char *part = strstr(name, ".part.");
-    *pid = 0;
-    if (part) {
-        *pid = (pid_t)strtol(part + 6, NULL, 10);
-        return true;
-    }
-    if (n < 5 || strcmp(name + n - 4, ".tmp"))
-        return false;
-    const char *at = name + n - 4;
-    while (at > name && at[-1] != '.')
-        at--;
-    *pid = (pid_t)strtol(at, NULL, 10);
-    return true;
-}
-
-static void sweep_folder(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    struct dirent *item;
-    while (dir && (item = readdir(dir))) {
-        pid_t pid;
-        struct stat st;
-        /* Another program may be exporting into the folder; only the dead have left something behind. */
-        if (!is_temporary(item->d_name, &pid) || (pid > 1 && (kill(pid, 0) == 0 || errno == EPERM)))
-            continue;
-        char *path = vg_xstrf("%s/%s", folder, item->d_name);
-        if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
-            unlink(path);
-        free(path);
-    }
-    if (dir)
-        closedir(dir);
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!slash)
+        return;
+    char *folder = vg_xstrf("%.*s", slash > path ? (int)(slash - path) : 1, path);
+    vg_newfile_sweep(folder);
+    free(folder);
 }
 
 void vg_worker_sweep(const vg_job *job)
 {
-    sweep_folder(job->dir);
+    vg_newfile_sweep(job->dir);
+    sweep_beside(job->comparison_output);
     for (int i = 0; i < job->variants_count; i++) {
+        const vg_job_outputs *o = &job->outputs[i];
         char *folder = vg_job_variant_path(job, i, NULL);
-        sweep_folder(folder);
+        vg_newfile_sweep(folder);
         free(folder);
+        sweep_beside(o->output);
+        sweep_beside(o->save_latents);
+        sweep_beside(o->save_frames);
     }
 }

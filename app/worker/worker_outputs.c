@@ -51,12 +51,14 @@ static bool keep_going(void *user, int done, int total)
     return atomic_load(&vg_worker_cancel_flag) == 0;
 }
 
+/* used: out, or NULL: the encoder. */
 static vg_status write_clip(vg_worker *w, int variant, const vg_frame_source *source,
-                            const char *path, vg_err *err)
+                            const char *path, const char **used, vg_err *err)
 {
     char *title = vg_text_clean(vg_settings_get(&w->job.resolved, VG_OPT_prompt));
     char *recipe = vg_job_recipe(&w->job, variant);
-    vg_clip_options options = {.title = title, .comment = recipe, .progress = keep_going};
+    vg_clip_options options = {
+        .title = title, .comment = recipe, .progress = keep_going, .used = used};
     vg_status status =
         vg_clip_write(path, source, vg_settings_real(&w->job.resolved, VG_OPT_fps), &options, err);
     free(title);
@@ -134,15 +136,16 @@ vg_status vg_worker_keep_clip(vg_worker *w, vg_err *err)
     }
     char *dir = vg_job_variant_path(&w->job, w->variant, NULL),
          *clip = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_CLIP);
+    const char *encoder = "";
     vg_frames_store *store = NULL;
     vg_status status = vg_frames_store_open(dir, &store, err);
     if (status == VG_OK) {
         vg_frame_source source = vg_frames_store_source(store);
-        status = write_clip(w, w->variant, &source, clip, err);
+        status = write_clip(w, w->variant, &source, clip, &encoder, err);
     }
     if (status == VG_OK) {
         vg_job_event e = vg_job_event_of(VG_JOB_EVENT_clip);
-        e.encoder = vg_clip_encoder_name();
+        e.encoder = encoder;
         vg_worker_tell(w, e);
     }
     vg_frames_store_close(store);
@@ -184,7 +187,7 @@ vg_status vg_worker_write_outputs(vg_worker *w, int variant, bool only_missing, 
     }
     if (wanted(out->output, only_missing)) {
         vg_frame_source source = vg_frames_store_source(store);
-        VG_TRY_GOTO(status, write_clip(w, variant, &source, out->output, err), done);
+        VG_TRY_GOTO(status, write_clip(w, variant, &source, out->output, NULL, err), done);
     }
 done:
     vg_frames_deinit(&frames);

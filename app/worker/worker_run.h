@@ -35,7 +35,7 @@ typedef struct vg_worker {
     bool stopped; /* a variant was left unfinished because of max_steps */
     float *init_latents;
     int64_t init_shape[4];
-    vg_conditioning text; /* of the prompts; empty until the first variant needs it */
+    vg_conditions conditions; /* of the inputs; empty until the first variant needs them */
     /* the variant that runs */
     int variant;
     char *state_path;
@@ -89,8 +89,8 @@ vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *
 /* worker_files.c: what is there already. VG_E_FORMAT names the first file that was made with other settings. */
 vg_status vg_worker_check_files(vg_worker *w, vg_err *err);
 /* Each is true when the piece of the variant that runs is there, whole, and of these settings (resolved). */
-bool vg_worker_find_text(vg_worker *w, const vg_generate_params *params,
-                         const char *path); /* into w->text */
+bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params,
+                               const char *path); /* into w->conditions */
 bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_denoise_state *state);
 bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path,
                             vg_latents *latents);
@@ -105,6 +105,6 @@ vg_status vg_worker_scales_copy(const char *from, const char *to, const char *ke
                                 const char *made_with, vg_err *err);
 vg_status vg_worker_scales_seal(const char *path, const char *key, const char *made_with,
                                 vg_err *err);
-/* Remove temporary files whose writers are dead. Call with the job's lock held. */
+/* Remove temporary files whose writers are dead, beside the outputs too. Call with the job's lock held. */
 void vg_worker_sweep(const vg_job *job);
 #endif

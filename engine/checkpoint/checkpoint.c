@@ -24,7 +24,7 @@ static const struct {
     {"feature_extractor", "preprocessor_config.json"},
 };
 
-static const char *config_name(const char *component)
+const char *vg_checkpoint_config_name(const char *component)
 {
     for (size_t i = 0; i < sizeof config_names / sizeof config_names[0]; i++) {
         if (strcmp(component, config_names[i].component) == 0)
@@ -36,7 +36,7 @@ static const char *config_name(const char *component)
 /* Components without weights of their own. */
 static bool has_weights(const char *component)
 {
-    return strcmp(config_name(component), "config.json") == 0;
+    return strcmp(vg_checkpoint_config_name(component), "config.json") == 0;
 }
 
 /* Folders that a pipeline may have; their entries have to be components. */
@@ -163,7 +163,7 @@ vg_status vg_checkpoint_config(const vg_checkpoint *checkpoint, const char *name
 {
     if (!plain_name(name))
         return VG_FAIL(err, VG_E_ARG, "\"%s\" is not the name of a component", name);
-    char *path = vg_strf("%s/%s/%s", checkpoint->dir, name, config_name(name));
+    char *path = vg_strf("%s/%s/%s", checkpoint->dir, name, vg_checkpoint_config_name(name));
     if (!path)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
     vg_status status = vg_file_exists(path) ? vg_json_load(path, config, err)
@@ -180,7 +180,7 @@ static vg_status add_missing(const char *root, const char *name, char **first, i
     int weights_count = 0;
     vg_status status = VG_OK;
     char *dir = vg_path_join(root, name);
-    char *config = dir ? vg_path_join(dir, config_name(name)) : NULL;
+    char *config = dir ? vg_path_join(dir, vg_checkpoint_config_name(name)) : NULL;
 
     if (!config)
         status = VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", root);
@@ -188,7 +188,7 @@ static vg_status add_missing(const char *root, const char *name, char **first, i
         status = vg_weights_missing(dir, &weights, &weights_count, err);
     bool no_config = config && !vg_file_exists(config);
     if (status == VG_OK && !*first && (no_config || weights)) {
-        *first = vg_strf("%s/%s", name, no_config ? config_name(name) : weights);
+        *first = vg_strf("%s/%s", name, no_config ? vg_checkpoint_config_name(name) : weights);
         if (!*first)
             status = VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", root);
     }

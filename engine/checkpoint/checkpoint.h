@@ -51,6 +51,7 @@ const char *vg_checkpoint_class(const vg_checkpoint *checkpoint);  /* "WanPipeli
 const cJSON *vg_checkpoint_index(const vg_checkpoint *checkpoint); /* model_index.json */
 /* Class name of a component ("WanTransformer3DModel"), NULL when absent or [null, null]. */
 const char *vg_checkpoint_component(const vg_checkpoint *checkpoint, const char *name);
+const char *vg_checkpoint_config_name(const char *component); /* "config.json", ... */
 /* DIR/NAME/config.json (or scheduler_config.json for "scheduler", tokenizer_config.json for "tokenizer");
  * caller deletes. VG_E_MISSING names the file. */
 vg_status vg_checkpoint_config(const vg_checkpoint *checkpoint, const char *name, cJSON **config,

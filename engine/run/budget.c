@@ -1,5 +1,6 @@
 /* budget.c: see budget.h. */
 #include "engine/run/budget.h"
+#include "engine/run/plan.h"
 #include "kernels/base/text.h"
 
 #include <stdio.h>
@@ -69,6 +70,9 @@ static size_t say(char *text, size_t size, size_t at, const char *what)
 static bool advise(const vg_model *model, const vg_generate_params *params, size_t limit,
                    char *text, size_t size)
 {
+    vg_geometry g;
+    model->family->geometry(model, &g);
+    int rows = g.spatial * g.patch[1], columns = g.spatial * g.patch[2];
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         const change *c = &changes[i];
         vg_generate_params p = *params;
@@ -77,12 +81,12 @@ static bool advise(const vg_model *model, const vg_generate_params *params, size
         if (!is_new(params, c))
             continue;
         p.memory_limit = limit;
-        p.init_latents = p.condition = NULL; /* of another size, perhaps */
+        p.init_latents = NULL; /* of another size, perhaps */
         p.vae_tiling = p.vae_tiling || c->tiling;
         p.scheme = c->fp8 && p.scheme == VG_SCHEME_BF16 ? VG_SCHEME_FP8_BLOCK : p.scheme;
-        p.height = params->height / c->size / 16 * 16;
-        p.width = params->width / c->size / 16 * 16;
-        p.num_frames = (params->num_frames - 1) / c->frames / 4 * 4 + 1;
+        p.height = params->height / c->size / rows * rows;
+        p.width = params->width / c->size / columns * columns;
+        p.num_frames = (params->num_frames - 1) / c->frames / g.temporal * g.temporal + 1;
         if (c->size == 1) {
             p.height = params->height;
             p.width = params->width;

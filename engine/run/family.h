@@ -1,11 +1,110 @@
-/* family.h: one model family (wan, later wan_vace, hunyuanvideo15) as a const struct. Code outside engine/family/ never asks which family it
- * has. Families are rows of engine/family/families.def. */
+/* family.h: what one model family (wan, later hunyuanvideo15) tells the run: tables and a few functions. The run owns everything else, that
+ * is stages, memory, scheduler and guidance, previews, calibration, state, so that a family knows neither files nor jobs nor budgets, and
+ * code outside engine/family/ never asks which family it has. Families are rows of engine/family/families.def. */
 #ifndef VG_ENGINE_RUN_FAMILY_H
 #define VG_ENGINE_RUN_FAMILY_H
 
+#include "engine/layers/module.h"
 #include "engine/run/run.h"
-#include "engine/layers/linear.h"
-#include "engine/run/checkpoint_defaults.h"
+#include "engine/sampling/preview.h"
+
+#define VG_EXPERTS_MAX 2
+
+/* How a part of a model reports and stops while it runs; any field may be NULL. done counts what the part does one by one: blocks, frames. */
+typedef struct vg_hooks {
+    const atomic_int *cancel;
+    void (*progress)(void *user, int done, int of);
+    void (*note)(void *user, const char *text); /* what a person should know: a prompt was cut */
+    void *user;
+} vg_hooks;
+
+/* A folder of the checkpoint. */
+typedef struct vg_component {
+    const char *folder; /* "text_encoder" */
+    const char *what;   /* for messages: "text encoder" */
+    bool weights;       /* it has weight files, which are part of the model's identity */
+    bool needed;        /* no complete checkpoint lacks it */
+} vg_component;
+
+/* The grid that a clip becomes. */
+typedef struct vg_geometry {
+    int64_t channels;      /* of the latents */
+    int spatial, temporal; /* pixels per latent pixel in each direction, frames per latent frame */
+    int patch[3];          /* latent frames, rows and columns of a token */
+    int64_t longest;       /* most tokens in one direction */
+} vg_geometry;
+
+/* ---- encoders and the decoder: parts that are loaded for their stage only ---- */
+
+/* What both have in common. self: the family's own, made by open. */
+typedef struct vg_stage_part {
+    const char *name; /* of the stage in plans and limits: "text", "encode", "decode" */
+    vg_stage stage;
+    const char *component; /* the folder that is loaded */
+    /* dir: what vg_module_open takes; generated weights ("dummy:") when nothing else is to be read either. */
+    vg_status (*open)(vg_engine *engine, const vg_model *model, const vg_generate_params *params,
+                      const char *dir, void **self, vg_err *err);
+    void (*close)(void *self);
+    size_t (*weight_bytes)(const void *self); /* of views into files, too; NULL: as counted */
+    /* Run what a run of these settings takes most memory for, on a backend that only counts. */
+    vg_status (*rehearse)(void *self, const vg_model *model, const vg_generate_params *params,
+                          vg_err *err);
+} vg_stage_part;
+
+typedef struct vg_encoder {
+    vg_stage_part part;
+    bool (*wanted)(const vg_model *model, const vg_generate_params *params);
+    /* Inputs of params to conditions, which are added to *out. */
+    vg_status (*run)(void *self, const vg_model *model, const vg_generate_params *params,
+                     const vg_hooks *hooks, vg_conditions *out, vg_err *err);
+} vg_encoder;
+
+typedef struct vg_decoder {
+    vg_stage_part part;
+    /* Size of what these latents become; errors say why they cannot be decoded. */
+    vg_status (*frames)(const vg_model *model, const vg_latents *latents, vg_frames *size,
+                        vg_err *err);
+    vg_status (*run)(void *self, const vg_model *model, const vg_generate_params *params,
+                     const vg_latents *latents, const vg_hooks *hooks, vg_frames *out, vg_err *err);
+} vg_decoder;
+
+/* ---- the denoiser ---- */
+
+/* What a loaded expert is given once. */
+typedef struct vg_binding {
+    const vg_conditions *conditions; /* checked: all that the family's list wants */
+    const int64_t *latent;           /* [4] C,T,h,w */
+    bool guided;                     /* forwards of branch 1 will come, too */
+    const atomic_int *cancel;
+} vg_binding;
+
+/* What the forwards of one step share. */
+typedef struct vg_denoise_step {
+    const vg_tensor
+        *x; /* latents [C,T,h,w] FP32 on the backend, unchanged until the last forward */
+    double timestep, next_timestep; /* next: 0 behind the last step */
+    vg_hooks hooks;                 /* progress: blocks of a forward */
+} vg_denoise_step;
+
+/* One expert, loaded on a backend. */
+typedef struct vg_denoiser {
+    vg_status (*open)(vg_engine *engine, const vg_model *model, int expert, const char *dir,
+                      const vg_module_options *options, void **self, vg_err *err);
+    void (*close)(void *self);
+    /* Compute and keep what no step changes. May come again. */
+    vg_status (*bind)(void *self, const vg_binding *binding, vg_err *err);
+    vg_status (*begin_step)(void *self, const vg_denoise_step *step, vg_err *err);
+    /* v [C,T,h,w] in the compute dtype: the model's output with the condition (branch 0) or without (1). */
+    vg_status (*forward)(void *self, int branch, vg_tensor *v, vg_err *err);
+    const vg_module *(*module)(const void *self);
+    size_t (*host_bytes)(const void *self); /* page-locked, of streamed blocks */
+    /* Record the running maximum of |x| of every layer that may become FP8; then read them. */
+    vg_status (*calibrate_begin)(void *self, vg_err *err);
+    vg_status (*calibrate_each)(const void *self,
+                                void (*fn)(void *user, const char *layer, float amax), void *user,
+                                vg_err *err);
+    int (*blocks)(const vg_model *model, int expert); /* transformer blocks, without loading */
+} vg_denoiser;
 
 /* One runnable part of a model for `vgen component`: named tensors in, named tensors out (host, malloc'd data). */
 typedef struct vg_part {
@@ -16,53 +115,51 @@ typedef struct vg_part {
                      vg_err *err);
 } vg_part;
 
-typedef struct vg_calibration vg_calibration; /* engine/layers/calibrate.h */
-
 struct vg_family {
     const char *name;  /* "wan" */
     const char *title; /* "Wan 2.x text to video" */
-    const char *modes; /* comma list: "t2v" */
+    const vg_mode *modes;
+    int modes_count;
+    bool (*allows)(const vg_model *model, const vg_mode *mode); /* by the configuration */
     /* True when this family runs the checkpoint: decided from class names, configs, tensor names. */
     bool (*probe)(const vg_checkpoint *checkpoint);
     /* Read and check every config; *config is the family's own struct, freed by config_free. */
-    vg_status (*config_load)(const vg_checkpoint *checkpoint, const vg_checkpoint_defaults *own,
-                             void **config, vg_err *err);
+    vg_status (*config_load)(const vg_checkpoint *checkpoint, void **config, vg_err *err);
     void (*config_free)(void *config);
-    /* What is missing on disk (one line, malloc'd) or NULL; census of precision into `precision`. */
-    vg_status (*inspect)(const vg_checkpoint *checkpoint, char **missing, char *precision,
-                         size_t precision_size, vg_err *err);
-    /* Defaults that follow from the checkpoint: boundary_ratio, flow_shift, grid, size steps. */
-    vg_status (*defaults)(const vg_model *model, vg_generate_params *params, vg_err *err);
-    /* stages: names, NULL-terminated, of those to plan; NULL: all. */
-    vg_status (*plan)(const vg_model *model, const vg_generate_params *params,
-                      const char *const *stages, vg_plan *plan, vg_err *err);
-    vg_status (*encode)(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                        const vg_callbacks *cb, vg_conditioning *out, vg_err *err);
-    /* NULL: this family takes no image. The result is what vg_generate_params.condition wants. */
-    vg_status (*encode_image)(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                              const vg_frames *image, const vg_callbacks *cb, vg_latents *out,
+
+    const vg_component *components;
+    int components_count;
+    bool (*has)(const vg_model *model, const char *folder); /* is the component there? */
+    /* What a component with weights consists of by its config, as far as a generation needs it; the caller deinitialises. */
+    vg_status (*weight_table)(const vg_model *model, const char *folder, vg_weight_table *table,
                               vg_err *err);
-    vg_status (*denoise)(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                         const vg_conditioning *text, const vg_denoise_state *resume,
-                         const vg_callbacks *cb, vg_latents *out, vg_err *err);
-    vg_status (*decode)(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                        const vg_latents *latents, const vg_callbacks *cb, vg_frames *out,
-                        vg_err *err);
-    /* Which layers would run in which precision; reads headers only. */
-    vg_status (*precision)(const vg_model *model, const vg_generate_params *params,
-                           vg_precision_report *report, vg_err *err);
-    /* Would scheme fp8 make weights FP8 at load (VG_PRECISION of the checkpoint itself is high)? */
-    vg_status (*needs_input_scales)(const vg_model *model, bool *needed, vg_err *err);
-    /* Run about `steps` steps spread over the settings' own schedule and hand every quantisable layer's running max |x| to the
-     * calibration; every expert that the schedule uses is visited. */
-    vg_status (*calibrate)(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                           const vg_conditioning *text, int steps, const vg_callbacks *cb,
-                           vg_calibration *calibration, vg_err *err);
-    /* What one of `components` consists of by its config, as far as a generation needs it; the caller deinitialises. */
-    vg_status (*weight_table)(const vg_model *model, const char *component, vg_weight_table *table,
-                              vg_err *err);
-    const char *const *
-        components; /* folders whose weights a generation uses, NULL-terminated; absent ones are skipped */
+    /* Of a model that is read from files, what neither configs nor weights tell: tokenizers. NULL: nothing. For vg_model_check. */
+    vg_status (*check)(const vg_model *model, vg_err *err);
+    const char *const *experts; /* folders of denoisers, by falling timestep */
+    int (*experts_count)(const vg_model *model);
+
+    void (*geometry)(const vg_model *model, vg_geometry *geometry);
+    /* Fill what is unset; checking is the run's. */
+    void (*defaults)(const vg_model *model, vg_generate_params *params);
+    void (*latent_shape)(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
+    /* Do these settings want a second forward each step? NULL: when guidance_scale > 1. */
+    bool (*guided)(const vg_generate_params *params);
+    /* Conditions that denoising with these settings wants; returns their count. */
+    int (*conditions)(const vg_model *model, const vg_generate_params *params,
+                      vg_condition_spec specs[VG_CONDITIONS_MAX]);
+    double (*flop)(const vg_model *model, const vg_generate_params *params); /* of one forward */
+
+    const vg_encoder *const *encoders; /* in the order they are run */
+    int encoders_count;
+    const vg_denoiser *denoiser;
+    const vg_decoder *decoder;
+
+    /* A published map of normalised latents to RGB; NULL or false: it is fitted, if there is preview_encode. */
+    bool (*preview)(const vg_model *model, vg_preview *preview);
+    /* Frames [3,F,H,W] in [-1,1] to normalised latents [C,T,h,w], both on the host, by the VAE at dir in FP32. */
+    vg_status (*preview_encode)(vg_engine *engine, const vg_model *model, const char *dir,
+                                const float *sample, const int64_t shape[4], float *latents,
+                                vg_err *err);
     const vg_part *parts;
     int parts_count;
 };

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/run/family.h"
+#include "engine/run/model.h"
 
 #define INDEX_NAME     "model_index.json"
 #define REPO_PREFIX    "models--"
@@ -447,31 +447,38 @@ static void entry_deinit(vg_model_entry *e)
     free(e->missing);
 }
 
-/* Family, modes, precision and what is missing; a checkpoint that cannot be read says so in `missing`. */
+static void take_family(vg_model_entry *e, const vg_checkpoint *checkpoint)
+{
+    for (int i = 0; i < vg_families_count; i++) {
+        if (!vg_families[i]->probe(checkpoint))
+            continue;
+        free(e->family);
+        e->family = strdup(vg_families[i]->name);
+        return;
+    }
+}
+
+/* Family, modes, precision, and why it cannot be used: what making a job of it would say. Of a half-finished download all that is missing
+ * is counted. */
 static void describe(vg_model_entry *e, const vg_checkpoint *checkpoint)
 {
-    const vg_family *family = NULL;
-    char precision[128] = "";
-    vg_err err = {0};
+    char precision[200] = "";
+    vg_model *model = NULL;
+    vg_err why = {0};
 
-    for (int i = 0; i < vg_families_count && !family; i++) {
-        if (vg_families[i]->probe(checkpoint))
-            family = vg_families[i];
-    }
-    if (family) {
-        free(e->family);
+    take_family(e, checkpoint);
+    vg_status status = vg_model_open(e->dir, VG_LOAD_FILES, &model, &why);
+    if (status == VG_E_MISSING)
+        (void)vg_checkpoint_missing(checkpoint, &e->missing, NULL);
+    if (status == VG_OK) {
         free(e->modes);
-        e->family = strdup(family->name);
-        e->modes = strdup(family->modes);
+        e->modes = strdup(vg_model_modes(model));
+        vg_model_describe_precision(model, precision, sizeof precision);
+        status = vg_model_check(model, &why);
     }
-    if (vg_checkpoint_missing(checkpoint, &e->missing, &err) != VG_OK)
-        e->missing = strdup(err.message);
-    if (family && family->inspect && !e->missing) {
-        if (family->inspect(checkpoint, &e->missing, precision, sizeof precision, &err) != VG_OK) {
-            free(e->missing);
-            e->missing = strdup(err.message);
-        }
-    }
+    if (status != VG_OK && !e->missing)
+        e->missing = strdup(why.message);
+    vg_model_close(model);
     free(e->precision);
     e->precision = strdup(precision);
 }

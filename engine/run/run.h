@@ -2,7 +2,7 @@
  *
  *   vg_engine_open(VG_DEVICE_CPU, 0, 0, &engine, &err);
  *   vg_model_open(dir, VG_LOAD_FILES, &model, &err);
- *   vg_generate_params_init(&p); p.prompt = "..."; vg_model_defaults(model, &p, &err);
+ *   vg_generate_params_init(&p); p.inputs.prompt = "..."; vg_model_defaults(model, &p, &err);
  *   vg_encode(engine, model, &p, &cb, &text, &err);
  *   vg_denoise(engine, model, &p, &text, NULL, &cb, &latents, &err);
  *   vg_decode(engine, model, &p, &latents, &cb, &frames, &err);
@@ -15,6 +15,8 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/engine.h"
 #include "engine/layers/linear.h"
+#include "engine/run/conditions.h"
+#include "engine/run/inputs.h"
 #include "engine/layers/precision_report.h"
 #include "engine/sampling/scheduler.h"
 #include "kernels/backend/backend.h"
@@ -43,14 +45,15 @@ typedef enum vg_load_format {
 vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err);
 void vg_model_close(vg_model *model);
 const char *vg_model_family_name(const vg_model *model); /* "wan" */
-const char *vg_model_modes(const vg_model *model);       /* "t2v" */
+const char *vg_model_modes(const vg_model *model);       /* comma list: "i2v, flf2v" */
 /* Hex identity over all weight files that a generation uses (vg_weights_identity), 16 characters. */
 vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err);
-/* Are the weights of everything that a generation uses (denoisers, text encoder, VAE) there, in the shapes that the configs ask for, of
- * dtypes that can be loaded, with the scales that FP8 layers need? Reads headers and scales, no weights; generated weights always pass.
- * Errors: the first thing wrong, naming component and tensor (vg_weight_table_check). */
-vg_status vg_model_check_weights(const vg_model *model, vg_err *err);
-/* The same for one component, "vae". */
+/* Is everything there that a generation reads? Components, weights (in the shapes that the configs ask for, of dtypes that can be loaded, with
+ * the scales that FP8 layers need), tokenizers. Reads headers, scales and tokenizers, no weights; of a model with generated weights, configs
+ * alone. What can be told in advance is told here, before a job is made; a listing asks the same. Errors: of the first thing wrong;
+ * the message has one clause per component, naming tensor or file. */
+vg_status vg_model_check(const vg_model *model, vg_err *err);
+/* The weights of one component, "vae". */
 vg_status vg_model_check_component(const vg_model *model, const char *component, vg_err *err);
 
 #define VG_UNSET_INT    (-1)
@@ -59,7 +62,9 @@ vg_status vg_model_check_component(const vg_model *model, const char *component,
 /* Settings of one generation. *_init fills every field with "unset" or the global default; vg_model_defaults replaces
  * unset ones by the checkpoint's; strings are borrowed. */
 typedef struct vg_generate_params {
-    const char *prompt, *negative_prompt; /* UTF-8; NULL negative = "" */
+    vg_inputs inputs;
+    const char *
+        mode; /* NULL = by the inputs; vg_model_defaults makes it the name of a mode of the model */
     uint64_t seed;
     int height, width, num_frames; /* pixels, frames */
     int steps;
@@ -70,10 +75,12 @@ typedef struct vg_generate_params {
     const char *scheduler; /* NULL = checkpoint's; "unipc", "euler" */
     int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = the present one */
     vg_scheme scheme;
+    const char
+        *precision; /* rules on top of it (engine/layers/precision_policy.h); NULL or "": none */
     vg_fp8_act fp8_act; /* FP8 per tensor made at load: static needs input_scales */
     bool fp8_exact;     /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
     vg_attention_kernel attention_kernel; /* of the denoiser, see vg_backend.attention */
-    const char *input_scales;             /* path of a calibration file (vg_calibrate), or NULL */
+    const vg_input_scales *input_scales;  /* of vg_calibrate, or NULL */
     vg_compute compute, vae_compute;
     bool vae_tiling;
     int max_text_tokens;   /* 512 */
@@ -85,9 +92,6 @@ typedef struct vg_generate_params {
                                   * it behave like a device: weights are copied, and blocks that do not fit are streamed */
     const float *init_latents; /* [C,T,h,w] host, instead of noise from the seed; NULL = seed */
     const int64_t *init_latents_shape; /* 4 numbers, checked */
-    const float
-        *condition; /* [C,T,h,w] host, vg_encode_image's; models that take an image need it */
-    const int64_t *condition_shape; /* 4 numbers, checked */
 } vg_generate_params;
 
 void vg_generate_params_init(vg_generate_params *params);
@@ -121,6 +125,7 @@ typedef struct vg_event {
     vg_event_kind kind;
     vg_stage stage;
     const char *detail; /* what is loaded, noted; "" if none */
+    vg_stage load_for;  /* STAGE_BEGIN, STAGE_END of VG_STAGE_LOAD: the stage that wants it */
     int step, steps; /* STEP: finished steps of all; PROGRESS: parts done of all (blocks, frames) */
     double seconds;  /* STEP, STAGE_END: duration of this step or stage, s */
     double timestep, sigma; /* STEP */
@@ -152,18 +157,6 @@ typedef struct vg_callbacks {
 } vg_callbacks;
 
 /* ---- results (host memory, malloc'd; _deinit frees; all zero = empty) ---- */
-typedef struct vg_conditioning {
-    int64_t tokens, dim; /* padded rows, text dim */
-    float *cond,
-        *uncond; /* [tokens, dim] F32 (BF16 values when compute is BF16); uncond NULL without CFG */
-    int cond_tokens, uncond_tokens; /* real ones */
-} vg_conditioning;
-void vg_conditioning_deinit(vg_conditioning *c);
-/* metadata: key, value pairs, NULL-terminated, or NULL. */
-vg_status vg_conditioning_write(const char *path, const vg_conditioning *c,
-                                const char *const *metadata, vg_err *err);
-vg_status vg_conditioning_read(const char *path, vg_conditioning *c, vg_err *err);
-
 typedef struct vg_latents {
     int64_t shape[4]; /* C,T,h,w */
     float *values;
@@ -173,38 +166,42 @@ typedef struct vg_latents {
 } vg_latents;
 void vg_latents_deinit(vg_latents *l);
 
-typedef struct vg_frames {
-    int count, height, width;
-    uint8_t *rgb; /* [count, height, width, 3] */
-} vg_frames;
-void vg_frames_deinit(vg_frames *f);
-
+/* Is everything there that the mode needs? To refuse a job before anything is loaded. params: by vg_model_defaults. Errors as vg_mode_check. */
+vg_status vg_model_check_inputs(const vg_model *model, const vg_generate_params *params,
+                                vg_err *err);
+/* The row of params->mode; params: by vg_model_defaults. */
+const vg_mode *vg_model_mode(const vg_model *model, const vg_generate_params *params);
+/* Inputs to conditions. Errors: those of vg_model_check_inputs first. */
 vg_status vg_encode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                    const vg_callbacks *cb, vg_conditioning *out, vg_err *err);
-/* The image that a clip begins with, of the clip's size, to what params->condition wants. VG_E_UNSUPPORTED: the model takes none. */
-vg_status vg_encode_image(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                          const vg_frames *image, const vg_callbacks *cb, vg_latents *out,
-                          vg_err *err);
+                    const vg_callbacks *cb, vg_conditions *out, vg_err *err);
+/* Are these what denoising with these settings wants? Errors as vg_conditions_check. */
+vg_status vg_model_check_conditions(const vg_model *model, const vg_generate_params *params,
+                                    const vg_conditions *conditions, vg_err *err);
+/* Noise in place of what encoding would give, for measuring speed without it. */
+vg_status vg_model_fill_conditions(const vg_model *model, const vg_generate_params *params,
+                                   vg_conditions *out, vg_err *err);
 /* resume: NULL starts from noise. VG_E_CANCELLED leaves *out with the state so far when at least one step is done. */
 vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                     const vg_conditioning *text, const vg_denoise_state *resume,
+                     const vg_conditions *conditions, const vg_denoise_state *resume,
                      const vg_callbacks *cb, vg_latents *out, vg_err *err);
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err);
 
-/* Does vg_denoise with these settings need params->input_scales? True for static FP8 made at load; false for a checkpoint that is FP8
- * already and brings its own. */
+/* Does vg_denoise with these settings need params->input_scales? True where layers are made FP8 at load with static inputs; false for a
+ * checkpoint that is FP8 already and brings its own. */
 vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_params *params,
                                       bool *needed, vg_err *err);
 /* Short calibration for static per-tensor activation scales: runs about `steps` of the settings' own denoise steps in the compute dtype
  * (spread over the schedule, at least the first and last of every expert it uses) and records amax of every quantisable linear's input;
- * writes {"layer": input_scale} JSON per expert that the schedule reaches to `path` atomically. */
+ * the scales are those of the experts that the schedule reaches. */
 vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params,
-                       const vg_conditioning *text, int steps, const vg_callbacks *cb,
-                       const char *path, vg_err *err);
+                       const vg_conditions *conditions, int steps, const vg_callbacks *cb,
+                       vg_input_scales **scales, vg_err *err);
+/* What calibration depends on, for people who find its file (vg_input_scales_write). Caller deletes; NULL: out of memory. */
+cJSON *vg_calibration_settings(const vg_generate_params *params, int steps);
 
 /* Which layers run in which precision: one line per group, for logs and the "FP8 is really on" report. */
-vg_status vg_model_precision(vg_model *model, const vg_generate_params *params,
+vg_status vg_model_precision(const vg_model *model, const vg_generate_params *params,
                              vg_precision_report *report, vg_err *err);
 
 /* ---- memory plan ---- */
@@ -220,12 +217,10 @@ typedef struct vg_plan_stage {
 typedef struct vg_plan {
     vg_plan_stage stages[VG_PLAN_STAGES_MAX];
     int count;
-    int peak;                   /* index of the stage that sets the peak */
-    int64_t tokens;             /* video tokens of one forward */
-    int64_t latent[4];          /* C,T,h,w */
-    int64_t text_dim;           /* columns of vg_conditioning */
-    int64_t condition_channels; /* of vg_encode_image's result; 0: the model takes no image */
-    double tflop_per_step;      /* both CFG forwards */
+    int peak;              /* index of the stage that sets the peak */
+    int64_t tokens;        /* video tokens of one forward */
+    int64_t latent[4];     /* C,T,h,w */
+    double tflop_per_step; /* both CFG forwards */
 } vg_plan;
 /* With params->memory_limit, experts are planned to fit it as far as streaming can; a stage that still does not is in the plan as it is.
  * Without, nothing is streamed. */
@@ -240,6 +235,7 @@ static inline size_t vg_plan_total(const vg_plan_stage *stage)
 typedef struct vg_component_params {
     vg_scheme scheme;
     bool scheme_given;               /* else the checkpoint's own precision */
+    const char *precision;           /* rules on top of it, or NULL */
     vg_compute compute, vae_compute; /* the second: vae-decode, vae-encode */
     bool vae_tiling;
     const atomic_int *cancel;

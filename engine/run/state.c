@@ -1,29 +1,10 @@
-/* state.c: results in host memory and their files (safetensors). */
-#include "engine/run/model.h"
+/* state.c: the state between two steps, in host memory and as a file (safetensors). */
+#include "engine/run/run.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-void vg_conditioning_deinit(vg_conditioning *c)
-{
-    free(c->cond);
-    free(c->uncond);
-    memset(c, 0, sizeof *c);
-}
-
-void vg_latents_deinit(vg_latents *l)
-{
-    free(l->values);
-    memset(l, 0, sizeof *l);
-}
-
-void vg_frames_deinit(vg_frames *f)
-{
-    free(f->rgb);
-    memset(f, 0, sizeof *f);
-}
 
 void vg_denoise_state_deinit(vg_denoise_state *state)
 {
@@ -59,54 +40,6 @@ static vg_status copy_f32(const vg_tensor *t, float **values, vg_err *err)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %zu bytes of state", bytes);
     memcpy(*values, t->data, bytes);
     return VG_OK;
-}
-
-/* ---- conditioning ---- */
-
-vg_status vg_conditioning_write(const char *path, const vg_conditioning *c,
-                                const char *const *metadata, vg_err *err)
-{
-    int64_t tokens[2] = {c->cond_tokens, c->uncond_tokens};
-    vg_safetensors_entry entries[3] = {
-        {"tokens", vg_tensor_make(tokens, VG_I64, 1, 2)},
-        {"cond", vg_tensor_make(c->cond, VG_F32, 2, c->tokens, c->dim)},
-        {"uncond", vg_tensor_make(c->uncond, VG_F32, 2, c->tokens, c->dim)}};
-    return vg_safetensors_write(path, entries, c->uncond ? 3 : 2, metadata, err);
-}
-
-static vg_status read_conditioning(const vg_safetensors *st, vg_conditioning *c, vg_err *err)
-{
-    const vg_tensor *t;
-    int64_t tokens[2];
-    VG_TRY(want(st, "tokens", VG_I64, 1, (const int64_t[]){2}, &t, err));
-    memcpy(tokens, t->data, sizeof tokens);
-    VG_TRY(want(st, "cond", VG_F32, 2, (const int64_t[]){-1, -1}, &t, err));
-    c->tokens = t->shape[0];
-    c->dim = t->shape[1];
-    VG_TRY(copy_f32(t, &c->cond, err));
-    if (vg_safetensors_find(st, "uncond")) {
-        VG_TRY(want(st, "uncond", VG_F32, 2, (const int64_t[]){c->tokens, c->dim}, &t, err));
-        VG_TRY(copy_f32(t, &c->uncond, err));
-    }
-    if (tokens[0] < 0 || tokens[0] > c->tokens || tokens[1] < 0 || tokens[1] > c->tokens)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: token counts do not fit", vg_safetensors_path(st));
-    c->cond_tokens = (int)tokens[0];
-    c->uncond_tokens = (int)tokens[1];
-    return VG_OK;
-}
-
-vg_status vg_conditioning_read(const char *path, vg_conditioning *out, vg_err *err)
-{
-    vg_safetensors *st;
-    vg_conditioning c = {0};
-    VG_TRY(vg_safetensors_open(path, &st, err));
-    vg_status status = read_conditioning(st, &c, err);
-    vg_safetensors_close(st);
-    if (status == VG_OK)
-        *out = c;
-    else
-        vg_conditioning_deinit(&c);
-    return status;
 }
 
 /* ---- denoise state ---- */

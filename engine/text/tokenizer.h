@@ -13,6 +13,9 @@ typedef struct vg_tokenizer vg_tokenizer;
  * tokenizer_config.json / special_tokens_map.json / tokenizer.json with the special tokens. Both give the same ids.
  * Errors: VG_E_MISSING, VG_E_FORMAT naming file and key, VG_E_UNSUPPORTED (another kind of tokenizer), VG_E_NOMEM. */
 vg_status vg_tokenizer_open(const char *dir, vg_tokenizer **tokenizer, vg_err *err);
+/* Can DIR be opened? All its files are read and checked, but libsentencepiece, which takes most of the time, is not started.
+ * *vocab: vg_tokenizer_vocab. Errors as vg_tokenizer_open. */
+vg_status vg_tokenizer_check(const char *dir, int *vocab, vg_err *err);
 /* From the bytes of a model file alone; the special tokens are its control pieces. For fuzzing. */
 vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *name,
                                    vg_tokenizer **tokenizer, vg_err *err);

@@ -117,7 +117,7 @@ static vg_status add_from_model(vg_tokenizer *t, const char *name, int64_t extra
 
 /* The JSON files of a tokenizer folder, and where they are; NULL where there is none. */
 typedef struct folder {
-    char *config_path, *map_path, *whole_path;
+    char *config_path, *map_path, *whole_path, *model_path;
     cJSON *config, *map,
         *whole; /* tokenizer_config.json, special_tokens_map.json, tokenizer.json */
 } folder;
@@ -130,6 +130,7 @@ static void folder_deinit(folder *f)
     free(f->config_path);
     free(f->map_path);
     free(f->whole_path);
+    free(f->model_path);
 }
 
 static vg_status load_json(const char *dir, const char *file, char **path, cJSON **root,
@@ -211,17 +212,15 @@ static vg_status start_model(vg_tokenizer *t, const char *name, vg_err *err)
     VG_TRY(vg_spiece_model_serialise(&t->model, &proto, &proto_size, err));
     t->sp = vg_spiece_new(proto, proto_size, reason, sizeof reason);
     free(proto);
-    if (!t->sp)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: libsentencepiece: %s", name, reason);
-    t->vocab = t->model.count;
-    return VG_OK;
+    return t->sp ? VG_OK : VG_FAIL(err, VG_E_FORMAT, "%s: libsentencepiece: %s", name, reason);
 }
 
 static vg_status load_model(vg_tokenizer *t, const void *bytes, size_t size, const char *name,
                             vg_err *err)
 {
     VG_TRY(vg_spiece_model_parse(bytes, size, name, &t->model, err));
-    return start_model(t, name, err);
+    t->vocab = t->model.count;
+    return VG_OK;
 }
 
 static vg_status load_whole(vg_tokenizer *t, const folder *f, const char *end, vg_err *err)
@@ -231,7 +230,8 @@ static vg_status load_whole(vg_tokenizer *t, const folder *f, const char *end, v
     VG_TRY(special_token(f, "unk_token", &unknown, err));
     VG_TRY(vg_tokenizer_json_model(f->whole, f->whole_path, unknown, &t->model, err));
     VG_TRY(vg_tokenizer_json_check_end(f->whole, f->whole_path, end, err));
-    return start_model(t, f->whole_path, err);
+    t->vocab = t->model.count;
+    return VG_OK;
 }
 
 /* The model file under one of its names; *path NULL when there is none. */
@@ -256,16 +256,14 @@ static vg_status find_model(const char *dir, char **path, vg_err *err)
 static vg_status load_pieces(vg_tokenizer *t, const char *dir, folder *f, const char *end,
                              vg_err *err)
 {
-    char *path, *bytes = NULL;
+    char *bytes = NULL;
     size_t size = 0;
 
-    VG_TRY(find_model(dir, &path, err));
-    if (path) {
-        vg_status status = vg_file_read(path, MODEL_LIMIT_BYTES, &bytes, &size, err);
-        if (status == VG_OK)
-            status = load_model(t, bytes, size, path, err);
+    VG_TRY(find_model(dir, &f->model_path, err));
+    if (f->model_path) {
+        VG_TRY(vg_file_read(f->model_path, MODEL_LIMIT_BYTES, &bytes, &size, err));
+        vg_status status = load_model(t, bytes, size, f->model_path, err);
         free(bytes);
-        free(path);
         return status;
     }
     VG_TRY(need_whole(dir, f, err));
@@ -297,6 +295,8 @@ vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *n
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
     vg_status status = load_model(t, bytes, size, name, err);
     if (status == VG_OK)
+        status = start_model(t, name, err);
+    if (status == VG_OK)
         status = add_from_model(t, name, 0, err);
     for (int i = 0; i < t->added_count; i++)
         t->eos = strcmp(t->added[i].text, "</s>") == 0 ? t->added[i].id : t->eos;
@@ -308,7 +308,7 @@ vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *n
     return VG_OK;
 }
 
-vg_status vg_tokenizer_open(const char *dir, vg_tokenizer **tokenizer, vg_err *err)
+static vg_status open_folder(const char *dir, bool start, vg_tokenizer **tokenizer, vg_err *err)
 {
     folder f = {0};
     vg_tokenizer *t = calloc(1, sizeof *t);
@@ -316,12 +316,29 @@ vg_status vg_tokenizer_open(const char *dir, vg_tokenizer **tokenizer, vg_err *e
     if (!t)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
     vg_status status = load_folder(t, dir, &f, err);
+    if (status == VG_OK && start)
+        status = start_model(t, f.model_path ? f.model_path : f.whole_path, err);
     folder_deinit(&f);
     if (status != VG_OK) {
         vg_tokenizer_close(t);
         return status;
     }
     *tokenizer = t;
+    return VG_OK;
+}
+
+vg_status vg_tokenizer_open(const char *dir, vg_tokenizer **tokenizer, vg_err *err)
+{
+    return open_folder(dir, true, tokenizer, err);
+}
+
+vg_status vg_tokenizer_check(const char *dir, int *vocab, vg_err *err)
+{
+    vg_tokenizer *t;
+
+    VG_TRY(open_folder(dir, false, &t, err));
+    *vocab = t->vocab;
+    vg_tokenizer_close(t);
     return VG_OK;
 }
 

@@ -177,7 +177,7 @@ vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config 
     e->config = *config;
     e->compute = compute;
     e->be = engine->be;
-    vg_module_options options = {.compute = compute, .scheme = VG_SCHEME_AUTO};
+    vg_module_options options = {.compute = compute};
     VG_TRY_GOTO(status, vg_module_open(engine, dir, "text_encoder", &options, &e->module, err),
                 fail);
     VG_TRY_GOTO(status, vg_arena_new(e->be, (size_t)1 << 20, &e->arena, err), fail);
@@ -360,27 +360,5 @@ vg_status vg_umt5_run(vg_umt5 *e, const int32_t *ids, const uint8_t *mask, int64
     vg_arena_reset(e->arena, mark);
     free(buckets);
     free(bias);
-    return status;
-}
-
-vg_status vg_umt5_rehearse(vg_engine *engine, const char *dir, const vg_umt5_config *c,
-                           vg_dtype compute, int64_t length, size_t *weights, vg_err *err)
-{
-    vg_umt5 *e = NULL;
-    float *out = calloc((size_t)(length * c->d_model), sizeof *out);
-    int32_t *ids = calloc((size_t)length, sizeof *ids);
-    vg_status status = VG_OK;
-    if (!out || !ids)
-        status =
-            VG_FAIL(err, VG_E_NOMEM, "out of memory for planning %lld tokens", (long long)length);
-    if (status == VG_OK)
-        status = vg_umt5_open(engine, dir, c, compute, &e, err);
-    if (status == VG_OK) {
-        *weights = engine->be->bytes_now;
-        status = vg_umt5_run(e, ids, NULL, length, NULL, out, err);
-    }
-    vg_umt5_close(e);
-    free(ids);
-    free(out);
     return status;
 }

@@ -30,9 +30,6 @@ void vg_umt5_close(vg_umt5 *encoder);
 vg_status vg_umt5_run(vg_umt5 *encoder, const int32_t *ids, const uint8_t *mask, int64_t length,
                       const atomic_int *cancel, float *out, vg_err *err);
 
-/* Load and run `length` tokens on a dry backend, whose counters then say what it takes; *weights: bytes of the weights. */
-vg_status vg_umt5_rehearse(vg_engine *engine, const char *dir, const vg_umt5_config *config,
-                           vg_dtype compute, int64_t length, size_t *weights, vg_err *err);
 /* Bucket of relative position key - query. Tests: test_model_umt5. */
 int64_t vg_umt5_bucket(const vg_umt5_config *config, int64_t relative);
 #endif

@@ -1,17 +1,16 @@
 /* fileio.c: small files in, small files out, and the folder operations around them. No caching, no global state. */
 #include "kernels/base/fileio.h"
+#include "kernels/base/newfile.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READ_FIRST_BYTES (64u << 10)
@@ -93,113 +92,43 @@ done:
     return status;
 }
 
-/* The folder that holds `path`, malloc'd; NULL when out of memory. */
-static char *parent_dir(const char *path)
+static vg_status write_parts(const char *path, const vg_file_part *parts, int count, bool durable,
+                             vg_err *err)
 {
-    const char *slash = strrchr(path, '/');
+    vg_newfile file;
 
-    if (!slash)
-        return strdup(".");
-    if (slash == path)
-        return strdup("/");
-    return strndup(path, (size_t)(slash - path));
-}
-
-/* A rename is durable only when its folder is synced too. Some file systems refuse to sync a folder: not an error. */
-static void sync_parent(const char *path)
-{
-    char *dir = parent_dir(path);
-    int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
-    free(dir);
-}
-
-/* Create a file of an unused name beside `path`; mkstemp would make it mode 0600 whatever the umask says. */
-static int open_temporary(const char *path, char **temporary)
-{
-    static atomic_uint serial;
-    struct timespec now;
-
-    for (int attempt = 0; attempt < 100; attempt++) {
-        clock_gettime(CLOCK_REALTIME, &now);
-        char *name = vg_strf("%s.%ld-%lx-%x.tmp", path, (long)getpid(), (unsigned long)now.tv_nsec,
-                             atomic_fetch_add(&serial, 1u));
-        if (!name) {
-            errno = ENOMEM;
-            return -1;
+    VG_TRY(vg_newfile_open(path, &file, err));
+    for (int i = 0; i < count; i++) {
+        vg_status status = vg_newfile_write(&file, parts[i].bytes, parts[i].size, err);
+        if (status != VG_OK) {
+            vg_newfile_abort(&file);
+            return status;
         }
-        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-        if (fd >= 0) {
-            *temporary = name;
-            return fd;
-        }
-        int saved = errno;
-        free(name);
-        errno = saved;
-        if (saved != EEXIST)
-            return -1;
     }
-    return -1;
-}
-
-static bool write_all(int fd, const void *bytes, size_t size)
-{
-    const char *at = bytes;
-
-    while (size > 0) {
-        ssize_t put = write(fd, at, size < (1u << 30) ? size : (1u << 30));
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return false;
-        at += put;
-        size -= (size_t)put;
-    }
-    return true;
+    return vg_newfile_commit(&file, durable, err);
 }
 
 vg_status vg_file_write_atomic_parts(const char *path, const vg_file_part *parts, int count,
                                      vg_err *err)
 {
-    char *temporary = NULL;
-    int fd = open_temporary(path, &temporary);
-
-    if (fd < 0)
-        return VG_FAIL(err, VG_E_IO, "%s: cannot create a file beside it: %s", path,
-                       strerror(errno));
-    bool ok = true;
-    for (int i = 0; ok && i < count; i++)
-        ok = write_all(fd, parts[i].bytes, parts[i].size);
-    ok = ok && fsync(fd) == 0;
-    int saved = errno;
-    if (close(fd) != 0 && ok) {
-        ok = false;
-        saved = errno;
-    }
-    if (ok && rename(temporary, path) != 0) {
-        ok = false;
-        saved = errno;
-    }
-    if (!ok)
-        unlink(temporary);
-    else
-        sync_parent(path);
-    free(temporary);
-    return ok ? VG_OK : VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", path, strerror(saved));
+    return write_parts(path, parts, count, true, err);
 }
 
 vg_status vg_file_write_atomic(const char *path, const void *bytes, size_t size, vg_err *err)
 {
     vg_file_part part = {bytes, size};
 
-    return vg_file_write_atomic_parts(path, &part, 1, err);
+    return write_parts(path, &part, 1, true, err);
 }
 
-vg_status vg_file_make_dirs(const char *path, vg_err *err)
+vg_status vg_file_write_volatile(const char *path, const void *bytes, size_t size, vg_err *err)
+{
+    vg_file_part part = {bytes, size};
+
+    return write_parts(path, &part, 1, false, err);
+}
+
+static vg_status make_dirs(const char *path, mode_t mode, vg_err *err)
 {
     vg_status status = VG_OK;
     char *copy = strdup(path);
@@ -212,15 +141,26 @@ vg_status vg_file_make_dirs(const char *path, vg_err *err)
             continue;
         char keep = at[1];
         at[1] = '\0';
-        if (mkdir(copy, 0777) != 0 && !vg_file_is_dir(copy)) {
-            int saved = errno == EEXIST ? ENOTDIR : errno;
-            status = VG_FAIL(err, VG_E_IO, "%s: cannot make the folder: %s", copy, strerror(saved));
+        int reason = mkdir(copy, mode) == 0 ? 0 : errno;
+        if (reason && !vg_file_is_dir(copy)) {
+            status = VG_FAIL(err, VG_E_IO, "%s: cannot make the folder: %s", copy,
+                             strerror(reason == EEXIST ? ENOTDIR : reason));
             break;
         }
         at[1] = keep;
     }
     free(copy);
     return status;
+}
+
+vg_status vg_file_make_dirs(const char *path, vg_err *err)
+{
+    return make_dirs(path, 0777, err);
+}
+
+vg_status vg_file_make_private_dirs(const char *path, vg_err *err)
+{
+    return make_dirs(path, 0700, err);
 }
 
 static vg_status remove_at(int parent, const char *name, const char *shown, int depth, vg_err *err)

@@ -14,8 +14,8 @@ vg_status vg_file_read(const char *path, size_t limit_bytes, char **text, size_t
                        vg_err *err);
 /* VG_E_FORMAT when a file that begins with these bytes is only the pointer that a clone without Git LFS leaves in place of a large file. */
 vg_status vg_file_check_pointer(const char *path, const void *bytes, size_t size, vg_err *err);
-/* Replace `path` by these bytes or leave it as it was: a temporary file beside it, fsync, rename, fsync of the folder.
- * A symbolic link at `path` is replaced, not followed. Errors: VG_E_IO. */
+/* Replace `path` by these bytes or leave it as it was (newfile.h says how, and with which mode): synced, as is its folder.
+ * A symbolic link at `path` is replaced, not followed. Errors: VG_E_IO, VG_E_NOMEM. */
 vg_status vg_file_write_atomic(const char *path, const void *bytes, size_t size, vg_err *err);
 /* The same from several pieces, written one after the other. */
 typedef struct vg_file_part {
@@ -24,8 +24,11 @@ typedef struct vg_file_part {
 } vg_file_part;
 vg_status vg_file_write_atomic_parts(const char *path, const vg_file_part *parts, int count,
                                      vg_err *err);
-/* mkdir -p; VG_OK when it is there already as a directory. */
+/* The same, not synced: for what is soon replaced again and can be lost, as a preview. */
+vg_status vg_file_write_volatile(const char *path, const void *bytes, size_t size, vg_err *err);
+/* mkdir -p; VG_OK when it is there already as a directory. Private: what is made is for its owner only (0700). */
 vg_status vg_file_make_dirs(const char *path, vg_err *err);
+vg_status vg_file_make_private_dirs(const char *path, vg_err *err);
 /* Remove a directory tree, or a single file (does not follow symbolic links). VG_OK when there is nothing at `path`. */
 vg_status vg_file_remove_tree(const char *path, vg_err *err);
 bool vg_file_exists(const char *path);

@@ -1,8 +1,8 @@
 /* backend.c: the CPU backend: memory is malloc'ed, transfers are memcpy, every call has finished when it returns. */
+#include "kernels/cpu/blas.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/base/fileio.h"
 
-#include <cblas.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,15 +131,6 @@ static vg_status cpu_mark_between(vg_backend *be, void *from, void *to, double *
     return VG_OK;
 }
 
-/* "OpenBLAS 0.3.21" of "OpenBLAS 0.3.21 DYNAMIC_ARCH ..." */
-static void library_name(char *name, size_t size)
-{
-    const char *config = openblas_get_config(), *second = strchr(config, ' ');
-    size_t length = second ? (size_t)(second - config) + 1 + strcspn(second + 1, " ") : 0;
-
-    snprintf(name, size, "%.*s", (int)length, config);
-}
-
 static vg_status cpu_info(vg_backend *be, vg_device_info *info, vg_err *err)
 {
     int threads = vg_cpu(be)->threads;
@@ -150,7 +141,7 @@ static vg_status cpu_info(vg_backend *be, vg_device_info *info, vg_err *err)
              threads);
     info->memory_total = (size_t)vg_proc_bytes("/proc/meminfo", "MemTotal");
     info->memory_free = vg_memory_available();
-    library_name(info->library, sizeof info->library);
+    vg_cpu_blas_name(info->library, sizeof info->library);
     return VG_OK;
 }
 
@@ -244,16 +235,16 @@ vg_status vg_cpu_backend_open(int threads, vg_backend **be, vg_err *err)
     if (!cpu)
         return VG_FAIL(err, VG_E_NOMEM, "no memory for the CPU backend");
     status = vg_threads_new(threads, &cpu->pool, err);
+    if (status == VG_OK)
+        status = vg_cpu_blas_open(vg_threads_count(cpu->pool), err);
     if (status != VG_OK) {
+        vg_threads_free(cpu->pool);
         free(cpu);
         return status;
     }
     cpu->threads = vg_threads_count(cpu->pool);
     cpu->base.ops = &CPU_OPS;
     cpu->base.fail_after = -1;
-    /* The library's own threads would make the split of a product, and so its bits, depend on their number; ours
-     * call it on tiles of fixed sizes instead. Process-wide, idempotent. */
-    openblas_set_num_threads(1);
     *be = &cpu->base;
     return VG_OK;
 }

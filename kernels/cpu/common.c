@@ -2,10 +2,10 @@
 #include "kernels/cpu/cpu.h"
 
 #include <assert.h>
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
+#include "kernels/cpu/blas.h"
 #include "kernels/cpu/math.h"
 #include "kernels/base/numeric.h"
 
@@ -201,22 +201,22 @@ float vg_cpu_sum_squares(const float *x, int64_t n, float mean)
 void vg_cpu_gemm_nt(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
                     int64_t ldb, bool add, float *c, int64_t ldc)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)lda,
-                b, (int)ldb, add ? 1.0f : 0.0f, c, (int)ldc);
+    vg_blas.sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0f, a,
+                  (int)lda, b, (int)ldb, add ? 1.0f : 0.0f, c, (int)ldc);
 }
 
 void vg_cpu_gemm_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
                     int64_t ldb, bool add, float *c, int64_t ldc)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a,
-                (int)lda, b, (int)ldb, add ? 1.0f : 0.0f, c, (int)ldc);
+    vg_blas.sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1.0f, a,
+                  (int)lda, b, (int)ldb, add ? 1.0f : 0.0f, c, (int)ldc);
 }
 
 void vg_cpu_gemv(int64_t n, int64_t k, const float *b, int64_t ldb, const float *x, bool add,
                  float *y)
 {
-    cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)k, 1.0f, b, (int)ldb, x, 1,
-                add ? 1.0f : 0.0f, y, 1);
+    vg_blas.sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)k, 1.0f, b, (int)ldb, x, 1,
+                  add ? 1.0f : 0.0f, y, 1);
 }
 
 bool vg_cpu_has_avx2(void)

@@ -21,6 +21,7 @@ typedef struct cli_result {
 } cli_result;
 
 static char cli_dir[256];
+static bool cli_preloading;
 
 /* Set-up and tear-down of a group of tests: a fresh folder; every XDG place points into it. */
 static inline int cli_setup(void **state)
@@ -71,45 +72,76 @@ static inline bool cli_same_file(const char *a, const char *b)
     return same;
 }
 
-/* Start vgen; its output goes to files in cli_dir. */
-static inline pid_t cli_start(const char *const *argv, int serial)
+/* Programs that are started from now on run with tests/fault_io.c, and this variable of it; value NULL: without. */
+static inline void cli_preload(const char *variable, const char *value)
+{
+    if (value)
+        setenv(variable, value, 1);
+    else
+        unsetenv(variable);
+    cli_preloading = value != NULL;
+}
+
+/* In a child: become vgen; its output goes to files in cli_dir. */
+static inline void cli_exec(const char *const *argv, int serial)
 {
     char out[320], err[320];
     snprintf(out, sizeof out, "%s/out.%d", cli_dir, serial);
     snprintf(err, sizeof err, "%s/err.%d", cli_dir, serial);
+    const char *args[CLI_ARGS_MAX + 2] = {VG_PROGRAM};
+    int n = 0;
+    while (argv[n] && n < CLI_ARGS_MAX) {
+        args[n + 1] = argv[n];
+        n++;
+    }
+    int in_fd = open("/dev/null", O_RDONLY), out_fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
+        err_fd = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dup2(in_fd, 0);
+    dup2(out_fd, 1);
+    dup2(err_fd, 2);
+    if (cli_preloading) {
+        setenv("LD_PRELOAD", VG_FAULT_IO, 1);
+        setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
+    }
+    execv(VG_PROGRAM, (char *const *)(uintptr_t)args);
+    _exit(127);
+}
+
+static inline pid_t cli_start(const char *const *argv, int serial)
+{
     pid_t pid = fork();
     assert_true(pid >= 0);
-    if (pid == 0) {
-        const char *args[CLI_ARGS_MAX + 2] = {VG_PROGRAM};
-        int n = 0;
-        while (argv[n] && n < CLI_ARGS_MAX) {
-            args[n + 1] = argv[n];
-            n++;
-        }
-        int in_fd = open("/dev/null", O_RDONLY),
-            out_fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
-            err_fd = open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        dup2(in_fd, 0);
-        dup2(out_fd, 1);
-        dup2(err_fd, 2);
-        execv(VG_PROGRAM, (char *const *)(uintptr_t)args);
-        _exit(127);
-    }
+    if (pid == 0)
+        cli_exec(argv, serial);
     return pid;
 }
 
-static inline cli_result cli_finish(pid_t pid, int serial)
+/* What a child that was waited for said. */
+static inline cli_result cli_result_of(int status, int serial)
 {
     char out[320], err[320];
-    int status = 0;
     cli_result r = {0};
-    assert_int_equal(waitpid(pid, &status, 0), pid);
     snprintf(out, sizeof out, "%s/out.%d", cli_dir, serial);
     snprintf(err, sizeof err, "%s/err.%d", cli_dir, serial);
     r.status = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
     r.out = cli_read(out);
     r.err = cli_read(err);
     return r;
+}
+
+static inline cli_result cli_finish(pid_t pid, int serial)
+{
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return cli_result_of(status, serial);
+}
+
+/* Everything in cli_dir belongs to this user from now on. */
+static inline int cli_chown(uid_t user)
+{
+    char line[400];
+    snprintf(line, sizeof line, "chown -R %u:%u '%s'", (unsigned)user, (unsigned)user, cli_dir);
+    return system(line);
 }
 
 static inline void cli_result_free(cli_result *r)

@@ -79,7 +79,7 @@ static const char *const pieces[] = {"variants/bf16/latents.safetensors",
                                      "variants/fp8/frames.mkv",
                                      "variants/fp8/clip.mp4",
                                      "variants/fp8/metrics.json",
-                                     "text.safetensors",
+                                     "conditions.safetensors",
                                      "calibration.json",
                                      "comparison.mp4"};
 #define PIECES (sizeof pieces / sizeof *pieces)
@@ -175,7 +175,7 @@ static void test_cli_heal_wrong_latents_and_states_are_made_again(void **state)
                                   NULL, &err),
              err);
     halve(job_file("part", "variants/fp8/state.safetensors"));
-    halve(job_file("part", "text.safetensors"));
+    halve(job_file("part", "conditions.safetensors"));
     CLI_EXPECT(0, "resume", "last", "--jobs-dir", jobs_of("part"), "-q");
     expect_whole("part", "wrong latents");
     /* Steps so far, named like the result. */
@@ -240,19 +240,30 @@ static void test_cli_heal_an_older_file_of_the_outputs_name_is_replaced(void **s
 static void test_cli_heal_sweeps_what_a_kill_left(void **state)
 {
     (void)state;
-    static const char *const left[] = {"variants/bf16/preview.ppm.999999-1f-2.tmp",
-                                       "variants/bf16/frames.mkv.part.999999.abcdef",
-                                       "comparison.mp4.part.abcdef", "job.json.999999-1-1.tmp"};
-    char mine[64];
-    snprintf(mine, sizeof mine, "comparison.mp4.part.%ld.abcdef", (long)getpid());
-    CLI_EXPECT(0, "generate", TINY, "--jobs-dir", jobs_of("sweep"), "--max-steps-run", "1", "-q");
+    char clip[400];
+    static const char *const left[] = {"variants/bf16/.vgen-00000000000000a0.tmp",
+                                       ".vgen-00000000000000a0.tmp"};
+    char beside[400], mine[400];
+    snprintf(beside, sizeof beside, "%s/.vgen-00000000000000a0.tmp", cli_dir);
+    snprintf(mine, sizeof mine, "%s/.vgen-00000000000000a1.tmp", cli_dir);
+    snprintf(clip, sizeof clip, "%s/sweep.mp4", cli_dir);
+    CLI_EXPECT(0, "generate", TINY, "--jobs-dir", jobs_of("sweep"), "--max-steps-run", "1", "-q",
+               "--output", clip);
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         write_text(job_file("sweep", left[i]), "x");
-    write_text(job_file("sweep", mine), "x"); /* its writer lives */
+    write_text(beside, "x");
+    write_text(mine, "x");
+    /* Its writer lives: it holds a lock. */
+    struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open(mine, O_RDWR | O_CLOEXEC);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &fl), 0);
     CLI_EXPECT(0, "resume", "last", "--jobs-dir", jobs_of("sweep"), "--max-steps-run", "1", "-q");
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         assert_false(vg_file_exists(job_file("sweep", left[i])));
-    assert_true(vg_file_exists(job_file("sweep", mine)));
+    assert_false(vg_file_exists(beside));
+    assert_true(vg_file_exists(mine));
+    close(fd);
+    unlink(mine);
 }
 
 int main(void)

@@ -84,9 +84,17 @@ static void test_fileio_replaces_atomically(void **state)
     struct stat info;
     vg_err err;
 
+    /* As private as its folder. */
     umask(022);
     CHECK_OK(vg_file_write_atomic(path, "first", 5, &err), err);
+    assert_true(stat(path, &info) == 0 && (info.st_mode & 0777) == 0600);
+    assert_int_equal(chmod(*state, 0755), 0);
+    CHECK_OK(vg_file_write_atomic(path, "first", 5, &err), err);
     assert_true(stat(path, &info) == 0 && (info.st_mode & 0777) == 0644);
+    CHECK_OK(vg_file_write_volatile(path, "quick", 5, &err), err);
+    CHECK_OK(vg_file_read(path, 100, &text, NULL, &err), err);
+    assert_string_equal(text, "quick");
+    free(text);
     CHECK_OK(vg_file_write_atomic_parts(path, parts, 3, &err), err);
     CHECK_OK(vg_file_read(path, 100, &text, &size, &err), err);
     assert_true(size == 4 && memcmp(text, "abcd", 4) == 0);

@@ -231,12 +231,12 @@ static void test_cuda_memory_limits_do_not_change_the_bytes(void **state)
     vg_model *model = open_model(DEMO);
     for (size_t s = 0; s < sizeof schemes / sizeof schemes[0]; s++) {
         vg_generate_params p;
-        vg_conditioning text;
+        vg_conditions text;
         vg_latents latents[2];
         vg_frames frames;
         vg_plan plan;
         vg_generate_params_init(&p);
-        p.prompt = "a big red ball";
+        p.inputs.prompt = "a big red ball";
         p.height = 96;
         p.width = 160;
         p.num_frames = 17;
@@ -287,7 +287,7 @@ static void test_cuda_memory_limits_do_not_change_the_bytes(void **state)
         vg_frames_deinit(&frames);
         vg_latents_deinit(&latents[0]);
         vg_latents_deinit(&latents[1]);
-        vg_conditioning_deinit(&text);
+        vg_conditions_deinit(&text);
     }
     vg_model_close(model);
     vg_engine_close(engine);
@@ -320,8 +320,8 @@ static void bench_load(const char *model_dir, int scheme, int threads, bool cold
     double begin;
     vg_model *model = open_model(model_dir);
     const wan_config *c = wan_config_of(model);
-    vg_module_options options = {
-        .compute = VG_BF16, .scheme = scheme, .fp8_act = VG_FP8_ACT_DYNAMIC};
+    const vg_precision_policy policy = {.scheme = scheme, .inputs = VG_FP8_ACT_DYNAMIC};
+    vg_module_options options = {.compute = VG_BF16, .policy = &policy};
     snprintf(dir, sizeof dir, "%s/transformer", model_dir);
     CHECK_OK(vg_engine_open(VG_DEVICE_CUDA, 0, threads, &engine, &err), err);
     begin = seconds();
@@ -400,10 +400,8 @@ static void forward_times(vg_engine *engine, const char *dir, const wan_dit_conf
 {
     vg_err err;
     vg_backend *be = vg_engine_backend(engine);
-    vg_module_options options = {.compute = VG_BF16,
-                                 .scheme = (int)scheme,
-                                 .fp8_act = VG_FP8_ACT_DYNAMIC,
-                                 .streamed = streamed};
+    const vg_precision_policy policy = {.scheme = (int)scheme, .inputs = VG_FP8_ACT_DYNAMIC};
+    vg_module_options options = {.compute = VG_BF16, .policy = &policy, .streamed = streamed};
     int64_t count = latent[0] * latent[1] * latent[2] * latent[3];
     float *host = malloc((size_t)count * 4), *rows = malloc((size_t)(512 * config->text_dim) * 4);
     check_rng rng = {9};
@@ -493,8 +491,7 @@ static void test_cuda_memory_bench_plan(void **state)
     vg_plan plan;
     vg_latents latents;
     vg_frames frames;
-    vg_conditioning text = {.tokens = 512, .dim = 4096};
-    check_rng rng = {10};
+    vg_conditions conditions;
     (void)state;
     if (!gpu || !getenv("VG_BENCH"))
         skip();
@@ -503,10 +500,6 @@ static void test_cuda_memory_bench_plan(void **state)
         err);
     CHECK_OK(vg_engine_open(VG_DEVICE_CUDA, 0, 0, &engine, &err), err);
     vg_backend *be = vg_engine_backend(engine);
-    text.cond = calloc(512 * 4096, sizeof *text.cond);
-    text.uncond = calloc(512 * 4096, sizeof *text.uncond);
-    for (int i = 0; i < 512 * 4096; i++)
-        text.cond[i] = text.uncond[i] = (float)check_random(&rng);
     vg_generate_params_init(&p);
     p.height = 480;
     p.width = 832;
@@ -518,8 +511,9 @@ static void test_cuda_memory_bench_plan(void **state)
     p.device = VG_DEVICE_CUDA;
     CHECK_OK(vg_model_defaults(model, &p, &err), err);
     CHECK_OK(vg_plan_make(model, &p, &plan, &err), err);
+    CHECK_OK(vg_model_fill_conditions(model, &p, &conditions, &err), err);
     double begin = seconds();
-    CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err), err);
+    CHECK_OK(vg_denoise(engine, model, &p, &conditions, NULL, NULL, &latents, &err), err);
     print_message("PLAN A14B 480p fp8-block transformer: %zu planned, %zu measured, %zu grown; one "
                   "step of %.2f s in %.2f s\n",
                   vg_plan_total(&plan.stages[1]), latents.peak_bytes, be->grown,
@@ -533,7 +527,7 @@ static void test_cuda_memory_bench_plan(void **state)
                   seconds() - begin);
     vg_frames_deinit(&frames);
     vg_latents_deinit(&latents);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&conditions);
     vg_model_close(model);
     vg_engine_close(engine);
 }

@@ -153,7 +153,7 @@ static void run_on(vg_device_kind kind, const char *dir, vg_generate_params p, r
     vg_err err;
     vg_engine *engine = open_on(kind);
     vg_model *model = open_model(dir);
-    vg_conditioning text;
+    vg_conditions text;
 
     assert_non_null(engine);
     CHECK_OK(vg_model_defaults(model, &p, &err), err);
@@ -162,7 +162,7 @@ static void run_on(vg_device_kind kind, const char *dir, vg_generate_params p, r
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &r->latents, &err), err);
     CHECK_OK(vg_decode(engine, model, &p, &r->latents, NULL, &r->frames, &err), err);
     r->seconds = now() - r->seconds;
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     vg_model_close(model);
     close_engine(engine);
 }
@@ -229,8 +229,8 @@ static void test_cuda_model_runs(void **state)
             vg_generate_params p;
             snprintf(dir, sizeof dir, GOLDEN "%s", models[m]);
             vg_generate_params_init(&p);
-            p.prompt = "A cat and a dog baking a cake together in a kitchen.";
-            p.negative_prompt = "blurry";
+            p.inputs.prompt = "A cat and a dog baking a cake together in a kitchen.";
+            p.inputs.negative_prompt = "blurry";
             p.height = 48, p.width = 64, p.num_frames = 9, p.steps = 4, p.seed = 7;
             p.compute = f ? VG_COMPUTE_BF16 : VG_COMPUTE_F32;
             good = compare_runs(dir, &p) && good;
@@ -249,7 +249,7 @@ static void test_cuda_model_given(void **state)
     for (int scheme = 0; scheme < 3; scheme++) {
         vg_generate_params p;
         vg_generate_params_init(&p);
-        p.prompt = getenv("VG_CUDA_PROMPT") ? getenv("VG_CUDA_PROMPT") : "a red ball";
+        p.inputs.prompt = getenv("VG_CUDA_PROMPT") ? getenv("VG_CUDA_PROMPT") : "a red ball";
         p.height = 96, p.width = 160, p.num_frames = 17, p.steps = 4, p.seed = 7;
         p.scheme = scheme == 0 ? VG_SCHEME_BF16 : scheme == 1 ? VG_SCHEME_FP8 : VG_SCHEME_FP8_BLOCK;
         p.fp8_act = VG_FP8_ACT_DYNAMIC;

@@ -421,7 +421,8 @@ static void test_checkpoint_list(void **state)
             assert_true(e->precision[0] && e->bytes > 1000000);
             found |= 8;
         } else if (strcmp(e->id, "arch/wan2.2-i2v-a14b") == 0) {
-            assert_string_equal(e->family, "wan_i2v");
+            assert_string_equal(e->family, "wan");
+            assert_string_equal(e->modes, "i2v, flf2v");
             assert_non_null(strstr(e->missing, "dummy"));
             found |= 16;
         } else if (strncmp(e->id, "demo/", 5) != 0 && strncmp(e->id, "arch/", 5) != 0) {

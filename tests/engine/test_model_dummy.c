@@ -50,11 +50,11 @@ static void test_model_dummy_tokens(void **state)
 static vg_latents denoised(vg_engine *engine, vg_model *model, const vg_generate_params *p)
 {
     vg_err err;
-    vg_conditioning text;
+    vg_conditions text;
     vg_latents latents;
     CHECK_OK(vg_encode(engine, model, p, NULL, &text, &err), err);
     CHECK_OK(vg_denoise(engine, model, p, &text, NULL, NULL, &latents, &err), err);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     return latents;
 }
 
@@ -68,7 +68,7 @@ static vg_generate_params small_params(const vg_model *model)
     vg_err err;
     vg_generate_params p;
     vg_generate_params_init(&p);
-    p.prompt = "a red ball";
+    p.inputs.prompt = "a red ball";
     p.height = 32;
     p.width = 48;
     p.num_frames = 5;
@@ -161,42 +161,41 @@ static void test_model_dummy_image(void **state)
     vg_engine *engine = open_engine();
     vg_model *model = open_i2v(state);
     vg_generate_params p = small_params(model);
-    vg_frames image = {.count = 1, .height = p.height, .width = p.width};
-    vg_conditioning text;
-    vg_latents condition, none;
-    vg_plan plan;
-    assert_string_equal(vg_model_modes(model), "i2v");
-    CHECK_OK(vg_plan_make(model, &p, &plan, &err), err);
-    assert_true(plan.condition_channels == 20 && plan.latent[0] == 16 && plan.latent[2] == 4 &&
-                plan.text_dim > 0);
-    image.rgb = malloc((size_t)image.height * (size_t)image.width * 3);
-    assert_non_null(image.rgb);
-    for (int i = 0; i < image.height * image.width * 3; i++)
-        image.rgb[i] = (uint8_t)(i * 7);
-    CHECK_OK(vg_encode_image(engine, model, &p, &image, NULL, &condition, &err), err);
-    assert_true(condition.shape[0] == 20 && condition.shape[1] == 2 && condition.shape[2] == 4 &&
-                condition.shape[3] == 6);
-    int64_t frame = condition.shape[2] * condition.shape[3], plane = condition.shape[1] * frame;
+    vg_media media = {VG_ROLE_IMAGE, {.count = 1, .height = 20, .width = 30}}; /* of any size */
+    vg_frames *image = &media.frames;
+    vg_conditions conditions;
+    vg_latents with, other, none;
+    assert_string_equal(vg_model_modes(model), "i2v, flf2v");
+    CHECK_FAILS(vg_encode(engine, model, &p, NULL, &conditions, &err), VG_E_ARG, err);
+    image->rgb = malloc((size_t)image->height * (size_t)image->width * 3);
+    assert_non_null(image->rgb);
+    for (int i = 0; i < image->height * image->width * 3; i++)
+        image->rgb[i] = (uint8_t)(i * 7);
+    p.inputs.media = &media;
+    p.inputs.media_count = 1;
+    CHECK_OK(vg_encode(engine, model, &p, NULL, &conditions, &err), err);
+    const vg_condition *c = vg_conditions_find(&conditions, "image_condition");
+    assert_non_null(c);
+    assert_true(c->ndim == 4 && c->shape[0] == 20 && c->shape[1] == 2 && c->shape[2] == 4 &&
+                c->shape[3] == 6);
+    int64_t frame = c->shape[2] * c->shape[3], plane = c->shape[1] * frame;
     for (int64_t i = 0; i < 4 * plane; i++) /* known: the first latent frame alone */
-        assert_true(condition.values[i] == (i % plane < frame ? 1.0f : 0.0f));
-    CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
-    CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &none, &err), VG_E_ARG, err);
-    p.condition = condition.values;
-    p.condition_shape = condition.shape;
-    vg_latents with = denoised(engine, model, &p);
+        assert_true(c->values[i] == (i % plane < frame ? 1.0f : 0.0f));
+    CHECK_OK(vg_denoise(engine, model, &p, &conditions, NULL, NULL, &with, &err), err);
     assert_int_equal(with.shape[0], 16);
-    condition.values[5 * plane] += 1; /* it matters what the image is */
-    vg_latents other = denoised(engine, model, &p);
+    c->values[5 * plane] += 1; /* it matters what the image is */
+    CHECK_OK(vg_denoise(engine, model, &p, &conditions, NULL, NULL, &other, &err), err);
     assert_true(rel_l2(other.values, with.values, count_of(&with)) > 1e-4);
+    conditions.list[conditions.count - 1].shape[1]--;
+    CHECK_FAILS(vg_denoise(engine, model, &p, &conditions, NULL, NULL, &none, &err), VG_E_SHAPE,
+                err);
+    snprintf(conditions.list[conditions.count - 1].name, sizeof c->name, "something");
+    CHECK_FAILS(vg_denoise(engine, model, &p, &conditions, NULL, NULL, &none, &err), VG_E_MISSING,
+                err);
     vg_latents_deinit(&other);
     vg_latents_deinit(&with);
-    vg_latents_deinit(&condition);
-    vg_conditioning_deinit(&text);
-    vg_frames_deinit(&image);
-    vg_model_close(model);
-    model = open_model(GOLDEN "tiny-b");
-    CHECK_FAILS(vg_encode_image(engine, model, &p, &image, NULL, &condition, &err),
-                VG_E_UNSUPPORTED, err);
+    vg_conditions_deinit(&conditions);
+    vg_frames_deinit(image);
     vg_model_close(model);
     vg_engine_close(engine);
 }

@@ -42,7 +42,7 @@ static vg_generate_params params_of(const vg_model *model, vg_scheme scheme)
     vg_err err;
     vg_generate_params p;
     vg_generate_params_init(&p);
-    p.prompt = "a big red ball";
+    p.inputs.prompt = "a big red ball";
     p.height = 48;
     p.width = 80;
     p.num_frames = 9;
@@ -54,10 +54,10 @@ static vg_generate_params params_of(const vg_model *model, vg_scheme scheme)
     return p;
 }
 
-static vg_conditioning text_of(vg_engine *engine, vg_model *model, const vg_generate_params *p)
+static vg_conditions text_of(vg_engine *engine, vg_model *model, const vg_generate_params *p)
 {
     vg_err err;
-    vg_conditioning text;
+    vg_conditions text;
     CHECK_OK(vg_encode(engine, model, p, NULL, &text, &err), err);
     return text;
 }
@@ -89,7 +89,7 @@ static void check_limits(vg_model *model, vg_scheme scheme, vg_compute compute)
     vg_backend *be = vg_engine_backend(engine);
     vg_generate_params p = params_of(model, scheme);
     p.compute = compute;
-    vg_conditioning text = text_of(engine, model, &p);
+    vg_conditions text = text_of(engine, model, &p);
     vg_latents reference, other;
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &reference, &err), err);
     assert_null(be->pool);
@@ -111,7 +111,7 @@ static void check_limits(vg_model *model, vg_scheme scheme, vg_compute compute)
         vg_latents_deinit(&other);
     }
     vg_latents_deinit(&reference);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     vg_engine_close(engine);
 }
 
@@ -159,7 +159,7 @@ static void test_model_memory_too_little_is_refused(void **state)
     vg_backend *be = vg_engine_backend(engine);
     vg_model *deep = open_deep(state, 8);
     vg_generate_params p = params_of(deep, VG_SCHEME_BF16);
-    vg_conditioning text = text_of(engine, deep, &p);
+    vg_conditions text = text_of(engine, deep, &p);
     vg_latents latents;
     p.memory_limit = 1 << 20;
     CHECK_FAILS(vg_denoise(engine, deep, &p, &text, NULL, NULL, &latents, &err), VG_E_NOMEM, err);
@@ -208,7 +208,7 @@ static void test_model_memory_too_little_is_refused(void **state)
     p = params_of(deep, VG_SCHEME_BF16);
     CHECK_OK(vg_denoise(engine, deep, &p, &text, NULL, NULL, &latents, &err), err);
     vg_latents_deinit(&latents);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     vg_model_close(deep);
     vg_engine_close(engine);
 }
@@ -220,7 +220,7 @@ static void test_model_memory_every_allocation_may_fail(void **state)
     vg_backend *be = vg_engine_backend(engine);
     vg_model *demo = open_model(DEMO);
     vg_generate_params p = params_of(demo, VG_SCHEME_FP8);
-    vg_conditioning text = text_of(engine, demo, &p);
+    vg_conditions text = text_of(engine, demo, &p);
     vg_latents latents;
     bool done = false;
     (void)state;
@@ -243,7 +243,7 @@ static void test_model_memory_every_allocation_may_fail(void **state)
         done = status == VG_OK && !fired;
     }
     assert_true(done && n > 20);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     vg_model_close(demo);
     vg_engine_close(engine);
 }
@@ -322,7 +322,7 @@ static void test_model_memory_text_stays_within_its_plan(void **state)
     vg_backend *be = vg_engine_backend(engine);
     vg_model *demo = open_model(DEMO);
     vg_generate_params p = params_of(demo, VG_SCHEME_BF16);
-    vg_conditioning plain = text_of(engine, demo, &p), limited;
+    vg_conditions plain = text_of(engine, demo, &p), limited;
     (void)state;
     p.memory_limit = (size_t)1 << 40;
     vg_plan_stage s = stage_of(demo, &p, "text");
@@ -330,10 +330,9 @@ static void test_model_memory_text_stays_within_its_plan(void **state)
     be->bytes_peak = 0;
     CHECK_OK(vg_encode(engine, demo, &p, NULL, &limited, &err), err);
     assert_true(be->bytes_peak <= vg_plan_total(&s) && be->grown == 0 && be->bytes_now == 0);
-    assert_memory_equal(plain.cond, limited.cond, (size_t)(plain.tokens * plain.dim) * 4);
-    assert_memory_equal(plain.uncond, limited.uncond, (size_t)(plain.tokens * plain.dim) * 4);
-    vg_conditioning_deinit(&plain);
-    vg_conditioning_deinit(&limited);
+    assert_same_conditions(&plain, &limited);
+    vg_conditions_deinit(&plain);
+    vg_conditions_deinit(&limited);
     vg_model_close(demo);
     vg_engine_close(engine);
 }
@@ -343,7 +342,7 @@ static void test_model_memory_cancel_and_truncation_while_loading(void **state)
     vg_err err;
     vg_engine *engine = open_engine();
     vg_backend *be = vg_engine_backend(engine);
-    vg_module_options options = {.compute = VG_BF16, .scheme = VG_SCHEME_AUTO};
+    vg_module_options options = {.compute = VG_BF16};
     const int64_t n = 3000, k = 1000;
     uint16_t *values = calloc((size_t)(n * k), sizeof *values);
     vg_safetensors_entry entry = {"l.weight", vg_tensor_make(values, VG_BF16, 2, n, k)};
@@ -376,7 +375,8 @@ static void test_model_memory_bad_weights_are_told_on_a_device(void **state)
     vg_err err;
     vg_engine *engine = open_engine();
     vg_backend *be = vg_engine_backend(engine);
-    vg_module_options options = {.compute = VG_BF16, .scheme = VG_SCHEME_FP8_BLOCK};
+    const vg_precision_policy policy = {.scheme = VG_SCHEME_FP8_BLOCK};
+    vg_module_options options = {.compute = VG_BF16, .policy = &policy};
     float values[130][140] = {{0}};
     vg_safetensors_entry entry = {"a.b.weight", vg_tensor_make(values, VG_F32, 2, 130, 140)};
     vg_module *module;

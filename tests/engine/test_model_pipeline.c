@@ -35,8 +35,9 @@ static void load_run(const run_settings *s, loaded_run *r)
     r->model = open_model(path);
     vg_generate_params_init(&r->p);
     r->p.compute = s->compute;
-    CHECK_OK(vg_json_get_string(r->json, path, "prompt", &r->p.prompt, &err), err);
-    CHECK_OK(vg_json_get_string(r->json, path, "negative", &r->p.negative_prompt, &err), err);
+    CHECK_OK(vg_json_get_string(r->json, path, "prompt", &r->p.inputs.prompt, &err), err);
+    CHECK_OK(vg_json_get_string(r->json, path, "negative", &r->p.inputs.negative_prompt, &err),
+             err);
     struct {
         const char *key;
         int *to;
@@ -100,16 +101,17 @@ static void compare_run(const run_settings *s)
 {
     vg_err err;
     loaded_run r;
-    vg_conditioning text;
+    vg_conditions text;
     vg_latents latents;
     load_run(s, &r);
     CHECK_OK(vg_encode(r.engine, r.model, &r.p, NULL, &text, &err), err);
     const vg_tensor *embeds = vg_safetensors_find(r.golden, "prompt_embeds");
     if (embeds) {
-        assert_int_equal(embeds->shape[1], text.cond_tokens);
-        assert_true(rel_l2(text.cond, embeds->data, vg_tensor_numel(embeds)) < 1e-4);
-        for (int64_t i = text.cond_tokens * text.dim; i < text.tokens * text.dim; i++)
-            assert_true(text.cond[i] == 0);
+        const vg_condition *prompt = vg_conditions_find(&text, "prompt_embeds");
+        assert_int_equal(embeds->shape[2], prompt->shape[1]);
+        assert_true(rel_l2(prompt->values, embeds->data, vg_tensor_numel(embeds)) < 1e-4);
+        for (int64_t i = vg_tensor_numel(embeds); i < vg_condition_numel(prompt); i++)
+            assert_true(prompt->values[i] == 0);
     }
     CHECK_OK(vg_denoise(r.engine, r.model, &r.p, &text, NULL, NULL, &latents, &err), err);
     const vg_tensor *wanted = vg_safetensors_find(r.golden, "latents");
@@ -123,7 +125,7 @@ static void compare_run(const run_settings *s)
     if (s->frames)
         check_frames(&r, &latents);
     vg_latents_deinit(&latents);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     close_run(&r);
 }
 
@@ -172,7 +174,7 @@ static void check_resume(void **state, vg_compute compute, vg_scheme scheme)
 {
     vg_err err;
     loaded_run r;
-    vg_conditioning text, again;
+    vg_conditions text, again;
     vg_latents whole, other;
     saver to = {state, 0};
     vg_callbacks cb = {.user = &to, .save = save_state};
@@ -180,11 +182,9 @@ static void check_resume(void **state, vg_compute compute, vg_scheme scheme)
     r.p.scheme = scheme;
     r.p.fp8_act = VG_FP8_ACT_DYNAMIC;
     CHECK_OK(vg_encode(r.engine, r.model, &r.p, NULL, &text, &err), err);
-    CHECK_OK(vg_conditioning_write(scratch_path(state, "text"), &text, NULL, &err), err);
-    CHECK_OK(vg_conditioning_read(scratch_path(state, "text"), &again, &err), err);
-    assert_true(again.cond_tokens == text.cond_tokens && again.uncond_tokens == text.uncond_tokens);
-    assert_memory_equal(again.cond, text.cond, (size_t)(text.tokens * text.dim) * 4);
-    assert_memory_equal(again.uncond, text.uncond, (size_t)(text.tokens * text.dim) * 4);
+    CHECK_OK(vg_conditions_write(scratch_path(state, "text"), &text, NULL, &err), err);
+    CHECK_OK(vg_conditions_read(scratch_path(state, "text"), &again, &err), err);
+    assert_same_conditions(&again, &text);
     CHECK_OK(vg_denoise(r.engine, r.model, &r.p, &text, NULL, &cb, &whole, &err), err);
     size_t bytes = (size_t)(whole.shape[0] * whole.shape[1] * whole.shape[2] * whole.shape[3]) * 4;
     assert_int_equal(to.count, r.p.steps);
@@ -218,8 +218,8 @@ static void check_resume(void **state, vg_compute compute, vg_scheme scheme)
     CHECK_FAILS(vg_denoise_state_read(scratch_path(state, "odd"), &third, &err), VG_E_FORMAT, err);
     vg_latents_deinit(&other);
     vg_latents_deinit(&whole);
-    vg_conditioning_deinit(&again);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&again);
+    vg_conditions_deinit(&text);
     close_run(&r);
 }
 
@@ -268,7 +268,7 @@ static void test_model_pipeline_events_and_cancel(void **state)
 {
     vg_err err;
     loaded_run r;
-    vg_conditioning text;
+    vg_conditions text;
     vg_latents latents;
     watcher w = {.cancel_after_steps = -1};
     vg_callbacks cb = {.user = &w, .event = watch, .cancel = &w.cancel};
@@ -285,7 +285,7 @@ static void test_model_pipeline_events_and_cancel(void **state)
                 VG_E_CANCELLED, err);
     assert_true(latents.values && latents.steps_done == 3);
     vg_latents_deinit(&latents);
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     close_run(&r);
 }
 
@@ -306,7 +306,7 @@ static void test_model_pipeline_cancel_within_a_block(void **state)
 {
     vg_err err;
     loaded_run r;
-    vg_conditioning text;
+    vg_conditions text;
     vg_latents latents;
     vg_callbacks cb = {.cancel = &stop};
     (void)state;
@@ -327,7 +327,7 @@ static void test_model_pipeline_cancel_within_a_block(void **state)
         vg_latents_deinit(&latents);
     }
     be->ops = real;
-    vg_conditioning_deinit(&text);
+    vg_conditions_deinit(&text);
     close_run(&r);
 }
 

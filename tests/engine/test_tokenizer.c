@@ -234,9 +234,16 @@ static void test_tokenizer_json_errors(void **state)
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         scratch_text(state, "tokenizer.json", cases[i].text);
+        int vocab = 0;
+        vg_status checked = vg_tokenizer_check(*state, &vocab, &err);
         vg_status status = vg_tokenizer_open(*state, &t, &err);
-        if (status == VG_OK)
+        if (status == VG_OK) {
+            assert_int_equal(vocab, vg_tokenizer_vocab(t));
             vg_tokenizer_close(t);
+        }
+        if (checked != status && !strstr(err.message, "libsentencepiece"))
+            fail_msg("%s: checked %s, opened %s", cases[i].text, vg_status_name(checked),
+                     vg_status_name(status));
         if (status != cases[i].wanted ||
             (cases[i].says &&
              (!strstr(err.message, cases[i].says) || !strstr(err.message, "tokenizer.json"))))

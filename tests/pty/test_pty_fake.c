@@ -2,6 +2,7 @@
  * back as it was whatever happens. */
 #include "tests/pty/pty.h"
 #include "tests/ui/ui_fake_host.h"
+#include "ui/host/run.h"
 
 #include <locale.h>
 #include <setjmp.h>
@@ -17,18 +18,20 @@ typedef struct how {
     const char *colors, *no_color;
 } how;
 
-static bool crash_start(void *self, char *id, size_t id_size, char *message, size_t size)
+static bool crash_start(void *self, char *id, size_t id_size, const char **key, char *message,
+                        size_t size)
 {
-    (void)self, (void)id, (void)id_size, (void)message, (void)size;
+    (void)self, (void)id, (void)id_size, (void)key, (void)message, (void)size;
     fprintf(stderr, "a library said this\n\xc2\x9b"
                     "5n\x7f \xe2\x80\x9b\n"); /* a C1 control, DEL, a quotation mark */
     raise(SIGSEGV);
     return false;
 }
 
-static bool exit_start(void *self, char *id, size_t id_size, char *message, size_t size)
+static bool exit_start(void *self, char *id, size_t id_size, const char **key, char *message,
+                       size_t size)
 {
-    (void)self, (void)id, (void)id_size, (void)message, (void)size;
+    (void)self, (void)id, (void)id_size, (void)key, (void)message, (void)size;
     fprintf(stderr, "a library said this\n\xc2\x9b"
                     "5n\x7f \xe2\x80\x9b\n"); /* a C1 control, DEL, a quotation mark */
     exit(3);
@@ -46,7 +49,7 @@ static void child(const how *h)
     if (h->history)
         fake_history(f);
     if (h->crash)
-        f->host.start = strcmp(h->crash, "segv") == 0 ? crash_start : exit_start;
+        f->host.form.start = strcmp(h->crash, "segv") == 0 ? crash_start : exit_start;
     if (h->no_color)
         setenv("NO_COLOR", h->no_color, 1);
     vg_ui_options options = {

@@ -80,6 +80,44 @@ static void test_ui_form_is_held_against_the_device(void **state)
     vg_tui_form_deinit(&form);
 }
 
+static void test_ui_form_finds_the_field_that_a_message_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *message, *key;
+    } cases[] = {
+        {"the model has no transformer folder", "model"}, /* "mode" is in it, and is not meant */
+        {"height 100 is not a multiple of 16: 96 or 112", "height"},
+        {"heights and widths are odd", "model"},
+        {"--num-frames: 18 is not 4k+1", "num_frames"},
+        {"guidance_scale_2 needs two experts", "guidance_scale_2"},
+        {"width x height: 8192x8192 needs more than this machine has", "width"},
+        {"mode i2v needs --image", "mode"},
+        {"something else", "model"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(vg_tui_form_field_of(cases[i].message), cases[i].key);
+}
+
+static void test_ui_form_says_each_unit_once(void **state)
+{
+    (void)state;
+    vg_tui_form form;
+    form_open(&form, "bf16");
+    int count = 0, seen = 0;
+    const vg_ui_field *fields = vg_tui_form_fields(&form, &count);
+    for (int i = 0; i < count; i++) {
+        bool frames = !strcmp(fields[i].key, "num_frames"), rate = !strcmp(fields[i].key, "fps");
+        seen += frames || rate;
+        if (frames)
+            assert_string_equal(fields[i].unit, "");
+        else if (rate)
+            assert_string_equal(fields[i].unit, "fps");
+    }
+    assert_int_equal(seen, 2);
+    vg_tui_form_deinit(&form);
+}
+
 /* Ask the program that answers `text`. */
 static vg_tui_device answer(const char *text)
 {
@@ -136,6 +174,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ui_form_lists_each_stage_once_in_order),
         cmocka_unit_test(test_ui_form_is_held_against_the_device),
+        cmocka_unit_test(test_ui_form_finds_the_field_that_a_message_names),
+        cmocka_unit_test(test_ui_form_says_each_unit_once),
         cmocka_unit_test(test_ui_form_device_is_what_the_other_process_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

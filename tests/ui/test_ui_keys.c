@@ -1,5 +1,5 @@
 /* test_ui_keys.c: ui/README.md lists the keys that the screens have, no others. `vgen-tui --print-keys` prints the part between the marks. */
-#include "ui/host.h"
+#include "ui/host/run.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -395,14 +395,14 @@ static void test_ui_layouts_stay_inside_and_apart(void **state)
                         x.row + x.rows > area.row + area.rows ||
                         x.col + x.cols > area.col + area.cols)
                         fail_msg("%s at %dx%d: rectangle %d (%d,%d %dx%d) leaves the area",
-                                 screen->name, cols, rows, a, x.row, x.col, x.rows, x.cols);
+                                 vg_screen_name(i), cols, rows, a, x.row, x.col, x.rows, x.cols);
                     for (int b = a + 1; b < l.count; b++) {
                         vg_rect y = l.r[b];
                         bool apart = y.rows <= 0 || y.cols <= 0 || x.row + x.rows <= y.row ||
                                      y.row + y.rows <= x.row || x.col + x.cols <= y.col ||
                                      y.col + y.cols <= x.col;
                         if (!apart)
-                            fail_msg("%s at %dx%d: rectangles %d and %d overlap", screen->name,
+                            fail_msg("%s at %dx%d: rectangles %d and %d overlap", vg_screen_name(i),
                                      cols, rows, a, b);
                     }
                 }

@@ -5,7 +5,7 @@
 
 #include "app/settings/choices.h"
 #include "engine/run/limits.h"
-#include "ui/host.h"
+#include "ui/host/host.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -75,7 +75,8 @@ typedef struct fake_host {
     char defaults[64][96];
     int fields_count;
     fake_job *jobs[FAKE_JOBS];
-    vg_ui_job list[FAKE_JOBS];
+    const vg_ui_job *list[FAKE_JOBS];
+    uint64_t serial;
     int jobs_count;
     int export_state; /* calls left until it is done; -1 none */
     bool frames_slow; /* frame() answers NULL */
@@ -128,16 +129,17 @@ static inline void fake_event_add(fake_job *j, double at, fake_kind kind, int va
         j->tape[j->tape_count++] = (fake_event){at, kind, variant, value, seconds, text};
 }
 
-static inline void fake_log(fake_job *j, const fake_event *e, vg_ui_log_kind kind, const char *text)
+static inline void fake_log(fake_job *j, const fake_event *e, vg_ui_log_level level,
+                            const char *text)
 {
     vg_ui_job *job = &j->job;
     bool of_job = e->kind == EV_START || e->kind == EV_JOB_DONE;
     if (job->log_count == (int)(sizeof j->log / sizeof j->log[0]))
         return;
-    if (job->log_count > 0 && kind != VG_UI_LOG_NOTE)
+    if (job->log_count > 0 && level != VG_UI_LOG_NOTE)
         j->log[job->log_count - 1].seconds = e->at - j->started - j->log[job->log_count - 1].at;
     j->log[job->log_count++] =
-        (vg_ui_log_line){e->at - j->started, of_job ? -1 : e->variant, kind, text, NAN};
+        (vg_ui_log_line){e->at - j->started, of_job ? -1 : e->variant, level, text, NAN};
     job->log = j->log;
 }
 
@@ -207,6 +209,7 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
             v->denoise_s_per_it += j->steps[e->variant][i] / v->step;
         v->wall_s = since - j->started - e->variant * 5.0;
         v->eta_s = (v->steps - v->step) * v->denoise_s_per_it + 1.1;
+        j->job.eta_s = v->eta_s + 5 * (j->job.variants_count - 1 - e->variant);
         fake_picture(j->preview[e->variant], 40, 24, 0.5, e->variant * 0.6,
                      110.0 * pow(1 - (double)v->step / v->steps, 1.5));
         v->preview = j->preview[e->variant];
@@ -218,6 +221,7 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
         v->parts = FAKE_FRAMES;
         v->wall_s = since - j->started - e->variant * 5.0;
         v->eta_s = (FAKE_FRAMES - e->value) * 0.05;
+        j->job.eta_s = v->eta_s + 5 * (j->job.variants_count - 1 - e->variant);
         break;
     case EV_VARIANT_DONE:
         fake_log(j, e, VG_UI_LOG_END, "done");
@@ -234,6 +238,7 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
                                          : "60 FP8 128x128, 5 BF16";
         break;
     case EV_JOB_DONE:
+        j->job.eta_s = NAN;
         fake_log(j, e, VG_UI_LOG_END, "done");
         j->job.state = VG_UI_JOB_DONE;
         j->job.memory_now = j->gpu ? 0 : j->job.memory_now;
@@ -246,6 +251,7 @@ static inline void fake_apply(fake_job *j, const fake_event *e)
     case EV_CANCEL:
         j->job.state = v->state = e->kind == EV_FAIL ? VG_UI_JOB_FAILED : VG_UI_JOB_CANCELLED;
         j->job.message = e->text;
+        j->job.eta_s = NAN;
         fake_log(j, e, VG_UI_LOG_BAD, e->text);
         j->job.current = -1;
         break;
@@ -322,6 +328,7 @@ static inline fake_job *fake_job_new(fake_host *f, const char *id, const char *p
                          .variants = j->variants,
                          .variants_count = variants,
                          .current = -1,
+                         .eta_s = NAN,
                          .device = "cpu",
                          .memory_label = "RSS",
                          .memory_total = 8ull << 30,
@@ -368,7 +375,8 @@ static inline int fake_wake_fd(void *self)
 static inline void fake_update_list(fake_host *f)
 {
     for (int i = 0; i < f->jobs_count; i++)
-        f->list[i] = f->jobs[i]->job;
+        f->list[i] = &f->jobs[i]->job;
+    f->serial++;
 }
 
 static inline bool fake_refresh(void *self)
@@ -506,11 +514,10 @@ static inline bool fake_preset_save(void *self, const char *name, char *message,
     return true;
 }
 
-static inline const vg_ui_job *fake_jobs(void *self, int *count)
+static inline vg_ui_job_list fake_jobs(void *self)
 {
     fake_host *f = self;
-    *count = f->jobs_count;
-    return f->list;
+    return (vg_ui_job_list){f->list, f->jobs_count, 0, f->serial};
 }
 
 static inline fake_job *fake_job_of(void *self, const char *id)
@@ -528,8 +535,10 @@ static inline const vg_ui_job *fake_job_get(void *self, const char *id)
     return j ? &j->job : NULL;
 }
 
-static inline bool fake_start(void *self, char *id, size_t id_size, char *message, size_t size)
+static inline bool fake_start(void *self, char *id, size_t id_size, const char **key, char *message,
+                              size_t size)
 {
+    *key = NULL;
     fake_host *f = self;
     const char *schemes = fake_value(self, "quantization");
     int variants = 1;
@@ -624,15 +633,26 @@ static inline bool fake_export_start(void *self, const char *id, double gain, ch
     return true;
 }
 
-static inline int fake_export_poll(void *self, char *message, size_t size)
+static inline vg_ui_export_state fake_export_poll(void *self, char *message, size_t size)
 {
     fake_host *f = self;
     if (f->export_state < 0)
-        return 2;
+        return VG_UI_EXPORT_NONE;
     if (f->export_state-- > 0)
-        return 0;
+        return VG_UI_EXPORT_RUNNING;
     snprintf(message, size, "/home/person/.local/state/vgen/jobs/demo/comparison.mp4");
-    return 1;
+    return VG_UI_EXPORT_DONE;
+}
+
+static inline const vg_ui_model *fake_models(void *self, int *count)
+{
+    static const vg_ui_model models[] = {
+        {"demo", "wan  t2v  19.6 MiB  bf16", true},
+        {"Wan-AI/Wan2.2-T2V-A14B-Diffusers", "wan  t2v  118 GiB  bf16", true},
+        {"Wan-AI/Wan2.1-T2V-14B-Diffusers", "transformer: 2 of 12 files are missing", false}};
+    (void)self;
+    *count = 3;
+    return models;
 }
 
 /* ---- making one ---- */
@@ -655,18 +675,18 @@ static inline void fake_field(fake_host *f, const char *key, const char *type, c
     if (!strchr(flags, 'F'))
         return;
     int i = f->fields_count++, n = 0;
-    snprintf(f->choice_text[i], sizeof f->choice_text[i], "%s",
-             strcmp(key, "model") == 0 ? "demo|Wan-AI/Wan2.2-T2V-A14B-Diffusers" : choices);
+    snprintf(f->choice_text[i], sizeof f->choice_text[i], "%s", choices);
     for (char *c = strtok(f->choice_text[i], "|"); c && n < 7; c = strtok(NULL, "|"))
         f->choices[i][n++] = c;
-    f->fields[i] = (vg_ui_field){key,
-                                 label,
-                                 unit,
-                                 help,
-                                 group,
-                                 fake_kind_of(type),
-                                 n ? f->choices[i] : NULL,
-                                 strchr(flags, 'H') != NULL};
+    f->fields[i] =
+        (vg_ui_field){.key = key,
+                      .label = label,
+                      .unit = strcasestr(label, unit) ? "" : unit,
+                      .help = help,
+                      .group = group,
+                      .kind = strcmp(key, "model") == 0 ? VG_UI_MODEL : fake_kind_of(type),
+                      .choices = n ? f->choices[i] : NULL,
+                      .advanced = strchr(flags, 'H') != NULL};
     f->min[i] = min, f->max[i] = max;
     f->values[i] = strdup(standard);
     const char *own = strcmp(key, "height") == 0                ? "96 (checkpoint)"
@@ -693,29 +713,16 @@ static inline fake_host *fake_new(void)
 #include "app/settings/options.def"
     char ignored[64];
     fake_preset_load(f, "demo", ignored, sizeof ignored);
-    f->host = (vg_ui_host){f,
-                           fake_wake_fd,
-                           fake_refresh,
-                           fake_fields,
-                           fake_value,
-                           fake_default,
-                           fake_set,
-                           fake_check,
-                           fake_plan,
-                           fake_presets,
-                           fake_preset_load,
-                           fake_preset_save,
-                           fake_jobs,
-                           fake_job_get,
-                           fake_start,
-                           fake_cancel,
-                           fake_resume,
-                           fake_remove,
-                           fake_load,
-                           fake_frame,
-                           fake_frames_broken,
-                           fake_export_start,
-                           fake_export_poll};
+    f->host = (vg_ui_host){
+        .self = f,
+        .wake_fd = fake_wake_fd,
+        .refresh = fake_refresh,
+        .form = {f, fake_fields, fake_value, fake_default, fake_set, fake_check, fake_plan,
+                 fake_presets, fake_preset_load, fake_preset_save, fake_load, fake_start},
+        .jobs = {f, fake_jobs, fake_job_get, fake_cancel, fake_resume, fake_remove},
+        .media = {f, fake_frame, fake_frames_broken, fake_export_start, fake_export_poll},
+        .models = {f, fake_models},
+    };
     return f;
 }
 

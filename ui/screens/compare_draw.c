@@ -189,14 +189,14 @@ static uint64_t picture_serial(const vg_compare *s, int v, int frame)
 static bool pane_picture(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v, int frame,
                          vg_grid *g, vg_rect p)
 {
-    const vg_ui_host *host = ui->host;
+    const vg_ui_media_host *media = &ui->host->media;
     uint64_t serial = picture_serial(s, v, frame), owner = vg_compare_owner(j, v);
     const uint8_t *rgb = NULL;
     uint8_t *difference = NULL;
     if (!vg_picture_cached(ui->pictures, p, owner, serial)) {
-        rgb = host->frame(host->self, j->id, v < 0 ? 0 : v, frame);
+        rgb = media->frame(media->self, j->id, v < 0 ? 0 : v, frame);
         if (rgb && v < 0) {
-            const uint8_t *b = host->frame(host->self, j->id, s->other, frame);
+            const uint8_t *b = media->frame(media->self, j->id, s->other, frame);
             size_t bytes = (size_t)j->width * (size_t)j->height * 3;
             difference = b ? malloc(bytes) : NULL;
             if (difference)
@@ -219,9 +219,9 @@ static bool pane_ready(const vg_compare *s, const vg_ui_job *j, int v)
 /* Why pane v will stay without a picture; NULL when nothing is wrong. */
 static const char *pane_broken(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j, int v)
 {
-    const vg_ui_host *host = ui->host;
-    const char *why = host->frames_broken(host->self, j->id, v < 0 ? 0 : v);
-    return !why && v < 0 ? host->frames_broken(host->self, j->id, s->other) : why;
+    const vg_ui_media_host *media = &ui->host->media;
+    const char *why = media->broken(media->self, j->id, v < 0 ? 0 : v);
+    return !why && v < 0 ? media->broken(media->self, j->id, s->other) : why;
 }
 
 bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j)
@@ -425,9 +425,15 @@ void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect are
     if (!j || !vg_ui_has_frames(ui, state)) {
         vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE,
                 j ? "No clip of this job is ready yet" : "Nothing to compare yet");
-        vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
-                j ? "2 shows how far it is; the comparison opens when it is done."
-                  : "4 lists the jobs; 1 starts a new one.");
+        int row = area.row + area.rows / 2;
+        if (j)
+            vg_textf(g, row, area.col + 2, area.cols - 2, VG_R_DIM,
+                     "%c shows how far it is; the comparison opens when it is done.",
+                     VG_SCREEN_KEY(run));
+        else
+            vg_textf(g, row, area.col + 2, area.cols - 2, VG_R_DIM,
+                     "%c lists the jobs; %c starts a new one.", VG_SCREEN_KEY(jobs),
+                     VG_SCREEN_KEY(setup));
         return;
     }
     vg_layout l;

@@ -105,16 +105,6 @@ static void answer(vg_ui *ui, int index, const char *text)
         s->answer(ui, ui->states[screen], tag, index, copy);
 }
 
-/* Rows of a question, wrapped. */
-static int text_rows(const char *text, int cols)
-{
-    size_t length = strlen(text), next = 0;
-    int rows = 0;
-    for (size_t at = 0; at < length; at = next, rows++)
-        vg_text_wrap(text, length, at, cols, &next);
-    return rows;
-}
-
 static vg_rect box_of(const vg_ui *ui, int *rows)
 {
     const vg_popup *p = &ui->popup;
@@ -130,7 +120,7 @@ static vg_rect box_of(const vg_ui *ui, int *rows)
     width = width < 44 ? 44 : width;
     width = width > ui->grid.cols - 4 ? ui->grid.cols - 4 : width;
     if (p->kind == VG_POPUP_CONFIRM)
-        inner = text_rows(p->text, width - BOX_SIDES) + 2;
+        inner = vg_text_rows(p->text, width - BOX_SIDES) + 2;
     int most = ui->grid.rows - 6;
     inner = inner > most ? most : inner < 1 ? 1 : inner;
     *rows = inner - (p->filtered ? 2 : 0);

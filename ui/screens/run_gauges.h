@@ -3,7 +3,7 @@
 #define VG_UI_SCREENS_RUN_GAUGES_H
 
 #include "ui/term/grid.h"
-#include "ui/host.h"
+#include "ui/host/host.h"
 
 /* A bar and a line; with a third row the gauges as one line. */
 void vg_run_draw_memory(const vg_ui_job *j, vg_grid *g, vg_rect r);

@@ -139,7 +139,7 @@ static void export_clip(vg_ui *ui, vg_compare *s, const vg_ui_job *j)
 {
     char message[512] = "";
     double gain = s->mode == VG_COMPARE_DIFFERENCE ? s->gain : 0;
-    if (ui->host->export_start(ui->host->self, j->id, gain, message, sizeof message)) {
+    if (ui->host->media.export_start(ui->host->media.self, j->id, gain, message, sizeof message)) {
         s->exporting = true;
         vg_ui_note(ui, VG_R_DIM, "writing the comparison clip%s ...",
                    gain > 0 ? " with the difference pane" : "");
@@ -281,13 +281,14 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *k)
 static void poll_export(vg_ui *ui, vg_compare *s)
 {
     char message[512] = "";
-    int state = ui->host->export_poll(ui->host->self, message, sizeof message);
-    if (state == 0)
+    vg_ui_export_state state =
+        ui->host->media.export_poll(ui->host->media.self, message, sizeof message);
+    if (state == VG_UI_EXPORT_RUNNING)
         return;
     s->exporting = false;
-    if (state == 1)
+    if (state == VG_UI_EXPORT_DONE)
         vg_ui_note(ui, VG_R_GOOD, "written: %s", message);
-    else if (state < 0)
+    else if (state == VG_UI_EXPORT_FAILED)
         vg_ui_note(ui, VG_R_BAD, "the clip was not written: %s", message);
 }
 
@@ -354,8 +355,6 @@ static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, s
 }
 
 const vg_screen vg_screen_compare = {
-    .name = "compare",
-    .title = "Compare",
     VG_BINDINGS(bindings),
     .state_size = sizeof(vg_compare),
     .init = init,

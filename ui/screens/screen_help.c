@@ -47,7 +47,7 @@ static int collect(line *lines)
     n = add_table(lines, n, "Everywhere", common, count);
     for (int i = 0; i < VG_SCREEN_COUNT; i++) {
         const vg_screen *s = vg_screen_get(i);
-        n = add_table(lines, n, s->title, s->bindings, s->bindings_count);
+        n = add_table(lines, n, vg_screen_title(i), s->bindings, s->bindings_count);
     }
     return n;
 }
@@ -172,12 +172,7 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *key)
 }
 
 const vg_screen vg_screen_help = {
-    .name = "help",
-    .title = "Help",
-    VG_BINDINGS(bindings),
-    .state_size = sizeof(help_state),
-    .layout = layout,
-    .draw = draw,
-    .action = action,
-    .mouse = mouse,
+    VG_BINDINGS(bindings), .state_size = sizeof(help_state),
+    .layout = layout,      .draw = draw,
+    .action = action,      .mouse = mouse,
 };

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -30,45 +31,76 @@ typedef struct jobs_state {
     vg_editor filter;
     bool filtering;
     double aged; /* when the ages were last drawn anew */
+    /* The jobs that the filter lets through, as places in the host's list; looked for once after a change (follow). */
+    int *shown;
+    int shown_count, shown_capacity;
+    uint64_t serial;  /* of the host's list */
+    char *found_with; /* the filter's text */
 } jobs_state;
 
-static const vg_ui_job *all(const vg_ui *ui, int *count)
+static vg_ui_job_list all(const vg_ui *ui)
 {
-    return ui->host->jobs(ui->host->self, count);
+    return ui->host->jobs.list(ui->host->jobs.self);
 }
 
-static bool matches(const jobs_state *s, const vg_ui_job *j)
+static bool matches(const char *filter, const vg_ui_job *j)
 {
-    const char *f = s->filter.text;
-    return !f || !f[0] || strcasestr(j->id, f) || strcasestr(j->prompt, f) ||
-           strcasestr(j->model, f) || strcasestr(vg_job_state_name(j->state), f);
+    return !filter[0] || strcasestr(j->id, filter) || strcasestr(j->prompt, filter) ||
+           strcasestr(j->model, filter) || strcasestr(vg_job_state_name(j->state), filter);
 }
 
-/* The selected job: the remembered one, else the first shown. *rank is its place among those shown, *shown their number. */
-static const vg_ui_job *selected_job(const vg_ui *ui, const jobs_state *s, int *rank, int *shown)
+static const char *filter_text(const jobs_state *s)
 {
-    int count = 0, n = 0;
-    const vg_ui_job *jobs = all(ui, &count), *found = NULL, *first = NULL;
-    *rank = 0;
-    for (int i = 0; i < count; i++) {
-        if (!matches(s, &jobs[i]))
-            continue;
-        if (!first)
-            first = &jobs[i];
-        if (!found && strcmp(jobs[i].id, s->selected) == 0) {
-            found = &jobs[i];
-            *rank = n;
-        }
-        n++;
+    return s->filter.text ? s->filter.text : "";
+}
+
+static void follow(const vg_ui *ui, jobs_state *s)
+{
+    const vg_ui_job_list list = all(ui);
+    const char *filter = filter_text(s);
+    if (s->found_with && s->serial == list.serial && !strcmp(s->found_with, filter))
+        return;
+    if (list.count > s->shown_capacity) {
+        int *grown = realloc(s->shown, (size_t)list.count * 2 * sizeof *grown);
+        if (!grown)
+            return;
+        s->shown = grown;
+        s->shown_capacity = list.count * 2;
     }
-    *shown = n;
-    return found ? found : first;
+    s->shown_count = 0;
+    for (int i = 0; i < list.count; i++)
+        if (matches(filter, list.jobs[i]))
+            s->shown[s->shown_count++] = i;
+    s->serial = list.serial;
+    free(s->found_with);
+    s->found_with = strdup(filter);
+}
+
+static const vg_ui_job *shown_job(const vg_ui *ui, const jobs_state *s, int rank)
+{
+    const vg_ui_job_list list = all(ui);
+    /* The list may have become shorter since it was last followed. */
+    return rank >= 0 && rank < s->shown_count && s->shown[rank] < list.count
+               ? list.jobs[s->shown[rank]]
+               : NULL;
+}
+
+/* The selected job: the remembered one, else the first shown. *rank is its place among those shown. */
+static const vg_ui_job *selected_job(const vg_ui *ui, const jobs_state *s, int *rank)
+{
+    for (*rank = 0; *rank < s->shown_count; (*rank)++) {
+        const vg_ui_job *j = shown_job(ui, s, *rank);
+        if (j && !strcmp(j->id, s->selected))
+            return j;
+    }
+    *rank = 0;
+    return shown_job(ui, s, 0);
 }
 
 static const vg_ui_job *selection(const vg_ui *ui, const void *state)
 {
-    int rank, shown;
-    return selected_job(ui, state, &rank, &shown);
+    int rank;
+    return selected_job(ui, state, &rank);
 }
 
 static bool has(const vg_ui *ui, const void *state)
@@ -83,7 +115,12 @@ static bool busy(const vg_ui *ui, const void *state)
 static bool stopped(const vg_ui *ui, const void *state)
 {
     const vg_ui_job *j = selection(ui, state);
-    return j && !busy(ui, state) && j->state != VG_UI_JOB_DONE;
+    return j && !busy(ui, state) && j->state != VG_UI_JOB_DONE && j->state != VG_UI_JOB_DAMAGED;
+}
+static bool whole(const vg_ui *ui, const void *state)
+{
+    const vg_ui_job *j = selection(ui, state);
+    return j && j->state != VG_UI_JOB_DAMAGED;
 }
 static bool at_rest(const vg_ui *ui, const void *state)
 {
@@ -92,8 +129,7 @@ static bool at_rest(const vg_ui *ui, const void *state)
 static bool filtered(const vg_ui *ui, const void *state)
 {
     (void)ui;
-    const jobs_state *s = state;
-    return s->filter.text && s->filter.text[0];
+    return filter_text(state)[0] != 0;
 }
 
 static const vg_binding bindings[] = {
@@ -101,7 +137,7 @@ static const vg_binding bindings[] = {
      DO_OPEN,
      "open",
      "open it: a running job in Run, a finished one in Compare",
-     has},
+     whole},
     {{VG_KEY(DOWN), VG_CH('j')}, DO_DOWN, NULL, "the job below", NULL},
     {{VG_KEY(UP), VG_CH('k')}, DO_UP, NULL, "the job above", NULL},
     {{VG_KEY(PAGE_DOWN)}, DO_PAGE_DOWN, NULL, "ten further", NULL},
@@ -110,7 +146,7 @@ static const vg_binding bindings[] = {
     {{VG_KEY(END)}, DO_END, NULL, "the oldest", NULL},
     {{VG_CH('c'), VG_KEY(F9)}, DO_CANCEL, "cancel", "stop it; its finished steps are kept", busy},
     {{VG_CH('r')}, DO_RESUME, "resume", "go on from the last finished step", stopped},
-    {{VG_CH('n')}, DO_NEW, "new from", "fill the form with its settings", has},
+    {{VG_CH('n')}, DO_NEW, "new from", "fill the form with its settings", whole},
     {{VG_CH('x'), VG_KEY(DELETE)},
      DO_DELETE,
      "delete",
@@ -127,7 +163,10 @@ static const vg_binding bindings[] = {
 static void deinit(vg_ui *ui, void *state)
 {
     (void)ui;
-    vg_editor_deinit(&((jobs_state *)state)->filter);
+    jobs_state *s = state;
+    vg_editor_deinit(&s->filter);
+    free(s->shown);
+    free(s->found_with);
 }
 
 static void enter(vg_ui *ui, void *state)
@@ -135,6 +174,7 @@ static void enter(vg_ui *ui, void *state)
     jobs_state *s = state;
     if (ui->job[0])
         snprintf(s->selected, sizeof s->selected, "%s", ui->job);
+    follow(ui, s);
 }
 
 static void layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out)
@@ -243,7 +283,7 @@ static void draw_detail(const vg_ui_job *j, vg_grid *g, vg_rect r)
 static void draw_side(const vg_ui *ui, const vg_ui_job *listed, vg_grid *g, vg_rect r)
 {
     char text[64];
-    const vg_ui_job *j = ui->host->job(ui->host->self, listed->id);
+    const vg_ui_job *j = ui->host->jobs.get(ui->host->jobs.self, listed->id);
     if (!j)
         return;
     vg_vline(g, r.row, r.col - 3, r.rows, VG_R_FAINT);
@@ -299,21 +339,23 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
     const jobs_state *s = state;
     vg_layout l;
     layout(ui, state, area, &l);
-    int count = 0, rank = 0, shown = 0;
-    const vg_ui_job *jobs = all(ui, &count), *chosen = selected_job(ui, s, &rank, &shown);
+    const vg_ui_job_list list = all(ui);
+    int rank = 0, shown = s->shown_count;
+    const vg_ui_job *chosen = selected_job(ui, s, &rank);
     if (l.r[R_FILTER].rows) {
         vg_text(g, l.r[R_FILTER].row, area.col, 7, VG_R_DIM, "Filter");
         vg_rect r = {l.r[R_FILTER].row, area.col + 7, 1, 32};
         if (s->filter.text)
             vg_editor_draw(&s->filter, g, r, s->filtering ? VG_R_EDIT : VG_R_TEXT, s->filtering);
-        vg_textf(g, r.row, area.col + 41, area.cols - 41, VG_R_DIM, "%d of %d", shown, count);
+        vg_textf(g, r.row, area.col + 41, area.cols - 41, VG_R_DIM, "%d of %d", shown, list.count);
     }
     vg_rect r = l.r[R_LIST];
-    if (count == 0) {
+    if (list.count == 0) {
         vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE,
                 "No jobs yet");
-        vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
-                "1 opens the setup; Enter there starts the first.");
+        vg_textf(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
+                 list.unread ? "reading ..." : "%c opens the setup; Enter there starts the first.",
+                 VG_SCREEN_KEY(setup));
         return;
     }
     vg_rect h = l.r[R_HEAD];
@@ -323,14 +365,11 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
     int progress_col = C_MODEL + model_cols(r) + 1;
     vg_text(g, h.row, h.col + progress_col, 10, VG_R_DIM, "progress");
     vg_text(g, h.row, h.col + progress_col + 14, 10, VG_R_DIM, "prompt");
-    int top = vg_list_top(rank - r.rows / 2, rank, r.rows, shown), n = 0;
-    for (int i = 0; i < count; i++) {
-        if (!matches(s, &jobs[i]))
-            continue;
-        if (n >= top && n < top + r.rows)
-            draw_row(ui, &jobs[i], &jobs[i] == chosen, g,
-                     (vg_rect){r.row + n - top, r.col, 1, r.cols - 1});
-        n++;
+    int top = vg_list_top(rank - r.rows / 2, rank, r.rows, shown);
+    for (int n = top; n < top + r.rows && n < shown; n++) {
+        const vg_ui_job *j = shown_job(ui, s, n);
+        if (j)
+            draw_row(ui, j, j == chosen, g, (vg_rect){r.row + n - top, r.col, 1, r.cols - 1});
     }
     vg_list_bar(g, r.row, r.col + r.cols - 1, r.rows, top, shown);
     if (chosen && l.r[R_DETAIL].col > area.col)
@@ -340,30 +379,33 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
 }
 
 /* ---- keys ---- */
+static void choose(vg_ui *ui, jobs_state *s, long rank)
+{
+    rank = rank >= s->shown_count ? s->shown_count - 1 : rank;
+    const vg_ui_job *j = shown_job(ui, s, rank < 0 ? 0 : (int)rank);
+    if (j)
+        snprintf(s->selected, sizeof s->selected, "%s", j->id);
+}
+
 static void move(vg_ui *ui, jobs_state *s, int by)
 {
-    int count = 0, rank, shown;
-    const vg_ui_job *jobs = all(ui, &count);
-    selected_job(ui, s, &rank, &shown);
-    long want = (long)rank + by;
-    want = want < 0 ? 0 : want >= shown ? shown - 1 : want;
-    for (int i = 0, n = 0; i < count; i++)
-        if (matches(s, &jobs[i]) && n++ == want)
-            snprintf(s->selected, sizeof s->selected, "%s", jobs[i].id);
+    int rank;
+    selected_job(ui, s, &rank);
+    choose(ui, s, (long)rank + by);
 }
 
 /* Choose the job below, or above the last: the chosen one is about to go. */
 static void beside(vg_ui *ui, jobs_state *s)
 {
-    int rank, shown;
-    selected_job(ui, s, &rank, &shown);
-    move(ui, s, rank + 1 < shown ? 1 : -1);
+    int rank;
+    selected_job(ui, s, &rank);
+    move(ui, s, rank + 1 < s->shown_count ? 1 : -1);
 }
 
 static bool key(vg_ui *ui, void *state, const vg_key *k)
 {
     jobs_state *s = state;
-    (void)ui;
+    follow(ui, s);
     if (!s->filtering)
         return false;
     if (k->code == VG_K_ENTER || k->code == VG_K_DOWN || k->code == VG_K_UP ||
@@ -374,10 +416,12 @@ static bool key(vg_ui *ui, void *state, const vg_key *k)
     if (k->code == VG_K_ESC) {
         vg_editor_set(&s->filter, "", false);
         s->filtering = false;
+        follow(ui, s);
         return true;
     }
-    return vg_editor_key(&s->filter, k, 32) != VG_EDITOR_IGNORED ||
-           (k->code == VG_K_CHAR && k->mods == 0);
+    bool used = vg_editor_key(&s->filter, k, 32) != VG_EDITOR_IGNORED;
+    follow(ui, s);
+    return used || (k->code == VG_K_CHAR && k->mods == 0);
 }
 
 static void open_job(vg_ui *ui, const vg_ui_job *j)
@@ -420,6 +464,7 @@ static void action(vg_ui *ui, void *state, int action_)
         return;
     case DO_CLEAR:
         vg_editor_set(&s->filter, "", false);
+        follow(ui, s);
         return;
     default:
         break;
@@ -464,10 +509,10 @@ static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
         return;
     snprintf(id, sizeof id, "%s", s->selected);
     if (tag == ASK_CANCEL) {
-        ok = ui->host->cancel(ui->host->self, id, message, sizeof message);
+        ok = ui->host->jobs.cancel(ui->host->jobs.self, id, message, sizeof message);
     } else {
         beside(ui, s);
-        ok = ui->host->remove(ui->host->self, id, message, sizeof message);
+        ok = ui->host->jobs.remove(ui->host->jobs.self, id, message, sizeof message);
         if (!ok)
             snprintf(s->selected, sizeof s->selected, "%s", id);
     }
@@ -477,6 +522,7 @@ static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
         vg_ui_note(ui, VG_R_DIM, "%s %s", id,
                    tag == ASK_CANCEL ? "was asked to stop" : "is deleted");
     ui->host->refresh(ui->host->self);
+    follow(ui, s);
 }
 
 static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *k)
@@ -491,23 +537,24 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *k)
     vg_rect r = l.r[R_LIST];
     if (!vg_inside(r, k->row, k->col) || (k->mods & VG_MOD_DRAG))
         return false;
-    int rank, shown, count = 0;
-    const vg_ui_job *was = selected_job(ui, s, &rank, &shown), *jobs = all(ui, &count);
-    int want = vg_list_top(rank - r.rows / 2, rank, r.rows, shown) + k->row - r.row;
-    for (int i = 0, n = 0; i < count; i++)
-        if (matches(s, &jobs[i]) && n++ == want) {
-            snprintf(s->selected, sizeof s->selected, "%s", jobs[i].id);
-            if (&jobs[i] == was)
-                open_job(ui, &jobs[i]);
-            return true;
-        }
-    return false;
+    int rank;
+    follow(ui, s);
+    const vg_ui_job *was = selected_job(ui, s, &rank);
+    int want = vg_list_top(rank - r.rows / 2, rank, r.rows, s->shown_count) + k->row - r.row;
+    const vg_ui_job *j = shown_job(ui, s, want);
+    if (!j)
+        return false;
+    choose(ui, s, want);
+    if (j == was && j->state != VG_UI_JOB_DAMAGED)
+        open_job(ui, j);
+    return true;
 }
 
 /* Ages move on by themselves; an unchanged one costs no byte. */
 static double tick(vg_ui *ui, void *state)
 {
     jobs_state *s = state;
+    follow(ui, s);
     if (ui->now - s->aged >= 20) {
         s->aged = ui->now;
         ui->dirty = true;
@@ -516,8 +563,6 @@ static double tick(vg_ui *ui, void *state)
 }
 
 const vg_screen vg_screen_jobs = {
-    .name = "jobs",
-    .title = "Jobs",
     VG_BINDINGS(bindings),
     .state_size = sizeof(jobs_state),
     .deinit = deinit,

@@ -8,7 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DO_CANCEL = 1, DO_RESUME, DO_COMPARE, DO_NEW, DO_NEXT, DO_PREVIOUS, DO_PREVIEW };
+enum {
+    DO_CANCEL = 1,
+    DO_RESUME,
+    DO_COMPARE,
+    DO_NEW,
+    DO_NEXT,
+    DO_PREVIOUS,
+    DO_LOG_BACK,
+    DO_LOG_ON,
+    DO_LOG_END,
+    DO_LEVEL
+};
 enum { ASK_CANCEL = 1 };
 enum { R_HEAD, R_VARIANTS, R_MEMORY, R_PREVIEW, R_GAUGES, R_STEPS, R_PLOT, R_LOG, RECTS };
 
@@ -17,7 +28,9 @@ typedef struct run_state {
     double done_since; /* the job became done while this screen was open, 0: no */
     int seen_state;
     char seen_job[256];
-    bool stay; /* the person touched a key since: do not leave by itself */
+    bool stay;             /* the person touched a key since: do not leave by itself */
+    vg_ui_log_level level; /* of the log: what matters less is left out */
+    int log_back;          /* lines of it that are newer than the last one shown */
 } run_state;
 
 static void init(vg_ui *ui, void *state)
@@ -25,8 +38,15 @@ static void init(vg_ui *ui, void *state)
     (void)ui;
     run_state *s = state;
     s->chosen = s->seen_state = -1;
+    s->level = VG_UI_LOG_STAGE;
 }
 
+static bool has_log(const vg_ui *ui, const void *state)
+{
+    (void)state;
+    const vg_ui_job *j = vg_ui_job_now(ui);
+    return j && j->log_count > 0;
+}
 static bool job_busy(const vg_ui *ui, const void *state)
 {
     (void)state;
@@ -59,6 +79,14 @@ static const vg_binding bindings[] = {
     {{VG_KEY(TAB), VG_KEY(DOWN)}, DO_NEXT, "preview", "preview of the next variant", several},
     {{VG_KEY(BACKTAB), VG_KEY(UP)}, DO_PREVIOUS, NULL, "preview of the variant before", several},
     {{VG_CH('n')}, DO_NEW, "new", "a new job from these settings", has_job},
+    {{VG_KEY(PAGE_UP)}, DO_LOG_BACK, "log", "the log, further back", has_log},
+    {{VG_KEY(PAGE_DOWN)}, DO_LOG_ON, NULL, "the log, further on", has_log},
+    {{VG_KEY(END)}, DO_LOG_END, NULL, "the log as it grows", has_log},
+    {{VG_CH('l')},
+     DO_LEVEL,
+     "less",
+     "the log: all, without stages, endings, errors alone",
+     has_log},
 };
 
 /* ---- layout ---- */
@@ -240,41 +268,71 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
     }
 }
 
-/* What happened, the newest at the bottom; short at first, it does not jump about. */
-static void draw_log(const vg_ui_job *j, vg_grid *g, vg_rect r)
+/* One line: when, whose, what, how long it took. names: columns of the longest variant's name. */
+static void draw_log_line(const vg_ui_job *j, const vg_ui_log_line *l, int names, vg_grid *g,
+                          vg_rect r)
 {
     static const vg_role roles[] = {[VG_UI_LOG_STAGE] = VG_R_DIM,
                                     [VG_UI_LOG_NOTE] = VG_R_TEXT,
                                     [VG_UI_LOG_END] = VG_R_GOOD,
                                     [VG_UI_LOG_BAD] = VG_R_BAD};
-    bool titled = r.rows >= 6,
-         narrow = r.cols <
-                  44; /* narrow: the colour alone says whose line it is, its text often does too */
-    int rows = r.rows - titled, first = j->log_count > rows ? j->log_count - rows : 0, names = 0,
-        took_cols = r.cols >= 60 ? 9 : 0;
-    if (titled && j->log_count > 0)
-        vg_text(g, r.row, r.col + 2, r.cols - 2, VG_R_TITLE, "Log");
+    /* Narrow: the colour alone says whose line it is, its text often does too. */
+    bool narrow = r.cols < 44, own = l->variant >= 0 && l->variant < j->variants_count;
+    int x = r.col + 2, end = r.col + r.cols, took_cols = r.cols >= 60 ? 9 : 0;
+    char text[32];
+    vg_format_seconds(text, sizeof text, l->at);
+    vg_text_right(g, r.row, x, 7, VG_R_DIM, text);
+    x += 9;
+    if (own && !narrow)
+        vg_text(g, r.row, x, names, vg_variant_role(l->variant), j->variants[l->variant].name);
+    x += narrow ? 0 : names + 2;
+    vg_role role = narrow && own && l->level == VG_UI_LOG_STAGE ? vg_variant_role(l->variant)
+                                                                : roles[l->level];
+    vg_text(g, r.row, x, end - x - (took_cols ? took_cols + 1 : 0), role, l->text);
+    if (took_cols && isfinite(l->seconds)) {
+        vg_format_seconds(text, sizeof text, l->seconds);
+        vg_text_right(g, r.row, end - took_cols, took_cols, VG_R_DIM, text);
+    }
+}
+
+/* Lines that the level lets through. */
+static int log_lines(const run_state *s, const vg_ui_job *j)
+{
+    int n = 0;
+    for (int i = 0; i < j->log_count; i++)
+        n += j->log[i].level <= s->level;
+    return n;
+}
+
+/* What happened, the newest at the bottom; short at first, it does not jump about. */
+static void draw_log(const run_state *s, const vg_ui_job *j, vg_grid *g, vg_rect r)
+{
+    static const char *const levels[] = {[VG_UI_LOG_STAGE] = "",
+                                         [VG_UI_LOG_NOTE] = "without stages",
+                                         [VG_UI_LOG_END] = "endings",
+                                         [VG_UI_LOG_BAD] = "errors"};
+    bool titled = r.rows >= 6;
+    int rows = r.rows - titled, names = 0, count = log_lines(s, j), back = s->log_back, n = 0;
+    if (back > count - rows)
+        back = count > rows ? count - rows : 0;
+    if (titled && j->log_count > 0) {
+        int x = vg_text(g, r.row, r.col + 2, r.cols - 2, VG_R_TITLE, "Log") + 4;
+        x += vg_text(g, r.row, r.col + x, r.cols - x, VG_R_DIM, levels[s->level]);
+        if (back > 0)
+            vg_textf(g, r.row, r.col + x + (*levels[s->level] ? 2 : 0), r.cols - x - 2, VG_R_DIM,
+                     "%d newer below", back);
+    }
     for (int i = 0; i < j->variants_count; i++)
         names =
             vg_text_width(j->variants[i].name) > names ? vg_text_width(j->variants[i].name) : names;
-    for (int i = first; i < j->log_count; i++) {
-        const vg_ui_log_line *l = &j->log[i];
-        int row = r.row + titled + i - first, x = r.col + 2, end = r.col + r.cols;
-        char text[32];
-        vg_format_seconds(text, sizeof text, l->at);
-        vg_text_right(g, row, x, 7, VG_R_DIM, text);
-        x += 9;
-        bool own = l->variant >= 0 && l->variant < j->variants_count;
-        if (own && !narrow)
-            vg_text(g, row, x, names, vg_variant_role(l->variant), j->variants[l->variant].name);
-        x += narrow ? 0 : names + 2;
-        vg_role role = narrow && own && l->kind == VG_UI_LOG_STAGE ? vg_variant_role(l->variant)
-                                                                   : roles[l->kind];
-        vg_text(g, row, x, end - x - (took_cols ? took_cols + 1 : 0), role, l->text);
-        if (took_cols && isfinite(l->seconds)) {
-            vg_format_seconds(text, sizeof text, l->seconds);
-            vg_text_right(g, row, end - took_cols, took_cols, VG_R_DIM, text);
-        }
+    int first = count - back > rows ? count - back - rows : 0;
+    for (int i = 0; i < j->log_count && n < count - back; i++) {
+        if (j->log[i].level > s->level)
+            continue;
+        if (n >= first)
+            draw_log_line(j, &j->log[i], names, g,
+                          (vg_rect){r.row + titled + n - first, r.col, 1, r.cols});
+        n++;
     }
 }
 
@@ -288,9 +346,9 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
     const uint8_t *frame = NULL;
     int middle = j->frames / 2;
     const char *broken =
-        v && v->frames_ready ? ui->host->frames_broken(ui->host->self, j->id, index) : NULL;
+        v && v->frames_ready ? ui->host->media.broken(ui->host->media.self, j->id, index) : NULL;
     if (v && v->frames_ready) /* of a finished variant the clip itself is at hand */
-        frame = ui->host->frame(ui->host->self, j->id, index, middle);
+        frame = ui->host->media.frame(ui->host->media.self, j->id, index, middle);
     else if (v && v->preview)
         w = v->preview_w, h = v->preview_h;
     vg_rect fit = vg_pictures_fit(ui->pictures, room, w, h);
@@ -320,17 +378,23 @@ static void draw_preview(const vg_ui *ui, const run_state *s, const vg_ui_job *j
 static void draw_head(const vg_ui *ui, const run_state *s, const vg_ui_job *j, vg_grid *g,
                       vg_rect r)
 {
-    char line[512];
-    int x = vg_text(g, r.row, r.col, r.cols - 14, VG_R_TITLE, j->model) + 2;
-    snprintf(line, sizeof line, "%s", j->summary);
-    x += vg_text(g, r.row, r.col + x, r.cols - 14 - x, VG_R_DIM, line) + 2;
-    if (r.cols - x > 30)
-        vg_text(g, r.row, r.col + x, r.cols - 14 - x, VG_R_DIM, j->device ? j->device : "");
+    /* At the right the state, and before it what is left of all variants; their rows tell their own. */
+    char left[48] = "", eta[32];
     const char *name = vg_job_state_name(j->state);
-    int width = (int)strlen(name), col = r.col + r.cols - width;
+    int width = (int)strlen(name), col = r.col + r.cols - width, cols = r.cols - width - 4;
     vg_put(g, r.row, col - 2, vg_job_state_sign(g, j->state),
            vg_role_style(g, vg_job_state_role(j->state)));
     vg_text(g, r.row, col, width, vg_job_state_role(j->state), name);
+    if (j->variants_count > 1 && isfinite(j->eta_s)) {
+        vg_format_seconds(eta, sizeof eta, j->eta_s);
+        snprintf(left, sizeof left, "left %s", eta);
+        cols -= (int)strlen(left) + 2;
+        vg_text(g, r.row, r.col + cols + 2, (int)strlen(left), VG_R_TEXT, left);
+    }
+    int x = vg_text(g, r.row, r.col, cols, VG_R_TITLE, j->model) + 2;
+    x += vg_text(g, r.row, r.col + x, cols - x, VG_R_DIM, j->summary) + 2;
+    if (cols - x > 16)
+        vg_text(g, r.row, r.col + x, cols - x, VG_R_DIM, j->device ? j->device : "");
     if (j->state == VG_UI_JOB_DONE && s->done_since > 0 && !s->stay) {
         vg_textf(g, r.row + 1, r.col, r.cols, VG_R_GOOD,
                  "All variants are done. Comparing in %.0f s %s Enter now %s any other key stays",
@@ -349,8 +413,9 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
     if (!j) {
         vg_text(g, area.row + area.rows / 2 - 1, area.col + 2, area.cols - 2, VG_R_TITLE,
                 "No job yet");
-        vg_text(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
-                "1 opens the setup; Enter there starts one. 4 lists earlier jobs.");
+        vg_textf(g, area.row + area.rows / 2, area.col + 2, area.cols - 2, VG_R_DIM,
+                 "%c opens the setup; Enter there starts one. %c lists earlier jobs.",
+                 VG_SCREEN_KEY(setup), VG_SCREEN_KEY(jobs));
         return;
     }
     vg_layout l;
@@ -384,7 +449,7 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
         vg_plot(g, (vg_rect){p.row + 1, p.col, p.rows - 1, p.cols}, &spec);
     }
     if (l.r[R_LOG].rows > 0)
-        draw_log(j, g, l.r[R_LOG]);
+        draw_log(s, j, g, l.r[R_LOG]);
     if (l.r[R_PREVIEW].rows > 0)
         draw_preview(ui, s, j, g, l.r[R_PREVIEW]);
 }
@@ -397,6 +462,17 @@ static bool key(vg_ui *ui, void *state, const vg_key *k)
     if (k->code != VG_K_ENTER)
         s->stay = true;
     return false;
+}
+
+/* A page of the log, less a line that stays in sight. */
+static void scroll_log(vg_ui *ui, run_state *s, const vg_ui_job *j, int pages)
+{
+    vg_layout l;
+    layout(ui, s, vg_ui_area(ui), &l);
+    int rows = l.r[R_LOG].rows - (l.r[R_LOG].rows >= 6), most = log_lines(s, j) - rows;
+    s->log_back += pages * (rows > 2 ? rows - 1 : 1);
+    s->log_back = s->log_back > most ? most : s->log_back;
+    s->log_back = s->log_back < 0 ? 0 : s->log_back;
 }
 
 static void action(vg_ui *ui, void *state, int action_)
@@ -419,6 +495,17 @@ static void action(vg_ui *ui, void *state, int action_)
     case DO_NEW:
         vg_ui_job_settings(ui, ui->job);
         break;
+    case DO_LOG_BACK:
+    case DO_LOG_ON:
+        scroll_log(ui, s, j, action_ == DO_LOG_BACK ? 1 : -1);
+        break;
+    case DO_LOG_END:
+        s->log_back = 0;
+        break;
+    case DO_LEVEL:
+        s->level = s->level == VG_UI_LOG_BAD ? VG_UI_LOG_STAGE : s->level - 1;
+        s->log_back = 0;
+        break;
     default: {
         int at = 0, step = action_ == DO_NEXT ? 1 : -1;
         if (shown_variant(s, j, &at))
@@ -434,7 +521,7 @@ static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
     (void)state, (void)index, (void)text;
     if (tag != ASK_CANCEL || !ui->job[0])
         return;
-    if (ui->host->cancel(ui->host->self, ui->job, message, sizeof message))
+    if (ui->host->jobs.cancel(ui->host->jobs.self, ui->job, message, sizeof message))
         vg_ui_note(ui, VG_R_DIM, "%s",
                    message[0] ? message : "asked to stop; it stops within a block");
     else
@@ -452,6 +539,7 @@ static double tick(vg_ui *ui, void *state)
         s->seen_state = (int)j->state;
         s->done_since = 0;
         s->chosen = -1;
+        s->log_back = 0;
     }
     if ((int)j->state != s->seen_state) {
         if (j->state == VG_UI_JOB_DONE && j->variants_count > 1) {
@@ -483,8 +571,6 @@ static void enter(vg_ui *ui, void *state)
 }
 
 const vg_screen vg_screen_run = {
-    .name = "run",
-    .title = "Run",
     VG_BINDINGS(bindings),
     .state_size = sizeof(run_state),
     .init = init,

@@ -24,19 +24,19 @@ enum {
     DO_TO_START,
     DO_UNSET
 };
-enum { ASK_CHOICE = 1, ASK_LOAD, ASK_SAVE, ASK_REPLACE };
+enum { ASK_CHOICE = 1, ASK_MODEL, ASK_LOAD, ASK_SAVE, ASK_REPLACE };
 
 static const vg_ui_field *field_at(const vg_ui *ui, int index)
 {
     int count = 0;
-    const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
+    const vg_ui_field *fields = ui->host->form.fields(ui->host->form.self, &count);
     return index >= 0 && index < count ? &fields[index] : NULL;
 }
 
 static bool typed_kind(const vg_ui_field *f)
 {
-    return f && (f->kind == VG_UI_TEXT || f->kind == VG_UI_LINE || f->kind == VG_UI_INT ||
-                 f->kind == VG_UI_REAL);
+    return f && (f->kind == VG_UI_TEXT || f->kind == VG_UI_LINE || f->kind == VG_UI_MODEL ||
+                 f->kind == VG_UI_INT || f->kind == VG_UI_REAL);
 }
 
 static bool on_start(const vg_ui *ui, const void *state)
@@ -132,7 +132,7 @@ static void deinit(vg_ui *ui, void *state)
 static void begin_edit(vg_ui *ui, vg_setup *s, bool replace)
 {
     const vg_ui_field *f = field_at(ui, s->focus);
-    const char *value = ui->host->value(ui->host->self, f->key);
+    const char *value = ui->host->form.value(ui->host->form.self, f->key);
     free(s->before);
     s->before = strdup(value ? value : "");
     char *copy = strdup(replace || !value ? "" : value);
@@ -147,8 +147,8 @@ static void try_value(vg_ui *ui, vg_setup *s)
 {
     const vg_ui_field *f = field_at(ui, s->focus);
     s->error[0] = 0;
-    if (ui->host->set(ui->host->self, f->key, s->editor.text ? s->editor.text : "", s->error,
-                      sizeof s->error)) {
+    if (ui->host->form.set(ui->host->form.self, f->key, s->editor.text ? s->editor.text : "",
+                           s->error, sizeof s->error)) {
         s->error[0] = 0;
         if (s->bad == s->focus)
             s->bad = -1;
@@ -167,7 +167,7 @@ static void cancel_edit(vg_ui *ui, vg_setup *s)
     const vg_ui_field *f = field_at(ui, s->focus);
     char ignored[256];
     if (s->before)
-        ui->host->set(ui->host->self, f->key, s->before, ignored, sizeof ignored);
+        ui->host->form.set(ui->host->form.self, f->key, s->before, ignored, sizeof ignored);
     s->editing = false;
     s->error[0] = 0;
     if (s->bad == s->focus)
@@ -268,7 +268,7 @@ static void move(vg_ui *ui, vg_setup *s, int step, bool beside)
 static void set_value(vg_ui *ui, vg_setup *s, const vg_ui_field *f, const char *text)
 {
     char message[256] = "";
-    if (!ui->host->set(ui->host->self, f->key, text, message, sizeof message))
+    if (!ui->host->form.set(ui->host->form.self, f->key, text, message, sizeof message))
         vg_ui_note(ui, VG_R_BAD, "%s: %s", f->label, message);
     else if (s->bad == s->focus)
         s->bad = -1;
@@ -276,7 +276,7 @@ static void set_value(vg_ui *ui, vg_setup *s, const vg_ui_field *f, const char *
 
 static int choice_index(const vg_ui *ui, const vg_ui_field *f)
 {
-    const char *value = ui->host->value(ui->host->self, f->key);
+    const char *value = ui->host->form.value(ui->host->form.self, f->key);
     for (int i = 0; value && f->choices && f->choices[i]; i++)
         if (strcmp(f->choices[i], value) == 0)
             return i;
@@ -285,9 +285,9 @@ static int choice_index(const vg_ui *ui, const vg_ui_field *f)
 
 static void toggle_choice(vg_ui *ui, vg_setup *s, const vg_ui_field *f, int index)
 {
-    const char *value = ui->host->value(ui->host->self, f->key);
+    const char *value = ui->host->form.value(ui->host->form.self, f->key);
     if (!value || !value[0])
-        value = ui->host->default_text(ui->host->self, f->key);
+        value = ui->host->form.default_text(ui->host->form.self, f->key);
     char list[512] = "";
     for (int i = 0; f->choices && f->choices[i]; i++) {
         bool on = vg_setup_has(value ? value : "", f->choices[i]);
@@ -309,9 +309,9 @@ static void step_choice(vg_ui *ui, vg_setup *s, int step)
     while (f && f->choices && f->choices[count])
         count++;
     if (f && f->kind == VG_UI_BOOL) {
-        const char *value = ui->host->value(ui->host->self, f->key);
+        const char *value = ui->host->form.value(ui->host->form.self, f->key);
         if (!value || !value[0])
-            value = ui->host->default_text(ui->host->self, f->key);
+            value = ui->host->form.default_text(ui->host->form.self, f->key);
         set_value(ui, s, f, value && strncmp(value, "true", 4) == 0 ? "false" : "true");
     } else if (f && f->kind == VG_UI_CHOICES && count > 0) {
         s->option = (s->option + step + count) % count;
@@ -322,6 +322,33 @@ static void step_choice(vg_ui *ui, vg_setup *s, int step)
     } else {
         move(ui, s, step, true);
     }
+}
+
+/* A list of the models that are there; without one, the field is typed. */
+static void choose_model(vg_ui *ui, const vg_ui_field *f)
+{
+    int count = 0, selected = 0, names = 0;
+    const vg_ui_model *models = ui->host->models.list(ui->host->models.self, &count);
+    const char *value = ui->host->form.value(ui->host->form.self, f->key);
+    char **lines = calloc((size_t)count + 1, sizeof *lines);
+    for (int i = 0; i < count; i++)
+        names = vg_text_width(models[i].name) > names ? vg_text_width(models[i].name) : names;
+    for (int i = 0; lines && i < count; i++) {
+        size_t room = strlen(models[i].name) + (size_t)names + strlen(models[i].what) + 8;
+        lines[i] = malloc(room);
+        if (!lines[i])
+            break;
+        snprintf(lines[i], room, "%s%*s  %s%s", models[i].name,
+                 names - vg_text_width(models[i].name), "", models[i].usable ? "" : "! ",
+                 models[i].what);
+        if (value && !strcmp(models[i].name, value))
+            selected = i;
+    }
+    if (lines)
+        vg_popup_list(ui, ASK_MODEL, f->label, (const char *const *)lines, selected, true);
+    for (int i = 0; lines && i < count; i++)
+        free(lines[i]);
+    free(lines);
 }
 
 static void edit(vg_ui *ui, vg_setup *s)
@@ -336,14 +363,27 @@ static void edit(vg_ui *ui, vg_setup *s)
     } else if (f->kind == VG_UI_CHOICE) {
         if (f->choices)
             vg_popup_list(ui, ASK_CHOICE, f->label, f->choices, choice_index(ui, f), false);
-    } else if (f->kind == VG_UI_LINE && f->choices && f->choices[0]) {
-        vg_popup_list(ui, ASK_CHOICE, f->label, f->choices, choice_index(ui, f), true);
+    } else if (f->kind == VG_UI_MODEL) {
+        choose_model(ui, f);
     } else {
         begin_edit(ui, s, false);
     }
 }
 
 /* ---- start, presets ---- */
+/* Say why not, at the field that is wrong. */
+static void refuse(vg_ui *ui, vg_setup *s, const char *key, const char *message)
+{
+    int count = 0;
+    const vg_ui_field *fields = ui->host->form.fields(ui->host->form.self, &count);
+    for (int i = 0; key && i < count; i++)
+        if (strcmp(fields[i].key, key) == 0) {
+            s->focus = i;
+            s->advanced = s->advanced || fields[i].advanced;
+        }
+    vg_ui_note(ui, VG_R_BAD, "%s", message);
+}
+
 static void start(vg_ui *ui, vg_setup *s)
 {
     char message[512] = "", id[sizeof ui->job] = "";
@@ -353,20 +393,16 @@ static void start(vg_ui *ui, vg_setup *s)
         return;
     }
     end_edit(s);
-    if (!ui->host->check(ui->host->self, &wrong, message, sizeof message)) {
-        int count = 0;
-        const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
-        for (int i = 0; wrong && i < count; i++)
-            if (strcmp(fields[i].key, wrong) == 0)
-                s->focus = i;
-        vg_ui_note(ui, VG_R_BAD, "%s", message);
+    if (!ui->host->form.check(ui->host->form.self, &wrong, message, sizeof message)) {
+        refuse(ui, s, wrong, message);
         return;
     }
     /* The host opens the checkpoint for that, which may take a while on a cold disk: say so first. */
     vg_ui_note(ui, VG_R_DIM, "starting ...");
     vg_ui_show(ui);
-    if (!ui->host->start(ui->host->self, id, sizeof id, message, sizeof message)) {
-        vg_ui_note(ui, VG_R_BAD, "%s", message);
+    if (!ui->host->form.start(ui->host->form.self, id, sizeof id, &wrong, message,
+                              sizeof message)) {
+        refuse(ui, s, wrong, message);
         return;
     }
     vg_ui_show_job(ui, id);
@@ -404,7 +440,7 @@ static void action(vg_ui *ui, void *state, int action_)
         step_choice(ui, s, 1);
         break;
     case DO_LOAD:
-        presets = ui->host->presets(ui->host->self);
+        presets = ui->host->form.presets(ui->host->form.self);
         vg_popup_list(ui, ASK_LOAD, "Load a preset", presets ? presets : none, 0, true);
         break;
     case DO_SAVE:
@@ -428,7 +464,7 @@ static void action(vg_ui *ui, void *state, int action_)
 static void save_preset(vg_ui *ui, const char *name)
 {
     char message[512] = "";
-    bool ok = ui->host->preset_save(ui->host->self, name, message, sizeof message);
+    bool ok = ui->host->form.preset_save(ui->host->form.self, name, message, sizeof message);
     vg_ui_note(ui, ok ? VG_R_GOOD : VG_R_BAD, "%s",
                message[0] ? message
                : ok       ? "saved"
@@ -438,7 +474,7 @@ static void save_preset(vg_ui *ui, const char *name)
 /* A preset that is there is replaced after a question. */
 static void ask_save(vg_ui *ui, vg_setup *s, const char *name)
 {
-    const char *const *names = ui->host->presets(ui->host->self);
+    const char *const *names = ui->host->form.presets(ui->host->form.self);
     bool known = false;
     char line[200];
     for (int i = 0; names && names[i] && !known; i++)
@@ -458,13 +494,16 @@ static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
 {
     vg_setup *s = state;
     char message[512] = "";
-    (void)index;
-    if (tag == ASK_CHOICE) {
-        const vg_ui_field *f = field_at(ui, s->focus);
-        if (f)
-            set_value(ui, s, f, text);
+    const vg_ui_field *f = field_at(ui, s->focus);
+    if (tag == ASK_CHOICE && f) {
+        set_value(ui, s, f, text);
+    } else if (tag == ASK_MODEL && f) {
+        int count = 0;
+        const vg_ui_model *models = ui->host->models.list(ui->host->models.self, &count);
+        if (index >= 0 && index < count)
+            set_value(ui, s, f, models[index].name);
     } else if (tag == ASK_LOAD) {
-        bool ok = ui->host->preset_load(ui->host->self, text, message, sizeof message);
+        bool ok = ui->host->form.preset_load(ui->host->form.self, text, message, sizeof message);
         s->bad = -1;
         if (!ok)
             vg_ui_note(ui, VG_R_BAD, "%s", message);
@@ -537,7 +576,11 @@ static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, s
 {
     const vg_setup *s = state;
     const vg_ui_field *f = field_at(ui, s->focus);
-    (void)role;
+    if (s->editing && s->bad == s->focus && s->error[0]) {
+        *role = VG_R_BAD;
+        snprintf(out, size, "%s", s->error);
+        return true;
+    }
     if (!f) {
         snprintf(out, size,
                  "Enter starts this job. Arrows move into the form; typing changes a field.");
@@ -553,8 +596,6 @@ static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, s
 }
 
 const vg_screen vg_screen_setup = {
-    .name = "setup",
-    .title = "Setup",
     VG_BINDINGS(bindings),
     .state_size = sizeof(vg_setup),
     .init = init,

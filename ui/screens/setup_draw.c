@@ -41,7 +41,7 @@ void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout
     /* With room to spare the button stands right under the form, where the eye is. */
     int count = 0;
     vg_form placed;
-    const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
+    const vg_ui_field *fields = ui->host->form.fields(ui->host->form.self, &count);
     vg_form_place(fields, count, s->advanced, form, columns_of(form), text_rows_of(ui), &placed);
     int row = area.cols >= WIDE && placed.rows + 2 < form.rows ? form.row + placed.rows + 1 : last;
     if (row != last)
@@ -55,7 +55,7 @@ void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout
 void vg_setup_form(const vg_ui *ui, const vg_setup *s, vg_rect area, vg_form *form, int *scroll)
 {
     int count = 0;
-    const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
+    const vg_ui_field *fields = ui->host->form.fields(ui->host->form.self, &count);
     vg_form_place(fields, count, s->advanced, area, columns_of(area), text_rows_of(ui), form);
     const vg_form_item *item = vg_form_item_of(form, s->focus);
     *scroll = 0;
@@ -117,8 +117,8 @@ static void draw_choices(const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg
 static void draw_value(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_ui_field *f,
                        vg_rect r, bool focus)
 {
-    const char *value = ui->host->value(ui->host->self, f->key),
-               *fallback = ui->host->default_text(ui->host->self, f->key);
+    const char *value = ui->host->form.value(ui->host->form.self, f->key),
+               *fallback = ui->host->form.default_text(ui->host->form.self, f->key);
     bool unset = !value || !value[0];
     if (f->kind == VG_UI_CHOICES) {
         draw_choices(s, g, f, r, unset ? (fallback ? fallback : "") : value, focus);
@@ -160,7 +160,7 @@ static void draw_form(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect ar
 {
     vg_form form;
     int scroll, count = 0;
-    const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
+    const vg_ui_field *fields = ui->host->form.fields(ui->host->form.self, &count);
     vg_setup_form(ui, s, area, &form, &scroll);
     vg_rect focus_value = {0, 0, 0, 0};
     for (int i = 0; i < form.count; i++) {
@@ -178,7 +178,12 @@ static void draw_form(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect ar
         if (item.value.row + item.value.rows > area.row + area.rows)
             item.value.rows = area.row + area.rows - item.value.row;
         vg_text(g, item.label.row, item.label.col, item.label.cols - 1,
-                focus ? VG_R_ACCENT : VG_R_DIM, f->label);
+                bad     ? VG_R_BAD
+                : focus ? VG_R_ACCENT
+                        : VG_R_DIM,
+                f->label);
+        if (bad)
+            vg_put(g, item.value.row, item.value.col - 1, '!', vg_role_style(g, VG_R_BAD));
         if (focus)
             focus_value = item.value;
         if (focus && s->editing)
@@ -189,23 +194,12 @@ static void draw_form(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect ar
                      (vg_rect){item.label.row, item.label.col - 1, item.value.rows,
                                item.label.cols + item.value.cols + 1},
                      VG_R_SELECT);
-        if (bad)
-            vg_put(g, item.value.row, item.value.col - 1, '!', vg_role_style(g, VG_R_BAD));
     }
     if (form.rows > area.rows)
         vg_list_bar(g, area.row, area.col + area.cols - 1, area.rows, scroll, form.rows);
     if (s->focus >= 0 && s->focus < count && focus_value.rows > 0 && s->editing) {
         vg_rect r = vg_setup_edit_rect(s, &fields[s->focus], focus_value, area);
         vg_editor_draw(&s->editor, g, r, VG_R_EDIT, true);
-        if (s->error[0] &&
-            s->bad == s->focus) { /* right under what is typed, over whatever is there */
-            int width = vg_text_width(s->error) + 2, col = r.col;
-            if (col + width > area.col + area.cols)
-                col = area.col + area.cols - width > area.col ? area.col + area.cols - width
-                                                              : area.col;
-            vg_fill(g, (vg_rect){r.row + r.rows, col, 1, width}, VG_R_TEXT);
-            vg_text(g, r.row + r.rows, col, area.col + area.cols - col, VG_R_BAD, s->error);
-        }
     }
 }
 
@@ -329,33 +323,38 @@ static int draw_rates(vg_grid *g, int row, int col, int cols, const vg_ui_job *j
 static void draw_recent(const vg_ui *ui, vg_grid *g, vg_rect r)
 {
     enum { AGE = 13, PROMPT = 21, RATES = 42 };
-    int count = 0, row = r.row;
-    const vg_ui_job *jobs = ui->host->jobs(ui->host->self, &count);
+    const vg_ui_job_list list = ui->host->jobs.list(ui->host->jobs.self);
+    int count = list.count, row = r.row;
     if (r.rows < 4)
         return;
     int x = vg_text(g, row, r.col, r.cols, VG_R_TITLE, "Recent jobs");
-    vg_text(g, row, r.col + x + 2, r.cols - x - 2, VG_R_DIM,
-            count ? "4 opens them" : "none yet: what you start is listed here");
+    if (count)
+        vg_textf(g, row, r.col + x + 2, r.cols - x - 2, VG_R_DIM, "%c opens them",
+                 VG_SCREEN_KEY(jobs));
+    else
+        vg_text(g, row, r.col + x + 2, r.cols - x - 2, VG_R_DIM,
+                "none yet: what you start is listed here");
     int rates = r.cols >= 100 ? RATES : 0;
     if (rates && count)
         vg_text(g, row, r.col + r.cols - rates, rates, VG_R_DIM, "denoise s/it");
     row++;
     for (int i = 0; i < count && row < r.row + r.rows; i++, row++) {
         char age[32];
-        vg_format_age(age, sizeof age, ui->unix_now - jobs[i].created);
-        vg_put(g, row, r.col, vg_job_state_sign(g, jobs[i].state),
-               vg_role_style(g, vg_job_state_role(jobs[i].state)));
-        vg_text(g, row, r.col + 2, AGE - 2, VG_R_DIM, vg_job_state_name(jobs[i].state));
+        const vg_ui_job *j = list.jobs[i];
+        vg_format_age(age, sizeof age, ui->unix_now - j->created);
+        vg_put(g, row, r.col, vg_job_state_sign(g, j->state),
+               vg_role_style(g, vg_job_state_role(j->state)));
+        vg_text(g, row, r.col + 2, AGE - 2, VG_R_DIM, vg_job_state_name(j->state));
         vg_text_right(g, row, r.col + AGE, 6, VG_R_DIM, age);
-        vg_text(g, row, r.col + PROMPT, r.cols - PROMPT - rates - 2, VG_R_TEXT, jobs[i].prompt);
+        vg_text(g, row, r.col + PROMPT, r.cols - PROMPT - rates - 2, VG_R_TEXT, j->prompt);
         if (rates)
-            draw_rates(g, row, r.col + r.cols - rates, rates, &jobs[i]);
+            draw_rates(g, row, r.col + r.cols - rates, rates, j);
     }
 }
 
 static void draw_presets(const vg_ui *ui, vg_grid *g, vg_rect r)
 {
-    const char *const *names = ui->host->presets(ui->host->self);
+    const char *const *names = ui->host->form.presets(ui->host->form.self);
     if (!names || !names[0] || r.rows < 3)
         return;
     int x = vg_text(g, r.row, r.col, r.cols, VG_R_TITLE, "Presets");
@@ -377,13 +376,13 @@ static void draw_side(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r,
     draw_plan_table(g, table, plan);
     /* Each block has its fixed place, so that moving through the form moves nothing here. */
     int row = r.row + table.rows + 1, bottom = r.row + r.rows, count = 0;
-    const vg_ui_field *fields = ui->host->fields(ui->host->self, &count);
+    const vg_ui_field *fields = ui->host->form.fields(ui->host->form.self, &count);
     if (s->focus >= 0 && s->focus < count && row + 4 < bottom) {
         const vg_ui_field *f = &fields[s->focus];
         vg_text(g, row, r.col, r.cols, VG_R_TITLE, f->label);
         int used = vg_text_block(g, (vg_rect){row + 1, r.col, 3, r.cols}, VG_R_TEXT,
                                  f->help ? f->help : "");
-        const char *fallback = ui->host->default_text(ui->host->self, f->key);
+        const char *fallback = ui->host->form.default_text(ui->host->form.self, f->key);
         if (fallback && fallback[0])
             vg_textf(g, row + 1 + used, r.col, r.cols, VG_R_DIM, "unset: %s", fallback);
     } else if (row + 4 < bottom) {
@@ -411,7 +410,7 @@ static void draw_start(const vg_ui *ui, const vg_setup *s, vg_grid *g, vg_rect r
     }
     const char *key = NULL;
     char message[256] = "";
-    if (!ui->host->check(ui->host->self, &key, message, sizeof message))
+    if (!ui->host->form.check(ui->host->form.self, &key, message, sizeof message))
         vg_text(g, r.row, r.col + width + 2, r.cols - width - 2, VG_R_BAD, message);
     else
         vg_text(g, r.row, r.col + width + 2, r.cols - width - 2, VG_R_DIM,
@@ -423,7 +422,7 @@ void vg_setup_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
     const vg_setup *s = state;
     vg_layout l;
     vg_setup_layout(ui, s, area, &l);
-    vg_ui_plan plan = ui->host->plan(ui->host->self);
+    vg_ui_plan plan = ui->host->form.plan(ui->host->form.self);
     vg_rect r = l.r[VG_SETUP_PLAN];
     if (area.cols >= WIDE) {
         vg_vline(g, r.row, r.col - 3, r.rows, VG_R_FAINT);

@@ -8,30 +8,52 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MESSAGE_ROWS_MAX = 6 };
+
 static const vg_screen *const screens[VG_SCREEN_COUNT] = {
-#define VG_SCREEN(name) &vg_screen_##name,
+#define VG_SCREEN(name, title, about, back) &vg_screen_##name,
 #include "ui/screens/screens.def"
 #undef VG_SCREEN
 };
 
+static const struct {
+    const char *name, *title;
+    int back;
+} tabs[VG_SCREEN_COUNT] = {
+#define VG_SCREEN(name, title, about, back) {#name, title, VG_SCREEN_##back},
+#include "ui/screens/screens.def"
+#undef VG_SCREEN
+};
+
+static int known(int id)
+{
+    return id >= 0 && id < VG_SCREEN_COUNT ? id : 0;
+}
+
 const vg_screen *vg_screen_get(int id)
 {
-    return screens[id >= 0 && id < VG_SCREEN_COUNT ? id : 0];
+    return screens[known(id)];
+}
+
+const char *vg_screen_name(int id)
+{
+    return tabs[known(id)].name;
+}
+
+const char *vg_screen_title(int id)
+{
+    return tabs[known(id)].title;
 }
 
 /* ---- common bindings ---- */
 enum { DO_HELP = 1, DO_QUIT, DO_BACK, DO_REDRAW, DO_SUSPEND, DO_TAB }; /* DO_TAB + n */
 
 static const vg_binding common[] = {
-    {{VG_CH('1')}, DO_TAB + 0, NULL, "Setup: what to make (Alt-1 while typing)", NULL},
-    {{VG_CH('2')}, DO_TAB + 1, NULL, "Run: a job at work", NULL},
-    {{VG_CH('3')}, DO_TAB + 2, NULL, "Compare: its clips side by side", NULL},
-    {{VG_CH('4')}, DO_TAB + 3, NULL, "Jobs: all of them", NULL},
-    {{VG_CH('?'), VG_CH('5'), VG_KEY(F1), VG_CH('h')},
-     DO_HELP,
-     "help",
-     "this page; again: back",
-     NULL},
+#define VG_SCREEN(name, title, about, back)                                                        \
+    {{VG_CH('1' + VG_SCREEN_##name)}, DO_TAB + VG_SCREEN_##name, NULL, title ": " about, NULL},
+#include "ui/screens/screens.def"
+#undef VG_SCREEN
+    {{VG_CH('?'), VG_KEY(F1), VG_CH('h')}, DO_HELP, "help", "this page; again: back", NULL},
     {{VG_KEY(ESC)}, DO_BACK, NULL, "back, or out of what is being typed or asked", NULL},
     {{VG_CTRL('l')}, DO_REDRAW, NULL, "draw the screen again", NULL},
     {{VG_CTRL('z')}, DO_SUSPEND, NULL, "back to the shell for a while; fg returns", NULL},
@@ -79,22 +101,22 @@ void vg_chord_name(const vg_chord *chord, char *out, size_t size)
 /* ---- jobs ---- */
 const char *vg_job_state_name(vg_ui_job_state state)
 {
-    static const char *const names[] = {"queued", "running",   "done",
-                                        "failed", "cancelled", "interrupted"};
+    static const char *const names[] = {"queued",    "running",     "done",   "failed",
+                                        "cancelled", "interrupted", "damaged"};
     return state < VG_UI_JOB_STATE_COUNT ? names[state] : "unknown";
 }
 
 vg_role vg_job_state_role(vg_ui_job_state state)
 {
-    static const vg_role roles[] = {VG_R_DIM, VG_R_ACCENT, VG_R_GOOD,
-                                    VG_R_BAD, VG_R_WARN,   VG_R_WARN};
+    static const vg_role roles[] = {VG_R_DIM,  VG_R_ACCENT, VG_R_GOOD, VG_R_BAD,
+                                    VG_R_WARN, VG_R_WARN,   VG_R_BAD};
     return state < VG_UI_JOB_STATE_COUNT ? roles[state] : VG_R_DIM;
 }
 
 uint32_t vg_job_state_sign(const vg_grid *g, vg_ui_job_state state)
 {
-    static const uint32_t full[] = {0x25cb, 0x25b6, 0x2713, 0x2717, 0x25a0, 0x25a1};
-    static const char plain[] = "o>+x#-";
+    static const uint32_t full[] = {0x25cb, 0x25b6, 0x2713, 0x2717, 0x25a0, 0x25a1, '!'};
+    static const char plain[] = "o>+x#-!";
     if (state >= VG_UI_JOB_STATE_COUNT)
         return '?';
     return vg_glyph(g, (uint32_t)plain[state], (uint32_t)plain[state], full[state]);
@@ -102,7 +124,7 @@ uint32_t vg_job_state_sign(const vg_grid *g, vg_ui_job_state state)
 
 const vg_ui_job *vg_ui_job_now(const vg_ui *ui)
 {
-    return ui->job[0] ? ui->host->job(ui->host->self, ui->job) : NULL;
+    return ui->job[0] ? ui->host->jobs.get(ui->host->jobs.self, ui->job) : NULL;
 }
 
 bool vg_ui_has_frames(const vg_ui *ui, const void *state)
@@ -139,7 +161,7 @@ void vg_ui_note(vg_ui *ui, vg_role role, const char *format, ...)
 bool vg_ui_job_resume(vg_ui *ui, const char *id)
 {
     char message[512] = "";
-    bool good = ui->host->resume(ui->host->self, id, message, sizeof message);
+    bool good = ui->host->jobs.resume(ui->host->jobs.self, id, message, sizeof message);
     vg_ui_note(ui, good ? VG_R_GOOD : VG_R_BAD, "%s",
                good && !message[0] ? "the job goes on" : message);
     return good;
@@ -148,7 +170,7 @@ bool vg_ui_job_resume(vg_ui *ui, const char *id)
 void vg_ui_job_settings(vg_ui *ui, const char *id)
 {
     char message[512] = "";
-    if (!ui->host->load_settings(ui->host->self, id, message, sizeof message)) {
+    if (!ui->host->form.take_job(ui->host->form.self, id, message, sizeof message)) {
         vg_ui_note(ui, VG_R_BAD, "%s", message);
         return;
     }
@@ -159,7 +181,7 @@ void vg_ui_job_settings(vg_ui *ui, const char *id)
 /* ---- life ---- */
 void vg_ui_open(vg_ui *ui, int screen)
 {
-    if (screen == VG_SCREEN_help && ui->screen != VG_SCREEN_help)
+    if (tabs[screen].back == VG_SCREEN_BEFORE && ui->screen != screen)
         ui->before = ui->screen;
     ui->screen = screen;
     ui->dirty = true;
@@ -187,23 +209,25 @@ bool vg_ui_init(vg_ui *ui, const vg_ui_host *host, const vg_ui_options *options)
     }
     vg_ui_resized(ui);
     /* What to open: the job asked for, else one that is at work, else one that waits, else the form. */
-    int count = 0, first = VG_SCREEN_setup;
+    int first = VG_SCREEN_setup;
     host->refresh(host->self);
-    const vg_ui_job *jobs = host->jobs(host->self, &count);
+    const vg_ui_job_list list = host->jobs.list(host->jobs.self);
     const vg_ui_job *open = NULL;
     if (options->job && options->job[0]) {
-        open = host->job(host->self, options->job);
+        open = host->jobs.get(host->jobs.self, options->job);
         if (!open)
             vg_ui_note(ui, VG_R_BAD, "there is no job %s", options->job);
     }
-    for (int i = 0; i < count && !(options->job && options->job[0]); i++)
-        if (jobs[i].state == VG_UI_JOB_RUNNING || (jobs[i].state == VG_UI_JOB_QUEUED && !open))
-            open = &jobs[i];
+    for (int i = 0; i < list.count && !(options->job && options->job[0]); i++) {
+        vg_ui_job_state state = list.jobs[i]->state;
+        if (state == VG_UI_JOB_RUNNING || (state == VG_UI_JOB_QUEUED && !open))
+            open = list.jobs[i];
+    }
     if (open) {
         vg_ui_show_job(ui, open->id);
         first = open->state == VG_UI_JOB_DONE ? VG_SCREEN_compare : VG_SCREEN_run;
-    } else if (count > 0) {
-        vg_ui_show_job(ui, jobs[0].id);
+    } else if (list.count > 0) {
+        vg_ui_show_job(ui, list.jobs[0]->id);
     }
     vg_ui_open(ui, first);
     if (options->pictures &&
@@ -268,13 +292,16 @@ static const vg_binding *find_binding(const vg_ui *ui, const void *state, const 
 
 static void quit(vg_ui *ui)
 {
-    int count = 0, busy = 0;
-    const vg_ui_job *jobs = ui->host->jobs(ui->host->self, &count), *first = NULL;
-    for (int i = 0; i < count; i++)
-        if (jobs[i].state == VG_UI_JOB_RUNNING || jobs[i].state == VG_UI_JOB_QUEUED) {
+    const vg_ui_job_list list = ui->host->jobs.list(ui->host->jobs.self);
+    const vg_ui_job *first = NULL;
+    int busy = 0;
+    for (int i = 0; i < list.count; i++) {
+        const vg_ui_job *j = list.jobs[i];
+        if (j->state == VG_UI_JOB_RUNNING || j->state == VG_UI_JOB_QUEUED) {
             busy++;
-            first = first ? first : &jobs[i];
+            first = first ? first : j;
         }
+    }
     if (busy == 1)
         snprintf(ui->farewell, sizeof ui->farewell,
                  "The job goes on: %s. Start vgen-tui again to see it.", first->id);
@@ -286,11 +313,7 @@ static void quit(vg_ui *ui)
 
 static void back(vg_ui *ui)
 {
-    static const int parent[VG_SCREEN_COUNT] = {[VG_SCREEN_setup] = VG_SCREEN_setup,
-                                                [VG_SCREEN_run] = VG_SCREEN_jobs,
-                                                [VG_SCREEN_compare] = VG_SCREEN_run,
-                                                [VG_SCREEN_jobs] = VG_SCREEN_setup};
-    int to = ui->screen == VG_SCREEN_help ? ui->before : parent[ui->screen];
+    int to = tabs[ui->screen].back == VG_SCREEN_BEFORE ? ui->before : tabs[ui->screen].back;
     if (to != ui->screen)
         vg_ui_open(ui, to);
 }
@@ -327,7 +350,7 @@ static int tab_col(const vg_ui *ui, int tab, int *cols)
 {
     int col = vg_ui_area(ui).col + 6;
     for (int i = 0;; i++) {
-        *cols = (int)strlen(screens[i]->title) + 4;
+        *cols = (int)strlen(tabs[i].title) + 4;
         if (i == tab)
             return col;
         col += *cols;
@@ -430,7 +453,8 @@ double vg_ui_tick(vg_ui *ui)
         ui->job_state = (int)job->state;
         ui->dirty = true;
         if (news && job->state == VG_UI_JOB_DONE)
-            vg_ui_note(ui, VG_R_GOOD, "done, 3 compares its clips: %s", job->id);
+            vg_ui_note(ui, VG_R_GOOD, "done, %c compares its clips: %s", VG_SCREEN_KEY(compare),
+                       job->id);
         else if (news && job->state == VG_UI_JOB_FAILED)
             vg_ui_note(ui, VG_R_BAD, "failed: %s (%s)", job->message, job->id);
     }
@@ -453,7 +477,7 @@ static void draw_tabs(const vg_ui *ui, vg_grid *g)
         if (open)
             vg_fill(g, (vg_rect){0, col, 1, cols}, VG_R_TAB);
         vg_textf(g, 0, col + 1, 1, open ? VG_R_TAB : VG_R_DIM, "%d", i + 1);
-        vg_text(g, 0, col + 3, cols - 3, open ? VG_R_TAB : VG_R_TEXT, screens[i]->title);
+        vg_text(g, 0, col + 3, cols - 3, open ? VG_R_TAB : VG_R_TEXT, tabs[i].title);
         end = col + cols;
     }
     const vg_ui_job *job = vg_ui_job_now(ui);
@@ -524,6 +548,20 @@ static void draw_card(const vg_ui *ui, vg_grid *g)
                   line);
 }
 
+/* What went wrong is told in full, over more rows where one is not enough; the rest is shortened. */
+static void draw_message(vg_grid *g, vg_rect area, vg_role role, const char *text)
+{
+    int rows = role == VG_R_BAD || role == VG_R_WARN ? vg_text_rows(text, area.cols) : 1;
+    rows = rows > MESSAGE_ROWS_MAX ? MESSAGE_ROWS_MAX : rows;
+    if (rows <= 1) {
+        vg_text_path(g, g->rows - 2, area.col, area.cols, role, text);
+        return;
+    }
+    vg_rect r = {g->rows - 1 - rows, area.col, rows, area.cols};
+    vg_fill(g, (vg_rect){r.row, 0, rows, g->cols}, VG_R_TEXT);
+    vg_text_block(g, r, role, text);
+}
+
 void vg_ui_draw(vg_ui *ui)
 {
     vg_grid *g = &ui->grid;
@@ -540,9 +578,9 @@ void vg_ui_draw(vg_ui *ui)
     char hint[512] = "";
     vg_role role = VG_R_DIM;
     if (ui->note[0])
-        vg_text_path(g, g->rows - 2, area.col, area.cols, ui->note_role, ui->note);
+        draw_message(g, area, ui->note_role, ui->note);
     else if (s->hint && s->hint(ui, ui->states[ui->screen], &role, hint, sizeof hint))
-        vg_text_path(g, g->rows - 2, area.col, area.cols, role, hint);
+        draw_message(g, area, role, hint);
     draw_footer(ui, g);
     vg_popup_draw(ui, g);
 }

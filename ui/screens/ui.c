@@ -1,6 +1,7 @@
 /* ui.c: the loop. One poll() waits for keys, signals, the host and the next timer; then everything that happened is taken in, and the
  * screen is drawn once if anything changed. */
 #include "ui/screens/ui.h"
+#include "ui/host/run.h"
 
 #include <poll.h>
 #include <signal.h>

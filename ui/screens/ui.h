@@ -7,7 +7,7 @@
 #define VG_UI_SCREENS_UI_H
 
 #include "ui/term/grid.h"
-#include "ui/host.h"
+#include "ui/host/host.h"
 #include "ui/term/input.h"
 #include "ui/term/picture.h"
 #include "ui/term/term.h"
@@ -17,10 +17,11 @@ typedef struct vg_ui vg_ui;
 
 /* ---- screens ---- */
 typedef enum vg_screen_id {
-#define VG_SCREEN(name) VG_SCREEN_##name,
+#define VG_SCREEN(name, title, about, back) VG_SCREEN_##name,
 #include "ui/screens/screens.def"
 #undef VG_SCREEN
-    VG_SCREEN_COUNT
+    VG_SCREEN_COUNT,
+    VG_SCREEN_BEFORE /* no screen: where one came from */
 } vg_screen_id;
 
 typedef struct vg_chord {
@@ -61,7 +62,6 @@ typedef struct vg_layout {
 } vg_layout;
 
 typedef struct vg_screen {
-    const char *name, *title;
     const vg_binding *bindings;
     int bindings_count;
     size_t state_size;
@@ -86,10 +86,14 @@ typedef struct vg_screen {
     double (*tick)(vg_ui *ui, void *state);
 } vg_screen;
 
-#define VG_SCREEN(name) extern const vg_screen vg_screen_##name;
+#define VG_SCREEN(name, title, about, back) extern const vg_screen vg_screen_##name;
 #include "ui/screens/screens.def"
 #undef VG_SCREEN
 const vg_screen *vg_screen_get(int id);
+const char *vg_screen_name(int id);  /* "compare" */
+const char *vg_screen_title(int id); /* "Compare" */
+/* The key that opens a screen, for texts. */
+#define VG_SCREEN_KEY(name) ('1' + VG_SCREEN_##name)
 
 /* ---- popups ---- */
 typedef enum vg_popup_kind {
@@ -116,7 +120,7 @@ struct vg_ui {
     vg_term term;
     vg_grid grid;
     vg_pictures *pictures;
-    int screen, before; /* open, and the one that help goes back to */
+    int screen, before; /* open, and the one that BEFORE goes back to */
     void *states[VG_SCREEN_COUNT];
     char job[256];  /* the job that run and compare show */
     int job_state;  /* its state at the last tick, -1 not looked yet */

@@ -8,7 +8,7 @@
 #define VG_UI_TERM_TERM_H
 
 #include "ui/term/grid.h"
-#include "ui/host.h"
+#include "ui/host/run.h"
 #include "ui/term/theme.h"
 
 typedef struct vg_term {

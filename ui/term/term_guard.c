@@ -24,7 +24,8 @@
 #define KEEP_STDERR 0
 #endif
 
-static const int loop_signals[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT, SIGPIPE};
+static const int loop_signals[] = {SIGWINCH, SIGTERM, SIGHUP,  SIGINT,
+                                   SIGQUIT,  SIGTSTP, SIGCONT, SIGPIPE};
 static const int crash_signals[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
 enum {
     LOOP_COUNT = sizeof loop_signals / sizeof loop_signals[0],

@@ -122,6 +122,15 @@ size_t vg_text_wrap(const char *s, size_t length, size_t at, int columns, size_t
     return length - at;
 }
 
+int vg_text_rows(const char *s, int columns)
+{
+    size_t length = strlen(s), next = 0;
+    int rows = 0;
+    for (size_t at = 0; at < length; at = next, rows++)
+        vg_text_wrap(s, length, at, columns, &next);
+    return rows;
+}
+
 void vg_format_bytes(char *out, size_t size, uint64_t bytes)
 {
     if (bytes == UINT64_MAX)

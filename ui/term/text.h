@@ -30,6 +30,9 @@ size_t vg_text_fit(const char *s, int columns);
  * Breaks at '\n', else at the last space that fits, else inside the word. Always makes progress. */
 size_t vg_text_wrap(const char *s, size_t length, size_t at, int columns, size_t *next);
 
+/* Rows of a text wrapped so. */
+int vg_text_rows(const char *s, int columns);
+
 /* "1.21 GiB", "312 MiB", "0 B"; "N/A" for UINT64_MAX. */
 void vg_format_bytes(char *out, size_t size, uint64_t bytes);
 /* "7.4 s", "1:05", "2:03:10"; "--" for NaN. */

@@ -3,7 +3,7 @@
 #define VG_UI_WIDGETS_FORM_H
 
 #include "ui/term/grid.h"
-#include "ui/host.h"
+#include "ui/host/host.h"
 
 enum { VG_FORM_MAX = 96 };
 

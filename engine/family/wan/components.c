@@ -3,178 +3,11 @@
 #include "engine/family/wan/dit.h"
 #include "engine/family/wan/vae.h"
 
-#include "engine/checkpoint/host_values.h"
+#include "engine/run/component_io.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- inputs ---- */
-
-static vg_status input(const vg_safetensors *in, const char *part, const char *name, int ndim,
-                       const char **dtype, vg_tensor *t, vg_err *err)
-{
-    if (!vg_safetensors_raw(in, name, dtype, t)) {
-        const char *why = vg_safetensors_unsupported(in, name);
-        if (why)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: %s cannot be read: it has %s", part, name,
-                           strncmp(why, "dtype", 5) ? why : "too many dimensions");
-        return VG_FAIL(err, VG_E_MISSING, "%s: the input tensor %s is missing", part, name);
-    }
-    if (t->ndim != ndim)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s has %d dimensions; %d are wanted", part, name,
-                       t->ndim, ndim);
-    for (int i = 0; i < ndim; i++)
-        if (t->shape[i] < 1)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: %s is empty: shape[%d] is %lld", part, name, i,
-                           (long long)t->shape[i]);
-    return VG_OK;
-}
-
-/* Element i of data of a dtype given by its name in the format; data may lie at any byte. False: a dtype that is not read here. */
-static bool number_at(const char *dtype, const void *data, int64_t i, double *value)
-{
-#define VG_NUMBER(name, type)                                                                      \
-    if (strcmp(dtype, name) == 0) {                                                                \
-        type number;                                                                               \
-        memcpy(&number, (const char *)data + (size_t)i * sizeof number, sizeof number);            \
-        *value = (double)number;                                                                   \
-        return true;                                                                               \
-    }
-    VG_NUMBER("I64", int64_t)
-    VG_NUMBER("I32", int32_t)
-    VG_NUMBER("I16", int16_t)
-    VG_NUMBER("I8", int8_t)
-    VG_NUMBER("U8", uint8_t)
-    VG_NUMBER("BOOL", uint8_t)
-    VG_NUMBER("F64", double)
-    VG_NUMBER("F32", float)
-#undef VG_NUMBER
-    vg_tensor t = {.data = (void *)(uintptr_t)data, .ndim = 1, .shape = {i + 1}};
-    float small;
-    t.dtype = strcmp(dtype, "BF16") == 0 ? VG_BF16 : VG_F16;
-    if ((t.dtype == VG_F16 && strcmp(dtype, "F16") != 0) ||
-        vg_host_to_f32(&t, i, 1, &small, NULL) != VG_OK)
-        return false;
-    *value = (double)small;
-    return true;
-}
-
-static bool is_float(const char *dtype)
-{
-    return strcmp(dtype, "F32") == 0 || strcmp(dtype, "F64") == 0 || strcmp(dtype, "BF16") == 0 ||
-           strcmp(dtype, "F16") == 0;
-}
-
-static vg_status input_f32(const vg_safetensors *in, const char *part, const char *name, int ndim,
-                           int64_t *shape, float **values, vg_err *err)
-{
-    const char *dtype;
-    vg_tensor t;
-    VG_TRY(input(in, part, name, ndim, &dtype, &t, err));
-    if (!is_float(dtype))
-        return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, F64, BF16 or F16 is wanted", part, name,
-                       dtype);
-    memcpy(shape, t.shape, (size_t)ndim * sizeof *shape);
-    int64_t count = vg_tensor_numel(&t);
-    float *v = malloc((size_t)count * sizeof *v);
-    if (!v)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %s", name);
-    vg_status status = VG_OK;
-    if (strcmp(dtype, "F64") != 0)
-        status = vg_host_to_f32(&t, 0, count, v, err);
-    else
-        for (int64_t i = 0; i < count; i++) {
-            double number;
-            number_at(dtype, t.data, i, &number);
-            v[i] = (float)number;
-        }
-    if (status != VG_OK) {
-        free(v);
-        return status;
-    }
-    *values = v;
-    return VG_OK;
-}
-
-/* Numbers of any integer or float dtype, as double. */
-static vg_status input_numbers(const vg_safetensors *in, const char *part, const char *name,
-                               int ndim, int64_t *shape, double **values, vg_err *err)
-{
-    const char *dtype;
-    vg_tensor t;
-    double first;
-    VG_TRY(input(in, part, name, ndim, &dtype, &t, err));
-    int64_t count = vg_tensor_numel(&t);
-    if (!number_at(dtype, t.data, 0, &first))
-        return VG_FAIL(err, VG_E_DTYPE,
-                       "%s: %s is %s; I64, I32, I16, I8, U8, BOOL, F64, F32, BF16 or F16 is wanted",
-                       part, name, dtype);
-    memcpy(shape, t.shape, (size_t)ndim * sizeof *shape);
-    double *v = malloc((size_t)count * sizeof *v);
-    if (!v)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %s", name);
-    for (int64_t i = 0; i < count; i++)
-        number_at(dtype, t.data, i, &v[i]);
-    *values = v;
-    return VG_OK;
-}
-
-/* A timestep per row; a scalar or a single one serves the whole batch. */
-static vg_status input_timestep(const vg_safetensors *in, const char *part, int64_t batch,
-                                int64_t shape[1], double **values, vg_err *err)
-{
-    const char *dtype;
-    vg_tensor t;
-    int ndim = vg_safetensors_raw(in, "timestep", &dtype, &t) && t.ndim == 0 ? 0 : 1;
-    double *given, *v;
-    shape[0] = 1;
-    VG_TRY(input_numbers(in, part, "timestep", ndim, shape, &given, err));
-    if (shape[0] != 1 || batch == 1) {
-        *values = given;
-        return VG_OK;
-    }
-    v = malloc((size_t)batch * sizeof *v);
-    for (int64_t i = 0; v && i < batch; i++)
-        v[i] = given[0];
-    free(given);
-    if (!v)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld timesteps", (long long)batch);
-    shape[0] = batch;
-    *values = v;
-    return VG_OK;
-}
-
-static vg_status output(const char *name, int ndim, const int64_t *shape,
-                        vg_safetensors_entry **out, int *out_count, float **values, vg_err *err)
-{
-    size_t bytes;
-    VG_TRY(vg_shape_bytes(shape, ndim, VG_F32, &bytes, err));
-    vg_safetensors_entry *e = calloc(1, sizeof *e);
-    float *v = malloc(bytes ? bytes : 1);
-    if (!e || !v) {
-        free(e);
-        free(v);
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for an output of %zu bytes", bytes);
-    }
-    e->name = name;
-    e->tensor = vg_tensor_of(v, VG_F32, ndim, shape);
-    *out = e;
-    *out_count = 1;
-    *values = v;
-    return VG_OK;
-}
-
-/* Give up an output after a failure. */
-static vg_status finish(vg_status status, vg_safetensors_entry **out, int *out_count)
-{
-    if (status != VG_OK && *out) {
-        vg_entries_free(*out, *out_count);
-        *out = NULL;
-        *out_count = 0;
-    }
-    return status;
-}
 
 /* ---- text encoder ---- */
 
@@ -227,10 +60,11 @@ static vg_status run_text_encoder(vg_engine *engine, vg_model *model,
     int64_t shape[2], mask_shape[2];
     vg_status status;
     *out = NULL;
-    VG_TRY(wan_need_text(model, err));
-    VG_TRY_GOTO(status, input_numbers(in, "text-encoder", "input_ids", 2, shape, &ids, err), done);
+    VG_TRY(vg_model_need(model, "text_encoder", err));
+    VG_TRY_GOTO(status, vg_input_numbers(in, "text-encoder", "input_ids", 2, shape, &ids, err),
+                done);
     VG_TRY_GOTO(status,
-                input_numbers(in, "text-encoder", "attention_mask", 2, mask_shape, &mask, err),
+                vg_input_numbers(in, "text-encoder", "attention_mask", 2, mask_shape, &mask, err),
                 done);
     if (shape[0] != mask_shape[0] || shape[1] != mask_shape[1]) {
         status =
@@ -244,13 +78,14 @@ static vg_status run_text_encoder(vg_engine *engine, vg_model *model,
         goto done;
     }
     const int64_t out_shape[3] = {shape[0], shape[1], c->text.d_model};
-    VG_TRY_GOTO(status, output("last_hidden_state", 3, out_shape, out, out_count, &values, err),
+    VG_TRY_GOTO(status,
+                vg_output_f32("last_hidden_state", 3, out_shape, out, out_count, &values, err),
                 done);
     status = encode_rows(engine, model, params, ids, mask, shape, values, err);
 done:
     free(ids);
     free(mask);
-    return finish(status, out, out_count);
+    return vg_output_finish(status, out, out_count);
 }
 
 /* ---- transformers ---- */
@@ -312,16 +147,17 @@ static vg_status forward_rows(vg_engine *engine, vg_model *model, const vg_compo
 {
     const wan_dit_config *c = &wan_config_of(model)->dit[expert];
     const char *name = wan_expert_names[expert];
-    vg_module_options options = {.compute = vg_compute_dtype(params->compute),
-                                 .scheme =
-                                     params->scheme_given ? (int)params->scheme : VG_SCHEME_AUTO,
-                                 .fp8_act = VG_FP8_ACT_DYNAMIC};
+    vg_precision_policy policy = {.scheme =
+                                      params->scheme_given ? (int)params->scheme : VG_SCHEME_AUTO,
+                                  .inputs = VG_FP8_ACT_DYNAMIC};
+    vg_module_options options = {.compute = vg_compute_dtype(params->compute), .policy = &policy};
     wan_dit *dit = NULL;
     vg_arena *arena = NULL;
     char *dir = NULL;
     vg_status status;
     int64_t plane = i->x_shape[2] * i->x_shape[3] * i->x_shape[4],
             text = i->text_shape[1] * i->text_shape[2];
+    VG_TRY_GOTO(status, vg_precision_policy_add(&policy, params->precision, err), done);
     VG_TRY_GOTO(status, vg_model_weights_dir(model, name, &dir, err), done);
     VG_TRY_GOTO(status, wan_dit_open(engine, dir, name, c, &options, &dit, err), done);
     VG_TRY_GOTO(status, vg_arena_new(engine->be, (size_t)1 << 20, &arena, err), done);
@@ -338,6 +174,7 @@ static vg_status forward_rows(vg_engine *engine, vg_model *model, const vg_compo
         vg_arena_reset(arena, 0);
     }
 done:
+    vg_precision_policy_deinit(&policy);
     vg_arena_free(arena);
     wan_dit_close(dit);
     free(dir);
@@ -356,20 +193,21 @@ static vg_status run_dit(vg_engine *engine, vg_model *model, const vg_component_
     if (expert >= wan_config_of(model)->experts)
         return VG_FAIL(err, VG_E_MISSING, "this checkpoint has no %s", part);
     const wan_dit_config *c = &wan_config_of(model)->dit[expert];
-    VG_TRY_GOTO(status, input_f32(in, part, "hidden_states", 5, i.x_shape, &i.x, err), done);
-    VG_TRY_GOTO(status, input_f32(in, part, "encoder_hidden_states", 3, i.text_shape, &i.text, err),
+    VG_TRY_GOTO(status, vg_input_f32(in, part, "hidden_states", 5, i.x_shape, &i.x, err), done);
+    VG_TRY_GOTO(status,
+                vg_input_f32(in, part, "encoder_hidden_states", 3, i.text_shape, &i.text, err),
                 done);
-    VG_TRY_GOTO(status, input_timestep(in, part, i.x_shape[0], i.t_shape, &i.t, err), done);
+    VG_TRY_GOTO(status, vg_input_timestep(in, part, i.x_shape[0], i.t_shape, &i.t, err), done);
     VG_TRY_GOTO(status, check_dit_inputs(part, c, &i, err), done);
     const int64_t shape[5] = {i.x_shape[0], c->out_channels, i.x_shape[2], i.x_shape[3],
                               i.x_shape[4]};
-    VG_TRY_GOTO(status, output("sample", 5, shape, out, out_count, &values, err), done);
+    VG_TRY_GOTO(status, vg_output_f32("sample", 5, shape, out, out_count, &values, err), done);
     status = forward_rows(engine, model, params, expert, &i, values, err);
 done:
     free(i.x);
     free(i.text);
     free(i.t);
-    return finish(status, out, out_count);
+    return vg_output_finish(status, out, out_count);
 }
 
 static vg_status run_transformer(vg_engine *engine, vg_model *model,
@@ -393,7 +231,7 @@ static vg_status open_vae(vg_engine *engine, vg_model *model, const vg_component
 {
     const wan_config *c = wan_config_of(model);
     char *dir;
-    VG_TRY(wan_need_vae(model, err));
+    VG_TRY(vg_model_need(model, "vae", err));
     VG_TRY(vg_model_weights_dir(model, "vae", &dir, err));
     vg_status status =
         wan_vae_open(engine, dir, &c->vae, vg_compute_dtype(params->vae_compute), half, vae, err);
@@ -423,18 +261,18 @@ static vg_status run_vae_decode(vg_engine *engine, vg_model *model,
                                 vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
     const wan_vae_config *c = &wan_config_of(model)->vae;
-    wan_vae_hooks hooks = {.cancel = params->cancel};
+    vg_hooks hooks = {.cancel = params->cancel};
     wan_vae *vae = NULL;
     float *latents = NULL, *frames = NULL, *values;
     int64_t s[5];
     vg_status status;
     *out = NULL;
-    VG_TRY_GOTO(status, input_f32(in, "vae-decode", "latents", 5, s, &latents, err), done);
+    VG_TRY_GOTO(status, vg_input_f32(in, "vae-decode", "latents", 5, s, &latents, err), done);
     VG_TRY_GOTO(status, open_vae(engine, model, params, WAN_VAE_DECODER, &vae, err), done);
     VG_TRY_GOTO(status, check_channels("vae-decode", "latents", s, c->z_dim, err), done);
     const int64_t shape[5] = {s[0], 3, wan_vae_frames(s[2]), s[3] * c->spatial, s[4] * c->spatial};
     int64_t pixels = shape[2] * shape[3] * shape[4];
-    VG_TRY_GOTO(status, output("sample", 5, shape, out, out_count, &values, err), done);
+    VG_TRY_GOTO(status, vg_output_f32("sample", 5, shape, out, out_count, &values, err), done);
     frames = malloc((size_t)pixels * 3 * sizeof *frames);
     if (!frames) {
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld pixels", (long long)pixels);
@@ -451,7 +289,7 @@ done:
     free(frames);
     free(latents);
     wan_vae_close(vae);
-    return finish(status, out, out_count);
+    return vg_output_finish(status, out, out_count);
 }
 
 static vg_status run_vae_encode(vg_engine *engine, vg_model *model,
@@ -459,18 +297,18 @@ static vg_status run_vae_encode(vg_engine *engine, vg_model *model,
                                 vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
     const wan_vae_config *c = &wan_config_of(model)->vae;
-    wan_vae_hooks hooks = {.cancel = params->cancel};
+    vg_hooks hooks = {.cancel = params->cancel};
     wan_vae *vae = NULL;
     float *sample = NULL, *values;
     int64_t s[5];
     vg_status status;
     *out = NULL;
-    VG_TRY_GOTO(status, input_f32(in, "vae-encode", "sample", 5, s, &sample, err), done);
+    VG_TRY_GOTO(status, vg_input_f32(in, "vae-encode", "sample", 5, s, &sample, err), done);
     VG_TRY_GOTO(status, open_vae(engine, model, params, WAN_VAE_ENCODER, &vae, err), done);
     VG_TRY_GOTO(status, check_channels("vae-encode", "sample", s, 3, err), done);
     const int64_t shape[5] = {s[0], c->z_dim, wan_vae_latent_frames(s[2]),
                               wan_vae_latent_size(c, s[3]), wan_vae_latent_size(c, s[4])};
-    VG_TRY_GOTO(status, output("latents", 5, shape, out, out_count, &values, err), done);
+    VG_TRY_GOTO(status, vg_output_f32("latents", 5, shape, out, out_count, &values, err), done);
     for (int64_t b = 0; b < s[0]; b++)
         VG_TRY_GOTO(status,
                     wan_vae_encode(vae, sample + b * 3 * s[2] * s[3] * s[4], s + 1,
@@ -480,10 +318,10 @@ static vg_status run_vae_encode(vg_engine *engine, vg_model *model,
 done:
     free(sample);
     wan_vae_close(vae);
-    return finish(status, out, out_count);
+    return vg_output_finish(status, out, out_count);
 }
 
-const vg_part wan_parts[] = {
+const vg_part wan_parts[WAN_PARTS] = {
     {"text-encoder", "input_ids, attention_mask [B,L] -> last_hidden_state [B,L,d]",
      run_text_encoder},
     {"transformer",
@@ -496,4 +334,3 @@ const vg_part wan_parts[] = {
      "sample [B,3,F,H,W] in [-1,1] -> latents [B,z,T,h,w], the posterior mean, not normalised",
      run_vae_encode},
 };
-const int wan_parts_count = sizeof wan_parts / sizeof wan_parts[0];

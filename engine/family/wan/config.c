@@ -5,33 +5,24 @@
 #include "engine/checkpoint/quantization.h"
 #include "engine/family/wan/dit.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define VAE_CLASS "AutoencoderKLWan"
+#define VAE_CLASS   "AutoencoderKLWan"
+#define TEXT_CLASS  "WanPipeline"
+#define IMAGE_CLASS "WanImageToVideoPipeline"
 
-const char *const wan_expert_names[WAN_EXPERTS_MAX] = {"transformer", "transformer_2"};
+const char *const wan_expert_names[WAN_EXPERTS_MAX + 1] = {"transformer", "transformer_2"};
 
-static bool is_wan(const vg_checkpoint *checkpoint, const char *class_name)
+bool wan_probe(const vg_checkpoint *checkpoint)
 {
     const char *pipeline = vg_checkpoint_class(checkpoint);
     const char *transformer = vg_checkpoint_component(checkpoint, "transformer");
     const char *vae = vg_checkpoint_component(checkpoint, "vae");
-    return pipeline && strcmp(pipeline, class_name) == 0 && transformer &&
-           strcmp(transformer, "WanTransformer3DModel") == 0 &&
+    return pipeline && (strcmp(pipeline, TEXT_CLASS) == 0 || strcmp(pipeline, IMAGE_CLASS) == 0) &&
+           transformer && strcmp(transformer, "WanTransformer3DModel") == 0 &&
            (!vae || strcmp(vae, VAE_CLASS) == 0);
-}
-
-bool wan_probe(const vg_checkpoint *checkpoint)
-{
-    return is_wan(checkpoint, "WanPipeline");
-}
-
-bool wan_probe_i2v(const vg_checkpoint *checkpoint)
-{
-    return is_wan(checkpoint, "WanImageToVideoPipeline");
 }
 
 static vg_status must_be_null(const cJSON *json, const char *name, const char *key,
@@ -240,27 +231,18 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
     return VG_OK;
 }
 
-/* The map of vgen.json, or the published Wan2.1 matrix when the latent statistics are the published ones. Otherwise the pipeline
- * estimates one on first use. */
-static vg_status choose_preview(const vg_checkpoint_defaults *own, wan_config *c, vg_err *err)
+/* The published Wan2.1 matrix, when the latent statistics are the published ones. */
+bool wan_preview(const vg_model *model, vg_preview *preview)
 {
-    c->preview.channels = (int)c->vae.z_dim;
-    c->preview_frame = -1;
-    if (own->has_preview) {
-        if (own->preview.channels != c->vae.z_dim)
-            return VG_FAIL(err, VG_E_FORMAT,
-                           "vgen.json: \"latent_rgb_factors\" must have z_dim = %lld rows, not %d",
-                           (long long)c->vae.z_dim, own->preview.channels);
-        c->preview = own->preview;
-        c->preview_known = true;
-    } else if (c->vae.z_dim == 16 && c->vae.base_dim == 96 &&
-               memcmp(c->vae.mean, wan21_mean, sizeof wan21_mean) == 0 &&
-               memcmp(c->vae.std, wan21_std, sizeof wan21_std) == 0) {
-        memcpy(c->preview.factor, wan21_rgb, sizeof wan21_rgb);
-        memcpy(c->preview.bias, wan21_rgb_bias, sizeof wan21_rgb_bias);
-        c->preview_known = true;
-    }
-    return VG_OK;
+    const wan_vae_config *c = &wan_config_of(model)->vae;
+    if (c->z_dim != 16 || c->base_dim != 96 ||
+        memcmp(c->mean, wan21_mean, sizeof wan21_mean) != 0 ||
+        memcmp(c->std, wan21_std, sizeof wan21_std) != 0)
+        return false;
+    preview->channels = 16;
+    memcpy(preview->factor, wan21_rgb, sizeof wan21_rgb);
+    memcpy(preview->bias, wan21_rgb_bias, sizeof wan21_rgb_bias);
+    return true;
 }
 
 static vg_status read_component(const vg_checkpoint *checkpoint, const char *component,
@@ -269,9 +251,7 @@ static vg_status read_component(const vg_checkpoint *checkpoint, const char *com
     cJSON *json = NULL;
     char name[64];
     vg_status status;
-    bool scheduler = strcmp(component, "scheduler") == 0;
-    snprintf(name, sizeof name, "%s/%s", component,
-             scheduler ? "scheduler_config.json" : "config.json");
+    snprintf(name, sizeof name, "%s/config.json", component);
     VG_TRY(vg_checkpoint_config(checkpoint, component, &json, err));
     if (strcmp(component, "transformer") == 0)
         status = read_dit(json, name, &c->dit[0], err);
@@ -279,15 +259,8 @@ static vg_status read_component(const vg_checkpoint *checkpoint, const char *com
         status = read_dit(json, name, &c->dit[1], err);
     else if (strcmp(component, "text_encoder") == 0)
         status = vg_umt5_config_read(json, name, &c->text, err);
-    else if (scheduler) {
-        status = vg_scheduler_params_from_config(json, name, &c->scheduler, err);
-        if (status == VG_OK) {
-            snprintf(c->scheduler_kind, sizeof c->scheduler_kind, "%s", c->scheduler.kind);
-            c->scheduler.kind = c->scheduler_kind;
-        }
-    } else {
+    else
         status = read_vae(json, name, &c->vae, err);
-    }
     cJSON_Delete(json);
     return status;
 }
@@ -305,6 +278,20 @@ static vg_status read_optional(const vg_checkpoint *checkpoint, const char *comp
     if (status != VG_OK && status != VG_E_MISSING && err)
         *err = why;
     return status == VG_E_MISSING ? VG_OK : status;
+}
+
+/* A transformer with more channels than latents have also takes a mask and an image's latents; the pipeline's class must agree. */
+static vg_status decide_image(const vg_checkpoint *checkpoint, wan_config *c, vg_err *err)
+{
+    const wan_dit_config *d = &c->dit[0];
+    const char *class_name = vg_checkpoint_class(checkpoint);
+    c->image = d->in_channels != d->out_channels;
+    if (c->image != (strcmp(class_name, IMAGE_CLASS) == 0))
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "transformer/config.json: in_channels %lld, out_channels %lld do not fit the %s of model_index.json",
+            (long long)d->in_channels, (long long)d->out_channels, class_name);
+    return VG_OK;
 }
 
 static vg_status check_together(const wan_config *c, vg_err *err)
@@ -331,8 +318,7 @@ static vg_status check_together(const wan_config *c, vg_err *err)
     return VG_OK;
 }
 
-vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_checkpoint_defaults *own,
-                          void **config, vg_err *err)
+vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err)
 {
     const cJSON *index = vg_checkpoint_index(checkpoint);
     vg_status status;
@@ -340,7 +326,6 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_checkpoint_d
     if (!c)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the configuration");
     c->boundary_ratio = -1;
-    c->image = wan_probe_i2v(checkpoint);
     c->experts = vg_checkpoint_component(checkpoint, "transformer_2") ? 2 : 1;
     VG_TRY_GOTO(status,
                 must_be_false(index, "model_index.json", "expand_timesteps", "Wan2.2 TI2V-5B", err),
@@ -353,11 +338,9 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, const vg_checkpoint_d
     if (c->experts == 1)
         c->boundary_ratio = -1;
     VG_TRY_GOTO(status, read_component(checkpoint, "transformer", c, err), fail);
+    VG_TRY_GOTO(status, decide_image(checkpoint, c, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "text_encoder", c, &c->has_text, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "vae", c, &c->has_vae, err), fail);
-    if (c->has_vae)
-        VG_TRY_GOTO(status, choose_preview(own, c, err), fail);
-    VG_TRY_GOTO(status, read_component(checkpoint, "scheduler", c, err), fail);
     if (c->experts == 2)
         VG_TRY_GOTO(status, read_component(checkpoint, "transformer_2", c, err), fail);
     VG_TRY_GOTO(status, check_together(c, err), fail);
@@ -371,87 +354,4 @@ fail:
 void wan_config_free(void *config)
 {
     free(config);
-}
-
-vg_status wan_need_vae(const vg_model *model, vg_err *err)
-{
-    if (wan_config_of(model)->has_vae)
-        return VG_OK;
-    return VG_FAIL(
-        err, VG_E_MISSING,
-        "%s: this checkpoint has no VAE (vae/config.json, and its entry in model_index.json)",
-        vg_checkpoint_dir(model->checkpoint));
-}
-
-vg_status wan_need_text(const vg_model *model, vg_err *err)
-{
-    if (wan_config_of(model)->has_text)
-        return VG_OK;
-    return VG_FAIL(
-        err, VG_E_MISSING,
-        "%s: this checkpoint has no text encoder (text_encoder/config.json, and its entry in model_index.json)",
-        vg_checkpoint_dir(model->checkpoint));
-}
-
-__attribute__((format(printf, 3, 4))) static void append(char *text, size_t size,
-                                                         const char *format, ...)
-{
-    size_t n = strlen(text);
-    va_list args;
-    va_start(args, format);
-    if (n < size)
-        vsnprintf(text + n, size - n, format, args);
-    va_end(args);
-}
-
-/* One component of a listing: open its weights (header only), add what is missing. */
-static void inspect_component(const vg_checkpoint *checkpoint, const char *component, char *missing,
-                              size_t size, vg_weights **weights)
-{
-    vg_err why = {0};
-    char *dir = vg_path_join(vg_checkpoint_dir(checkpoint), component);
-    if (!dir || vg_weights_open(dir, weights, &why) != VG_OK) {
-        *weights = NULL;
-        append(missing, size, "%s%s", missing[0] ? "; " : "",
-               why.message[0] ? why.message : component);
-    }
-    free(dir);
-}
-
-vg_status wan_inspect(const vg_checkpoint *checkpoint, char **missing, char *precision,
-                      size_t precision_size, vg_err *err)
-{
-    static const char *const components[] = {"transformer", "transformer_2", "text_encoder", "vae"};
-    static const char *const needed[] = {"scheduler", "tokenizer", "text_encoder", "vae"};
-    char text[512] = "";
-    *missing = NULL;
-    if (precision_size)
-        precision[0] = 0;
-    for (size_t i = 0; i < sizeof components / sizeof components[0]; i++) {
-        if (!vg_checkpoint_component(checkpoint, components[i]))
-            continue;
-        vg_weights *weights = NULL;
-        inspect_component(checkpoint, components[i], text, sizeof text, &weights);
-        if (weights && i == 0)
-            vg_precision_describe(weights, precision, precision_size);
-        vg_weights_close(weights);
-    }
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
-        if (!vg_checkpoint_component(checkpoint, needed[i]))
-            append(text, sizeof text, "%sno %s", text[0] ? "; " : "", needed[i]);
-    static const char *const configs[] = {"scheduler", "tokenizer"};
-    for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++) {
-        cJSON *json = NULL;
-        vg_err why = {0};
-        if (vg_checkpoint_component(checkpoint, configs[i]) &&
-            vg_checkpoint_config(checkpoint, configs[i], &json, &why) != VG_OK)
-            append(text, sizeof text, "%s%s", text[0] ? "; " : "", why.message);
-        cJSON_Delete(json);
-    }
-    if (text[0]) {
-        *missing = vg_strf("%s", text);
-        if (!*missing)
-            return VG_FAIL(err, VG_E_NOMEM, "out of memory while listing models");
-    }
-    return VG_OK;
 }

@@ -56,24 +56,14 @@ void wan_dit_close(wan_dit *d)
     free(d);
 }
 
-size_t wan_dit_weight_bytes(const wan_dit *d)
+const vg_module *wan_dit_module(const wan_dit *d)
 {
-    return vg_module_bytes(d->module);
+    return d->module;
 }
 
 size_t wan_dit_host_bytes(const wan_dit *d)
 {
     return d->stream ? vg_stream_host_bytes(d->stream) : 0;
-}
-
-int wan_dit_dequantised(const wan_dit *d)
-{
-    return vg_module_dequantised(d->module);
-}
-
-int wan_dit_unused(const wan_dit *d, const char **first)
-{
-    return vg_module_unused(d->module, first);
 }
 
 /* ---- forward ---- */

@@ -24,12 +24,8 @@ vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, double timestep, int
                           const atomic_int *cancel, wan_dit_progress *progress, void *user,
                           vg_tensor *v, vg_err *err);
 
-size_t wan_dit_weight_bytes(
-    const wan_dit *dit); /* of all tensors, views into files and streamed blocks too */
-size_t wan_dit_host_bytes(const wan_dit *dit); /* page-locked, of streamed blocks */
-int wan_dit_dequantised(const wan_dit *dit);
-/* Tensors that nothing asked for, see vg_module_unused. */
-int wan_dit_unused(const wan_dit *dit, const char **first);
+const vg_module *wan_dit_module(const wan_dit *dit); /* its weights; borrowed until close */
+size_t wan_dit_host_bytes(const wan_dit *dit);       /* page-locked, of streamed blocks */
 
 /* What the transformer consists of; nothing is loaded to it. The caller deinitialises. */
 vg_status wan_dit_weights(const wan_dit_config *config, const char *component,

@@ -158,6 +158,27 @@ static void fill_rope(const wan_dit_config *c, const int64_t grid[3], float *cos
             }
 }
 
+/* Computed on the host; a backend that only counts gets nothing, and may count sizes whose tables no host could hold. */
+static vg_status bring_rope(wan_dit *d, const int64_t grid[3], vg_tensor *cos_table,
+                            vg_tensor *sin_table, vg_err *err)
+{
+    size_t values = (size_t)vg_tensor_numel(cos_table);
+    if (d->be->ops->dry)
+        return VG_OK;
+    float *host = malloc(values * 2 * sizeof *host);
+    if (!host)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the rotary tables of %lld tokens",
+                       (long long)cos_table->shape[0]);
+    fill_rope(&d->config, grid, host, host + values);
+    vg_status status = vg_backend_upload(d->be, cos_table, host, err);
+    if (status == VG_OK)
+        status = vg_backend_upload(d->be, sin_table, host + values, err);
+    if (status == VG_OK)
+        status = vg_backend_sync(d->be, err);
+    free(host);
+    return status;
+}
+
 vg_status wan_dit_prepare_rope(wan_dit *d, const int64_t grid[3], vg_err *err)
 {
     const wan_dit_config *c = &d->config;
@@ -170,26 +191,12 @@ vg_status wan_dit_prepare_rope(wan_dit *d, const int64_t grid[3], vg_err *err)
                 err, VG_E_ARG,
                 "the latents are %lld patches long in one direction; the model goes to %lld",
                 (long long)grid[i], (long long)c->rope_max);
-    float *host = malloc((size_t)(tokens * pairs) * 2 * sizeof *host);
-    if (!host)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the rotary tables of %lld tokens",
-                       (long long)tokens);
-    if (!d->be->ops->dry)
-        fill_rope(c, grid, host, host + tokens * pairs);
     vg_arena_reset(d->rope, 0);
     d->rope_cos.data = NULL;
     vg_tensor cos_table, sin_table;
-    vg_status status = wan_dit_matrix(d->rope, VG_F32, tokens, pairs, &cos_table, err);
-    if (status == VG_OK)
-        status = wan_dit_matrix(d->rope, VG_F32, tokens, pairs, &sin_table, err);
-    if (status == VG_OK)
-        status = vg_backend_upload(d->be, &cos_table, host, err);
-    if (status == VG_OK)
-        status = vg_backend_upload(d->be, &sin_table, host + tokens * pairs, err);
-    if (status == VG_OK)
-        status = vg_backend_sync(d->be, err);
-    free(host);
-    VG_TRY(status);
+    VG_TRY(wan_dit_matrix(d->rope, VG_F32, tokens, pairs, &cos_table, err));
+    VG_TRY(wan_dit_matrix(d->rope, VG_F32, tokens, pairs, &sin_table, err));
+    VG_TRY(bring_rope(d, grid, &cos_table, &sin_table, err));
     d->rope_cos = cos_table;
     d->rope_sin = sin_table;
     memcpy(d->grid, grid, sizeof d->grid);

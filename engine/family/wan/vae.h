@@ -4,6 +4,7 @@
 #define VG_ENGINE_FAMILY_WAN_VAE_H
 
 #include "engine/family/wan/vae_net.h"
+#include "engine/run/tiles.h"
 
 enum { WAN_VAE_DECODER = 1, WAN_VAE_ENCODER = 2 };
 
@@ -27,13 +28,6 @@ void wan_vae_close(wan_vae *vae);
 vg_status wan_vae_weights(const wan_vae_config *config, int halves, vg_weight_table *table,
                           vg_err *err);
 
-/* How a run reports and stops; any field may be NULL. done counts latent frames (of all tiles). */
-typedef struct wan_vae_hooks {
-    const atomic_int *cancel;
-    void (*progress)(void *user, int done, int of);
-    void *user;
-} wan_vae_hooks;
-
 static inline int64_t wan_vae_frames(int64_t latent_frames) /* pixel frames */
 {
     return 1 + (latent_frames - 1) * 4;
@@ -45,44 +39,20 @@ wan_vae_latent_frames(int64_t frames) /* pixel frames beyond 4k+1 do not count *
     return 1 + (frames - 1) / 4;
 }
 
-/* latents: host [z,T,h,w] FP32, in the DiT's space when `denormalise`, else as the decoder takes them. Exactly one of rgb
+/* hooks: NULL for none; done counts latent frames (of all tiles). latents: host [z,T,h,w] FP32, in the DiT's space when `denormalise`, else as the decoder takes them. Exactly one of rgb
  * [F,H,W,3] (U8) and sample [F,H,W,3] (FP32, clamped to [-1,1]) is written. */
 vg_status wan_vae_decode(wan_vae *vae, const float *latents, const int64_t shape[4],
-                         bool denormalise, bool tiling, const wan_vae_hooks *hooks, uint8_t *rgb,
+                         bool denormalise, bool tiling, const vg_hooks *hooks, uint8_t *rgb,
                          float *sample, vg_err *err);
 
 /* sample: host [3,F,H,W] FP32 in [-1,1]; frames beyond 4k+1 are dropped, as in the reference. latents: host [z,T,h,w], the posterior
  * mean, not normalised; T from wan_vae_latent_frames, h and w from wan_vae_latent_size. */
 vg_status wan_vae_encode(wan_vae *vae, const float *sample, const int64_t shape[4], bool tiling,
-                         const wan_vae_hooks *hooks, float *latents, vg_err *err);
+                         const vg_hooks *hooks, float *latents, vg_err *err);
 static inline int64_t wan_vae_latent_size(const wan_vae_config *config, int64_t pixels)
 {
     for (int64_t i = 1; i < config->levels; i++)
         pixels /= 2;
     return pixels;
 }
-
-/* ---- tiles (vae_tile.c): host FP32, channels last ---- */
-typedef struct wan_tile {
-    int64_t frames, height, width, channels;
-    float *v; /* [frames, height, width, channels] */
-} wan_tile;
-
-/* Runs one tile: rows [y, y+height), columns [x, x+width) of the input; fills out->v (allocated to the given shape). */
-typedef vg_status wan_tile_fn(void *ctx, int64_t y, int64_t x, int64_t height, int64_t width,
-                              wan_tile *out, vg_err *err);
-
-typedef struct wan_tiling {
-    int64_t height, width;         /* input */
-    int64_t tile, stride;          /* input units */
-    int64_t out_tile, out_stride;  /* output units */
-    int64_t out_height, out_width; /* result is cropped to this */
-    int64_t frames, channels;      /* output */
-    bool bf16;                     /* round as BF16 tensors would be */
-} wan_tiling;
-
-/* Run, blend and assemble all tiles into out [frames, out_height, out_width, channels]. Source: wan 4.6. */
-vg_status wan_tiles_run(const wan_tiling *tiling, wan_tile_fn *fn, void *ctx, float *out,
-                        vg_err *err);
-int64_t wan_tiles_count(const wan_tiling *tiling);
 #endif

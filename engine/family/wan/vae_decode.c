@@ -10,13 +10,13 @@ typedef struct decode_job {
     const float *latents; /* host [z,T,h,w] */
     const int64_t *shape;
     bool denormalise;
-    const wan_vae_hooks *hooks;
+    const vg_hooks *hooks;
     int done, of;
     vg_arena *arena;
     vg_staging *ferry; /* frames on their way to the host */
     uint8_t *rgb;      /* whole-frame output, one of the two */
     float *sample;
-    wan_tile *tile; /* tiled output */
+    vg_tile *tile; /* tiled output */
 } decode_job;
 
 /* Latents of the region as [T,h,w,z] in the compute dtype, through post_quant_conv. */
@@ -129,7 +129,7 @@ static vg_status download_u8(decode_job *job, const vg_tensor *frames, uint8_t *
 }
 
 static vg_status decode_tile(void *ctx, int64_t y, int64_t x, int64_t height, int64_t width,
-                             wan_tile *out, vg_err *err)
+                             vg_tile *out, vg_err *err)
 {
     decode_job *job = ctx;
     const int64_t *s = job->shape, shape[4] = {s[0], s[1], height, width};
@@ -168,25 +168,25 @@ static vg_status decode_tiled(decode_job *job, int64_t frames, vg_err *err)
 {
     const int64_t *s = job->shape;
     int64_t ratio = job->vae->config.spatial, height = s[2] * ratio, width = s[3] * ratio;
-    wan_tiling g = {.height = s[2],
-                    .width = s[3],
-                    .tile = WAN_TILE / ratio,
-                    .stride = WAN_TILE_STRIDE / ratio,
-                    .out_tile = WAN_TILE,
-                    .out_stride = WAN_TILE_STRIDE,
-                    .out_height = height,
-                    .out_width = width,
-                    .frames = frames,
-                    .channels = 3,
-                    .bf16 = job->vae->compute == VG_BF16};
+    vg_tiling g = {.height = s[2],
+                   .width = s[3],
+                   .tile = WAN_TILE / ratio,
+                   .stride = WAN_TILE_STRIDE / ratio,
+                   .out_tile = WAN_TILE,
+                   .out_stride = WAN_TILE_STRIDE,
+                   .out_height = height,
+                   .out_width = width,
+                   .frames = frames,
+                   .channels = 3,
+                   .bf16 = job->vae->compute == VG_BF16};
     float *clip = job->sample;
-    job->of = (int)(wan_tiles_count(&g) * s[1]);
+    job->of = (int)(vg_tiles_count(&g) * s[1]);
     if (!clip)
         clip = malloc((size_t)(frames * height * width * 3) * sizeof *clip);
     if (!clip)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld frames of %lldx%lld",
                        (long long)frames, (long long)width, (long long)height);
-    vg_status status = wan_tiles_run(&g, decode_tile, job, clip, err);
+    vg_status status = vg_tiles_run(&g, decode_tile, job, clip, err);
     if (status == VG_OK && job->rgb)
         status = convert_u8(job, clip, frames, height, width, err);
     if (clip != job->sample)
@@ -195,10 +195,10 @@ static vg_status decode_tiled(decode_job *job, int64_t frames, vg_err *err)
 }
 
 vg_status wan_vae_decode(wan_vae *v, const float *latents, const int64_t shape[4], bool denormalise,
-                         bool tiling, const wan_vae_hooks *hooks, uint8_t *rgb, float *sample,
+                         bool tiling, const vg_hooks *hooks, uint8_t *rgb, float *sample,
                          vg_err *err)
 {
-    static const wan_vae_hooks none = {0};
+    static const vg_hooks none = {0};
     decode_job job = {.vae = v,
                       .latents = latents,
                       .shape = shape,

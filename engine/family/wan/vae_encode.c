@@ -11,7 +11,7 @@ typedef struct encode_job {
     wan_vae *vae;
     const float *sample; /* host [3,F,H,W] */
     const int64_t *shape;
-    const wan_vae_hooks *hooks;
+    const vg_hooks *hooks;
     vg_arena *arena;
     vg_staging *ferry; /* frames on their way to the device */
     int done, of;
@@ -76,7 +76,7 @@ static vg_status finish_chunk(encode_job *job, const vg_tensor *y, float *out, v
 
 /* Encode a region; out->v is [T,h,w,z]. */
 static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, int64_t width,
-                             wan_tile *out, vg_err *err)
+                             vg_tile *out, vg_err *err)
 {
     encode_job *job = ctx;
     wan_vae *v = job->vae;
@@ -121,14 +121,14 @@ done:
 }
 
 vg_status wan_vae_encode(wan_vae *v, const float *sample, const int64_t shape[4], bool tiling,
-                         const wan_vae_hooks *hooks, float *latents, vg_err *err)
+                         const vg_hooks *hooks, float *latents, vg_err *err)
 {
-    static const wan_vae_hooks none = {0};
+    static const vg_hooks none = {0};
     int64_t ratio = v->config.spatial, z = v->config.z_dim,
             frames = wan_vae_latent_frames(shape[1]);
     int64_t h = wan_vae_latent_size(&v->config, shape[2]),
             w = wan_vae_latent_size(&v->config, shape[3]);
-    wan_tile whole = {.frames = frames, .height = h, .width = w, .channels = z};
+    vg_tile whole = {.frames = frames, .height = h, .width = w, .channels = z};
     encode_job job = {.vae = v,
                       .sample = sample,
                       .shape = shape,
@@ -147,19 +147,19 @@ vg_status wan_vae_encode(wan_vae *v, const float *sample, const int64_t shape[4]
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the latents");
     VG_TRY_GOTO(status, vg_arena_new(v->be, (size_t)1 << 20, &job.arena, err), done);
     if (tiling && (shape[2] > WAN_TILE || shape[3] > WAN_TILE)) {
-        wan_tiling g = {.height = shape[2],
-                        .width = shape[3],
-                        .tile = WAN_TILE,
-                        .stride = WAN_TILE_STRIDE,
-                        .out_tile = WAN_TILE / ratio,
-                        .out_stride = WAN_TILE_STRIDE / ratio,
-                        .out_height = h,
-                        .out_width = w,
-                        .frames = frames,
-                        .channels = z,
-                        .bf16 = v->compute == VG_BF16};
-        job.of = (int)(wan_tiles_count(&g) * frames);
-        VG_TRY_GOTO(status, wan_tiles_run(&g, encode_tile, &job, whole.v, err), done);
+        vg_tiling g = {.height = shape[2],
+                       .width = shape[3],
+                       .tile = WAN_TILE,
+                       .stride = WAN_TILE_STRIDE,
+                       .out_tile = WAN_TILE / ratio,
+                       .out_stride = WAN_TILE_STRIDE / ratio,
+                       .out_height = h,
+                       .out_width = w,
+                       .frames = frames,
+                       .channels = z,
+                       .bf16 = v->compute == VG_BF16};
+        job.of = (int)(vg_tiles_count(&g) * frames);
+        VG_TRY_GOTO(status, vg_tiles_run(&g, encode_tile, &job, whole.v, err), done);
     } else {
         VG_TRY_GOTO(status, encode_tile(&job, 0, 0, shape[2], shape[3], &whole, err), done);
     }

@@ -1,14 +1,30 @@
-/* wan.c: the Wan family: Wan2.1 T2V, Wan2.2 T2V-A14B and I2V-A14B in diffusers' layout. */
+/* wan.c: the Wan family: Wan2.1 T2V, Wan2.2 T2V-A14B and I2V-A14B in diffusers' layout. Its tables, and what follows from the configuration. */
 #include "engine/family/wan/dit.h"
 #include "engine/family/wan/vae.h"
 
 #include <string.h>
 
-static const char *const components[] = {"transformer", "transformer_2", "text_encoder", "vae",
-                                         NULL};
+static const vg_component components[] = {
+    {"scheduler", "scheduler", false, true},
+    {"tokenizer", "tokenizer", false, true},
+    {"transformer", "transformer", true, false}, /* it is what a Wan checkpoint is known by */
+    {"transformer_2", "second transformer", true, false},
+    {"text_encoder", "text encoder", true, true},
+    {"vae", "VAE", true, true},
+};
 
-static vg_status wan_weight_table(const vg_model *model, const char *component,
-                                  vg_weight_table *table, vg_err *err)
+static bool has(const vg_model *model, const char *folder)
+{
+    const wan_config *c = wan_config_of(model);
+    if (strcmp(folder, "text_encoder") == 0)
+        return c->has_text;
+    if (strcmp(folder, "vae") == 0)
+        return c->has_vae;
+    return strcmp(folder, "transformer_2") != 0 || c->experts == 2;
+}
+
+static vg_status weight_table(const vg_model *model, const char *component, vg_weight_table *table,
+                              vg_err *err)
 {
     const wan_config *c = wan_config_of(model);
     if (strcmp(component, "text_encoder") == 0)
@@ -20,30 +36,127 @@ static vg_status wan_weight_table(const vg_model *model, const char *component,
                            err);
 }
 
-/* What the two modes share. */
-#define WAN_FUNCTIONS                                                                              \
-    .config_load = wan_config_load, .config_free = wan_config_free, .inspect = wan_inspect,        \
-    .defaults = wan_defaults, .plan = wan_plan, .encode = wan_encode, .denoise = wan_denoise,      \
-    .decode = wan_decode, .precision = wan_precision,                                              \
-    .needs_input_scales = wan_needs_input_scales, .calibrate = wan_calibrate,                      \
-    .weight_table = wan_weight_table, .components = components, .parts = wan_parts,                \
-    .parts_count = 5
+static int experts_count(const vg_model *model)
+{
+    return wan_config_of(model)->experts;
+}
 
-extern const vg_family vg_family_wan, vg_family_wan_i2v;
+static void geometry(const vg_model *model, vg_geometry *g)
+{
+    const wan_config *c = wan_config_of(model);
+    *g = (vg_geometry){.channels = c->vae.z_dim,
+                       .spatial = c->vae.spatial,
+                       .temporal = c->vae.temporal,
+                       .longest = c->dit[0].rope_max};
+    memcpy(g->patch, c->dit[0].patch, sizeof g->patch);
+    for (int e = 1; e < c->experts; e++)
+        if (c->dit[e].rope_max < g->longest)
+            g->longest = c->dit[e].rope_max;
+}
+
+/* Source: diffusers' call arguments, wan 7.7. */
+static void defaults(const vg_model *model, vg_generate_params *p)
+{
+    const wan_config *c = wan_config_of(model);
+    if (p->height == VG_UNSET_INT)
+        p->height = 480;
+    if (p->width == VG_UNSET_INT)
+        p->width = 832;
+    if (p->num_frames == VG_UNSET_INT)
+        p->num_frames = 81;
+    if (p->steps == VG_UNSET_INT)
+        p->steps = 50;
+    if (p->guidance_scale == VG_UNSET_DOUBLE)
+        p->guidance_scale = 5.0;
+    if (p->boundary_ratio == VG_UNSET_DOUBLE || c->experts == 1)
+        p->boundary_ratio = c->boundary_ratio;
+}
+
+static void latent_shape(const vg_model *model, const vg_generate_params *p, int64_t shape[4])
+{
+    const wan_config *c = wan_config_of(model);
+    shape[0] = c->dit[0].out_channels;
+    shape[1] = (p->num_frames - 1) / c->vae.temporal + 1;
+    shape[2] = p->height / c->vae.spatial;
+    shape[3] = p->width / c->vae.spatial;
+}
+
+static int conditions(const vg_model *model, const vg_generate_params *p,
+                      vg_condition_spec specs[VG_CONDITIONS_MAX])
+{
+    const wan_config *c = wan_config_of(model);
+    int count = 0;
+    const vg_condition_spec prompt = {
+        .name = WAN_PROMPT, .ndim = 2, .shape = {p->max_text_tokens, c->dit[0].text_dim}};
+    specs[count++] = prompt;
+    if (vg_model_guided(model, p)) {
+        specs[count] = prompt;
+        specs[count++].name = WAN_NEGATIVE;
+    }
+    if (c->image) {
+        vg_condition_spec *image = &specs[count++];
+        *image = (vg_condition_spec){.name = WAN_IMAGE, .ndim = 4};
+        latent_shape(model, p, image->shape);
+        image->shape[0] = wan_condition_channels(c);
+    }
+    return count;
+}
+
+static double flop(const vg_model *model, const vg_generate_params *p)
+{
+    const wan_dit_config *c = &wan_config_of(model)->dit[0];
+    int64_t latent[4];
+    latent_shape(model, p, latent);
+    return wan_dit_flop(c, wan_dit_tokens(c, latent), p->max_text_tokens);
+}
+
+static const vg_encoder *const encoders[] = {&wan_text_encoder_row, &wan_image_encoder_row};
+
+/* ---- modes ---- */
+
+static const vg_mode modes[] = {
+    {.name = "t2v", .help = "a clip from text alone"},
+    {.name = "i2v", .help = "a clip that begins with a picture", .needs = VG_ROLE_BIT(IMAGE)},
+    {.name = "flf2v",
+     .help = "a clip between a first and a last picture",
+     .needs = VG_ROLE_BIT(IMAGE) | VG_ROLE_BIT(LAST_IMAGE),
+     .frames_min = 5},
+};
+
+static bool allows(const vg_model *model, const vg_mode *mode)
+{
+    return wan_config_of(model)->image == (mode->needs != 0);
+}
+
+extern const vg_family vg_family_wan;
 
 const vg_family vg_family_wan = {
     .name = "wan",
-    .title = "Wan 2.1 / 2.2 text to video",
-    .modes = "t2v",
+    .title = "Wan 2.1 / 2.2",
+    .modes = modes,
+    .modes_count = sizeof modes / sizeof modes[0],
+    .allows = allows,
     .probe = wan_probe,
-    WAN_FUNCTIONS,
-};
-
-const vg_family vg_family_wan_i2v = {
-    .name = "wan_i2v",
-    .title = "Wan 2.2 image to video",
-    .modes = "i2v",
-    .probe = wan_probe_i2v,
-    .encode_image = wan_encode_image,
-    WAN_FUNCTIONS,
+    .config_load = wan_config_load,
+    .config_free = wan_config_free,
+    .components = components,
+    .components_count = sizeof components / sizeof components[0],
+    .has = has,
+    .weight_table = weight_table,
+    .check = wan_check_tokenizer,
+    .experts = wan_expert_names,
+    .experts_count = experts_count,
+    .geometry = geometry,
+    .defaults = defaults,
+    .latent_shape = latent_shape,
+    .conditions = conditions,
+    .flop = flop,
+    .encoders = encoders,
+    .encoders_count = sizeof encoders / sizeof encoders[0],
+    .denoiser = &wan_denoiser_row,
+    .decoder = &wan_decoder_row,
+    .preview = wan_preview,
+    .preview_encode = wan_preview_encode,
+    .parts = wan_parts,
+    .parts_count = WAN_PARTS,
 };

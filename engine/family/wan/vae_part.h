@@ -1,0 +1,15 @@
+/* vae_part.h: the VAE as a part of a stage: what its encoding and its decoding half have in common. */
+#ifndef VG_ENGINE_FAMILY_WAN_VAE_PART_H
+#define VG_ENGINE_FAMILY_WAN_VAE_PART_H
+
+#include "engine/family/wan/vae.h"
+
+vg_status wan_vae_part_open(vg_engine *engine, const vg_model *model, const vg_generate_params *p,
+                            const char *dir, int half, void **self, vg_err *err);
+void wan_vae_part_close(void *self);
+size_t wan_vae_part_bytes(const void *self);
+
+/* Run one half over the clip, or over one tile of it, on a backend that only counts. */
+vg_status wan_vae_part_rehearse(wan_vae *vae, const vg_generate_params *p, bool encoder,
+                                vg_err *err);
+#endif

@@ -1,0 +1,421 @@
+/* test_cli_checkpoints.c: vgen and the checkpoints of other people: what is wrong with one is said when a job is asked for, before anything
+ * is computed, and `vgen models` says the same; what is adjusted is said, too. */
+#include "tests/app/test_cli_small.h"
+
+#include "engine/checkpoint/checkpoint.h"
+#include "kernels/base/json.h"
+
+#define DEMO   VG_SOURCE_DIR "/presets/demo/wan-t2v"
+#define TINY_B VG_TEST_DIR "/golden/tiny-b"
+#define SIZE   "--height", "32", "--width", "32", "--num-inference-steps", "2", "--device", "cpu"
+
+static const char *const entries[] = {"model_index.json", "vgen.json",    "scheduler",
+                                      "tokenizer",        "text_encoder", "transformer",
+                                      "transformer_2",    "vae"};
+
+static void copy_file(const char *from, const char *to)
+{
+    char *bytes;
+    size_t size;
+    vg_err err;
+    CHECK_OK(vg_file_read(from, 64u << 20, &bytes, &size, &err), err);
+    CHECK_OK(vg_file_write_atomic(to, bytes, size, &err), err);
+    free(bytes);
+}
+
+/* A snapshot test/<name> in the hub cache, linked to `source`, but the folder `own`, whose files are copies. Returns its path, valid until
+ * the next call. */
+static const char *make_snapshot(const char *name, const char *source, const char *own)
+{
+    static const char *const files[] = {
+        "config.json",           "scheduler_config.json",
+        "tokenizer_config.json", "special_tokens_map.json",
+        "tokenizer.json",        "spiece.model",
+        "model.safetensors",     "diffusion_pytorch_model.safetensors"};
+    static char dir[400];
+    char from[600], to[600];
+    vg_err err;
+    snprintf(dir, sizeof dir, "%s/hf/hub/models--test--%s/snapshots/0123456789abcdef", cli_dir,
+             name);
+    CHECK_OK(vg_file_make_dirs(dir, &err), err);
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+        snprintf(from, sizeof from, "%s/%s", source, entries[i]);
+        snprintf(to, sizeof to, "%s/%s", dir, entries[i]);
+        if (!vg_file_exists(from) && !vg_file_is_dir(from))
+            continue;
+        if (strcmp(entries[i], own) != 0) {
+            assert_int_equal(symlink(from, to), 0);
+            continue;
+        }
+        if (!vg_file_is_dir(from)) {
+            copy_file(from, to);
+            continue;
+        }
+        CHECK_OK(vg_file_make_dirs(to, &err), err);
+        for (size_t k = 0; k < sizeof files / sizeof files[0]; k++) {
+            snprintf(from, sizeof from, "%s/%s/%s", source, entries[i], files[k]);
+            snprintf(to, sizeof to, "%s/%s/%s", dir, entries[i], files[k]);
+            if (vg_file_exists(from))
+                copy_file(from, to);
+        }
+    }
+    return dir;
+}
+
+/* What `vgen models --json` says of test/<name>: why it cannot be used (malloc'd, NULL: it can), its precision. */
+static char *listed(const char *name, char precision[200])
+{
+    char id[64];
+    const cJSON *item, *why = NULL;
+    cli_result r = CLI("models", "--json");
+    cJSON *root = cJSON_Parse(r.out);
+    snprintf(id, sizeof id, "test/%s", name);
+    assert_int_equal(r.status, 0);
+    assert_non_null(root);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(root, "models"))
+    {
+        if (strcmp(cJSON_GetObjectItem(item, "model")->valuestring, id) != 0)
+            continue;
+        why = cJSON_GetObjectItem(item, "missing");
+        assert_true(cJSON_IsTrue(cJSON_GetObjectItem(item, "complete")) == !why);
+        if (precision)
+            snprintf(precision, 200, "%s", cJSON_GetObjectItem(item, "precision")->valuestring);
+        char *text = why ? strdup(why->valuestring) : NULL;
+        cJSON_Delete(root);
+        cli_result_free(&r);
+        return text;
+    }
+    fail_msg("%s is not listed", id);
+    return NULL;
+}
+
+static int count_jobs(void)
+{
+    cli_result r = CLI("jobs", "--json");
+    cJSON *root = cJSON_Parse(r.out);
+    int count = cJSON_GetArraySize(cJSON_GetObjectItem(root, "jobs"));
+    cJSON_Delete(root);
+    cli_result_free(&r);
+    return count;
+}
+
+/* ---- damage ---- */
+
+typedef struct damage {
+    const char *name, *component;
+    void (*make)(const char *dir);
+    const char *says; /* in both */
+} damage;
+
+static void in_dir(char path[600], const char *dir, const char *name)
+{
+    snprintf(path, 600, "%s/%s", dir, name);
+}
+
+static void replace(const char *dir, const char *name, const char *text)
+{
+    char path[600];
+    vg_err err;
+    in_dir(path, dir, name);
+    CHECK_OK(vg_file_write_atomic(path, text, strlen(text), &err), err);
+}
+
+static void drop(const char *dir, const char *name)
+{
+    char path[600];
+    in_dir(path, dir, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+#define POINTER "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
+/* Write the component's weights again with `tensor` changed: gone, of another shape, or FP64. */
+enum { GONE, BENT, WIDE };
+static void rewrite(const char *dir, const char *component, const char *file, const char *tensor,
+                    int how)
+{
+    char folder[600], path[1300];
+    static double zeros[1 << 16];
+    vg_weights *weights;
+    vg_err err;
+    int kept = 0;
+    in_dir(folder, dir, component);
+    CHECK_OK(vg_weights_open(folder, &weights, &err), err);
+    int count = vg_weights_count(weights);
+    vg_safetensors_entry *all = calloc((size_t)count, sizeof *all);
+    assert_true(all && vg_weights_find(weights, tensor));
+    for (int i = 0; i < count; i++) {
+        vg_tensor t = *vg_weights_tensor(weights, i);
+        if (strcmp(vg_weights_name(weights, i), tensor) == 0) {
+            if (how == GONE)
+                continue;
+            if (how == BENT)
+                t = vg_tensor_reshape(&t, 2, 1, vg_tensor_numel(&t));
+            if (how == WIDE)
+                t = vg_tensor_of(zeros, VG_F64, t.ndim, t.shape);
+            assert_true(how != WIDE || vg_tensor_bytes(&t) <= sizeof zeros);
+        }
+        all[kept++] = (vg_safetensors_entry){vg_weights_name(weights, i), t};
+    }
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    CHECK_OK(vg_safetensors_write(path, all, kept, NULL, &err), err);
+    free(all);
+    vg_weights_close(weights);
+}
+
+#define VAE  "diffusion_pytorch_model.safetensors"
+#define TEXT "model.safetensors"
+
+static void vae_gone(const char *dir)
+{
+    drop(dir, "vae/" VAE);
+}
+static void vae_tensor_gone(const char *dir)
+{
+    rewrite(dir, "vae", VAE, "decoder.conv_in.bias", GONE);
+}
+static void vae_tensor_bent(const char *dir)
+{
+    rewrite(dir, "vae", VAE, "decoder.conv_out.bias", BENT);
+}
+static void vae_tensor_wide(const char *dir)
+{
+    rewrite(dir, "vae", VAE, "post_quant_conv.bias", WIDE);
+}
+static void vae_pointer(const char *dir)
+{
+    replace(dir, "vae/" VAE, POINTER);
+}
+static void vae_cut(const char *dir)
+{
+    char path[600];
+    in_dir(path, dir, "vae/" VAE);
+    assert_int_equal(truncate(path, 5000), 0);
+}
+static void text_tensor_gone(const char *dir)
+{
+    rewrite(dir, "text_encoder", TEXT, "encoder.final_layer_norm.weight", GONE);
+}
+static void text_tensor_wide(const char *dir)
+{
+    rewrite(dir, "text_encoder", TEXT, "encoder.block.0.layer.0.layer_norm.weight", WIDE);
+}
+static void expert_tensor_gone(const char *dir)
+{
+    rewrite(dir, "transformer_2", VAE, "proj_out.bias", GONE);
+}
+static void tokenizer_gone(const char *dir)
+{
+    drop(dir, "tokenizer/spiece.model");
+    drop(dir, "tokenizer/tokenizer.json");
+}
+static void tokenizer_pointer(const char *dir)
+{
+    replace(dir, "tokenizer/spiece.model", POINTER);
+}
+static void tokenizer_damaged(const char *dir)
+{
+    replace(dir, "tokenizer/spiece.model", "no model");
+}
+static void tokenizer_large(const char *dir)
+{
+    replace(
+        dir, "tokenizer/tokenizer_config.json",
+        "{\"added_tokens_decoder\": {\"1\": {\"content\": \"</s>\"}, \"70000\": {\"content\": \"<new>\"}}}");
+}
+static void vae_type(const char *dir)
+{
+    replace(dir, "vae/config.json", "{\"_class_name\": 5}");
+}
+static void scheduler_type(const char *dir)
+{
+    replace(dir, "scheduler/scheduler_config.json", "{\"_class_name\": [\"x\"]}");
+}
+static void index_type(const char *dir)
+{
+    replace(dir, "model_index.json", "{\"_class_name\": \"WanPipeline\", \"transformer\": 7}");
+}
+
+static const damage damages[] = {
+    {"vae-gone", "vae", vae_gone, "vae"},
+    {"vae-tensor-gone", "vae", vae_tensor_gone, "decoder.conv_in.bias is missing"},
+    {"vae-tensor-bent", "vae", vae_tensor_bent, "decoder.conv_out.bias is BF16 [1, 3]"},
+    {"vae-tensor-wide", "vae", vae_tensor_wide, "post_quant_conv.bias is F64"},
+    {"vae-pointer", "vae", vae_pointer, "Git LFS pointer"},
+    {"vae-cut", "vae", vae_cut, "vae/" VAE},
+    {"text-tensor-gone", "text_encoder", text_tensor_gone,
+     "encoder.final_layer_norm.weight is missing"},
+    {"text-tensor-wide", "text_encoder", text_tensor_wide, "layer_norm.weight is F64"},
+    {"expert-tensor-gone", "transformer_2", expert_tensor_gone, "proj_out.bias is missing"},
+    {"tokenizer-gone", "tokenizer", tokenizer_gone, "tokenizer.json"},
+    {"tokenizer-pointer", "tokenizer", tokenizer_pointer, "Git LFS pointer"},
+    {"tokenizer-damaged", "tokenizer", tokenizer_damaged, "spiece.model"},
+    {"tokenizer-large", "tokenizer", tokenizer_large, "70001 different ids"},
+    {"vae-type", "vae", vae_type, "vae/config.json: \"_class_name\" is a number"},
+    {"scheduler-type", "scheduler", scheduler_type, "\"_class_name\" is a list"},
+    {"index-type", "model_index.json", index_type, "\"transformer\" must be [library, class]"},
+};
+
+/* Found before a job exists, in the same words by both. */
+static void test_cli_checkpoints_are_checked_when_a_job_is_made(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        const damage *d = &damages[i];
+        char id[64];
+        snprintf(id, sizeof id, "test/%s", d->name);
+        d->make(make_snapshot(d->name, TINY_B, d->component));
+        char *why = listed(d->name, NULL);
+        double begin = now_s();
+        cli_result r = CLI("generate", "--model", id, "--prompt", "x", "--num-frames", "1", SIZE);
+        double seconds = now_s() - begin;
+        if (r.status == 0 || !why || !strstr(r.err, d->says) || !strstr(why, d->says) ||
+            !strstr(r.err, why))
+            fail_msg("%s: exit %d\n%s\n%s", d->name, r.status, r.err,
+                     why ? why : "listed as complete");
+        assert_true(seconds < 2);
+        cli_result_free(&r);
+        free(why);
+    }
+    assert_int_equal(count_jobs(), 0);
+}
+
+static void test_cli_checkpoints_list_the_precision_of_both_experts(void **state)
+{
+    char precision[200], from[600], to[600];
+    vg_err err;
+    (void)state;
+    make_snapshot("same", TINY_B, "vae");
+    assert_null(listed("same", precision));
+    assert_string_equal(precision, "f32 in both experts");
+    /* The second expert from an FP8 export. */
+    snprintf(to, sizeof to, "%s/transformer_2", make_snapshot("mixed", TINY_B, "transformer_2"));
+    CHECK_OK(vg_file_remove_tree(to, &err), err);
+    snprintf(from, sizeof from, VG_TEST_DIR "/golden/tiny-b-modelopt-fp8/transformer_2");
+    assert_int_equal(symlink(from, to), 0);
+    assert_null(listed("mixed", precision));
+    if (strncmp(precision, "transformer f32, transformer_2 fp8 per-tensor (", 47) != 0)
+        fail_msg("%s", precision);
+    cli_result r = CLI("models");
+    assert_non_null(strstr(r.out, "transformer f32, transformer_2 fp8 per-tensor ("));
+    cli_result_free(&r);
+}
+
+/* Partial exports and ModelOpt's older versions write an index without it. */
+static void test_cli_checkpoints_without_a_boundary_take_the_flag(void **state)
+{
+    char path[600];
+    cJSON *index;
+    vg_err err;
+    (void)state;
+    in_dir(path, make_snapshot("index", TINY_B, "model_index.json"), "model_index.json");
+    CHECK_OK(vg_json_load(path, &index, &err), err);
+    cJSON_DeleteItemFromObjectCaseSensitive(index, "boundary_ratio");
+    CHECK_OK(vg_json_save(path, index, &err), err);
+    cJSON_Delete(index);
+    cli_result r =
+        CLI("generate", "--model", "test/index", "--prompt", "x", "--num-frames", "1", SIZE);
+    assert_int_equal(r.status, 2);
+    assert_non_null(strstr(r.err, "--boundary-ratio"));
+    cli_result_free(&r);
+    CLI_EXPECT(0, "generate", "--model", "test/index", "--prompt", "x", "--num-frames", "1",
+               "--boundary-ratio", "0.5", SIZE);
+}
+
+/* A label in lower case, as ModelOpt writes it, on tensors of that kind. */
+static void test_cli_checkpoints_know_labels_in_lower_case(void **state)
+{
+    char path[600], *text;
+    size_t size;
+    vg_err err;
+    (void)state;
+    const char *dir = make_snapshot("lower", VG_TEST_DIR "/golden/tiny-a", "transformer");
+    in_dir(path, dir, "transformer");
+    CHECK_OK(vg_file_remove_tree(path, &err), err);
+    CHECK_OK(vg_file_make_dirs(path, &err), err);
+    static const char *const parts[] = {"diffusion_pytorch_model-00001-of-00002.safetensors",
+                                        "diffusion_pytorch_model-00002-of-00002.safetensors",
+                                        "diffusion_pytorch_model.safetensors.index.json"};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        char from[600], to[700];
+        snprintf(from, sizeof from, VG_TEST_DIR "/golden/tiny-a-modelopt-fp8-block/transformer/%s",
+                 parts[i]);
+        snprintf(to, sizeof to, "%s/%s", path, parts[i]);
+        assert_int_equal(symlink(from, to), 0);
+    }
+    CHECK_OK(vg_file_read(VG_TEST_DIR "/golden/tiny-a-modelopt-fp8-block/transformer/config.json",
+                          1 << 20, &text, &size, &err),
+             err);
+    char *label = strstr(text, "FP8_PB_WO");
+    assert_non_null(label);
+    memcpy(label, "fp8_pb_wo", 9);
+    replace(path, "config.json", text);
+    free(text);
+    cli_result r = CLI("generate", "--model", "test/lower", "--prompt", "x", "--num-frames", "1",
+                       "--quantization", "fp8-block", SIZE);
+    if (r.status != 0)
+        fail_msg("%s", r.err);
+    cli_result_free(&r);
+}
+
+/* What is adjusted is said, on the terminal and in the job's journal. */
+static void test_cli_checkpoints_say_what_they_adjust(void **state)
+{
+    static const char *const said[] = {
+        "6 frames were asked for, 5 are made",
+        "the prompt has 601 tokens; the model takes 512, so its last 89 are left out",
+        "the negative prompt has 601 tokens"};
+    char prompt[1300] = "";
+    (void)state;
+    for (int i = 0; i < 600; i++)
+        strcat(prompt, "a ");
+    cli_result r = CLI("generate", "--preset", "demo", "--prompt", prompt, "--negative-prompt",
+                       prompt, "--num-frames", "6", SIZE);
+    cli_result log = CLI("logs", "last");
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++)
+        if (!strstr(r.err, said[i]) || !strstr(log.out, said[i]))
+            fail_msg("not said: %s\n%s\n%s", said[i], r.err, log.out);
+    cli_result_free(&r);
+    cli_result_free(&log);
+    /* Nothing is said where nothing is adjusted. */
+    r = CLI("generate", "--preset", "demo", "--prompt", "a", "--num-frames", "5", SIZE);
+    assert_true(r.status == 0 && !strstr(r.err, "asked for") && !strstr(r.err, "left out"));
+    cli_result_free(&r);
+}
+
+/* A size that cannot fit any machine is refused at once. */
+static void test_cli_checkpoints_refuse_huge_sizes_at_once(void **state)
+{
+    static const char *const models[3][4] = {
+        {"--preset", "demo"},
+        {"--model", "arch/wan2.2-t2v-a14b", "--load-format", "dummy"},
+        {"--model", "arch/wan2.1-t2v-1.3b", "--load-format", "dummy"}};
+    int before = count_jobs();
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        for (int tiled = 0; tiled < 2; tiled++) {
+            double begin = now_s();
+            cli_result r = CLI("generate", models[i][0], models[i][1], i ? models[i][2] : "--seed",
+                               i ? models[i][3] : "1", "--prompt", "x", "--device", "cpu",
+                               "--height", "8192", "--width", "8192", "--num-frames", "1025",
+                               tiled ? "--vae-use-tiling" : "--quiet");
+            double seconds = now_s() - begin;
+            if (r.status != 2 || !strstr(r.err, "8192x8192x1025") || seconds > 2)
+                fail_msg("exit %d after %.1f s: %s", r.status, seconds, r.err);
+            cli_result_free(&r);
+        }
+    assert_int_equal(count_jobs(), before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cli_checkpoints_are_checked_when_a_job_is_made),
+        cmocka_unit_test(test_cli_checkpoints_list_the_precision_of_both_experts),
+        cmocka_unit_test(test_cli_checkpoints_without_a_boundary_take_the_flag),
+        cmocka_unit_test(test_cli_checkpoints_know_labels_in_lower_case),
+        cmocka_unit_test(test_cli_checkpoints_say_what_they_adjust),
+        cmocka_unit_test(test_cli_checkpoints_refuse_huge_sizes_at_once),
+    };
+    return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
+}
