@@ -44,7 +44,8 @@ struct storage {
 #if VG_DEVICE_SM90A
 
 constexpr int CONSUMER_WARPS = 4 * CONSUMERS;
-constexpr int KEYS = TILE / 2;   // that a consumer works on at once
+constexpr int BLOCKS = TILE / VG_CODES_BLOCK; // scales of a tile, and its boxes of V
+constexpr int KEYS = TILE / 2;                // that a consumer works on at once
 constexpr int PARTS = KEYS / 32; // of these, steps of a product with V; two of them have one scale
 constexpr int PROMOTE = 8;       // times KEYS are summed on the tensor cores
 constexpr int MASKED = 1 << 22;  // minus this is less than any score, 128 * 127^2 at most
