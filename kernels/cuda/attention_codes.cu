@@ -20,8 +20,7 @@ namespace
 {
 
 constexpr int D = 128, CONSUMERS = 3, Q_ROWS = 64 * CONSUMERS, THREADS = 128 * (1 + CONSUMERS);
-constexpr int STAGES = 2, TILE = 192,
-              BLOCKS = TILE / 64; // keys that are copied at once, in boxes of 64 for V
+constexpr int STAGES = 2, TILE = 192; // keys that are copied at once
 
 struct launch_args {
     vg_attention_out out;
