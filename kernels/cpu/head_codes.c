@@ -81,7 +81,7 @@ static void rotate(float *x, int64_t n)
 
 static int8_t code_of(float v)
 {
-    return v == v ? (int8_t)rintf(v) : 0;
+    return fabsf(v) <= 127.5f ? (int8_t)rintf(v) : 0; /* NaN and infinity: their scale is NaN */
 }
 
 /* The scale of a group with a NaN or an infinity is NaN. Scratch: a row, w, then the rows of a group. */
@@ -103,20 +103,21 @@ static void groups(void *ctx, int64_t begin, int64_t end, int worker)
                 rotate(row + h * j->head_dim, j->head_dim);
         }
         for (int64_t h = 0; h < j->a->heads; h++) {
-            float most = 0.0f, nothing = 0.0f, scale;
+            float most = 0.0f, nothing = 0.0f, scale, inverse;
             for (int64_t i = 0; i < count; i++)
                 for (int64_t c = 0; c < j->head_dim; c++) {
                     float x = rows[(size_t)i * row_size + (size_t)(h * j->head_dim + c)];
                     most = fmaxf(most, fabsf(x));
                     nothing += 0.0f * x;
                 }
-            scale = (most > 0.0f ? most / 127.0f : 1.0f) + nothing;
+            scale = (most > VG_CODES_LEAST ? most / 127.0f : 1.0f) + nothing;
+            inverse = most > VG_CODES_LEAST ? 127.0f / most : 1.0f;
             ((float *)j->a->scale->data)[h * j->a->scale->shape[1] + g] = scale;
             for (int64_t i = 0; i < count; i++) {
                 const float *from = rows + (size_t)i * row_size + h * j->head_dim;
                 int8_t *to = (int8_t *)j->a->codes->data + (token + i) * j->d + h * j->head_dim;
                 for (int64_t c = 0; c < j->head_dim; c++)
-                    to[c] = code_of(from[c] / scale);
+                    to[c] = code_of(from[c] * inverse);
             }
         }
     }

@@ -20,7 +20,7 @@ static void channels(void *ctx, int64_t begin, int64_t end, int worker)
     for (int64_t c = begin; c < end; c++) {
         uint8_t *codes = (uint8_t *)j->a->codes->data + c * j->padded;
         double sum = 0.0;
-        float mean, most = 0.0f, scale;
+        float mean, most = 0.0f, scale, inverse;
 
         for (int64_t i = 0; i < j->n; i++) {
             vg_cpu_load(j->a->v, i * j->heads * j->d + c, 1, x + i);
@@ -30,9 +30,10 @@ static void channels(void *ctx, int64_t begin, int64_t end, int worker)
             (float)(j->a->center ? sum / (double)j->n : 0.0 * sum); /* NaN where v is not finite */
         for (int64_t i = 0; i < j->n; i++)
             most = fmaxf(most, fabsf(x[i] - mean));
-        scale = most > 0.0f ? most / VG_E4M3_MAX : 1.0f;
+        scale = most > VG_CODES_LEAST ? most / VG_E4M3_MAX : 1.0f;
+        inverse = most > VG_CODES_LEAST ? VG_E4M3_MAX / most : 1.0f;
         for (int64_t i = 0; i < j->padded; i++)
-            codes[vg_codes_place(i)] = i < j->n ? vg_f32_to_e4m3((x[i] - mean) / scale) : 0;
+            codes[vg_codes_place(i)] = i < j->n ? vg_f32_to_e4m3((x[i] - mean) * inverse) : 0;
         scales[c] = scale;
         means[c] = mean;
     }

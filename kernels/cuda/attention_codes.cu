@@ -429,6 +429,27 @@ template <int CLUSTER> struct consumer {
 
 #endif
 
+/* attend_codes   Bytes  at least heads*128*(nq + 2*nk + 2*nq); K and V are read nq/384 times from L2 (1.3 TB/s at 990 TFLOP/s)
+ *          FLOPs  4*nq*nk*heads*128, compute-bound. Floors per multiprocessor and 96 keys x 64 rows, in clocks: tensor cores 384 (8192 a clock),
+ *          special function unit 384 (an exponential a score, 16 a clock), conversions to and from integers and E4M3, on the pipe of the
+ *          integer unit, 230, instructions 360: so a third warp a scheduler, not fewer FLOPs, is what helps
+ * Launch   clusters of two blocks of 512 threads, one a multiprocessor; registers 32 (producer) and 160 (consumers), 216 KiB of shared memory;
+ *          any nq, nk >= 1
+ * Numerics INT8 scores exact; FP32 softmax; exp2 by the special function unit (2 ulp); weights E4M3, their sum of unrounded ones; saturation never
+ *          occurs; products with V in 14 bits, promoted to FP32 each 768 keys; a group of codes with a NaN has a NaN as scale, which comes through;
+ *          fixed order, repeatable bit for bit. Codes of the result: bit for bit as quantize.cu makes them of y
+ * Measured NVIDIA H200, 700 W, random data, 2026-11, all in one call each, median of seconds at the power limit (688 W, 1860 MHz), TFLOP/s:
+ *          75600 x 75600, 40 x 128: 990 (118 ms); 32760 x 32760: 963. attention_sm90.cu, BF16: 737, 726. cuDNN 9.19 through
+ *          torch: FP8 844, 834, BF16 577, 569. Quality: test_op_attention_codes, cosine 0.99917 on hard data, E4M3 for q and k 0.997
+ *          Stages in front, per layer at 75600: see head_codes.cu and value_codes.cu
+ * Not done Tried on the same card at 75600, TFLOP/s: two consumers of 64 rows with 192 keys 957 (128 keys 919), with turns or without; there a
+ *          quarter of the exponentials by shifts and additions instead of the special function unit 975, with three consumers no gain;
+ *          additions and multiplications spread between the exponentials by hand 995; three consumers, tiles done over by a second launch
+ *          where references were too low 1021 (promoting half as often); integers to floats by
+ *          adding 2^23 1.5: 1006; the sum of the weights by a row of ones in V 988 (at a quarter of the promotions); promoting half as often
+ *          1062, but 2 % off for values of one sign. Without conversion from integers 1114, without search for the largest 1087, without
+ *          exponentials 1190 (each wrong, at a quarter of the promotions): what limits are instructions and latency around the
+ *          products, and power */
 template <int CLUSTER>
 __global__ void __launch_bounds__(THREADS, 1)
     attend_codes(const __grid_constant__ CUtensorMap q_map,

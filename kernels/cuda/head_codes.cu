@@ -146,18 +146,21 @@ static __device__ __forceinline__ float head_most(const float (&v)[8])
     return most;
 }
 
+// NaN stays.
 static __device__ __forceinline__ float scale_of(float most)
 {
-    return most == 0.0f ? 1.0f : __fdiv_rn(most, 127.0f);
+    return most <= VG_CODES_LEAST ? 1.0f : __fdiv_rn(most, 127.0f);
 }
 
-static __device__ __forceinline__ void store_head(int8_t *to, const float (&v)[8], float scale)
+static __device__ __forceinline__ void store_head(int8_t *to, const float (&v)[8], float most)
 {
+    const float inverse = most <= VG_CODES_LEAST ? 1.0f : __fdiv_rn(127.0f, most);
     unsigned words[2] = {};
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-        float code = rintf(__fdiv_rn(v[i], scale));
-        words[i / 4] |= ((unsigned)(code == code ? (int)code : 0) & 0xffu) << i % 4 * 8;
+        // A rounded integer is the low byte of its sum with 1.5 2^23. NaN and infinity have a NaN as scale; their codes do not matter.
+        float code = __fadd_rn(__fmul_rn(v[i], inverse), 12582912.0f);
+        words[i / 4] |= (fabsf(v[i]) <= most ? __float_as_uint(code) & 0xffu : 0u) << i % 4 * 8;
     }
     *reinterpret_cast<uint2 *>(to) = make_uint2(words[0], words[1]);
 }
@@ -165,7 +168,7 @@ static __device__ __forceinline__ void store_head(int8_t *to, const float (&v)[8
 /* encode    Bytes  rows*dim*(size(x) + 1) + cos and sin; with row_inverses, which reads x once more, memory-bound
  * Launch   grid (heads, blocks of VG_CODES_BLOCK tokens), head fastest, so that blocks which run together read whole rows; 256 threads, 4 tokens
  *          of a head in the registers of 16 lanes
- * Numerics as rms_norm_rope, then FP32; scale by division, codes by division and rounding to nearest even: bit for bit the CPU's but for the order
+ * Numerics as rms_norm_rope, then FP32; codes by the rounded reciprocal of the scale, to nearest even: bit for bit the CPU's but for the order
  *          of sums in the norm and the mean */
 template <bool BY_TOKEN, typename X, typename W>
 static __global__ void encode(head_source<X, W> from, const float *mean, int rotate, int8_t *codes,
@@ -174,7 +177,7 @@ static __global__ void encode(head_source<X, W> from, const float *mean, int rot
     __shared__ float largest[HALVES];
     const int half = threadIdx.x / 16, c = threadIdx.x % 16 * 8, head = blockIdx.x;
     const int64_t first = (int64_t)blockIdx.y * VG_CODES_BLOCK;
-    float v[TOKENS][8], most[TOKENS], center[8] = {}, scale;
+    float v[TOKENS][8], most[TOKENS], center[8] = {};
 
     if (mean)
         vg_load<8>(mean + head * 128 + c, center);
@@ -202,21 +205,20 @@ static __global__ void encode(head_source<X, W> from, const float *mean, int rot
         block = largest[0];
         for (int h = 1; h < HALVES; h++)
             block = fmaxf(block, largest[h]) + 0.0f * (block + largest[h]);
-        scale = scale_of(block);
+#pragma unroll
+        for (int t = 0; t < TOKENS; t++)
+            most[t] = block;
         if (threadIdx.x == 0)
-            scales[(int64_t)head * gridDim.y + blockIdx.y] = scale;
+            scales[(int64_t)head * gridDim.y + blockIdx.y] = scale_of(block);
     }
 #pragma unroll
     for (int t = 0; t < TOKENS; t++) {
         const int64_t token = first + t * HALVES + half;
         if (token >= from.n)
             continue;
-        if (BY_TOKEN) {
-            scale = scale_of(most[t]);
-            if (c == 0)
-                scales[(int64_t)head * from.n + token] = scale;
-        }
-        store_head(codes + (token * from.heads + head) * 128 + c, v[t], scale);
+        if (BY_TOKEN && c == 0)
+            scales[(int64_t)head * from.n + token] = scale_of(most[t]);
+        store_head(codes + (token * from.heads + head) * 128 + c, v[t], most[t]);
     }
 }
 

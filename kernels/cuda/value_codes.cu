@@ -48,7 +48,7 @@ static __global__ void channel_ranges(const X *x, int64_t n, int channels, float
 
 // Of the parts, mean and scale of each channel; NaN where v is not finite.
 static __global__ void channel_scales(const float *parts, int chunks, int64_t n, int channels,
-                                      int center, float *scales, float *means)
+                                      int center, float *scales, float *inverses, float *means)
 {
     const int c = blockIdx.x * blockDim.x + threadIdx.x;
     float sum = 0.0f, high = -INFINITY, low = INFINITY, mean, most;
@@ -63,15 +63,16 @@ static __global__ void channel_scales(const float *parts, int chunks, int64_t n,
     }
     mean = center ? sum / (float)n : 0.0f * sum;
     most = fmaxf(fabsf(high - mean), fabsf(low - mean));
-    scales[c] = most > 0.0f ? __fdiv_rn(most, VG_E4M3_MAX) : 1.0f;
+    scales[c] = most > VG_CODES_LEAST ? __fdiv_rn(most, VG_E4M3_MAX) : 1.0f;
+    inverses[c] = most > VG_CODES_LEAST ? __fdiv_rn(VG_E4M3_MAX, most) : 1.0f;
     means[c] = mean;
 }
 
 /* transpose    Bytes  n*channels*(size(x) + 1), memory-bound
  * Launch   grid (heads, blocks of 64 tokens), 256 threads; through shared memory: rows of 64 codes with 4 bytes between them
- * Numerics (v - mean) / scale, both correctly rounded, then E4M3 to nearest even */
+ * Numerics (v - mean) times the rounded reciprocal of the scale, then E4M3 to nearest even */
 template <typename X>
-static __global__ void transpose(const X *x, const float *scales, const float *means, int64_t n,
+static __global__ void transpose(const X *x, const float *inverses, const float *means, int64_t n,
                                  int heads, int64_t padded, uint8_t *codes)
 {
     constexpr int PITCH = VG_CODES_BLOCK + 4;
@@ -79,9 +80,9 @@ static __global__ void transpose(const X *x, const float *scales, const float *m
     uint8_t *const tile = reinterpret_cast<uint8_t *>(words);
     const int half = threadIdx.x / 16, c = threadIdx.x % 16 * 8, head = blockIdx.x;
     const int64_t first = (int64_t)blockIdx.y * VG_CODES_BLOCK;
-    float v[8], scale[8], mean[8];
+    float v[8], inverse[8], mean[8];
 
-    vg_load<8>(scales + head * 128 + c, scale);
+    vg_load<8>(inverses + head * 128 + c, inverse);
     vg_load<8>(means + head * 128 + c, mean);
 #pragma unroll
     for (int t = half; t < VG_CODES_BLOCK; t += HALVES) {
@@ -91,7 +92,7 @@ static __global__ void transpose(const X *x, const float *scales, const float *m
             vg_load<8>(x + ((first + t) * heads + head) * 128 + c, v);
 #pragma unroll
         for (int i = 0; i < 8; i++)
-            v[i] = there ? __fdiv_rn(v[i] - mean[i], scale[i]) : 0.0f;
+            v[i] = there ? (v[i] - mean[i]) * inverse[i] : 0.0f;
         vg_store_codes(eight, v);
 #pragma unroll
         for (int i = 0; i < 8; i++)
@@ -112,8 +113,8 @@ vg_status vg_cuda_value_codes(vg_backend *be, const vg_value_codes_args *a, vg_e
 {
     const int64_t n = a->v->shape[0], heads = a->v->shape[1], channels = heads * 128,
                   chunks = (n + CHUNK - 1) / CHUNK, blocks = vg_codes_blocks(n);
-    float *parts, *scales = static_cast<float *>(a->scale->data),
-                  *means = static_cast<float *>(a->mean->data);
+    float *parts, *inverses, *scales = static_cast<float *>(a->scale->data),
+                             *means = static_cast<float *>(a->mean->data);
 
     if (a->v->shape[2] != 128 || blocks > 65535)
         return VG_FAIL(err, VG_E_UNSUPPORTED,
@@ -126,14 +127,15 @@ vg_status vg_cuda_value_codes(vg_backend *be, const vg_value_codes_args *a, vg_e
                        "value_codes: operands must be 16-byte aligned on the cuda backend");
     VG_TRY(vg_cuda_enter(be, err));
     VG_TRY(vg_cuda_scratch(be, vg_value_codes_scratch(n, channels), (void **)&parts, err));
+    inverses = parts + chunks * 3 * channels;
     VG_CUDA_ACT(a->v->dtype, X, {
         const X *v = static_cast<const X *>(a->v->data);
         VG_CUDA_LAUNCH(be, err, (channel_ranges<X>), dim3((unsigned)heads, (unsigned)chunks), 256,
                        0, v, n, (int)channels, parts);
         VG_CUDA_LAUNCH(be, err, channel_scales, (unsigned)heads, 128, 0, parts, (int)chunks, n,
-                       (int)channels, (int)a->center, scales, means);
+                       (int)channels, (int)a->center, scales, inverses, means);
         VG_CUDA_LAUNCH(be, err, (transpose<X>), dim3((unsigned)heads, (unsigned)blocks), 256, 0, v,
-                       scales, means, n, (int)heads, a->codes->shape[2],
+                       inverses, means, n, (int)heads, a->codes->shape[2],
                        static_cast<uint8_t *>(a->codes->data));
     });
     return VG_OK;

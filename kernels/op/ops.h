@@ -178,10 +178,12 @@ typedef struct vg_attention_args {
 
 #define VG_CODES_BLOCK                                                                             \
     64 /* tokens of k that share a scale; the tokens of value codes are filled up to a multiple of it */
+#define VG_CODES_LEAST                                                                             \
+    1e-30f /* groups whose largest magnitude is at most this have scale 1 and codes 0 */
 #define VG_CODES_SAMPLE 4096 /* about so many tokens, evenly spaced, give the mean of k */
 
-/* codes = rint(t / scale) of t = rotate(center(r)), where r is what vg_rms_norm_rope makes of x, rounded to its dtype, or x itself without w;
- * scale = max |t| / 127 over the group of tokens (1 where that is 0). center: minus the mean per channel, taken from every s-th token, s =
+/* codes = rint(t (1 / scale)) of t = rotate(center(r)), where r is what vg_rms_norm_rope makes of x, rounded to its dtype, or x itself without w;
+ * scale = max |t| / 127 over the group of tokens (VG_CODES_LEAST). center: minus the mean per channel, taken from every s-th token, s =
  * vg_codes_stride(N): for k, where a constant vector leaves the softmax as it is. rotate: t = H S r / sqrt(head_dim), with H the Hadamard
  * matrix H[i][j] = (-1)^popcount(i & j) and S fixed signs (VG_CODES_NEGATIVE), the same for q and k, so that q.k stays; it spreads channels
  * that stand out. Source: arXiv 2407.08608 3.3 (rotation), 2410.02367 (mean of k). */
@@ -197,7 +199,7 @@ typedef struct vg_head_codes_args {
     vg_tensor *scale; /* [H,N] F32 (by token, for q) or [H, ceil(N/VG_CODES_BLOCK)] (for k) */
 } vg_head_codes_args;
 
-/* codes[h,d,at(j)] = sat_e4m3((v[j,h,d] - mean[h,d]) / scale[h,d]), scale = max_j |v - mean| / 448 (1 where that is 0); 0 behind the last
+/* codes[h,d,at(j)] = sat_e4m3((v[j,h,d] - mean[h,d]) (1 / scale[h,d])), scale = max_j |v - mean| / 448 (VG_CODES_LEAST); 0 behind the last
  * token. at(j): within each 16 tokens, token 8 b + 2 t + e stands at 4 t + 2 b + e (t < 4; b, e < 2), as the product on tensor cores meets
  * them. mean: over all tokens. */
 typedef struct vg_value_codes_args {
@@ -236,7 +238,8 @@ static inline int64_t vg_codes_place(int64_t j)
     return VG_CODES_PLACE(j);
 }
 
-/* Bytes of temporaries on a GPU: 1 / rms of each row, a mean, sums of 64 sampled tokens each; three numbers a channel for each 512 tokens. */
+/* Bytes of temporaries on a GPU: 1 / rms of each row, a mean, sums of 64 sampled tokens each; three numbers a channel for each 512
+ * tokens, and one. */
 static inline size_t vg_head_codes_scratch(int64_t n, int64_t dim)
 {
     int64_t sampled = n / vg_codes_stride(n) + 1;
@@ -244,7 +247,7 @@ static inline size_t vg_head_codes_scratch(int64_t n, int64_t dim)
 }
 static inline size_t vg_value_codes_scratch(int64_t n, int64_t channels)
 {
-    return (size_t)((n + 511) / 512 * 3 * channels) * sizeof(float);
+    return (size_t)(((n + 511) / 512 * 3 + 1) * channels) * sizeof(float);
 }
 
 /* Is the sign of channel d negative in the rotation of head_codes? (Knuth's multiplicative hash; a macro for C and CUDA alike.) */
