@@ -278,6 +278,18 @@ static vg_status write_index(const vg_safetensors_writer *w, vg_err *err)
     return status;
 }
 
+/* What has a name already, after a failure. There was no such file before: see check_folder. */
+static void drop_named(const vg_safetensors_writer *w)
+{
+    char *index = index_path(w);
+    for (int i = 0; i < w->shards_count; i++)
+        if (w->shards[i].named)
+            (void)unlink(w->shards[i].path);
+    if (index)
+        (void)unlink(index);
+    free(index);
+}
+
 vg_status vg_safetensors_writer_finish(vg_safetensors_writer *w, vg_err *err)
 {
     vg_status status = VG_OK;
@@ -293,9 +305,8 @@ vg_status vg_safetensors_writer_finish(vg_safetensors_writer *w, vg_err *err)
     }
     if (status == VG_OK && w->shards_count > 1)
         status = write_index(w, err);
-    for (int i = 0; i < w->shards_count && status != VG_OK; i++)
-        if (w->shards[i].named)
-            (void)unlink(w->shards[i].path);
+    if (status != VG_OK)
+        drop_named(w);
     return status;
 }
 
