@@ -300,18 +300,6 @@ static void add_ops(cJSON *o, const vg_bench_result *r)
     }
 }
 
-static void add_precision(cJSON *o, const vg_precision_report *p)
-{
-    cJSON *r = cJSON_AddObjectToObject(o, "precision");
-    cJSON_AddNumberToObject(r, "fp8_tensor", p->fp8_tensor);
-    cJSON_AddNumberToObject(r, "fp8_block", p->fp8_block);
-    cJSON_AddNumberToObject(r, "fp8_channel", p->fp8_channel);
-    cJSON_AddNumberToObject(r, "bf16", p->bf16);
-    cJSON_AddNumberToObject(r, "f32", p->f32);
-    cJSON_AddStringToObject(r, "activations", p->act);
-    cJSON_AddNumberToObject(r, "weight_bytes", (double)p->weight_bytes);
-}
-
 static cJSON *result_json(const vg_bench_plan *plan, const vg_bench_result *r)
 {
     static const vg_bench_stage walls[] = {VG_BENCH_TEXT, VG_BENCH_ENCODE, VG_BENCH_DENOISE,
@@ -347,7 +335,7 @@ static cJSON *result_json(const vg_bench_plan *plan, const vg_bench_result *r)
     cJSON_AddNumberToObject(o, "tflop_per_it", r->flop_per_it * 1e-12);
     add_known(o, "floor_s_per_it", r->floor_s_per_it > 0, r->floor_s_per_it);
     add_text(o, "fp8_input_scales", r->scales);
-    add_precision(o, &r->precision);
+    cJSON_AddItemToObject(o, "precision", vg_precision_report_json(&r->precision));
     cJSON *clocks = cJSON_AddObjectToObject(o, "clocks");
     for (int m = 0; m < VG_GPU_METRIC_COUNT; m++)
         add_range(clocks, vg_gpu_metric_describe((vg_gpu_metric)m)->name, &r->clocks.of[m]);

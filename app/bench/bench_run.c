@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include "engine/run/budget.h"
 
 /* Calibration of static scales runs at this size: how large the scales are does not change how fast the products are. */
@@ -204,23 +203,15 @@ static void use_real(vg_conditions *conditions, const vg_conditions *real)
     }
 }
 
-/* A folder for the calibration's file, which is a thing of this run only. */
-static vg_status calibrate(bench *b, const vg_conditions *real, char *path, size_t size,
+/* At a small size: what is measured is speed, and that does not depend on the scales. */
+static vg_status calibrate(bench *b, const vg_conditions *real, vg_input_scales **scales,
                            vg_err *err)
 {
-    const char *temporary = getenv("TMPDIR");
     vg_generate_params p = b->params;
     vg_conditions conditions = {0};
-    char dir[256];
-    snprintf(dir, sizeof dir, "%s/vgen-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(dir))
-        return VG_FAIL(err, VG_E_IO, "cannot make a folder like %s for the input scales", dir);
-    snprintf(path, size, "%s/input-scales.json", dir);
-    p.scheme = VG_SCHEME_BF16; /* measured in the compute dtype */
     p.height = p.height < CALIBRATION_SIZE ? p.height : CALIBRATION_SIZE;
     p.width = p.width < CALIBRATION_SIZE ? p.width : CALIBRATION_SIZE;
     p.num_frames = p.num_frames < CALIBRATION_FRAMES ? p.num_frames : CALIBRATION_FRAMES;
-    p.max_steps_run = VG_UNSET_INT;
     enter(b, VG_BENCH_CALIBRATE, false);
     b->load_inside = 0;
     double begin = now();
@@ -229,7 +220,7 @@ static vg_status calibrate(bench *b, const vg_conditions *real, char *path, size
         use_real(&conditions, real);
     if (status == VG_OK)
         status = vg_calibrate(b->engine, b->model, &p, &conditions, CALIBRATION_STEPS,
-                              &b->callbacks, path, err);
+                              &b->callbacks, scales, err);
     vg_conditions_deinit(&conditions);
     VG_TRY(status);
     b->r->wall_s[VG_BENCH_CALIBRATE] = now() - begin - b->load_inside;
@@ -239,25 +230,16 @@ static vg_status calibrate(bench *b, const vg_conditions *real, char *path, size
     return VG_OK;
 }
 
-static void drop_calibration(char *path)
-{
-    if (!*path)
-        return;
-    unlink(path);
-    *strrchr(path, '/') = 0;
-    rmdir(path);
-}
-
 static vg_status run_denoise(bench *b, const vg_conditions *conditions, vg_latents *latents,
                              vg_err *err)
 {
-    char scales[320] = "";
+    vg_input_scales *scales = NULL;
     bool needed = false;
     vg_status status;
     VG_TRY(vg_model_needs_input_scales(b->model, &b->params, &needed, err));
     if (needed)
-        VG_TRY_GOTO(status, calibrate(b, conditions, scales, sizeof scales, err), done);
-    b->params.input_scales = needed ? scales : NULL;
+        VG_TRY_GOTO(status, calibrate(b, conditions, &scales, err), done);
+    b->params.input_scales = scales;
     enter(b, VG_BENCH_DENOISE, false);
     if (b->plan->warm_up == 0)
         vg_bench_watch_start(b->watch);
@@ -271,7 +253,7 @@ static vg_status run_denoise(bench *b, const vg_conditions *conditions, vg_laten
         *err = *b->err;
 done:
     b->params.input_scales = NULL;
-    drop_calibration(scales);
+    vg_input_scales_free(scales);
     return status;
 }
 

@@ -38,6 +38,7 @@ static vg_status check(vg_args *args, const vg_model *model, vg_component_params
     *params = (vg_component_params){
         .scheme = schemes[0],
         .scheme_given = vg_settings_is_set(s, VG_OPT_quantization),
+        .precision = vg_settings_get(s, VG_OPT_precision),
         .compute = (vg_compute)vg_settings_choice(s, VG_OPT_compute),
         .vae_compute = vae_compute(s),
         .vae_tiling = vg_settings_bool(s, VG_OPT_vae_use_tiling),
@@ -124,7 +125,7 @@ const vg_command vg_command_component = {
         "latents, the posterior's mean).",
     .examples =
         "  vgen component transformer --model demo --in in.safetensors --out out.safetensors --compute f32\n",
-    .settings = "model quantization compute vae_compute device threads vae_use_tiling",
+    .settings = "model quantization precision compute vae_compute device threads vae_use_tiling",
     .specs = specs,
     .min_args = 1,
     .max_args = 1,

@@ -13,6 +13,7 @@
 #include "app/job/lock.h"
 #include "app/settings/paths.h"
 #include "kernels/base/hash.h"
+#include "engine/run/budget.h"
 #include "engine/run/hub.h"
 
 #define JOB_VERSION 1
@@ -458,6 +459,7 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     vg_lines presets = {0};
     vg_model *model = NULL;
     vg_generate_params params;
+    vg_precision_report precision; /* only whether there is one */
     char identity[17] = "";
     vg_status status;
     vg_paths_presets(&presets);
@@ -478,7 +480,9 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     for (int i = 0; i < job->variants_count; i++) {
         vg_settings_params(&job->settings, job->schemes[i], &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
+        VG_TRY_GOTO(status, vg_model_precision(model, &params, &precision, err), done);
         VG_TRY_GOTO(status, vg_model_check_inputs(model, &params, err), done);
+        VG_TRY_GOTO(status, vg_budget_check_size(&params, err), done);
         if (!strcmp(job->device, "cpu"))
             VG_TRY_GOTO(status, check_memory(model, &params, err), done);
     }

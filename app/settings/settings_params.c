@@ -30,6 +30,7 @@ void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_para
     p->scheduler = *text ? text : NULL;
     p->flow_grid = vg_settings_choice(s, VG_OPT_flow_grid); /* -1 is VG_UNSET_INT */
     p->scheme = scheme;
+    p->precision = vg_settings_get(s, VG_OPT_precision);
     p->fp8_act = (vg_fp8_act)vg_settings_choice(s, VG_OPT_fp8_act);
     p->fp8_exact = vg_settings_choice(s, VG_OPT_fp8_sums) != 0;
     p->compute = (vg_compute)vg_settings_choice(s, VG_OPT_compute);

@@ -84,7 +84,7 @@ static void tell_started(vg_worker *w, const vg_device_info *info)
     e.device = device;
     e.vgen = VG_VERSION;
     e.memory_is_device = !vg_engine_backend(w->engine)->ops->host_memory;
-    e.memory_total = e.memory_is_device ? info->memory_total : vg_worker_memory_total();
+    e.memory_total = e.memory_is_device ? info->memory_total : vg_memory_total();
     vg_worker_tell(w, e);
     free(device);
 }

@@ -69,7 +69,6 @@ void vg_worker_watch_begin(vg_worker *w, const vg_device_info *device);
  * in. must_read: at least one reading, so that a stage shorter than the interval has one. Waits for the thread, a quarter of a second at most. */
 void vg_worker_watch_mark(vg_worker *w, bool must_read);
 void vg_worker_watch_end(vg_worker *w);
-uint64_t vg_worker_memory_total(void); /* bytes: of the machine, or the container's limit */
 
 /* worker_variant.c: everything for one scheme, or nothing when it is done. */
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err);

@@ -53,28 +53,28 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
     char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/calibration", cache),
          *key = calibration_key(w);
     char *cached = vg_xstrf("%s/%s.json", folder, key);
-    vg_generate_params p = *params;
+    vg_input_scales *scales = NULL;
     vg_status status = VG_OK;
-    if (!p.init_latents &&
+    if (!params->init_latents &&
         vg_worker_scales_copy(cached, path, key, w->made_with_shared, NULL) == VG_OK) {
         vg_worker_note(w, "input scales: from the cache (%s.json)", key);
         goto done;
     }
-    p.scheme = VG_SCHEME_BF16;
-    p.max_steps_run = VG_UNSET_INT;
-    p.input_scales = NULL;
-    /* Calibration steps are not the clip's: nothing of them is kept as state. */
-    vg_callbacks quiet = w->callbacks;
-    quiet.save = NULL;
     VG_TRY_GOTO(status,
-                vg_calibrate(w->engine, w->model, &p, &w->conditions, VG_WORKER_CALIBRATION_STEPS,
-                             &quiet, path, err),
+                vg_calibrate(w->engine, w->model, params, &w->conditions,
+                             VG_WORKER_CALIBRATION_STEPS, &w->callbacks, &scales, err),
+                done);
+    VG_TRY_GOTO(status,
+                vg_input_scales_write(scales, w->job.identity ? w->job.identity : "",
+                                      vg_calibration_settings(params, VG_WORKER_CALIBRATION_STEPS),
+                                      path, err),
                 done);
     VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, w->made_with_shared, err), done);
     vg_worker_note(w, "input scales: measured on this prompt");
-    if (!p.init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
+    if (!params->init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
         (void)vg_worker_scales_copy(path, cached, key, NULL, NULL);
 done:
+    vg_input_scales_free(scales);
     free(cache);
     free(folder);
     free(key);
@@ -84,36 +84,17 @@ done:
 
 /* ---- report ---- */
 
-static void precision_text(const vg_precision_report *r, char *text, size_t size)
-{
-    const struct {
-        int count;
-        const char *name;
-    } parts[] = {{r->fp8_tensor, "FP8 per-tensor"},
-                 {r->fp8_block, "FP8 per-block"},
-                 {r->fp8_channel, "FP8 per-channel"},
-                 {r->bf16, "BF16"},
-                 {r->f32, "F32"}};
-    size_t n = 0;
-    text[0] = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (!parts[i].count || n >= size)
-            continue;
-        n += (size_t)snprintf(text + n, size - n, "%s%d %s", n ? ", " : "", parts[i].count,
-                              parts[i].name);
-        if (i < 3 && n < size)
-            n += (size_t)snprintf(text + n, size - n, " (%s)", r->act);
-    }
-}
-
 static void tell_precision(vg_worker *w, const vg_generate_params *params,
                            vg_precision_report *report)
 {
-    char text[160];
+    char text[640];
     *report = (vg_precision_report){0};
     if (vg_model_precision(w->model, params, report, NULL) != VG_OK)
         return;
-    precision_text(report, text, sizeof text);
+    vg_precision_report_text(report, text, sizeof text);
+    size_t n = strlen(text);
+    if (params->precision && params->precision[0])
+        snprintf(text + n, sizeof text - n, "; rules %s", params->precision);
     vg_job_event e = vg_job_event_of(VG_JOB_EVENT_precision);
     e.text = text;
     vg_worker_tell(w, e);
@@ -162,14 +143,10 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     }
     cJSON *gpu = v->gauges ? vg_gauges_json(v->gauges) : NULL;
     cJSON_AddItemToObject(root, "gpu", gpu ? gpu : cJSON_CreateNull());
-    cJSON *precision = cJSON_AddObjectToObject(root, "precision");
-    cJSON_AddNumberToObject(precision, "fp8_tensor", report->fp8_tensor);
-    cJSON_AddNumberToObject(precision, "fp8_block", report->fp8_block);
-    cJSON_AddNumberToObject(precision, "fp8_channel", report->fp8_channel);
-    cJSON_AddNumberToObject(precision, "bf16", report->bf16);
-    cJSON_AddNumberToObject(precision, "f32", report->f32);
-    cJSON_AddStringToObject(precision, "activations", report->act);
-    cJSON_AddNumberToObject(precision, "weight_bytes", (double)report->weight_bytes);
+    cJSON *precision = vg_precision_report_json(report);
+    cJSON_AddStringToObject(precision, "rules",
+                            vg_settings_get(&w->job.resolved, VG_OPT_precision));
+    cJSON_AddItemToObject(root, "precision", precision);
     cJSON *calls = cJSON_AddObjectToObject(root, "op_calls");
     const vg_backend *be = vg_engine_backend(w->engine);
     for (int i = 0; i < VG_OP_COUNT; i++)
@@ -242,6 +219,7 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     vg_denoise_state state = {0};
     vg_status status = VG_OK;
     char *calibration = vg_job_path(&w->job, VG_JOB_CALIBRATION);
+    vg_input_scales *scales = NULL;
     vg_precision_report report;
     bool have_state = vg_worker_find_state(w, params, &state);
     tell_begin(w, have_state ? state.scheduler.at : 0);
@@ -253,7 +231,8 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     VG_TRY_GOTO(status, vg_model_needs_input_scales(w->model, params, &needed, err), done);
     if (needed) {
         VG_TRY_GOTO(status, need_calibration(w, params, calibration, err), done);
-        params->input_scales = calibration;
+        VG_TRY_GOTO(status, vg_input_scales_read(calibration, w->job.identity, &scales, err), done);
+        params->input_scales = scales;
     }
     tell_precision(w, params, &report);
     VG_TRY_GOTO(status,
@@ -264,6 +243,7 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
         status = vg_worker_write_latents(path, latents, w->made_with[w->variant], err);
 done:
     params->input_scales = NULL;
+    vg_input_scales_free(scales);
     vg_denoise_state_deinit(&state);
     free(calibration);
     return status;

@@ -16,19 +16,6 @@
 #define GAUGE_TELL_MS   1000 /* a 15 minute job: 900 events of about 300 bytes */
 #define MARK_WAIT_MS    250  /* a reading takes about 45 ms: each PCIe counter is watched for 20 */
 
-uint64_t vg_worker_memory_total(void)
-{
-    uint64_t total = vg_proc_bytes("/proc/meminfo", "MemTotal");
-    /* In a container the limit is what counts. */
-    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
-    unsigned long long limit = 0;
-    if (f && fscanf(f, "%llu", &limit) == 1 && limit > 0 && limit < total)
-        total = limit;
-    if (f)
-        fclose(f);
-    return total;
-}
-
 /* The process's memory, or what the backend counts of the device's; quiet while it stays the same. */
 static void tell_memory(vg_worker *w, uint64_t *last, int *quiet)
 {

@@ -1,6 +1,6 @@
 /* safetensors.c: the reader checks the whole header once, at open; afterwards every tensor is a plain view.
  * Format: u64 little-endian header length n, n bytes of JSON {name: {dtype, shape, data_offsets: [begin, end]}}, data. */
-#include "engine/checkpoint/safetensors.h"
+#include "engine/checkpoint/safetensors_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +14,6 @@
 
 #include "kernels/base/json.h"
 #include "kernels/base/utf8.h"
-
-#define HEADER_MAX_BYTES 100000000u
-#define METADATA_KEY     "__metadata__"
 
 /* Dtypes of the format that have no vg_dtype: X(name, bits per element). */
 #define FOREIGN_DTYPES(X)                                                                          \
@@ -175,12 +172,12 @@ static vg_status parse_metadata(const char *path, const cJSON *metadata, vg_err 
     const cJSON *item;
 
     if (!cJSON_IsObject(metadata))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: %s must be an object", path, METADATA_KEY);
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s must be an object", path, VG_SAFETENSORS_METADATA);
     cJSON_ArrayForEach(item, metadata)
     {
         if (!cJSON_IsString(item))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: %s: \"%s\" must be a text", path, METADATA_KEY,
-                           item->string);
+            return VG_FAIL(err, VG_E_FORMAT, "%s: %s: \"%s\" must be a text", path,
+                           VG_SAFETENSORS_METADATA, item->string);
     }
     return VG_OK;
 }
@@ -217,10 +214,10 @@ static vg_status parse(vg_safetensors *st, vg_err *err)
                        st->path, st->size);
     for (int i = 7; i >= 0; i--)
         length = length << 8 | st->bytes[i];
-    if (length > HEADER_MAX_BYTES || length > st->size - 8)
+    if (length > VG_SAFETENSORS_HEADER_MAX || length > st->size - 8)
         return VG_FAIL(err, VG_E_FORMAT,
                        "%s: header of %llu bytes does not fit (file %zu bytes, limit %u)", st->path,
-                       (unsigned long long)length, st->size, HEADER_MAX_BYTES);
+                       (unsigned long long)length, st->size, VG_SAFETENSORS_HEADER_MAX);
     if (length < 2 || st->bytes[8] != '{')
         return VG_FAIL(err, VG_E_FORMAT, "%s: the header is not a JSON object", st->path);
     VG_TRY(vg_json_parse((const char *)st->bytes + 8, (size_t)length, st->path, &st->header, err));
@@ -235,9 +232,9 @@ static vg_status parse(vg_safetensors *st, vg_err *err)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for %d tensors", st->path, rows);
     cJSON_ArrayForEach(row, st->header)
     {
-        if (strcmp(row->string, METADATA_KEY) == 0) {
+        if (strcmp(row->string, VG_SAFETENSORS_METADATA) == 0) {
             if (st->metadata)
-                return VG_FAIL(err, VG_E_FORMAT, "%s: %s twice", st->path, METADATA_KEY);
+                return VG_FAIL(err, VG_E_FORMAT, "%s: %s twice", st->path, VG_SAFETENSORS_METADATA);
             VG_TRY(parse_metadata(st->path, row, err));
             st->metadata = row;
             continue;
@@ -440,184 +437,4 @@ size_t vg_safetensors_file_bytes(const vg_safetensors *st)
 const char *vg_safetensors_path(const vg_safetensors *st)
 {
     return st->path;
-}
-
-/* ---- writer ---- */
-
-typedef struct text_buffer {
-    char *text;
-    size_t used, room;
-    bool failed;
-} text_buffer;
-
-static void put_bytes(text_buffer *b, const char *bytes, size_t size)
-{
-    if (b->failed)
-        return;
-    if (b->room - b->used < size) {
-        size_t room = (b->used + size) * 2;
-        char *grown = realloc(b->text, room);
-        if (!grown) {
-            b->failed = true;
-            return;
-        }
-        b->text = grown;
-        b->room = room;
-    }
-    memcpy(b->text + b->used, bytes, size);
-    b->used += size;
-}
-
-static void put(text_buffer *b, const char *text)
-{
-    put_bytes(b, text, strlen(text));
-}
-
-static void put_number(text_buffer *b, uint64_t value)
-{
-    char digits[24];
-
-    snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
-    put(b, digits);
-}
-
-static void put_quoted(text_buffer *b, const char *text)
-{
-    char escape[8];
-
-    put(b, "\"");
-    for (const char *at = text; *at; at++) {
-        unsigned char c = (unsigned char)*at;
-        if (c == '"' || c == '\\')
-            snprintf(escape, sizeof escape, "\\%c", c);
-        else if (c < 0x20)
-            snprintf(escape, sizeof escape, "\\u%04x", c);
-        else
-            snprintf(escape, sizeof escape, "%c", c);
-        put(b, escape);
-    }
-    put(b, "\"");
-}
-
-static int compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Names must be UTF-8 and all different. */
-static vg_status check_names(const char *path, const char **names, size_t count, vg_err *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!names[i] || !vg_utf8_valid(names[i], strlen(names[i]), NULL))
-            return VG_FAIL(err, VG_E_ARG, "%s: name %zu is missing or not UTF-8", path, i);
-        if (strcmp(names[i], METADATA_KEY) == 0)
-            return VG_FAIL(err, VG_E_ARG, "%s: %s is not a name for a tensor", path, METADATA_KEY);
-    }
-    qsort(names, count, sizeof *names, compare_text);
-    for (size_t i = 1; i < count; i++) {
-        if (strcmp(names[i - 1], names[i]) == 0)
-            return VG_FAIL(err, VG_E_ARG, "%s: name \"%s\" twice", path, names[i]);
-    }
-    return VG_OK;
-}
-
-/* Fills parts[1..count] and the header text. */
-static vg_status build_header(const char *path, const vg_safetensors_entry *entries, int count,
-                              const char *const *metadata, text_buffer *b, vg_file_part *parts,
-                              vg_err *err)
-{
-    uint64_t at = 0;
-
-    put(b, "{");
-    if (metadata && metadata[0]) {
-        put(b, "\"" METADATA_KEY "\":{");
-        for (int i = 0; metadata[i]; i += 2) {
-            if (!metadata[i + 1])
-                return VG_FAIL(err, VG_E_ARG, "%s: metadata \"%s\" has no value", path,
-                               metadata[i]);
-            if (!vg_utf8_valid(metadata[i], strlen(metadata[i]), NULL) ||
-                !vg_utf8_valid(metadata[i + 1], strlen(metadata[i + 1]), NULL))
-                return VG_FAIL(err, VG_E_ARG, "%s: metadata \"%s\" is not UTF-8", path,
-                               metadata[i]);
-            put(b, i > 0 ? "," : "");
-            put_quoted(b, metadata[i]);
-            put(b, ":");
-            put_quoted(b, metadata[i + 1]);
-        }
-        put(b, count > 0 ? "}," : "}");
-    }
-    for (int i = 0; i < count; i++) {
-        const vg_tensor *t = &entries[i].tensor;
-        size_t bytes;
-        vg_status status = vg_shape_bytes(t->shape, t->ndim, t->dtype, &bytes, err);
-        if (status != VG_OK) {
-            vg_err_prefix(err, "%s: tensor \"%s\"", path, entries[i].name);
-            return status;
-        }
-        if (!t->data && bytes > 0)
-            return VG_FAIL(err, VG_E_ARG, "%s: tensor \"%s\" has no data", path, entries[i].name);
-        parts[i + 1] = (vg_file_part){t->data, bytes};
-        put(b, i > 0 ? "," : "");
-        put_quoted(b, entries[i].name);
-        put(b, ":{\"dtype\":\"");
-        put(b, vg_dtype_name(t->dtype));
-        put(b, "\",\"shape\":[");
-        for (int d = 0; d < t->ndim; d++) {
-            put(b, d > 0 ? "," : "");
-            put_number(b, (uint64_t)t->shape[d]);
-        }
-        put(b, "],\"data_offsets\":[");
-        put_number(b, at);
-        put(b, ",");
-        at += bytes;
-        put_number(b, at);
-        put(b, "]}");
-    }
-    put(b, "}");
-    while (!b->failed && b->used % 8 != 0)
-        put(b, " ");
-    if (b->failed)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for the header", path);
-    if (b->used - 8 > HEADER_MAX_BYTES)
-        return VG_FAIL(err, VG_E_ARG, "%s: header over %u bytes", path, HEADER_MAX_BYTES);
-    return VG_OK;
-}
-
-vg_status vg_safetensors_write(const char *path, const vg_safetensors_entry *entries, int count,
-                               const char *const *metadata, vg_err *err)
-{
-    vg_status status = VG_OK;
-    text_buffer header = {0};
-    vg_file_part *parts = NULL;
-    const char **names = NULL;
-    size_t keys = 0;
-
-    if (count < 0)
-        return VG_FAIL(err, VG_E_ARG, "%s: %d tensors", path, count);
-    while (metadata && metadata[2 * keys] && metadata[2 * keys + 1])
-        keys++;
-    names = calloc((size_t)count + keys + 1, sizeof *names);
-    parts = calloc((size_t)count + 1, sizeof *parts);
-    if (!names || !parts) {
-        status = VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for %d tensors", path, count);
-        goto done;
-    }
-    for (int i = 0; i < count; i++)
-        names[i] = entries[i].name;
-    VG_TRY_GOTO(status, check_names(path, names, (size_t)count, err), done);
-    for (size_t i = 0; i < keys; i++)
-        names[i] = metadata[2 * i];
-    VG_TRY_GOTO(status, check_names(path, names, keys, err), done);
-
-    put_bytes(&header, "\0\0\0\0\0\0\0\0", 8); /* the length, known at the end */
-    VG_TRY_GOTO(status, build_header(path, entries, count, metadata, &header, parts, err), done);
-    for (int i = 0; i < 8; i++)
-        header.text[i] = (char)((uint64_t)(header.used - 8) >> (8 * i) & 0xff);
-    parts[0] = (vg_file_part){header.text, header.used};
-    status = vg_file_write_atomic_parts(path, parts, count + 1, err);
-done:
-    free(header.text);
-    free(parts);
-    free(names);
-    return status;
 }

@@ -46,6 +46,14 @@ size_t vg_safetensors_file_bytes(const vg_safetensors *st);
 bool vg_safetensors_locate(const vg_safetensors *st, const void *data, int *fd, uint64_t *offset);
 const char *vg_safetensors_path(const vg_safetensors *st);
 
+/* A tensor without its data. */
+typedef struct vg_safetensors_shape {
+    const char *name;
+    vg_dtype dtype;
+    int ndim;
+    int64_t shape[VG_MAX_DIMS];
+} vg_safetensors_shape;
+
 typedef struct vg_safetensors_entry {
     const char *name;
     vg_tensor tensor; /* host memory */

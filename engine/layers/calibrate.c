@@ -51,11 +51,114 @@ vg_status vg_calibration_add(vg_calibration *calibration, const char *component,
     return VG_OK;
 }
 
-vg_status vg_calibration_write(const vg_calibration *calibration, const char *identity,
-                               cJSON *settings, const char *path, vg_err *err)
+/* ---- scales ---- */
+
+typedef struct scale_entry {
+    const char *component, *layer; /* in components */
+    float scale;
+} scale_entry;
+
+struct vg_input_scales {
+    cJSON *components;    /* {component: {layer: scale}}, in the order they came */
+    scale_entry *entries; /* sorted by component and layer */
+    size_t count;
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+    const scale_entry *x = a, *y = b;
+    int order = strcmp(x->component, y->component);
+    return order ? order : strcmp(x->layer, y->layer);
+}
+
+/* Fill the sorted entries from the tree. path: of the file, for messages. */
+static vg_status sort_entries(vg_input_scales *s, const char *path, vg_err *err)
+{
+    const cJSON *component, *layer;
+    size_t count = 0;
+    cJSON_ArrayForEach(component, s->components) count += (size_t)cJSON_GetArraySize(component);
+    s->entries = calloc(count ? count : 1, sizeof *s->entries);
+    if (!s->entries)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %zu input scales", count);
+    cJSON_ArrayForEach(component, s->components)
+    {
+        cJSON_ArrayForEach(layer, component)
+        {
+            float scale = cJSON_IsNumber(layer) ? (float)layer->valuedouble : 0;
+            if (!(scale > 0) || !isfinite(scale))
+                return VG_FAIL(err, VG_E_FORMAT,
+                               "%s: the input scale of %s is not a finite number above 0", path,
+                               layer->string);
+            s->entries[s->count++] = (scale_entry){component->string, layer->string, scale};
+        }
+    }
+    qsort(s->entries, s->count, sizeof *s->entries, compare_entries);
+    return VG_OK;
+}
+
+/* From a tree, which is taken over. */
+static vg_status scales_of(cJSON *components, const char *path, vg_input_scales **scales,
+                           vg_err *err)
+{
+    vg_input_scales *s = components ? calloc(1, sizeof *s) : NULL;
+    if (!s) {
+        cJSON_Delete(components);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the input scales");
+    }
+    s->components = components;
+    vg_status status = sort_entries(s, path, err);
+    if (status != VG_OK) {
+        vg_input_scales_free(s);
+        return status;
+    }
+    *scales = s;
+    return VG_OK;
+}
+
+vg_status vg_calibration_scales(const vg_calibration *calibration, vg_input_scales **scales,
+                                vg_err *err)
+{
+    cJSON *copy = cJSON_Duplicate(calibration->components, true), *component, *layer;
+    cJSON_ArrayForEach(component, copy)
+    {
+        cJSON_ArrayForEach(layer, component)
+        {
+            float amax = (float)layer->valuedouble;
+            cJSON_SetNumberValue(layer, amax > 0 ? amax / VG_E4M3_MAX : 1.0f);
+        }
+    }
+    return scales_of(copy, "calibration", scales, err);
+}
+
+void vg_input_scales_free(vg_input_scales *scales)
+{
+    if (!scales)
+        return;
+    cJSON_Delete(scales->components);
+    free(scales->entries);
+    free(scales);
+}
+
+vg_status vg_input_scales_find(const vg_input_scales *scales, const char *component,
+                               const char *layer, float *scale, vg_err *err)
+{
+    scale_entry key = {component, layer, 0};
+    const scale_entry *found =
+        bsearch(&key, scales->entries, scales->count, sizeof key, compare_entries);
+    if (!found)
+        return VG_FAIL(err, VG_E_MISSING, "the calibration has no input scale for layer %s of %s",
+                       layer, component);
+    *scale = found->scale;
+    return VG_OK;
+}
+
+/* ---- the file ---- */
+
+vg_status vg_input_scales_write(const vg_input_scales *scales, const char *identity,
+                                cJSON *settings, const char *path, vg_err *err)
 {
     cJSON *root = cJSON_CreateObject();
-    const cJSON *component, *layer;
+    const cJSON *component;
     bool ok = root && cJSON_AddStringToObject(root, "format", FORMAT) &&
               cJSON_AddNumberToObject(root, "version", VERSION) &&
               cJSON_AddStringToObject(root, "identity", identity);
@@ -63,36 +166,15 @@ vg_status vg_calibration_write(const vg_calibration *calibration, const char *id
         cJSON_Delete(settings);
         ok = false;
     }
-    cJSON_ArrayForEach(component, calibration->components)
+    cJSON_ArrayForEach(component, scales->components)
     {
-        cJSON *to = ok ? cJSON_AddObjectToObject(root, component->string) : NULL;
-        cJSON_ArrayForEach(layer, component)
-        {
-            float amax = (float)layer->valuedouble, scale = amax > 0 ? amax / VG_E4M3_MAX : 1.0f;
-            ok = ok && to && cJSON_AddNumberToObject(to, layer->string, scale);
-        }
+        cJSON *copy = ok ? cJSON_Duplicate(component, true) : NULL;
+        ok = ok && cJSON_AddItemToObject(root, component->string, copy);
     }
     vg_status status = ok ? vg_json_save(path, root, err)
                           : VG_FAIL(err, VG_E_NOMEM, "out of memory for the calibration file");
     cJSON_Delete(root);
     return status;
-}
-
-typedef struct scale_entry {
-    const char *layer; /* in root */
-    float scale;
-} scale_entry;
-
-struct vg_input_scales {
-    cJSON *root;
-    char *path;
-    scale_entry *entries; /* sorted by layer */
-    size_t count;
-};
-
-static int compare_entries(const void *a, const void *b)
-{
-    return strcmp(((const scale_entry *)a)->layer, ((const scale_entry *)b)->layer);
 }
 
 static vg_status check_header(const cJSON *root, const char *path, const char *identity,
@@ -112,69 +194,21 @@ static vg_status check_header(const cJSON *root, const char *path, const char *i
     return VG_OK;
 }
 
-static vg_status fill_entries(vg_input_scales *s, const cJSON *layers, vg_err *err)
-{
-    const cJSON *item;
-    size_t count = (size_t)cJSON_GetArraySize(layers);
-    s->entries = calloc(count ? count : 1, sizeof *s->entries);
-    if (!s->entries)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %zu input scales", count);
-    cJSON_ArrayForEach(item, layers)
-    {
-        float scale = cJSON_IsNumber(item) ? (float)item->valuedouble : 0;
-        if (!(scale > 0) || !isfinite(scale))
-            return VG_FAIL(err, VG_E_FORMAT,
-                           "%s: the input scale of %s is not a finite number above 0", s->path,
-                           item->string);
-        s->entries[s->count++] = (scale_entry){item->string, scale};
-    }
-    qsort(s->entries, s->count, sizeof *s->entries, compare_entries);
-    return VG_OK;
-}
-
-vg_status vg_input_scales_read(const char *path, const char *component, const char *identity,
-                               vg_input_scales **scales, vg_err *err)
-{
-    vg_status status;
-    vg_input_scales *s = calloc(1, sizeof *s);
-    if (!s || !(s->path = vg_strf("%s", path))) {
-        free(s);
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the input scales");
-    }
-    VG_TRY_GOTO(status, vg_json_load(path, &s->root, err), fail);
-    VG_TRY_GOTO(status, check_header(s->root, path, identity, err), fail);
-    const cJSON *layers = cJSON_GetObjectItemCaseSensitive(s->root, component);
-    if (!cJSON_IsObject(layers)) {
-        status = VG_FAIL(err, VG_E_MISSING, "%s has no input scales for %s", path, component);
-        goto fail;
-    }
-    VG_TRY_GOTO(status, fill_entries(s, layers, err), fail);
-    *scales = s;
-    return VG_OK;
-fail:
-    vg_input_scales_free(s);
-    return status;
-}
-
-void vg_input_scales_free(vg_input_scales *scales)
-{
-    if (!scales)
-        return;
-    cJSON_Delete(scales->root);
-    free(scales->entries);
-    free(scales->path);
-    free(scales);
-}
-
-vg_status vg_input_scales_find(const vg_input_scales *scales, const char *layer, float *scale,
+vg_status vg_input_scales_read(const char *path, const char *identity, vg_input_scales **scales,
                                vg_err *err)
 {
-    scale_entry key = {layer, 0};
-    const scale_entry *found =
-        scales ? bsearch(&key, scales->entries, scales->count, sizeof key, compare_entries) : NULL;
-    if (!found)
-        return VG_FAIL(err, VG_E_MISSING, "%s has no input scale for layer %s",
-                       scales ? scales->path : "the calibration file", layer);
-    *scale = found->scale;
-    return VG_OK;
+    cJSON *root = NULL, *item, *next;
+    VG_TRY(vg_json_load(path, &root, err));
+    vg_status status = check_header(root, path, identity, err);
+    if (status != VG_OK) {
+        cJSON_Delete(root);
+        return status;
+    }
+    /* What is left of the file are the components. */
+    for (item = root->child; item; item = next) {
+        next = item->next;
+        if (!cJSON_IsObject(item) || strcmp(item->string, "settings") == 0)
+            cJSON_Delete(cJSON_DetachItemViaPointer(root, item));
+    }
+    return scales_of(root, path, scales, err);
 }

@@ -7,7 +7,7 @@
 #include "kernels/backend/arena.h"
 
 typedef enum vg_scheme {
-#define VG_SCHEME(id, name, label, granularity, help) VG_SCHEME_##id,
+#define VG_SCHEME(id, name, label, precision, help) VG_SCHEME_##id,
 #include "engine/layers/schemes.def"
 #undef VG_SCHEME
     VG_SCHEME_COUNT

@@ -14,19 +14,6 @@ static void mark_used(vg_module *m, const char *name)
         m->used[i] = true;
 }
 
-static vg_status open_scales(vg_module *m, vg_err *err)
-{
-    const vg_module_options *o = &m->options;
-    if (o->scheme != VG_SCHEME_FP8 || o->fp8_act != VG_FP8_ACT_STATIC || m->census.fp8 != 0 ||
-        m->be->ops->dry)
-        return VG_OK;
-    if (!o->input_scales)
-        return VG_FAIL(
-            err, VG_E_ARG,
-            "static FP8 activation scales need a calibration file; make one, or use dynamic scales");
-    return vg_input_scales_read(o->input_scales, m->component, o->identity, &m->scales, err);
-}
-
 vg_status vg_module_open(vg_engine *engine, const char *dir, const char *component,
                          const vg_module_options *options, vg_module **module, vg_err *err)
 {
@@ -47,7 +34,6 @@ vg_status vg_module_open(vg_engine *engine, const char *dir, const char *compone
     vg_precision_census_take(m->weights, &m->census);
     VG_TRY_GOTO(status, vg_arena_new(m->be, 1, &m->arena, err), fail);
     VG_TRY_GOTO(status, vg_arena_new(m->be, SMALL_CHUNK_BYTES, &m->small, err), fail);
-    VG_TRY_GOTO(status, open_scales(m, err), fail);
     if (!vg_backend_reads_host(m->be) && !m->be->ops->dry) {
         VG_TRY_GOTO(status, vg_engine_loader(engine, &m->loader, err), fail);
         vg_loader_expect(m->loader, vg_weights_file_bytes(m->weights));
@@ -74,7 +60,6 @@ void vg_module_close(vg_module *m)
     }
     free(m->made);
     free(m->used);
-    vg_input_scales_free(m->scales);
     vg_arena_free(m->small);
     vg_arena_free(m->arena);
     vg_weights_close(m->weights);
@@ -397,6 +382,18 @@ static vg_status make_fp8(vg_module *m, const vg_source *w, const vg_layer_choic
         m, w, &(vg_conversion){.layer = l->name, .w = l->w, .w_scale = l->w_scale}, err);
 }
 
+/* The scale that calibration measured for a layer that was made FP8 here. */
+static vg_status find_made_scale(vg_module *m, const char *layer, float *scale, vg_err *err)
+{
+    if (m->be->ops->dry)
+        return VG_OK;
+    if (!m->options.input_scales)
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "static FP8 activation scales need a calibration; make one, or use dynamic scales");
+    return vg_input_scales_find(m->options.input_scales, m->component, layer, scale, err);
+}
+
 static vg_status load_input_scale(vg_module *m, const vg_layer_choice *choice, vg_linear_layer *l,
                                   vg_err *err)
 {
@@ -404,8 +401,8 @@ static vg_status load_input_scale(vg_module *m, const vg_layer_choice *choice, v
     const vg_tensor *input = vg_layer_part(m->weights, l->name, "input_scale", name);
     if (!choice->made)
         VG_TRY(vg_host_to_f32(input, 0, 1, &l->x_scale_value, err));
-    else if (m->scales)
-        VG_TRY(vg_input_scales_find(m->scales, l->name, &l->x_scale_value, err));
+    else
+        VG_TRY(find_made_scale(m, l->name, &l->x_scale_value, err));
     VG_TRY(take(m, VG_F32, 1, (const int64_t[]){1}, &l->x_scale, err));
     return vg_module_bring_copy(m, &l->x_scale_value, sizeof l->x_scale_value, l->x_scale.data,
                                 err);
@@ -445,7 +442,7 @@ vg_status vg_module_linear(vg_module *m, const char *layer, int64_t n, int64_t k
     vg_linear_layer l = {.n = n, .k = k, .act = VG_QUANT_NONE};
     vg_device_info device;
     VG_TRY(vg_layer_choose(m->weights, &m->census, m->component, layer, n, k, quantisable,
-                           &m->options, &choice, err));
+                           m->options.policy, &choice, err));
     VG_TRY(vg_backend_info(m->be, &device, err));
     VG_TRY(vg_fp8_act_check(device.capability, choice.act, err));
     VG_TRY(vg_module_keep_name(m, layer, &l.name, err));

@@ -5,17 +5,15 @@
 #define VG_ENGINE_LAYERS_MODULE_H
 
 #include "engine/checkpoint/engine.h"
+#include "engine/layers/calibrate.h"
 #include "engine/layers/linear.h"
+#include "engine/layers/precision_policy.h"
 #include "engine/layers/weight_table.h"
 
-#define VG_SCHEME_AUTO (-1) /* the checkpoint's own precision */
-
 typedef struct vg_module_options {
-    vg_dtype compute;         /* F32 or BF16 */
-    int scheme;               /* vg_scheme or VG_SCHEME_AUTO */
-    vg_fp8_act fp8_act;       /* inputs of FP8 layers */
-    const char *input_scales; /* calibration file for static scales, or NULL */
-    const char *identity;     /* of the model; the calibration file must carry the same */
+    vg_dtype compute;                  /* F32 or BF16 */
+    const vg_precision_policy *policy; /* until everything is loaded; NULL: as the files have it */
+    const vg_input_scales *input_scales; /* for layers made FP8 with static inputs, or NULL */
     int streamed; /* transformer blocks that are kept on the host and come when they are run (engine/checkpoint/stream.h) */
 } vg_module_options;
 
@@ -40,12 +38,17 @@ typedef struct vg_layer_choice {
     bool dequantised; /* stored FP8, runs in the compute dtype */
 } vg_layer_choice;
 
-/* Errors: VG_E_MISSING (weight or a needed scale), VG_E_SHAPE, VG_E_DTYPE, VG_E_UNSUPPORTED (scheme and checkpoint contradict each
- * other), all naming the component and layer. quantisable: the scheme may make this layer FP8. */
+/* policy: NULL for as stored. quantisable: it may make this layer FP8. Errors: VG_E_MISSING (weight or a needed scale), VG_E_SHAPE, VG_E_DTYPE,
+ * VG_E_UNSUPPORTED (policy and checkpoint contradict each other), all naming the component and layer. */
 vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *census,
                           const char *component, const char *layer, int64_t n, int64_t k,
-                          bool quantisable, const vg_module_options *options,
+                          bool quantisable, const vg_precision_policy *policy,
                           vg_layer_choice *choice, vg_err *err);
+/* The same for a LINEAR place of a table. */
+vg_status vg_layer_choose_at(const vg_weight_table *table, const vg_weight_place *place,
+                             const vg_weights *weights, const vg_precision_census *census,
+                             const vg_precision_policy *policy, vg_layer_choice *choice,
+                             vg_err *err);
 
 typedef struct vg_module vg_module;
 

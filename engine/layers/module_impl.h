@@ -3,7 +3,6 @@
 #ifndef VG_ENGINE_LAYERS_MODULE_IMPL_H
 #define VG_ENGINE_LAYERS_MODULE_IMPL_H
 
-#include "engine/layers/calibrate.h"
 #include "engine/checkpoint/loader.h"
 #include "engine/checkpoint/engine.h"
 #include "engine/layers/module.h"
@@ -61,7 +60,6 @@ struct vg_module {
     } into;
     vg_made_scale *made;
     size_t made_count, made_capacity;
-    vg_input_scales *scales;
     vg_name_node *names;
     char component[64];
     bool *used;  /* per tensor of `weights`: somebody asked for it */

@@ -121,10 +121,44 @@ static const char *precision_label(vg_precision p)
     return labels[p];
 }
 
-static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision_census *census,
-                                   const char *component, const char *layer, int64_t n, int64_t k,
-                                   const vg_module_options *options, vg_layer_choice *choice,
-                                   vg_err *err)
+/* What is wanted of one layer. */
+typedef struct wish {
+    int precision;                 /* vg_precision or VG_PRECISION_STORED */
+    int inputs;                    /* vg_fp8_act */
+    const vg_precision_rule *rule; /* that says so; NULL: the scheme */
+    int scheme;
+} wish;
+
+static wish wish_of(const vg_precision_policy *policy, const char *component, const char *layer)
+{
+    wish w = {.precision = VG_PRECISION_STORED,
+              .inputs = VG_FP8_ACT_DYNAMIC,
+              .scheme = policy ? policy->scheme : VG_SCHEME_AUTO};
+    if (!policy)
+        return w;
+    w.rule = vg_precision_policy_find(policy, component, layer);
+    if (w.rule)
+        w.precision = w.rule->precision;
+    else if (w.scheme != VG_SCHEME_AUTO)
+        w.precision = (int)vg_scheme_precision((vg_scheme)w.scheme);
+    w.inputs = w.rule && w.rule->inputs != VG_INPUTS_DEFAULT ? w.rule->inputs : (int)policy->inputs;
+    return w;
+}
+
+/* "scheme fp8", or the rule. */
+static const char *who_wants(const wish *w, char *text, size_t size)
+{
+    if (w->rule)
+        snprintf(text, size, "precision \"%.120s\"", w->rule->text);
+    else
+        snprintf(text, size, "scheme %s", vg_scheme_name((vg_scheme)w->scheme));
+    return text;
+}
+
+/* Granularity, scales and inputs of a layer that is FP8 in the files. */
+static vg_status read_stored_fp8(const vg_weights *weights, const vg_precision_census *census,
+                                 const char *component, const char *layer, int64_t n, int64_t k,
+                                 vg_layer_choice *choice, vg_err *err)
 {
     char name[VG_NAME_MAX_BYTES];
     const vg_tensor *scale = vg_layer_scale(weights, layer, name);
@@ -142,45 +176,91 @@ static vg_status choose_stored_fp8(const vg_weights *weights, const vg_precision
     }
     VG_TRY(check_scale_values(component, name, scale, err));
     VG_TRY(check_inverse(component, name, scale, err));
-    choice->used = choice->stored;
-    if (choice->stored == VG_PRECISION_BLOCK) {
-        choice->act = VG_QUANT_GROUP_DYNAMIC;
-    } else {
-        const vg_tensor *input = vg_layer_part(weights, layer, "input_scale", name);
-        if (!input && vg_weights_unsupported(weights, name))
-            return vg_module_absent(weights, component, name, err);
-        choice->act = input ? VG_QUANT_TENSOR_STATIC : VG_QUANT_TENSOR_DYNAMIC;
-        if (!input && census->input_scales > 0)
-            return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its input_scale is missing",
-                           component, layer);
-        if (input && vg_tensor_numel(input) != 1)
-            return VG_FAIL(err, VG_E_SHAPE, "%s: %s must be one number", component, name);
-        if (input)
-            VG_TRY(check_scale_values(component, name, input, err));
-    }
-    if (options->fp8_act == VG_FP8_ACT_WEIGHT_ONLY)
-        choice->act = VG_QUANT_NONE;
-    if (options->scheme == VG_SCHEME_BF16) {
-        choice->used = VG_PRECISION_HIGH;
+    choice->act = VG_QUANT_GROUP_DYNAMIC;
+    if (choice->stored == VG_PRECISION_BLOCK)
+        return VG_OK;
+    const vg_tensor *input = vg_layer_part(weights, layer, "input_scale", name);
+    if (!input && vg_weights_unsupported(weights, name))
+        return vg_module_absent(weights, component, name, err);
+    choice->act = input ? VG_QUANT_TENSOR_STATIC : VG_QUANT_TENSOR_DYNAMIC;
+    if (!input && census->input_scales > 0)
+        return VG_FAIL(err, VG_E_MISSING, "%s: layer %s is FP8 but its input_scale is missing",
+                       component, layer);
+    if (input && vg_tensor_numel(input) != 1)
+        return VG_FAIL(err, VG_E_SHAPE, "%s: %s must be one number", component, name);
+    return input ? check_scale_values(component, name, input, err) : VG_OK;
+}
+
+/* May a layer that is stored so run as is wished? Channels are one kind of the scheme fp8; a rule tells the two apart. */
+static bool contradicts(const wish *w, vg_precision stored)
+{
+    if (w->precision == VG_PRECISION_STORED || w->precision == (int)stored)
+        return false;
+    return w->rule || w->precision == VG_PRECISION_BLOCK || stored == VG_PRECISION_BLOCK;
+}
+
+static vg_status choose_stored_fp8(const wish *w, const char *component, const char *layer,
+                                   vg_layer_choice *choice, vg_err *err)
+{
+    char who[160];
+    if (w->precision == VG_PRECISION_HIGH) {
         choice->act = VG_QUANT_NONE;
         choice->dequantised = true;
-    } else if ((options->scheme == VG_SCHEME_FP8 && choice->stored == VG_PRECISION_BLOCK) ||
-               (options->scheme == VG_SCHEME_FP8_BLOCK && choice->stored != VG_PRECISION_BLOCK)) {
-        return VG_FAIL(err, VG_E_UNSUPPORTED,
-                       "scheme %s was asked for, but %s holds %s weights (layer %s)",
-                       vg_scheme_name((vg_scheme)options->scheme), component,
-                       precision_label(choice->stored), layer);
+        return VG_OK;
     }
+    choice->used = choice->stored;
+    if (contradicts(w, choice->stored))
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED, "%s was asked for, but %s holds %s weights (layer %s)",
+            who_wants(w, who, sizeof who), component, precision_label(choice->stored), layer);
+    bool said = w->rule && w->rule->inputs != VG_INPUTS_DEFAULT;
+    if (said && w->inputs == VG_FP8_ACT_STATIC && choice->act != VG_QUANT_TENSOR_STATIC)
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s was asked for, but %s has no static input scale for layer %s",
+                       who_wants(w, who, sizeof who), component, layer);
+    if (w->inputs == VG_FP8_ACT_WEIGHT_ONLY)
+        choice->act = VG_QUANT_NONE;
+    else if (said && w->inputs == VG_FP8_ACT_DYNAMIC && choice->act == VG_QUANT_TENSOR_STATIC)
+        choice->act = VG_QUANT_TENSOR_DYNAMIC;
+    return VG_OK;
+}
+
+/* A layer that is stored in high precision. */
+static vg_status choose_made(const wish *w, const vg_precision_census *census,
+                             const char *component, const char *layer, vg_layer_choice *choice,
+                             vg_err *err)
+{
+    char who[160];
+    if (w->precision <= (int)VG_PRECISION_HIGH)
+        return VG_OK;
+    /* A checkpoint that is already FP8 has decided which layers stay in high precision. */
+    if (!w->rule && census->fp8 > 0)
+        return VG_OK;
+    if (w->precision == VG_PRECISION_CHANNEL)
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "%s was asked for, but layer %s of %s is not stored so, and per-channel FP8 is not made at load",
+            who_wants(w, who, sizeof who), layer, component);
+    choice->made = true;
+    choice->used = (vg_precision)w->precision;
+    if (w->inputs == VG_FP8_ACT_WEIGHT_ONLY)
+        choice->act = VG_QUANT_NONE;
+    else if (choice->used == VG_PRECISION_BLOCK)
+        choice->act = VG_QUANT_GROUP_DYNAMIC;
+    else
+        choice->act =
+            w->inputs == VG_FP8_ACT_STATIC ? VG_QUANT_TENSOR_STATIC : VG_QUANT_TENSOR_DYNAMIC;
     return VG_OK;
 }
 
 vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *census,
                           const char *component, const char *layer, int64_t n, int64_t k,
-                          bool quantisable, const vg_module_options *options,
+                          bool quantisable, const vg_precision_policy *policy,
                           vg_layer_choice *choice, vg_err *err)
 {
     char name[VG_NAME_MAX_BYTES], text[96];
     const vg_tensor *w = vg_layer_part(weights, layer, "weight", name);
+    wish wanted = wish_of(policy, component, layer);
     *choice = (vg_layer_choice){
         .stored = VG_PRECISION_HIGH, .used = VG_PRECISION_HIGH, .act = VG_QUANT_NONE};
     vg_tensor generated = {.dtype = VG_BF16, .ndim = 2, .shape = {n, k}};
@@ -191,25 +271,21 @@ vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *
     if (w->ndim != 2 || w->shape[0] != n || w->shape[1] != k)
         return VG_FAIL(err, VG_E_SHAPE, "%s: %s is %s, the config wants [%lld, %lld]", component,
                        name, vg_tensor_describe(w, text, sizeof text), (long long)n, (long long)k);
-    if (w->dtype == VG_E4M3)
-        return choose_stored_fp8(weights, census, component, layer, n, k, options, choice, err);
+    if (w->dtype == VG_E4M3) {
+        VG_TRY(read_stored_fp8(weights, census, component, layer, n, k, choice, err));
+        return choose_stored_fp8(&wanted, component, layer, choice, err);
+    }
     if (!vg_dtype_is_high(w->dtype))
         return VG_FAIL(err, VG_E_DTYPE, "%s: %s is %s; F32, BF16, F16 and F8_E4M3 are known",
                        component, name, vg_dtype_name(w->dtype));
-    /* A checkpoint that is already FP8 has decided which layers stay in high precision. */
-    if (!quantisable || census->fp8 > 0 ||
-        (options->scheme != VG_SCHEME_FP8 && options->scheme != VG_SCHEME_FP8_BLOCK))
-        return VG_OK;
-    choice->made = true;
-    if (options->scheme == VG_SCHEME_FP8_BLOCK) {
-        choice->used = VG_PRECISION_BLOCK;
-        choice->act = VG_QUANT_GROUP_DYNAMIC;
-    } else {
-        choice->used = VG_PRECISION_TENSOR;
-        choice->act = options->fp8_act == VG_FP8_ACT_STATIC ? VG_QUANT_TENSOR_STATIC
-                                                            : VG_QUANT_TENSOR_DYNAMIC;
-    }
-    if (options->fp8_act == VG_FP8_ACT_WEIGHT_ONLY)
-        choice->act = VG_QUANT_NONE;
-    return VG_OK;
+    return quantisable ? choose_made(&wanted, census, component, layer, choice, err) : VG_OK;
+}
+
+vg_status vg_layer_choose_at(const vg_weight_table *table, const vg_weight_place *p,
+                             const vg_weights *weights, const vg_precision_census *census,
+                             const vg_precision_policy *policy, vg_layer_choice *choice,
+                             vg_err *err)
+{
+    return vg_layer_choose(weights, census, table->component, p->name, p->shape[0], p->shape[1],
+                           p->row->flags & VG_WEIGHT_QUANTISABLE, policy, choice, err);
 }

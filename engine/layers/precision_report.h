@@ -5,15 +5,23 @@
 #include "engine/layers/module.h"
 
 typedef struct vg_precision_report {
-    int fp8_tensor, fp8_block, fp8_channel, bf16, f32; /* linear layers */
-    char act[32];        /* "static", "dynamic", "dynamic 1x128", "weight-only", "-" */
-    size_t weight_bytes; /* all weights as loaded, scales of FP8 layers too */
+    int layers[VG_PRECISION_COUNT];      /* linear layers; [VG_PRECISION_HIGH]: in BF16 */
+    int f32;                             /* those in F32 */
+    unsigned inputs[VG_PRECISION_COUNT]; /* bit i: some have inputs of vg_quant_kind i */
+    int made_static;                     /* made FP8 at load, with input scales of calibration */
+    size_t weight_bytes;                 /* all weights as loaded, scales of FP8 layers too */
 } vg_precision_report;
 
-/* Add a component's layers and bytes, as `options` would load it. Errors: those of vg_layer_choose. */
+/* Add a component's layers and bytes, as options with this compute dtype and policy would load it. Errors: those of vg_layer_choose. */
 vg_status vg_precision_report_add(vg_precision_report *report, const vg_weight_table *table,
                                   const vg_weights *weights, const vg_module_options *options,
                                   vg_err *err);
+/* "40 FP8 per-tensor (static), 8 BF16, 4 F32". Returns text. */
+const char *vg_precision_report_text(const vg_precision_report *report, char *text, size_t size);
+/* The inputs of all FP8 layers: "dynamic 1x128", "static, dynamic"; "-" without any. Returns text. */
+const char *vg_precision_report_inputs(const vg_precision_report *report, char *text, size_t size);
+/* {"fp8_tensor": 40, ..., "activations": "static", "weight_bytes": n}; caller deletes. NULL: out of memory. */
+cJSON *vg_precision_report_json(const vg_precision_report *report);
 /* "bf16", "fp8 per-tensor (400 of 406)": what the files hold, from the tensors alone. */
 void vg_precision_describe(const vg_weights *weights, char *text, size_t size);
 #endif

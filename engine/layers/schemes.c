@@ -1,12 +1,13 @@
 /* schemes.c: names of the quantisation schemes, from schemes.def. */
-#include "engine/layers/linear.h"
+#include "engine/layers/precision_policy.h"
 
 #include <string.h>
 
 static const struct {
     const char *name, *label, *help;
+    vg_precision precision;
 } schemes[VG_SCHEME_COUNT] = {
-#define VG_SCHEME(id, name, label, granularity, help) {name, label, help},
+#define VG_SCHEME(id, name, label, precision, help) {name, label, help, VG_PRECISION_##precision},
 #include "engine/layers/schemes.def"
 #undef VG_SCHEME
 };
@@ -24,6 +25,11 @@ const char *vg_scheme_label(vg_scheme scheme)
 const char *vg_scheme_help(vg_scheme scheme)
 {
     return (unsigned)scheme < VG_SCHEME_COUNT ? schemes[scheme].help : "?";
+}
+
+vg_precision vg_scheme_precision(vg_scheme scheme)
+{
+    return (unsigned)scheme < VG_SCHEME_COUNT ? schemes[scheme].precision : VG_PRECISION_HIGH;
 }
 
 vg_status vg_scheme_parse(const char *name, vg_scheme *scheme, vg_err *err)

@@ -5,25 +5,16 @@
 
 #include <stdio.h>
 
-static vg_status check_layer(const vg_weight_table *table, const vg_weights *weights,
-                             const vg_precision_census *census, const vg_weight_place *p,
-                             vg_err *err)
-{
-    static const vg_module_options stored = {.compute = VG_F32, .scheme = VG_SCHEME_AUTO};
-    vg_layer_choice choice;
-    return vg_layer_choose(weights, census, table->component, p->name, p->shape[0], p->shape[1],
-                           p->row->flags & VG_WEIGHT_QUANTISABLE, &stored, &choice, err);
-}
-
 static vg_status check_place(const vg_weight_table *table, const vg_weights *weights,
                              const vg_precision_census *census, const vg_weight_place *p,
                              vg_err *err)
 {
     vg_weight_tensor t;
     const vg_tensor *found;
+    vg_layer_choice choice;
     bool linear = p->row->kind == VG_WEIGHT_LINEAR;
     if (linear)
-        VG_TRY(check_layer(table, weights, census, p, err));
+        VG_TRY(vg_layer_choose_at(table, p, weights, census, NULL, &choice, err));
     for (int i = linear ? 1 : 0; vg_weight_tensor_of(p, i, &t); i++)
         VG_TRY(vg_module_find(weights, table->component, t.name, t.ndim, t.shape, &found, err));
     return VG_OK;

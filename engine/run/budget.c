@@ -1,6 +1,7 @@
 /* budget.c: see budget.h. */
 #include "engine/run/budget.h"
 #include "engine/run/plan.h"
+#include "kernels/base/fileio.h"
 #include "kernels/base/text.h"
 
 #include <stdio.h>
@@ -24,6 +25,20 @@ vg_status vg_budget_limit(vg_engine *engine, const vg_generate_params *p, size_t
     size_t there = info.memory_free + (be->pool ? vg_pool_bytes(be->pool) : 0) + be->kept;
     *limit = there > 2 * MARGIN ? there - MARGIN : there / 2;
     return VG_OK;
+}
+
+vg_status vg_budget_check_size(const vg_generate_params *p, vg_err *err)
+{
+    char wanted[32], there[32];
+    uint64_t frames = (uint64_t)p->num_frames * (uint64_t)p->height * (uint64_t)p->width * 3;
+    uint64_t total = vg_memory_total();
+    if (total == 0 || frames <= total)
+        return VG_OK;
+    return VG_FAIL(err, VG_E_ARG,
+                   "height x width x num_frames: the frames of %dx%dx%d alone are %s, this machine "
+                   "has %s of memory; make it smaller",
+                   p->height, p->width, p->num_frames, vg_text_bytes(frames, wanted, sizeof wanted),
+                   vg_text_bytes(total, there, sizeof there));
 }
 
 /* ---- what would fit ---- */
@@ -55,7 +70,7 @@ static bool is_new(const vg_generate_params *p, const change *c)
 static bool fits(const vg_model *model, const vg_generate_params *p, size_t limit)
 {
     vg_plan plan;
-    if (vg_plan_make(model, p, &plan, NULL) != VG_OK)
+    if (vg_budget_check_size(p, NULL) != VG_OK || vg_plan_make(model, p, &plan, NULL) != VG_OK)
         return false;
     return vg_plan_total(&plan.stages[plan.peak]) <= limit;
 }

@@ -9,6 +9,10 @@
 vg_status vg_budget_limit(vg_engine *engine, const vg_generate_params *params, size_t *limit,
                           vg_err *err);
 
+/* Can this machine hold what a run of these settings ends with, whatever happens on the way? Told from the sizes alone, so that what is far
+ * too large need not be planned to be refused. VG_E_ARG names the sizes. params: with defaults filled in. */
+vg_status vg_budget_check_size(const vg_generate_params *params, vg_err *err);
+
 /* Would the named stages (NULL-terminated) fit, as things are now? For refusing a job before its first stage. Errors as vg_budget_begin. */
 vg_status vg_budget_check(vg_engine *engine, const vg_model *model,
                           const vg_generate_params *params, const char *const *stages, vg_err *err);

@@ -66,8 +66,7 @@ vg_status vg_calibrate_loop(vg_denoise_run *r, vg_err *err)
     return vg_expert_finish(r, err);
 }
 
-/* What the scales depend on, for people who find the file later. */
-static cJSON *describe_settings(const vg_generate_params *p, int steps)
+cJSON *vg_calibration_settings(const vg_generate_params *p, int steps)
 {
     cJSON *o = cJSON_CreateObject();
     if (!o)
@@ -103,21 +102,20 @@ static vg_status run(vg_engine *engine, vg_model *model, const vg_generate_param
 
 vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                        const vg_conditions *conditions, int steps, const vg_callbacks *cb,
-                       const char *path, vg_err *err)
+                       vg_input_scales **scales, vg_err *err)
 {
     vg_calibration *calibration = NULL;
     vg_generate_params p = *params;
-    char identity[17];
     vg_status status;
     if (steps < 1)
         return VG_FAIL(err, VG_E_ARG, "calibration needs at least 1 step, not %d", steps);
     VG_TRY(vg_model_need_decoder(model, err));
-    VG_TRY(vg_model_identity(model, identity, err));
     VG_TRY(vg_calibration_new(&calibration, err));
     p.scheme = VG_SCHEME_BF16; /* scales come from the unquantised model */
+    p.precision = NULL;
     p.max_steps_run = VG_UNSET_INT;
     VG_TRY_GOTO(status, run(engine, model, &p, conditions, steps, cb, calibration, err), done);
-    status = vg_calibration_write(calibration, identity, describe_settings(&p, steps), path, err);
+    status = vg_calibration_scales(calibration, scales, err);
 done:
     vg_calibration_free(calibration);
     return status;

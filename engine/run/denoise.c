@@ -304,8 +304,6 @@ static vg_status run_within(vg_denoise_run *r, vg_model *model, const vg_denoise
     vg_status status;
     r->be->bytes_peak = r->be->bytes_now; /* the peak of this stage */
     VG_TRY(vg_model_check_conditions(model, p, r->conditions, err));
-    if (p->scheme == VG_SCHEME_FP8 && p->fp8_act == VG_FP8_ACT_STATIC && p->input_scales)
-        VG_TRY(vg_model_identity(model, r->identity, err));
     r->preview = !r->calibration && r->cb && r->cb->event &&
                  vg_preview_prepare(r->engine, model, r->shape[1] > 1 ? 1 : 0);
     VG_TRY(begin_memory(r, err));

@@ -35,7 +35,6 @@ typedef struct vg_denoise_run {
     int expert;                   /* its number, -1 = none */
     int failed;                   /* the expert whose loading was begun last */
     int streamed[VG_EXPERTS_MAX]; /* blocks of each that stay on the host */
-    char identity[17];            /* that a calibration file must carry; "" any */
     vg_prefetch *prefetch;        /* of the next expert's files */
 } vg_denoise_run;
 

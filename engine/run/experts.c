@@ -53,16 +53,19 @@ vg_status vg_expert_finish(vg_denoise_run *r, vg_err *err)
 
 vg_status vg_expert_open(vg_denoise_run *r, int expert, vg_err *err)
 {
+    vg_precision_policy policy;
     vg_module_options options = {.compute = vg_compute_dtype(r->p->compute),
-                                 .scheme = (int)r->p->scheme,
-                                 .fp8_act = r->p->fp8_act,
+                                 .policy = &policy,
                                  .input_scales = r->p->input_scales,
-                                 .identity = r->identity[0] ? r->identity : NULL,
                                  .streamed = r->streamed[expert]};
-    char *dir;
-    VG_TRY(vg_model_weights_dir(r->model, r->family->experts[expert], &dir, err));
-    vg_status status =
-        r->family->denoiser->open(r->engine, r->model, expert, dir, &options, &r->denoiser, err);
+    char *dir = NULL;
+    vg_status status = vg_params_policy(r->p, &policy, err);
+    if (status == VG_OK)
+        status = vg_model_weights_dir(r->model, r->family->experts[expert], &dir, err);
+    if (status == VG_OK)
+        status = r->family->denoiser->open(r->engine, r->model, expert, dir, &options, &r->denoiser,
+                                           err);
+    vg_precision_policy_deinit(&policy);
     free(dir);
     VG_TRY(status);
     r->expert = expert;
@@ -109,8 +112,8 @@ static void tell_weights(const vg_denoise_run *r, const char *name)
         unused_count = vg_module_unused(module, &unused);
     if (dequantised > 0)
         vg_emit_note(r->cb, VG_STAGE_LOAD,
-                     "%s: %d FP8 layers of the checkpoint were dequantised, as scheme bf16 asks",
-                     name, dequantised);
+                     "%s: %d FP8 layers of the checkpoint were dequantised, as was asked", name,
+                     dequantised);
     if (unused_count > 0)
         vg_emit_note(
             r->cb, VG_STAGE_LOAD,

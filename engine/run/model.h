@@ -46,6 +46,12 @@ vg_status vg_model_need_decoder(const vg_model *model, vg_err *err);
 int vg_model_expert(const vg_model *model, const vg_generate_params *params, double timestep);
 /* Does a step take a second forward, without the condition? */
 bool vg_model_guided(const vg_model *model, const vg_generate_params *params);
+/* What these settings ask of each layer. The caller deinitialises, also after an error. */
+vg_status vg_params_policy(const vg_generate_params *params, vg_precision_policy *policy,
+                           vg_err *err);
+/* Are the settings' rules of precision well-formed, and does each say something about a layer of this model? Errors: VG_E_ARG. */
+vg_status vg_model_check_precision(const vg_model *model, const vg_generate_params *params,
+                                   vg_err *err);
 /* "f32", "transformer bf16, transformer_2 fp8 per-tensor (400 of 406)", "bf16 in both experts": what the files hold; "" when some
  * cannot be opened. */
 void vg_model_describe_precision(const vg_model *model, char *text, size_t size);

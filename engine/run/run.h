@@ -75,10 +75,12 @@ typedef struct vg_generate_params {
     const char *scheduler; /* NULL = checkpoint's; "unipc", "euler" */
     int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = the present one */
     vg_scheme scheme;
+    const char
+        *precision; /* rules on top of it (engine/layers/precision_policy.h); NULL or "": none */
     vg_fp8_act fp8_act; /* FP8 per tensor made at load: static needs input_scales */
     bool fp8_exact;     /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
     vg_attention_kernel attention_kernel; /* of the denoiser, see vg_backend.attention */
-    const char *input_scales;             /* path of a calibration file (vg_calibrate), or NULL */
+    const vg_input_scales *input_scales;  /* of vg_calibrate, or NULL */
     vg_compute compute, vae_compute;
     bool vae_tiling;
     int max_text_tokens;   /* 512 */
@@ -185,19 +187,21 @@ vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_param
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err);
 
-/* Does vg_denoise with these settings need params->input_scales? True for static FP8 made at load; false for a checkpoint that is FP8
- * already and brings its own. */
+/* Does vg_denoise with these settings need params->input_scales? True where layers are made FP8 at load with static inputs; false for a
+ * checkpoint that is FP8 already and brings its own. */
 vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_params *params,
                                       bool *needed, vg_err *err);
 /* Short calibration for static per-tensor activation scales: runs about `steps` of the settings' own denoise steps in the compute dtype
  * (spread over the schedule, at least the first and last of every expert it uses) and records amax of every quantisable linear's input;
- * writes {"layer": input_scale} JSON per expert that the schedule reaches to `path` atomically. */
+ * the scales are those of the experts that the schedule reaches. */
 vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                        const vg_conditions *conditions, int steps, const vg_callbacks *cb,
-                       const char *path, vg_err *err);
+                       vg_input_scales **scales, vg_err *err);
+/* What calibration depends on, for people who find its file (vg_input_scales_write). Caller deletes; NULL: out of memory. */
+cJSON *vg_calibration_settings(const vg_generate_params *params, int steps);
 
 /* Which layers run in which precision: one line per group, for logs and the "FP8 is really on" report. */
-vg_status vg_model_precision(vg_model *model, const vg_generate_params *params,
+vg_status vg_model_precision(const vg_model *model, const vg_generate_params *params,
                              vg_precision_report *report, vg_err *err);
 
 /* ---- memory plan ---- */
@@ -231,6 +235,7 @@ static inline size_t vg_plan_total(const vg_plan_stage *stage)
 typedef struct vg_component_params {
     vg_scheme scheme;
     bool scheme_given;               /* else the checkpoint's own precision */
+    const char *precision;           /* rules on top of it, or NULL */
     vg_compute compute, vae_compute; /* the second: vae-decode, vae-encode */
     bool vae_tiling;
     const atomic_int *cancel;

@@ -177,7 +177,7 @@ vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config 
     e->config = *config;
     e->compute = compute;
     e->be = engine->be;
-    vg_module_options options = {.compute = compute, .scheme = VG_SCHEME_AUTO};
+    vg_module_options options = {.compute = compute};
     VG_TRY_GOTO(status, vg_module_open(engine, dir, "text_encoder", &options, &e->module, err),
                 fail);
     VG_TRY_GOTO(status, vg_arena_new(e->be, (size_t)1 << 20, &e->arena, err), fail);

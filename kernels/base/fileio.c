@@ -255,3 +255,16 @@ size_t vg_memory_available(void)
 {
     return (size_t)vg_proc_bytes("/proc/meminfo", "MemAvailable");
 }
+
+uint64_t vg_memory_total(void)
+{
+    uint64_t total = vg_proc_bytes("/proc/meminfo", "MemTotal");
+    unsigned long long limit = 0;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
+
+    if (f && fscanf(f, "%llu", &limit) == 1 && limit > 0 && (limit < total || total == 0))
+        total = limit;
+    if (f)
+        fclose(f);
+    return total;
+}

@@ -41,4 +41,6 @@ char *vg_strf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t vg_proc_bytes(const char *file, const char *key);
 /* Memory that this machine has for more, page cache included ("MemAvailable"), bytes; 0 unknown. */
 size_t vg_memory_available(void);
+/* Memory of the machine, or the container's limit where that is less, bytes; 0 unknown. */
+uint64_t vg_memory_total(void);
 #endif

@@ -322,7 +322,7 @@ static void test_job_refuses_what_cannot_work_before_it_runs(void **state)
         {VG_OPT_output, "/nonexistent-folder/x.mp4", "/nonexistent-folder"},
         {VG_OPT_output, "x.gif", ".mp4"},
         {VG_OPT_save_latents, "/tmp", ".safetensors"},
-        {VG_OPT_height, "8192", "needs"},
+        {VG_OPT_height, "8192", "make it smaller"},
         {VG_OPT_height, "33", "multiple of"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

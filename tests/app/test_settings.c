@@ -383,6 +383,7 @@ static void test_settings_choices_are_the_enums(void **state)
     CHECK_OK(from_text(&s,
                        "{\"compute\": \"f32\", \"vae_compute\": \"bf16\", \"fp8_sums\": \"exact\", "
                        "\"fp8_act\": \"weight-only\", \"attention_kernel\": \"mma\", "
+                       "\"precision\": \"blocks.0.*=bf16\", "
                        "\"load_format\": \"dummy\", \"device\": \"cuda\"}",
                        NULL, &err),
              err);
@@ -392,6 +393,7 @@ static void test_settings_choices_are_the_enums(void **state)
     assert_true(p.fp8_exact);
     assert_int_equal(p.fp8_act, VG_FP8_ACT_WEIGHT_ONLY);
     assert_int_equal(p.attention_kernel, VG_ATTENTION_MMA);
+    assert_string_equal(p.precision, "blocks.0.*=bf16");
     assert_int_equal(p.device, VG_DEVICE_CUDA);
     assert_int_equal(vg_settings_load_format(&s), VG_LOAD_DUMMY);
     vg_settings_deinit(&s);

@@ -320,8 +320,8 @@ static void bench_load(const char *model_dir, int scheme, int threads, bool cold
     double begin;
     vg_model *model = open_model(model_dir);
     const wan_config *c = wan_config_of(model);
-    vg_module_options options = {
-        .compute = VG_BF16, .scheme = scheme, .fp8_act = VG_FP8_ACT_DYNAMIC};
+    const vg_precision_policy policy = {.scheme = scheme, .inputs = VG_FP8_ACT_DYNAMIC};
+    vg_module_options options = {.compute = VG_BF16, .policy = &policy};
     snprintf(dir, sizeof dir, "%s/transformer", model_dir);
     CHECK_OK(vg_engine_open(VG_DEVICE_CUDA, 0, threads, &engine, &err), err);
     begin = seconds();
@@ -400,10 +400,8 @@ static void forward_times(vg_engine *engine, const char *dir, const wan_dit_conf
 {
     vg_err err;
     vg_backend *be = vg_engine_backend(engine);
-    vg_module_options options = {.compute = VG_BF16,
-                                 .scheme = (int)scheme,
-                                 .fp8_act = VG_FP8_ACT_DYNAMIC,
-                                 .streamed = streamed};
+    const vg_precision_policy policy = {.scheme = (int)scheme, .inputs = VG_FP8_ACT_DYNAMIC};
+    vg_module_options options = {.compute = VG_BF16, .policy = &policy, .streamed = streamed};
     int64_t count = latent[0] * latent[1] * latent[2] * latent[3];
     float *host = malloc((size_t)count * 4), *rows = malloc((size_t)(512 * config->text_dim) * 4);
     check_rng rng = {9};

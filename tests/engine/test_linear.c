@@ -192,8 +192,8 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
             if (cases[i].input.data)
                 put(&f, "x.input_scale", cases[i].input);
             put(&f, "x.weight_quantizer._amax", *bias); /* strays are ignored */
-            vg_module_options options = {
-                .compute = VG_F32, .scheme = cases[i].scheme, .fp8_act = VG_FP8_ACT_DYNAMIC};
+            vg_precision_policy policy = {.scheme = cases[i].scheme, .inputs = VG_FP8_ACT_DYNAMIC};
+            vg_module_options options = {.compute = VG_F32, .policy = &policy};
             CHECK_OK(open_layer(state, &f, engine, &options, n, k, &module, &l, &err), err);
             double error = layer_error(engine, &l, x, golden(st, g, cases[i].y));
             if (!(error < 1e-5))
@@ -201,13 +201,13 @@ static void test_linear_fp8_outputs_are_the_reference(void **state)
             vg_module_close(module);
             /* Weights alone: stored ones give what the dequantised layer gives, made ones what rounded weights do. */
             vg_tensor plain = vg_tensor_make(values, VG_F32, 2, x->shape[0], n);
-            options.fp8_act = VG_FP8_ACT_WEIGHT_ONLY;
+            policy.inputs = VG_FP8_ACT_WEIGHT_ONLY;
             CHECK_OK(open_layer(state, &f, engine, &options, n, k, &module, &l, &err), err);
             assert_true(l.act == VG_QUANT_NONE && l.w.dtype == VG_E4M3);
             assert_true((size_t)vg_tensor_numel(&plain) <= sizeof values / sizeof values[0]);
             layer_output(engine, &l, x, &plain);
             vg_module_close(module);
-            options.scheme = VG_SCHEME_BF16;
+            policy.scheme = VG_SCHEME_BF16;
             CHECK_OK(open_layer(state, &f, engine, &options, n, k, &module, &l, &err), err);
             assert_true(l.w.dtype == VG_F32);
             error = layer_error(engine, &l, x, &plain);
@@ -414,7 +414,7 @@ static void test_linear_damaged_scales_name_the_layer(void **state)
         layer_file f = {.count = 0};
         vg_module *module;
         vg_linear_layer l;
-        vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_AUTO};
+        vg_module_options options = {.compute = VG_F32};
         put(&f, "x.weight", w);
         put(&f, "x.bias", b);
         if (cases[i].scale.data)
@@ -462,7 +462,7 @@ static void test_linear_foreign_dtypes_are_named(void **state)
         layer_file f = {.count = 0};
         vg_module *module;
         vg_linear_layer l;
-        vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_AUTO};
+        vg_module_options options = {.compute = VG_F32};
         put(&f, "x.weight", vg_tensor_make(q, VG_E4M3, 2, 2, 3));
         put(&f, "x.bias", vg_tensor_make(bias, VG_BF16, 1, 2));
         put(&f, "x.weight_scale", vg_tensor_make(&scale, VG_F32, 1, 1));
@@ -494,14 +494,15 @@ static void test_linear_channel_scales_and_dequantisation(void **state)
         put(&f, "x.weight_scale",
             column ? vg_tensor_make(scales, VG_F32, 2, 2, 1)
                    : vg_tensor_make(scales, VG_F32, 1, 2));
-        vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_BF16};
+        const vg_precision_policy plain = {.scheme = VG_SCHEME_BF16};
+        vg_module_options options = {.compute = VG_F32, .policy = &plain};
         CHECK_OK(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err), err);
         const float *w = l.w.data, wanted[6] = {2, 4, -2, 2, 4, 0};
         assert_true(l.w.dtype == VG_F32 && l.act == VG_QUANT_NONE &&
                     vg_module_dequantised(module) == 1);
         assert_memory_equal(w, wanted, sizeof wanted);
         vg_module_close(module);
-        options.scheme = VG_SCHEME_AUTO;
+        options.policy = NULL;
         CHECK_OK(open_layer(state, &f, engine, &options, 2, 3, &module, &l, &err), err);
         assert_true(l.w.dtype == VG_E4M3 && l.act == VG_QUANT_TENSOR_DYNAMIC &&
                     vg_tensor_numel(&l.w_scale) == 2);
@@ -517,7 +518,8 @@ static void test_linear_scale_inv(void **state)
     vg_engine *engine = open_engine();
     uint8_t q[6] = {0x38, 0x40, 0xb8, 0x30, 0x38, 0x00}; /* 1, 2, -1; 0.5, 1, 0 */
     float bias[2] = {0, 0}, right = 0.25f, reciprocal = 1792;
-    const vg_module_options options = {.compute = VG_F32, .scheme = VG_SCHEME_BF16};
+    const vg_precision_policy policy = {.scheme = VG_SCHEME_BF16};
+    const vg_module_options options = {.compute = VG_F32, .policy = &policy};
     for (int i = 0; i < 3; i++) {
         layer_file f = {.count = 0};
         vg_module *module;
@@ -570,27 +572,38 @@ static void test_linear_input_scales_file(void **state)
     CHECK_OK(vg_calibration_add(c, "transformer", "a", 3.1415927f, &err), err);
     CHECK_OK(vg_calibration_add(c, "transformer", "a", 1, &err), err);
     CHECK_OK(vg_calibration_add(c, "transformer", "zero", 0, &err), err);
+    CHECK_OK(vg_calibration_add(c, "other", "a", 896, &err), err);
     CHECK_FAILS(vg_calibration_add(c, "transformer", "a", NAN, &err), VG_E_FORMAT, err);
-    CHECK_OK(vg_calibration_write(c, "0123456789abcdef", NULL, path, &err), err);
+    vg_input_scales *measured;
+    CHECK_OK(vg_calibration_scales(c, &measured, &err), err);
     vg_calibration_free(c);
-    CHECK_OK(vg_input_scales_read(path, "transformer", "0123456789abcdef", &s, &err), err);
-    CHECK_OK(vg_input_scales_find(s, "a", &scale, &err), err);
-    assert_true(scale == 3.1415927f / 448.0f); /* FP32 survives the text */
-    CHECK_OK(vg_input_scales_find(s, "b", &scale, &err), err);
-    assert_true(scale == 1.0f);
-    CHECK_OK(vg_input_scales_find(s, "zero", &scale, &err), err);
-    assert_true(scale == 1.0f);
-    CHECK_FAILS(vg_input_scales_find(s, "c", &scale, &err), VG_E_MISSING, err);
+    CHECK_OK(vg_input_scales_write(measured, "0123456789abcdef", NULL, path, &err), err);
+    CHECK_OK(vg_input_scales_read(path, "0123456789abcdef", &s, &err), err);
+    for (int read = 0; read < 2; read++) { /* FP32 survives the text */
+        const vg_input_scales *from = read ? s : measured;
+        CHECK_OK(vg_input_scales_find(from, "transformer", "a", &scale, &err), err);
+        assert_true(scale == 3.1415927f / 448.0f);
+        CHECK_OK(vg_input_scales_find(from, "transformer", "b", &scale, &err), err);
+        assert_true(scale == 1.0f);
+        CHECK_OK(vg_input_scales_find(from, "transformer", "zero", &scale, &err), err);
+        assert_true(scale == 1.0f);
+        CHECK_OK(vg_input_scales_find(from, "other", "a", &scale, &err), err);
+        assert_true(scale == 2.0f);
+        CHECK_FAILS(vg_input_scales_find(from, "transformer", "c", &scale, &err), VG_E_MISSING,
+                    err);
+        assert_non_null(strstr(err.message, "layer c of transformer"));
+        CHECK_FAILS(vg_input_scales_find(from, "transformer_2", "a", &scale, &err), VG_E_MISSING,
+                    err);
+    }
+    vg_input_scales_free(measured);
     vg_input_scales_free(s);
-    CHECK_FAILS(vg_input_scales_read(path, "transformer_2", NULL, &s, &err), VG_E_MISSING, err);
-    CHECK_FAILS(vg_input_scales_read(path, "transformer", "0000000000000000", &s, &err),
-                VG_E_FORMAT, err);
+    CHECK_FAILS(vg_input_scales_read(path, "0000000000000000", &s, &err), VG_E_FORMAT, err);
     path = scratch_text(
         state, "bad.json",
         "{\"format\": \"vgen-input-scales\", \"version\": 1, \"identity\": \"\", \"transformer\": {\"a\": -1}}");
-    CHECK_FAILS(vg_input_scales_read(path, "transformer", NULL, &s, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_input_scales_read(path, NULL, &s, &err), VG_E_FORMAT, err);
     path = scratch_text(state, "other.json", "{\"format\": \"something\"}");
-    CHECK_FAILS(vg_input_scales_read(path, "transformer", NULL, &s, &err), VG_E_FORMAT, err);
+    CHECK_FAILS(vg_input_scales_read(path, NULL, &s, &err), VG_E_FORMAT, err);
 }
 
 int main(void)

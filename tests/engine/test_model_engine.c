@@ -317,35 +317,31 @@ static void test_model_engine_precision_counts(void **state)
         const char *model;
         vg_scheme scheme;
         vg_compute compute;
-        vg_precision_report wanted;
+        const char *precision, *wanted;
     } cases[] = {
-        {"tiny-b", VG_SCHEME_BF16, VG_COMPUTE_F32, {.f32 = 52, .act = "-"}},
-        {"tiny-b", VG_SCHEME_BF16, VG_COMPUTE_BF16, {.bf16 = 48, .f32 = 4, .act = "-"}},
-        {"tiny-b",
-         VG_SCHEME_FP8,
-         VG_COMPUTE_BF16,
-         {.fp8_tensor = 40, .bf16 = 8, .f32 = 4, .act = "dynamic"}},
-        {"tiny-b",
-         VG_SCHEME_FP8_BLOCK,
-         VG_COMPUTE_BF16,
-         {.fp8_block = 40, .bf16 = 8, .f32 = 4, .act = "dynamic 1x128"}},
-        {"tiny-b-modelopt-fp8",
-         VG_SCHEME_FP8,
-         VG_COMPUTE_BF16,
-         {.fp8_tensor = 40, .bf16 = 8, .f32 = 4, .act = "static"}},
-        {"tiny-b-modelopt-fp8",
-         VG_SCHEME_BF16,
-         VG_COMPUTE_BF16,
-         {.bf16 = 48, .f32 = 4, .act = "-"}},
-        {"tiny-a-modelopt-fp8-block",
-         VG_SCHEME_FP8_BLOCK,
-         VG_COMPUTE_BF16,
-         {.fp8_block = 10, .bf16 = 4, .f32 = 2, .act = "dynamic 1x128"}},
+        {"tiny-b", VG_SCHEME_BF16, VG_COMPUTE_F32, NULL, "52 F32"},
+        {"tiny-b", VG_SCHEME_BF16, VG_COMPUTE_BF16, "", "48 BF16, 4 F32"},
+        {"tiny-b", VG_SCHEME_FP8, VG_COMPUTE_BF16, NULL,
+         "40 FP8 per-tensor (dynamic), 8 BF16, 4 F32"},
+        {"tiny-b", VG_SCHEME_FP8_BLOCK, VG_COMPUTE_BF16, NULL,
+         "40 FP8 per-block (dynamic 1x128), 8 BF16, 4 F32"},
+        {"tiny-b", VG_SCHEME_FP8, VG_COMPUTE_BF16,
+         "blocks.0.*=bf16,transformer_2/*.ffn.*=fp8-block",
+         "18 FP8 per-tensor (dynamic), 4 FP8 per-block (dynamic 1x128), 26 BF16, 4 F32"},
+        {"tiny-b", VG_SCHEME_BF16, VG_COMPUTE_BF16, "*.attn1.*=fp8:static",
+         "16 FP8 per-tensor (static), 32 BF16, 4 F32"},
+        {"tiny-b-modelopt-fp8", VG_SCHEME_FP8, VG_COMPUTE_BF16, NULL,
+         "40 FP8 per-tensor (static), 8 BF16, 4 F32"},
+        {"tiny-b-modelopt-fp8", VG_SCHEME_BF16, VG_COMPUTE_BF16, NULL, "48 BF16, 4 F32"},
+        {"tiny-b-modelopt-fp8", VG_SCHEME_FP8, VG_COMPUTE_BF16, "blocks.1.*=bf16",
+         "20 FP8 per-tensor (static), 28 BF16, 4 F32"},
+        {"tiny-a-modelopt-fp8-block", VG_SCHEME_FP8_BLOCK, VG_COMPUTE_BF16, NULL,
+         "10 FP8 per-block (dynamic 1x128), 4 BF16, 2 F32"},
     };
     vg_err err;
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char dir[512];
+        char dir[512], text[256];
         vg_precision_report r;
         vg_generate_params p;
         snprintf(dir, sizeof dir, GOLDEN "%s", cases[i].model);
@@ -354,13 +350,10 @@ static void test_model_engine_precision_counts(void **state)
         p.scheme = cases[i].scheme;
         p.fp8_act = VG_FP8_ACT_DYNAMIC;
         p.compute = cases[i].compute;
+        p.precision = cases[i].precision;
         CHECK_OK(vg_model_precision(model, &p, &r, &err), err);
-        const vg_precision_report *w = &cases[i].wanted;
-        if (r.fp8_tensor != w->fp8_tensor || r.fp8_block != w->fp8_block || r.fp8_channel != 0 ||
-            r.bf16 != w->bf16 || r.f32 != w->f32 || strcmp(r.act, w->act) != 0 ||
-            r.weight_bytes == 0)
-            fail_msg("case %zu: %d tensor, %d block, %d bf16, %d f32, %s", i, r.fp8_tensor,
-                     r.fp8_block, r.bf16, r.f32, r.act);
+        assert_string_equal(vg_precision_report_text(&r, text, sizeof text), cases[i].wanted);
+        assert_true(r.weight_bytes > 0);
         if (cases[i].scheme == VG_SCHEME_FP8) {
             p.scheme = VG_SCHEME_FP8_BLOCK;
             if (strstr(cases[i].model, "modelopt"))
@@ -455,16 +448,17 @@ static void test_model_engine_static_scales(void **state)
     vg_generate_params p = params_of(model, 32, 32, 5);
     vg_conditions text;
     vg_latents exact, dynamic, fixed;
-    const char *path = scratch_path(state, "scales.json");
+    vg_input_scales *scales, *others;
+    (void)state;
     p.compute = VG_COMPUTE_F32;
     CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
-    CHECK_OK(vg_calibrate(engine, model, &p, &text, 6, NULL, path, &err), err);
+    CHECK_OK(vg_calibrate(engine, model, &p, &text, 6, NULL, &scales, &err), err);
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &exact, &err), err);
     p.scheme = VG_SCHEME_FP8;
     p.fp8_act = VG_FP8_ACT_STATIC;
     CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &fixed, &err), VG_E_ARG,
-                err); /* no file */
-    p.input_scales = path;
+                err); /* no scales */
+    p.input_scales = scales;
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &fixed, &err), err);
     p.fp8_act = VG_FP8_ACT_DYNAMIC;
     CHECK_OK(vg_denoise(engine, model, &p, &text, NULL, NULL, &dynamic, &err), err);
@@ -479,11 +473,15 @@ static void test_model_engine_static_scales(void **state)
     vg_conditions other_text;
     q.scheme = VG_SCHEME_FP8;
     q.fp8_act = VG_FP8_ACT_STATIC;
-    q.input_scales = path;
     CHECK_OK(vg_encode(engine, other, &q, NULL, &other_text, &err), err);
     vg_latents none;
-    CHECK_FAILS(vg_denoise(engine, other, &q, &other_text, NULL, NULL, &none, &err), VG_E_FORMAT,
-                err); /* another model's file */
+    CHECK_OK(vg_calibrate(engine, other, &q, &other_text, 2, NULL, &others, &err), err);
+    p.fp8_act = VG_FP8_ACT_STATIC;
+    p.input_scales = others; /* of a model with one expert only */
+    CHECK_FAILS(vg_denoise(engine, model, &p, &text, NULL, NULL, &none, &err), VG_E_MISSING, err);
+    assert_non_null(strstr(err.message, "no input scale for layer"));
+    vg_input_scales_free(others);
+    vg_input_scales_free(scales);
     vg_conditions_deinit(&other_text);
     vg_model_close(other);
     vg_latents_deinit(&exact);
@@ -506,8 +504,8 @@ static void test_model_engine_calibration_follows_the_schedule(void **state)
     vg_err err;
     vg_engine *engine = open_engine();
     vg_model *model = open_model(GOLDEN "tiny-b");
-    const char *path = scratch_path(state, "scales.json");
     bool needed = true;
+    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         vg_generate_params p = params_of(model, 32, 32, 1);
         vg_conditions text;
@@ -522,10 +520,12 @@ static void test_model_engine_calibration_follows_the_schedule(void **state)
         CHECK_OK(vg_model_needs_input_scales(model, &p, &needed, &err), err);
         assert_true(needed);
         CHECK_OK(vg_encode(engine, model, &p, NULL, &text, &err), err);
-        CHECK_OK(vg_calibrate(engine, model, &p, &text, cases[i].wanted, NULL, path, &err), err);
-        p.input_scales = path;
+        vg_input_scales *scales;
+        CHECK_OK(vg_calibrate(engine, model, &p, &text, cases[i].wanted, NULL, &scales, &err), err);
+        p.input_scales = scales;
         if (vg_denoise(engine, model, &p, &text, NULL, NULL, &latents, &err) != VG_OK)
             fail_msg("case %zu: %s", i, err.message);
+        vg_input_scales_free(scales);
         vg_latents_deinit(&latents);
         vg_conditions_deinit(&text);
     }
@@ -613,9 +613,8 @@ static void test_model_engine_names_the_step_that_is_not_finite(void **state)
     if (!strstr(err.message, "step ") || strstr(err.message, "step 1:") ||
         !strstr(err.message, "not finite"))
         fail_msg("%s", err.message);
-    CHECK_FAILS(
-        vg_calibrate(engine, model, &p, &text, 4, NULL, scratch_path(state, "scales.json"), &err),
-        VG_E_FORMAT, err);
+    vg_input_scales *scales;
+    CHECK_FAILS(vg_calibrate(engine, model, &p, &text, 4, NULL, &scales, &err), VG_E_FORMAT, err);
     float init[16 * 4 * 4] = {0};
     int64_t shape[4] = {16, 1, 4, 4};
     p.init_latents = init;

@@ -1,6 +1,7 @@
 /* test_model_memory.c: a CPU backend that behaves like a device (vg_generate_params.memory_limit): loading by threads, streamed blocks,
  * plans against what is measured, and limits that nothing fits into. The bytes of the result must not know of any of it. */
 #include "engine/run/budget.h"
+#include "engine/run/limits.h"
 #include "engine/checkpoint/loader.h"
 #include "engine/family/wan/dit.h"
 #include "engine/checkpoint/stream.h"
@@ -342,7 +343,7 @@ static void test_model_memory_cancel_and_truncation_while_loading(void **state)
     vg_err err;
     vg_engine *engine = open_engine();
     vg_backend *be = vg_engine_backend(engine);
-    vg_module_options options = {.compute = VG_BF16, .scheme = VG_SCHEME_AUTO};
+    vg_module_options options = {.compute = VG_BF16};
     const int64_t n = 3000, k = 1000;
     uint16_t *values = calloc((size_t)(n * k), sizeof *values);
     vg_safetensors_entry entry = {"l.weight", vg_tensor_make(values, VG_BF16, 2, n, k)};
@@ -375,7 +376,8 @@ static void test_model_memory_bad_weights_are_told_on_a_device(void **state)
     vg_err err;
     vg_engine *engine = open_engine();
     vg_backend *be = vg_engine_backend(engine);
-    vg_module_options options = {.compute = VG_BF16, .scheme = VG_SCHEME_FP8_BLOCK};
+    const vg_precision_policy policy = {.scheme = VG_SCHEME_FP8_BLOCK};
+    vg_module_options options = {.compute = VG_BF16, .policy = &policy};
     float values[130][140] = {{0}};
     vg_safetensors_entry entry = {"a.b.weight", vg_tensor_make(values, VG_F32, 2, 130, 140)};
     vg_module *module;
@@ -431,9 +433,31 @@ static void test_model_memory_stream_finds_every_block(void **state)
     vg_backend_close(be);
 }
 
+/* What no machine can hold is told from the sizes alone. */
+static void test_model_memory_of_the_frames_alone(void **state)
+{
+    vg_generate_params p;
+    vg_err err;
+    (void)state;
+    vg_generate_params_init(&p);
+    p.height = p.width = VG_SIDE_MAX;
+    p.num_frames = 1;
+    CHECK_OK(vg_budget_check_size(&p, &err), err); /* 192 MiB */
+    int64_t frames = (int64_t)(vg_memory_total() / ((uint64_t)p.height * (uint64_t)p.width * 3));
+    assert_true(frames > 0);
+    if (frames >= INT32_MAX)
+        return;
+    p.num_frames = (int)frames;
+    CHECK_OK(vg_budget_check_size(&p, &err), err);
+    p.num_frames++;
+    CHECK_FAILS(vg_budget_check_size(&p, &err), VG_E_ARG, err);
+    assert_non_null(strstr(err.message, "8192x8192x"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_model_memory_of_the_frames_alone),
         cmocka_unit_test_setup_teardown(test_model_memory_limits_do_not_change_the_bytes,
                                         scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_model_memory_streams_no_more_than_needed, scratch_open,

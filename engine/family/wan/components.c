@@ -147,16 +147,17 @@ static vg_status forward_rows(vg_engine *engine, vg_model *model, const vg_compo
 {
     const wan_dit_config *c = &wan_config_of(model)->dit[expert];
     const char *name = wan_expert_names[expert];
-    vg_module_options options = {.compute = vg_compute_dtype(params->compute),
-                                 .scheme =
-                                     params->scheme_given ? (int)params->scheme : VG_SCHEME_AUTO,
-                                 .fp8_act = VG_FP8_ACT_DYNAMIC};
+    vg_precision_policy policy = {.scheme =
+                                      params->scheme_given ? (int)params->scheme : VG_SCHEME_AUTO,
+                                  .inputs = VG_FP8_ACT_DYNAMIC};
+    vg_module_options options = {.compute = vg_compute_dtype(params->compute), .policy = &policy};
     wan_dit *dit = NULL;
     vg_arena *arena = NULL;
     char *dir = NULL;
     vg_status status;
     int64_t plane = i->x_shape[2] * i->x_shape[3] * i->x_shape[4],
             text = i->text_shape[1] * i->text_shape[2];
+    VG_TRY_GOTO(status, vg_precision_policy_add(&policy, params->precision, err), done);
     VG_TRY_GOTO(status, vg_model_weights_dir(model, name, &dir, err), done);
     VG_TRY_GOTO(status, wan_dit_open(engine, dir, name, c, &options, &dit, err), done);
     VG_TRY_GOTO(status, vg_arena_new(engine->be, (size_t)1 << 20, &arena, err), done);
@@ -173,6 +174,7 @@ static vg_status forward_rows(vg_engine *engine, vg_model *model, const vg_compo
         vg_arena_reset(arena, 0);
     }
 done:
+    vg_precision_policy_deinit(&policy);
     vg_arena_free(arena);
     wan_dit_close(dit);
     free(dir);

@@ -87,7 +87,7 @@ vg_status wan_vae_open(vg_engine *engine, const char *dir, const wan_vae_config 
     v->config = *config;
     v->compute = compute;
     v->be = engine->be;
-    vg_module_options options = {.compute = compute, .scheme = VG_SCHEME_AUTO};
+    vg_module_options options = {.compute = compute};
     VG_TRY_GOTO(status, vg_module_open(engine, dir, "vae", &options, &v->module, err), fail);
     VG_TRY_GOTO(status, load_statistics(v, err), fail);
     if (halves & WAN_VAE_DECODER)
