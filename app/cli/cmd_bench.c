@@ -94,6 +94,7 @@ static vg_status open_engine(const vg_settings *s, vg_engine **engine, int *lock
         VG_TRY(vg_device_check(device, err));
     else
         device = vg_device_default();
+    vg_cli_say_device(s, false);
     char *path = vg_device_lock_path(device, NULL);
     snprintf(note, sizeof note, "process %ld", (long)getpid());
     /* Where no lock can be kept, nobody else keeps one either. */

@@ -59,7 +59,8 @@ static char *find_place(vg_err *err)
     VG_FAIL(err, VG_E_IO,
             "no place for the lock of the device: not every user may write to %s or %s, and %s; "
             "set VGEN_LOCK_DIR to a folder that can be written",
-            SHARED_BY_SYSTEM, SHARED_BY_US, *inner.message ? inner.message : "not to the state folder");
+            SHARED_BY_SYSTEM, SHARED_BY_US,
+            *inner.message ? inner.message : "not to the state folder");
     free(dir);
     return NULL;
 }
@@ -91,6 +92,8 @@ void vg_device_lock_holder(const char *path, char *text, size_t size)
         char process[32];
         snprintf(process, sizeof process, "/proc/%ld", pid);
         /* In a container the number may mean somebody else, or nobody. */
-        snprintf(text, size, stat(process, &st) == 0 ? "process %ld" : "a process of another container or user", pid);
+        snprintf(text, size,
+                 stat(process, &st) == 0 ? "process %ld" : "a process of another container or user",
+                 pid);
     }
 }

@@ -32,7 +32,9 @@ static int open_lock(const char *path, int flags)
         if (fd < 0 && errno == ENOENT && flags == O_RDWR) {
             fd = open(path, flags | O_CREAT | O_EXCL | always, 0600);
             if (fd >= 0)
-                (void)fchmod(fd, 0666); /* whatever the umask is: the lock of a device is everyone's. A job's folder is closed to others */
+                (void)fchmod(
+                    fd,
+                    0666); /* whatever the umask is: the lock of a device is everyone's. A job's folder is closed to others */
         }
         if (fd < 0 && (errno == EEXIST || (errno == ENOENT && flags == O_RDWR)))
             continue; /* made, or removed, between the two calls */

@@ -88,7 +88,8 @@ static void *watch_thread(void *worker)
     int quiet = 0;
     unsigned answered = 0, mark;
     bool must_read;
-    (void)vg_gpu_gauge_open(w->watch.pci, w->watch.uuid, &gauge, NULL); /* without one there are no events */
+    (void)vg_gpu_gauge_open(w->watch.pci, w->watch.uuid, &gauge,
+                            NULL); /* without one there are no events */
     int64_t now = vg_now_monotonic_ms(), memory_at = now, gauge_at = now - GAUGE_EVERY_MS,
             told_at = now;
     while (next_tick(&w->watch, answered, &mark, &must_read)) {

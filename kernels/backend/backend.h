@@ -31,7 +31,8 @@ const char *vg_attention_kernel_name(vg_attention_kernel kernel); /* "sm90" */
 typedef struct vg_device_info {
     char name[128];      /* e.g. "NVIDIA H100 80GB HBM3" or "CPU, 2 threads" */
     char pci_bus_id[32]; /* "0000:17:00.0", for vg_gpu_gauge_open; "" on the CPU */
-    char uuid[40];       /* of the GPU, or of the MIG instance that it is: "8f6e3c1a-..."; "" where it cannot be told */
+    char uuid
+        [40]; /* of the GPU, or of the MIG instance that it is: "8f6e3c1a-..."; "" where it cannot be told */
     int capability;      /* 90 for sm_90; 0 on the CPU */
     size_t memory_total; /* bytes */
     size_t memory_free;  /* bytes, now */

@@ -32,7 +32,7 @@ static void driver_release(char *text, size_t size)
 static void device_uuid(int device, char *text, size_t size)
 {
     typedef int get_device(int *handle, int ordinal);
-    typedef int get_uuid(cudaUUID_t *uuid, int handle);
+    typedef int get_uuid(cudaUUID_t * uuid, int handle);
     cudaDriverEntryPointQueryResult result;
     void *device_of = nullptr, *uuid_of = nullptr;
     cudaUUID_t uuid;
