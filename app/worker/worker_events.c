@@ -146,6 +146,9 @@ static void on_event(void *user, const vg_event *event)
     vg_worker *w = user;
     watch_memory(w);
     switch (event->kind) {
+    case VG_EVENT_BEGIN:
+    case VG_EVENT_PRECISION:
+        break;
     case VG_EVENT_STAGE_BEGIN:
     case VG_EVENT_STAGE_END:
         on_stage(w, event);

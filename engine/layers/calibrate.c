@@ -130,6 +130,11 @@ vg_status vg_calibration_scales(const vg_calibration *calibration, vg_input_scal
     return scales_of(copy, "calibration", scales, err);
 }
 
+vg_status vg_input_scales_copy(const vg_input_scales *scales, vg_input_scales **copy, vg_err *err)
+{
+    return scales_of(cJSON_Duplicate(scales->components, true), "calibration", copy, err);
+}
+
 void vg_input_scales_free(vg_input_scales *scales)
 {
     if (!scales)

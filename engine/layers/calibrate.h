@@ -22,6 +22,7 @@ typedef struct vg_input_scales vg_input_scales;
 /* scale = amax / 448 (amax 0: 1). */
 vg_status vg_calibration_scales(const vg_calibration *calibration, vg_input_scales **scales,
                                 vg_err *err);
+vg_status vg_input_scales_copy(const vg_input_scales *scales, vg_input_scales **copy, vg_err *err);
 void vg_input_scales_free(vg_input_scales *scales);
 /* VG_E_MISSING names component and layer. */
 vg_status vg_input_scales_find(const vg_input_scales *scales, const char *component,

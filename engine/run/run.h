@@ -113,6 +113,8 @@ const char *
 vg_stage_name(vg_stage stage); /* "load", "text", "encode", "calibrate", "denoise", "decode" */
 
 typedef enum vg_event_kind {
+    VG_EVENT_BEGIN,     /* of denoising as a whole; step: finished ones that it goes on from */
+    VG_EVENT_PRECISION, /* detail: what the layers are about to run in */
     VG_EVENT_STAGE_BEGIN,
     VG_EVENT_STAGE_END,
     VG_EVENT_STEP,
