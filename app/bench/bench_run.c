@@ -6,9 +6,10 @@
 #include <string.h>
 #include <time.h>
 #include "engine/run/budget.h"
+#include "engine/run/store_memory.h"
 
 /* Calibration of static scales runs at this size: how large the scales are does not change how fast the products are. */
-#define CALIBRATION_SIZE   256 /* px */
+#define CALIBRATION_SIDE   256 /* px */
 #define CALIBRATION_FRAMES 5
 #define CALIBRATION_STEPS  2
 
@@ -125,11 +126,12 @@ static void on_stage(bench *b, const vg_event *event)
     enter(b, stage, false);
     if (begins) {
         b->load_inside = 0;
+        if (stage == VG_BENCH_DENOISE && b->plan->warm_up == 0)
+            vg_bench_watch_start(b->watch);
         return;
     }
-    if (stage ==
-        VG_BENCH_CALIBRATE) /* sent by two layers, one inside of the other; timed by calibrate() */
-        return;
+    if (stage == VG_BENCH_DENOISE)
+        vg_bench_watch_stop(b->watch, &b->r->clocks);
     b->r->wall_s[stage] += event->seconds - b->load_inside;
     say(b, "%s: %.2f s", vg_bench_stage_name(stage), event->seconds - b->load_inside);
 }
@@ -142,11 +144,18 @@ static void on_event(void *user, const vg_event *event)
         on_stage(b, event);
     else if (event->kind == VG_EVENT_STEP && event->stage == VG_STAGE_DENOISE)
         on_step(b, event);
+    else if (event->kind == VG_EVENT_PRECISION) /* what denoising begins with is its own */
+        enter(b, VG_BENCH_DENOISE, false);
     else if (event->kind == VG_EVENT_NOTE)
         say(b, "%s", event->detail);
 }
 
 /* ---- stages ---- */
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
 
 /* A picture or a video of noise for every role that the mode needs; `media` has room for all roles. */
 static vg_status noise_media(const bench *b, vg_media *media, int *count, vg_err *err)
@@ -172,119 +181,75 @@ static vg_status noise_media(const bench *b, vg_media *media, int *count, vg_err
     return VG_OK;
 }
 
-/* The prompts, and noise where the mode needs pictures. */
-static vg_status run_encoders(bench *b, vg_conditions *conditions, vg_err *err)
+/* Latents of as many steps as are measured: nothing is kept, and what must be calibrated is at a small size. */
+static vg_status run_denoise(bench *b, const vg_sequence *sequence, vg_latents *latents,
+                             vg_err *err)
+{
+    bool found;
+    enter(b, VG_BENCH_TEXT, false);
+    VG_TRY(vg_sequence_latents(sequence, latents, &found, err));
+    if (b->status != VG_OK && err)
+        *err = *b->err;
+    if (b->r->wall_s[VG_BENCH_CALIBRATE] > 0)
+        snprintf(b->r->scales, sizeof b->r->scales, "static, calibrated at %dx%dx%d",
+                 smaller(b->params.height, CALIBRATION_SIDE),
+                 smaller(b->params.width, CALIBRATION_SIDE),
+                 smaller(b->params.num_frames, CALIBRATION_FRAMES));
+    return b->status;
+}
+
+/* Prompts, and noise where the mode needs pictures; or noise in place of all that encoders would make. */
+static vg_status run_sequence(bench *b, vg_memory_store *store, vg_latents *latents, vg_err *err)
 {
     vg_generate_params p = b->params;
     vg_media media[VG_ROLE_COUNT];
     int count = 0;
-    enter(b, VG_BENCH_TEXT, false);
-    if (b->plan->denoise_only)
-        return vg_model_fill_conditions(b->model, &b->params, conditions, err);
-    vg_status status = noise_media(b, media, &count, err);
+    const vg_sequence sequence = {.engine = b->engine,
+                                  .model = b->model,
+                                  .params = &p,
+                                  .store = &store->store,
+                                  .callbacks = &b->callbacks,
+                                  .calibration_steps = CALIBRATION_STEPS,
+                                  .calibration_side = CALIBRATION_SIDE,
+                                  .calibration_frames = CALIBRATION_FRAMES,
+                                  .latents_only = b->plan->denoise_only};
+    vg_status status = b->plan->denoise_only
+                           ? vg_model_fill_conditions(b->model, &p, &store->conditions, err)
+                           : noise_media(b, media, &count, err);
     p.inputs.media = media;
     p.inputs.media_count = count;
     if (status == VG_OK)
-        status = vg_encode(b->engine, b->model, &p, &b->callbacks, conditions, err);
+        status = run_denoise(b, &sequence, latents, err);
+    if (status == VG_OK && !b->plan->denoise_only) {
+        enter(b, VG_BENCH_DECODE, false);
+        status = vg_sequence_frames(&sequence, latents, true, err);
+    }
     for (int i = 0; i < count; i++)
         vg_frames_deinit(&media[i].frames);
     return status;
 }
 
-/* Put what is of the same shape at both sizes, as prompts are, in place of noise. */
-static void use_real(vg_conditions *conditions, const vg_conditions *real)
+static vg_status run_stages(bench *b, vg_err *err)
 {
-    for (int i = 0; i < conditions->count; i++) {
-        vg_condition *c = &conditions->list[i];
-        const vg_condition *r = vg_conditions_find(real, c->name);
-        if (r && r->ndim == c->ndim &&
-            memcmp(r->shape, c->shape, (size_t)c->ndim * sizeof *c->shape) == 0)
-            memcpy(c->values, r->values, (size_t)vg_condition_numel(c) * sizeof *c->values);
-    }
-}
-
-/* At a small size: what is measured is speed, and that does not depend on the scales. */
-static vg_status calibrate(bench *b, const vg_conditions *real, vg_input_scales **scales,
-                           vg_err *err)
-{
-    vg_generate_params p = b->params;
-    vg_conditions conditions = {0};
-    p.height = p.height < CALIBRATION_SIZE ? p.height : CALIBRATION_SIZE;
-    p.width = p.width < CALIBRATION_SIZE ? p.width : CALIBRATION_SIZE;
-    p.num_frames = p.num_frames < CALIBRATION_FRAMES ? p.num_frames : CALIBRATION_FRAMES;
-    enter(b, VG_BENCH_CALIBRATE, false);
-    b->load_inside = 0;
-    double begin = now();
-    vg_status status = vg_model_fill_conditions(b->model, &p, &conditions, err);
+    vg_memory_store store;
+    vg_latents latents = {0};
+    vg_memory_store_init(&store);
+    /* Copies are made for nobody, and beside what is measured. */
+    store.store.save_conditions = NULL;
+    store.store.save_scales = NULL;
+    store.store.save_state = NULL;
+    store.store.save_latents = NULL;
+    store.store.save_frames = NULL;
+    vg_status status = run_sequence(b, &store, &latents, err);
+    note_memory(b);
     if (status == VG_OK)
-        use_real(&conditions, real);
-    if (status == VG_OK)
-        status = vg_calibrate(b->engine, b->model, &p, &conditions, CALIBRATION_STEPS,
-                              &b->callbacks, scales, err);
-    vg_conditions_deinit(&conditions);
-    VG_TRY(status);
-    b->r->wall_s[VG_BENCH_CALIBRATE] = now() - begin - b->load_inside;
-    say(b, "calibrate: %.2f s", b->r->wall_s[VG_BENCH_CALIBRATE]);
-    snprintf(b->r->scales, sizeof b->r->scales, "static, calibrated at %dx%dx%d", p.height, p.width,
-             p.num_frames);
-    return VG_OK;
-}
-
-static vg_status run_denoise(bench *b, const vg_conditions *conditions, vg_latents *latents,
-                             vg_err *err)
-{
-    vg_input_scales *scales = NULL;
-    bool needed = false;
-    vg_status status;
-    VG_TRY(vg_model_needs_input_scales(b->model, &b->params, &needed, err));
-    if (needed)
-        VG_TRY_GOTO(status, calibrate(b, conditions, &scales, err), done);
-    b->params.input_scales = scales;
-    enter(b, VG_BENCH_DENOISE, false);
-    if (b->plan->warm_up == 0)
-        vg_bench_watch_start(b->watch);
-    VG_TRY_GOTO(
-        status,
-        vg_denoise(b->engine, b->model, &b->params, conditions, NULL, &b->callbacks, latents, err),
-        done);
-    vg_bench_watch_stop(b->watch, &b->r->clocks);
-    status = b->status;
-    if (status != VG_OK && err)
-        *err = *b->err;
-done:
-    b->params.input_scales = NULL;
-    vg_input_scales_free(scales);
+        status = vg_profile_resolve(b->profile, err);
+    vg_latents_deinit(&latents);
+    vg_memory_store_deinit(&store);
     return status;
-}
-
-static vg_status run_decode(bench *b, const vg_latents *latents, vg_err *err)
-{
-    vg_frames frames = {0};
-    if (b->plan->denoise_only)
-        return VG_OK;
-    enter(b, VG_BENCH_DECODE, false);
-    VG_TRY(vg_decode(b->engine, b->model, &b->params, latents, &b->callbacks, &frames, err));
-    vg_frames_deinit(&frames);
-    return VG_OK;
 }
 
 /* ---- the whole ---- */
-
-static vg_status run_stages(bench *b, vg_err *err)
-{
-    vg_conditions conditions = {0};
-    vg_latents latents = {0};
-    vg_status status;
-    VG_TRY_GOTO(status, run_encoders(b, &conditions, err), done);
-    VG_TRY_GOTO(status, run_denoise(b, &conditions, &latents, err), done);
-    VG_TRY_GOTO(status, run_decode(b, &latents, err), done);
-    note_memory(b);
-    status = vg_profile_resolve(b->profile, err);
-done:
-    vg_conditions_deinit(&conditions);
-    vg_latents_deinit(&latents);
-    return status;
-}
 
 static vg_status keep_ops(const bench *b, vg_err *err)
 {

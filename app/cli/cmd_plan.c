@@ -3,6 +3,7 @@
 #include <string.h>
 #include "app/cli/cli.h"
 #include "app/job/job.h"
+#include "app/job/job_media.h"
 #include "app/settings/paths.h"
 #include "engine/run/hub.h"
 
@@ -18,7 +19,9 @@ static vg_status make(const vg_settings *settings, planned *plans, int *count, c
     vg_model *model = NULL;
     vg_generate_params params;
     vg_scheme schemes[VG_SCHEME_COUNT];
+    vg_job_media media; /* which are given is enough: a plan needs no pixels */
     vg_status status;
+    vg_job_media_roles(settings, &media);
     vg_paths_presets(&presets);
     VG_TRY_GOTO(status,
                 vg_model_find(vg_settings_get(settings, VG_OPT_model),
@@ -33,6 +36,7 @@ static vg_status make(const vg_settings *settings, planned *plans, int *count, c
         vg_settings_params(settings, schemes[i], &params);
         params.device = device;
         params.memory_limit = *limit;
+        vg_job_media_give(&media, &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
         plans[i].scheme = schemes[i];
         VG_TRY_GOTO(status, vg_plan_make(model, &params, &plans[i].plan, err), done);

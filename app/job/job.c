@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "app/job/job_media.h"
 #include "app/job/lock.h"
 #include "app/settings/paths.h"
 #include "kernels/base/hash.h"
@@ -454,7 +455,17 @@ static vg_status check_memory(const vg_model *model, const vg_generate_params *p
     return VG_OK;
 }
 
-static vg_status resolve_model(vg_job *job, vg_err *err)
+/* Is everything given that the mode needs? Whoever gave too little may not know what there is. */
+static vg_status check_inputs(const vg_model *model, const vg_generate_params *params, vg_err *err)
+{
+    vg_err inner = {0};
+    vg_status status = vg_model_check_inputs(model, params, &inner);
+    return status == VG_OK ? VG_OK
+                           : VG_FAIL(err, status, "%s; this model's modes: %s", inner.message,
+                                     vg_model_modes(model));
+}
+
+static vg_status resolve_model(vg_job *job, const vg_job_media *media, vg_err *err)
 {
     vg_lines presets = {0};
     vg_model *model = NULL;
@@ -479,9 +490,10 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
     VG_TRY_GOTO(status, vg_model_check(model, err), done);
     for (int i = 0; i < job->variants_count; i++) {
         vg_settings_params(&job->settings, job->schemes[i], &params);
+        vg_job_media_give(media, &params);
         VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
         VG_TRY_GOTO(status, vg_model_precision(model, &params, &precision, err), done);
-        VG_TRY_GOTO(status, vg_model_check_inputs(model, &params, err), done);
+        VG_TRY_GOTO(status, check_inputs(model, &params, err), done);
         VG_TRY_GOTO(status, vg_budget_check_size(&params, err), done);
         if (!strcmp(job->device, "cpu"))
             VG_TRY_GOTO(status, check_memory(model, &params, err), done);
@@ -493,6 +505,7 @@ static vg_status resolve_model(vg_job *job, vg_err *err)
                     done);
     vg_settings_copy(&job->resolved, &job->settings);
     VG_TRY_GOTO(status, vg_settings_take_resolved(&job->resolved, &params, err), done);
+    VG_TRY_GOTO(status, vg_job_media_name(media, &job->resolved, err), done);
     VG_TRY_GOTO(status, vg_model_identity(model, identity, err), done);
     job->identity = vg_xstrdup(identity);
     job->family = vg_xstrdup(vg_model_family_name(model));
@@ -521,7 +534,8 @@ static void sweep(const char *jobs_dir)
 }
 
 /* Fill a folder under a hidden name, then give it its name: a job folder always has a whole job.json. */
-static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
+static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_media *media,
+                             vg_err *err)
 {
     const vg_job_event created = vg_job_event_of(VG_JOB_EVENT_created);
     vg_status status = VG_OK;
@@ -537,6 +551,8 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
         status = vg_file_make_dirs(variants, err);
         if (status == VG_OK && *init)
             status = copy_init_latents(init, hidden, err);
+        if (status == VG_OK)
+            status = vg_job_media_keep(media, hidden, err);
         if (status == VG_OK)
             status = vg_json_save(file, root, err);
         if (status == VG_OK)
@@ -567,10 +583,24 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, vg_err *err)
     return VG_FAIL(err, VG_E_BUSY, "%s: no free name for a job", jobs_dir);
 }
 
+/* Where the pictures lay, from any folder. */
+static vg_status take_paths(vg_settings *settings, const vg_job_media *media, vg_err *err)
+{
+    for (int i = 0; i < media->count; i++) {
+        char *path = vg_paths_absolute(vg_settings_get(settings, media->option[i]));
+        vg_status status = vg_settings_set(settings, media->option[i], path, err);
+        free(path);
+        if (status != VG_OK)
+            return status;
+    }
+    return VG_OK;
+}
+
 vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job,
                         vg_err *err)
 {
     vg_job made = {0};
+    vg_job_media media = {0};
     vg_status status;
     char *dir = NULL, *real = NULL;
     made.created = vg_now_unix();
@@ -583,7 +613,9 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
     made.device = vg_xstrdup(*device ? device : vg_device_default());
     if (*device)
         VG_TRY_GOTO(status, vg_device_check(device, err), done);
-    VG_TRY_GOTO(status, resolve_model(&made, err), done);
+    VG_TRY_GOTO(status, vg_job_media_read(&made.settings, &media, err), done);
+    VG_TRY_GOTO(status, take_paths(&made.settings, &media, err), done);
+    VG_TRY_GOTO(status, resolve_model(&made, &media, err), done);
     if (vg_job_probe_clips(&made, err) != VG_OK) {
         status = err ? err->code = VG_E_ARG : VG_E_ARG;
         goto done;
@@ -592,10 +624,11 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
     VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
     real = realpath(dir, NULL);
     sweep(real ? real : dir);
-    VG_TRY_GOTO(status, make_folder(real ? real : dir, &made, err), done);
+    VG_TRY_GOTO(status, make_folder(real ? real : dir, &made, &media, err), done);
     *job = made;
     made = (vg_job){0};
 done:
+    vg_job_media_deinit(&media);
     vg_job_deinit(&made);
     free(dir);
     free(real);

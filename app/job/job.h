@@ -3,6 +3,7 @@
  *
  *   JOBS/20261123-131500-a-big-red-ball-3f2a/
  *     job.json  events.jsonl  summary.json  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
+ *     inputs/<digest>.png, what it was given (job_media.h)
  *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.{json,csv}, clip.mp4, preview.ppm} */
 #ifndef VG_APP_JOB_JOB_H
 #define VG_APP_JOB_JOB_H

@@ -154,6 +154,24 @@ done:
     return status;
 }
 
+/* {"height": 96, ...} with whole paths of the files that decide pixels: a preset is used from any folder. */
+static cJSON *json_of(const vg_settings *s)
+{
+    vg_settings copy = {{0}};
+    vg_settings_copy(&copy, s);
+    for (int i = 0; i < VG_OPT_COUNT; i++) {
+        const vg_option *o = &vg_options[i];
+        if (o->type != VG_TYPE_PATH || !copy.text[i] || !vg_option_decides(o, VG_DECIDES_PIXELS))
+            continue;
+        char *whole = vg_paths_absolute(copy.text[i]);
+        free(copy.text[i]);
+        copy.text[i] = whole;
+    }
+    cJSON *json = vg_settings_to_json(&copy);
+    vg_settings_deinit(&copy);
+    return json;
+}
+
 vg_status vg_presets_save(const char *name, const vg_settings *s, const char *comment, char **path,
                           vg_err *err)
 {
@@ -164,7 +182,7 @@ vg_status vg_presets_save(const char *name, const vg_settings *s, const char *co
             name);
     char *dir = vg_paths_user_presets();
     char *file = vg_xstrf("%s/%s.json", dir, name);
-    cJSON *settings = vg_settings_to_json(s), *root = cJSON_CreateObject();
+    cJSON *settings = json_of(s), *root = cJSON_CreateObject();
     if (comment && *comment)
         cJSON_AddStringToObject(root, "_comment", comment);
     for (cJSON *item = settings->child; item;) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "app/job/device.h"
+#include "app/job/job_media.h"
 #include "app/settings/paths.h"
 #include "engine/run/hub.h"
 
@@ -24,6 +25,8 @@ static vg_ui_kind kind_of(const vg_option *o)
         return VG_UI_CHOICE;
     case VG_TYPE_LIST:
         return VG_UI_CHOICES;
+    case VG_TYPE_PATH:
+        return VG_UI_PATH;
     default:
         return VG_UI_LINE;
     }
@@ -49,6 +52,7 @@ void vg_tui_form_deinit(vg_tui_form *form)
     vg_settings_deinit(&form->settings);
     vg_settings_deinit(&form->resolved);
     vg_model_close(form->model);
+    vg_lines_free(&form->modes);
     free(form->model_name);
 }
 
@@ -68,28 +72,16 @@ static const char *unit_of(const vg_option *o)
     return strcasestr(o->label, o->unit) ? "" : o->unit;
 }
 
-const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count)
+/* "i2v, flf2v" as a list. */
+static void take_modes(vg_tui_form *form)
 {
-    bool first = !form->fields_count;
-    for (int i = 0; first && i < VG_OPT_COUNT; i++) {
-        const vg_option *o = &vg_options[i];
-        if (!vg_option_has(o, VG_OPTION_FORM))
-            continue;
-        vg_option_choices(o, &form->choices[i]);
-        terminate(&form->choices[i]);
-        form->fields[form->fields_count++] = (vg_ui_field){
-            .key = o->key,
-            .label = o->label,
-            .unit = unit_of(o),
-            .help = o->help,
-            .group = o->group,
-            .kind = i == VG_OPT_model ? VG_UI_MODEL : kind_of(o),
-            .choices = form->choices[i].count ? (const char *const *)form->choices[i].items : NULL,
-            .advanced = vg_option_has(o, VG_OPTION_HIDDEN),
-        };
+    vg_lines_free(&form->modes);
+    for (const char *at = form->model ? vg_model_modes(form->model) : ""; *at;) {
+        size_t n = strcspn(at, ",");
+        vg_lines_add(&form->modes, vg_xstrf("%.*s", (int)n, at));
+        at += n + strspn(at + n, ", ");
     }
-    *count = form->fields_count;
-    return form->fields;
+    terminate(&form->modes);
 }
 
 static void open_model(vg_tui_form *form)
@@ -115,6 +107,49 @@ static void open_model(vg_tui_form *form)
     }
     free(dir);
     vg_lines_free(&dirs);
+    take_modes(form);
+}
+
+static vg_ui_field field_of(vg_tui_form *form, int id)
+{
+    const vg_option *o = &vg_options[id];
+    const vg_lines *choices = id == VG_OPT_mode && form->model ? &form->modes : &form->choices[id];
+    return (vg_ui_field){
+        .key = o->key,
+        .label = o->label,
+        .unit = unit_of(o),
+        .help = o->help,
+        .group = o->group,
+        .kind = id == VG_OPT_model ? VG_UI_MODEL : kind_of(o),
+        .choices = choices->count ? (const char *const *)choices->items : NULL,
+        .advanced = vg_option_has(o, VG_OPTION_HIDDEN),
+    };
+}
+
+static bool is_shown(const vg_tui_form *form, int id)
+{
+    const vg_option *o = &vg_options[id];
+    if (!vg_option_has(o, VG_OPTION_FORM))
+        return false;
+    bool fits = !*o->modes || form->settings.text[id];
+    for (int i = 0; i < form->modes.count && !fits; i++)
+        fits = vg_option_applies(o, form->modes.items[i]);
+    return fits;
+}
+
+const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count)
+{
+    open_model(form);
+    for (int i = 0; i < VG_OPT_COUNT && !form->choices_ready; i++) {
+        vg_option_choices(&vg_options[i], &form->choices[i]);
+        terminate(&form->choices[i]);
+    }
+    form->choices_ready = true;
+    *count = 0;
+    for (int i = 0; i < VG_OPT_COUNT; i++)
+        if (is_shown(form, i))
+            form->fields[(*count)++] = field_of(form, i);
+    return form->fields;
 }
 
 /* The row of a stage; a new one comes right after `before`, the stage in front of it in its own plan. -1: no room. */
@@ -191,11 +226,14 @@ static void resolve(vg_tui_form *form)
         return;
     }
     int n = vg_settings_schemes(&form->settings, schemes);
+    vg_job_media media; /* no pixels: files are read when the job is made */
+    vg_job_media_roles(&form->settings, &media);
     vg_settings_copy(&form->resolved, &form->settings);
     for (int i = 0; i < n; i++) {
         vg_generate_params params;
         vg_plan plan;
         vg_settings_params(&form->settings, schemes[i], &params);
+        vg_job_media_give(&media, &params);
         place(form, &params);
         if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK ||
             vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
@@ -205,6 +243,11 @@ static void resolve(vg_tui_form *form)
         }
         take_plan(form, &plan);
     }
+}
+
+static const char *decided_by(int id)
+{
+    return id == VG_OPT_mode ? "by what is given" : "checkpoint";
 }
 
 const char *vg_tui_form_default(vg_tui_form *form, const char *key)
@@ -222,16 +265,19 @@ const char *vg_tui_form_default(vg_tui_form *form, const char *key)
         snprintf(text, size, "%s", vg_options[id].def);
     } else if (form->model && !form->settings.text[id]) {
         if (form->resolved.text[id] && *form->resolved.text[id])
-            snprintf(text, size, "%s (checkpoint)", form->resolved.text[id]);
+            snprintf(text, size, "%s (%s)", form->resolved.text[id], decided_by(id));
     } else if (form->model) {
         vg_generate_params params;
         vg_settings_copy(&without, &form->settings);
         vg_settings_unset(&without, (vg_option_id)id);
+        vg_job_media media;
         vg_settings_params(&without, VG_SCHEME_BF16, &params);
+        vg_job_media_roles(&without, &media);
+        vg_job_media_give(&media, &params);
         if (vg_model_defaults(form->model, &params, NULL) == VG_OK &&
             vg_settings_take_resolved(&without, &params, NULL) == VG_OK && without.text[id] &&
             *without.text[id])
-            snprintf(text, size, "%s (checkpoint)", without.text[id]);
+            snprintf(text, size, "%s (%s)", without.text[id], decided_by(id));
     }
     vg_settings_deinit(&without);
     return text;
@@ -242,34 +288,34 @@ static bool in_word(char c)
     return isalnum((unsigned char)c) || c == '_' || c == '-';
 }
 
-/* Where `message` names the setting, as key or as flag, and not as a part of another word; NULL: nowhere. */
-static const char *named_in(const char *message, const vg_option *o)
+/* Where `message` names the setting, as key or as --flag, and not as a part of another word; NULL: nowhere. */
+static const char *named_in(const char *message, const vg_option *o, bool as_flag)
 {
-    char flag[64];
-    const char *first = NULL, *const names[] = {o->key, vg_option_flag(o, flag, sizeof flag)};
-    for (int n = 0; n < 2; n++) {
-        size_t length = strlen(names[n]);
-        for (const char *at = message; (at = strstr(at, names[n])); at++) {
-            bool begins = at == message || !in_word(at[-1]) ||
-                          (at[-1] == '-' && at > message + 1 && at[-2] == '-');
-            if (begins && !in_word(at[length])) {
-                first = !first || at < first ? at : first;
-                break;
-            }
-        }
+    char buf[64];
+    const char *name = as_flag ? vg_option_flag(o, buf, sizeof buf) : o->key;
+    size_t length = strlen(name);
+    for (const char *at = message; (at = strstr(at, name)); at++) {
+        bool dashes = at > message + 1 && at[-1] == '-' && at[-2] == '-';
+        bool begins = as_flag ? dashes : at == message || !in_word(at[-1]);
+        if (begins && !in_word(at[length]))
+            return at;
     }
-    return first;
+    return NULL;
 }
 
 const char *vg_tui_form_field_of(const char *message)
 {
     const char *best = vg_options[VG_OPT_model].key, *at = NULL;
-    for (int i = 0; i < VG_OPT_COUNT; i++) {
-        const char *found = named_in(message, &vg_options[i]);
-        if (found && vg_option_has(&vg_options[i], VG_OPTION_FORM) && i != VG_OPT_model &&
-            (!at || found < at)) {
-            at = found;
-            best = vg_options[i].key;
+    /* "mode i2v needs a picture: give --image": what to give is where to go, unless the line begins with its subject. */
+    bool subject = message[0] != '-' && message[strcspn(message, ": ")] == ':';
+    for (int as_flag = !subject; as_flag >= 0 && !at; as_flag--) {
+        for (int i = 0; i < VG_OPT_COUNT; i++) {
+            const char *found = named_in(message, &vg_options[i], as_flag);
+            if (found && vg_option_has(&vg_options[i], VG_OPTION_FORM) && i != VG_OPT_model &&
+                (!at || found < at)) {
+                at = found;
+                best = vg_options[i].key;
+            }
         }
     }
     return best;

@@ -7,12 +7,13 @@
 
 typedef struct vg_tui_form {
     vg_settings settings;
-    vg_ui_field fields[VG_OPT_COUNT];
-    int fields_count;
-    vg_lines choices[VG_OPT_COUNT]; /* NULL-terminated */
+    vg_ui_field fields[VG_OPT_COUNT]; /* those that are shown */
+    vg_lines choices[VG_OPT_COUNT];   /* NULL-terminated */
+    bool choices_ready;
     /* the model that the form names, open while the name stays */
     char *model_name;
     vg_model *model;
+    vg_lines modes; /* of the model; NULL-terminated */
     vg_err model_err;
     bool default_is_cuda; /* where a job runs that names no device */
     uint64_t gpu_limit;   /* bytes that it may take on the GPU, 0 unknown */
@@ -34,6 +35,7 @@ void vg_tui_form_deinit(vg_tui_form *form);
 /* What is known of the device by now (tui_device.h). */
 /* reason: why it is not a GPU, "" otherwise. */
 void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit, const char *reason);
+/* Borrowed until the next call. A setting of modes that the model has not is there only while it has a value. */
 const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count);
 const char *vg_tui_form_default(vg_tui_form *form, const char *key);
 /* The field that a message of the engine speaks of: the first that it names, else the model. */

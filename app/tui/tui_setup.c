@@ -3,8 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "app/job/job_media.h"
 #include "app/settings/paths.h"
 #include "app/settings/presets.h"
+#include "app/tui/tui_complete.h"
 #include "app/tui/tui_say.h"
 
 /* ---- fields ---- */
@@ -42,6 +44,13 @@ static bool set(void *self, const char *key, const char *text, char *message, si
     if (message && size)
         message[0] = 0;
     return true;
+}
+
+static void complete(void *self, const char *key, const char *text, char *out, size_t out_size,
+                     char *message, size_t size)
+{
+    (void)self, (void)key; /* all paths of the form are pictures */
+    vg_tui_complete(text, out, out_size, message, size);
 }
 
 static bool check(void *self, const char **key, char *message, size_t size)
@@ -170,6 +179,7 @@ static bool take_job(void *self, const char *id, char *message, size_t size)
         return vg_tui_say(message, size, "this job is gone");
     vg_settings_deinit(&s->form.settings);
     vg_settings_copy(&s->form.settings, &job->job.settings);
+    vg_job_media_mend(job->job.dir, &job->job.resolved, &s->form.settings);
     /* The form does not show what was written elsewhere, or where that job stopped: another job must not write over its files. */
     static const vg_option_id own[] = {VG_OPT_output, VG_OPT_save_latents, VG_OPT_save_frames,
                                        VG_OPT_max_steps_run};
@@ -201,6 +211,7 @@ void vg_tui_setup_host(vg_tui_setup *setup, vg_ui_form_host *host)
         .value = value,
         .default_text = default_text,
         .set = set,
+        .complete = complete,
         .check = check,
         .plan = plan,
         .presets = presets,

@@ -6,9 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "app/job/job_media.h"
 #include "app/media/frames.h"
 #include "app/settings/paths.h"
 #include "engine/run/budget.h"
+
+/* Prompts and pictures to conditions. */
+static vg_status encode(vg_worker *w, const vg_generate_params *params, vg_err *err)
+{
+    vg_generate_params p = *params;
+    vg_job_media media;
+    VG_TRY(vg_job_media_open(w->job.dir, &w->job.resolved, &media, err));
+    for (int i = 0; i < media.count; i++)
+        if (media.pictures[i].note[0])
+            vg_worker_note(w, "%s: %s", vg_options[media.option[i]].key, media.pictures[i].note);
+    vg_job_media_give(&media, &p);
+    vg_status status = vg_encode(w->engine, w->model, &p, &w->callbacks, &w->conditions, err);
+    vg_job_media_deinit(&media);
+    return status;
+}
 
 static vg_status need_conditions(vg_worker *w, const vg_generate_params *params, vg_err *err)
 {
@@ -19,8 +35,7 @@ static vg_status need_conditions(vg_worker *w, const vg_generate_params *params,
     const char *const metadata[] = {VG_MADE_WITH, w->made_with_shared, NULL};
     if (vg_worker_find_conditions(w, params, path))
         goto done;
-    VG_TRY_GOTO(status, vg_encode(w->engine, w->model, params, &w->callbacks, &w->conditions, err),
-                done);
+    VG_TRY_GOTO(status, encode(w, params, err), done);
     status = vg_conditions_write(path, &w->conditions, metadata, err);
 done:
     free(path);

@@ -1,6 +1,6 @@
 /* budget.c: see budget.h. */
 #include "engine/run/budget.h"
-#include "engine/run/plan.h"
+#include "engine/run/rehearse.h"
 #include "kernels/base/fileio.h"
 #include "kernels/base/text.h"
 

@@ -3,7 +3,7 @@
 #ifndef VG_ENGINE_RUN_COMPONENT_IO_H
 #define VG_ENGINE_RUN_COMPONENT_IO_H
 
-#include "engine/run/run.h"
+#include "engine/run/component.h"
 
 /* Input `name` of `ndim` dimensions as FP32, malloc'd. shape: its dimensions. */
 vg_status vg_input_f32(const vg_safetensors *in, const char *part, const char *name, int ndim,

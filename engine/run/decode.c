@@ -15,7 +15,7 @@ static vg_status decode(vg_engine *engine, const vg_model *model, const vg_gener
     vg_frames frames = {0};
     void *self = NULL;
     vg_status status;
-    VG_TRY(decoder->frames(model, latents, &frames, err));
+    VG_TRY(decoder->frames(model, p, latents, &frames, err));
     frames.rgb = malloc((size_t)frames.count * (size_t)frames.height * (size_t)frames.width * 3);
     if (!frames.rgb)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %d frames of %dx%d", frames.count,

@@ -71,7 +71,4 @@ vg_status vg_calibrate_loop(vg_denoise_run *r, vg_err *err);
  * is just no preview. */
 bool vg_preview_prepare(vg_engine *engine, vg_model *model, int frame);
 
-/* results.c: are all values [C,T,h,w] finite? VG_E_FORMAT naming `what`. */
-vg_status vg_latents_check_finite(const float *values, const int64_t shape[4], const char *what,
-                                  vg_err *err);
 #endif

@@ -5,8 +5,16 @@
 #define VG_ENGINE_RUN_FAMILY_H
 
 #include "engine/layers/module.h"
-#include "engine/run/run.h"
+#include "engine/layers/weight_table.h"
+#include "engine/run/component.h"
+#include "engine/run/conditions.h"
+#include "engine/run/latents.h"
+#include "engine/run/params.h"
+#include "engine/run/progress.h"
 #include "engine/sampling/preview.h"
+
+typedef struct vg_model vg_model;
+typedef struct vg_family vg_family;
 
 #define VG_EXPERTS_MAX 2
 
@@ -62,8 +70,8 @@ typedef struct vg_encoder {
 typedef struct vg_decoder {
     vg_stage_part part;
     /* Size of what these latents become; errors say why they cannot be decoded. */
-    vg_status (*frames)(const vg_model *model, const vg_latents *latents, vg_frames *size,
-                        vg_err *err);
+    vg_status (*frames)(const vg_model *model, const vg_generate_params *params,
+                        const vg_latents *latents, vg_frames *size, vg_err *err);
     vg_status (*run)(void *self, const vg_model *model, const vg_generate_params *params,
                      const vg_latents *latents, const vg_hooks *hooks, vg_frames *out, vg_err *err);
 } vg_decoder;
@@ -163,6 +171,22 @@ struct vg_family {
     const vg_part *parts;
     int parts_count;
 };
+
+/* ---- what a family may ask ---- */
+
+const void *vg_model_config(const vg_model *model); /* what its config_load made */
+/* DIR of a component of the model, malloc'd. */
+vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir,
+                                 vg_err *err);
+/* What vg_weights_open takes for a component: its folder, or "dummy:" and its folder. malloc'd. */
+vg_status vg_model_weights_dir(const vg_model *model, const char *component, char **dir,
+                               vg_err *err);
+/* VG_E_MISSING when the checkpoint has none of this component. */
+vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err);
+/* Does a step take a second forward, without the condition? */
+bool vg_model_guided(const vg_model *model, const vg_generate_params *params);
+
+/* ---- the table of families ---- */
 
 extern const vg_family *const vg_families[];
 extern const int vg_families_count;

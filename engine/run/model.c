@@ -9,16 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static vg_status find_family(const vg_checkpoint *checkpoint, const vg_family **family, vg_err *err)
+static vg_status find_family(const vg_family *const *families, int count,
+                             const vg_checkpoint *checkpoint, const vg_family **family, vg_err *err)
 {
     const vg_family *found = NULL;
-    for (int i = 0; i < vg_families_count; i++) {
-        if (!vg_families[i]->probe(checkpoint))
+    for (int i = 0; i < count; i++) {
+        if (!families[i]->probe(checkpoint))
             continue;
         if (found)
             return VG_FAIL(err, VG_E_FORMAT, "%s is claimed by two model families, %s and %s",
-                           vg_checkpoint_dir(checkpoint), found->name, vg_families[i]->name);
-        found = vg_families[i];
+                           vg_checkpoint_dir(checkpoint), found->name, families[i]->name);
+        found = families[i];
     }
     if (!found) {
         const char *transformer = vg_checkpoint_component(checkpoint, "transformer");
@@ -81,7 +82,8 @@ static void choose_modes(vg_model *m)
     }
 }
 
-vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err)
+vg_status vg_model_open_with(const vg_family *const *families, int count, const char *dir,
+                             vg_load_format format, vg_model **model, vg_err *err)
 {
     vg_status status;
     vg_model *m = calloc(1, sizeof *m);
@@ -89,7 +91,7 @@ vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the model");
     m->dummy = format == VG_LOAD_DUMMY;
     VG_TRY_GOTO(status, vg_checkpoint_open(dir, &m->checkpoint, err), fail);
-    VG_TRY_GOTO(status, find_family(m->checkpoint, &m->family, err), fail);
+    VG_TRY_GOTO(status, find_family(families, count, m->checkpoint, &m->family, err), fail);
     VG_TRY_GOTO(status, vg_checkpoint_defaults_read(m->checkpoint, &m->own, err), fail);
     VG_TRY_GOTO(status, m->family->config_load(m->checkpoint, &m->config, err), fail);
     choose_modes(m);
@@ -103,6 +105,11 @@ fail:
     return status;
 }
 
+vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err)
+{
+    return vg_model_open_with(vg_families, vg_families_count, dir, format, model, err);
+}
+
 void vg_model_close(vg_model *model)
 {
     if (!model)
@@ -111,6 +118,11 @@ void vg_model_close(vg_model *model)
         model->family->config_free(model->config);
     vg_checkpoint_close(model->checkpoint);
     free(model);
+}
+
+const void *vg_model_config(const vg_model *model)
+{
+    return model->config;
 }
 
 const char *vg_model_family_name(const vg_model *model)

@@ -1,4 +1,4 @@
-/* model.h: what engine/run/ and the families know about an open model; not for app/. */
+/* model.h: what engine/run/ knows about an open model; not for the families (engine/run/family.h has what they may ask), nor for app/. */
 #ifndef VG_ENGINE_RUN_MODEL_H
 #define VG_ENGINE_RUN_MODEL_H
 
@@ -26,26 +26,15 @@ struct vg_model {
     int preview_frame;
 };
 
-static inline vg_dtype vg_compute_dtype(vg_compute compute)
-{
-    return compute == VG_COMPUTE_BF16 ? VG_BF16 : VG_F32;
-}
-
-/* DIR of a component of the model, malloc'd. */
-vg_status vg_model_component_dir(const vg_model *model, const char *component, char **dir,
-                                 vg_err *err);
-/* What vg_weights_open takes for a component: its folder, or "dummy:" and its folder. malloc'd. */
-vg_status vg_model_weights_dir(const vg_model *model, const char *component, char **dir,
-                               vg_err *err);
-/* VG_E_MISSING when the checkpoint has none of this component. */
-vg_status vg_model_need(const vg_model *model, const char *folder, vg_err *err);
-vg_status vg_model_missing(const vg_model *model, const char *folder, vg_err *err); /* that error */
+/* vg_model_open with a table of families of one's own: for tests. */
+vg_status vg_model_open_with(const vg_family *const *families, int count, const char *dir,
+                             vg_load_format format, vg_model **model, vg_err *err);
+vg_status vg_model_missing(const vg_model *model, const char *folder,
+                           vg_err *err); /* vg_model_need's error */
 /* Sizes follow from the decoder's configuration: without it nothing but single parts can be run. */
 vg_status vg_model_need_decoder(const vg_model *model, vg_err *err);
 /* Which expert a timestep is for. */
 int vg_model_expert(const vg_model *model, const vg_generate_params *params, double timestep);
-/* Does a step take a second forward, without the condition? */
-bool vg_model_guided(const vg_model *model, const vg_generate_params *params);
 /* What these settings ask of each layer. The caller deinitialises, also after an error. */
 vg_status vg_params_policy(const vg_generate_params *params, vg_precision_policy *policy,
                            vg_err *err);
@@ -55,7 +44,7 @@ vg_status vg_model_check_precision(const vg_model *model, const vg_generate_para
 /* "f32", "transformer bf16, transformer_2 fp8 per-tensor (400 of 406)", "bf16 in both experts": what the files hold; "" when some
  * cannot be opened. */
 void vg_model_describe_precision(const vg_model *model, char *text, size_t size);
-/* That opened. */
+/* The weights of a component, opened. */
 vg_status vg_model_weights(const vg_model *model, const char *component, vg_weights **weights,
                            vg_err *err);
 #endif

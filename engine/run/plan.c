@@ -1,5 +1,5 @@
-/* plan.c: the memory plan of a run, stage by stage, before anything is allocated. See plan.h. */
-#include "engine/run/plan.h"
+/* plan.c: the memory plan of a run, stage by stage, before anything is allocated. See plan.h, rehearse.h. */
+#include "engine/run/rehearse.h"
 
 #include "engine/checkpoint/stream.h"
 

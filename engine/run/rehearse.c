@@ -1,7 +1,7 @@
-/* rehearse.c: parts of a run on a backend that only counts. See plan.h. */
+/* rehearse.c: parts of a run on a backend that only counts. See rehearse.h. */
 #include "engine/checkpoint/dummy.h"
 #include "engine/run/denoise.h"
-#include "engine/run/plan.h"
+#include "engine/run/rehearse.h"
 
 #include <stdio.h>
 #include <string.h>

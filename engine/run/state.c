@@ -1,5 +1,7 @@
-/* state.c: the state between two steps, in host memory and as a file (safetensors). */
-#include "engine/run/run.h"
+/* state.c: see state.h. */
+#include "engine/run/state.h"
+
+#include "engine/checkpoint/safetensors.h"
 
 #include <math.h>
 #include <stdio.h>

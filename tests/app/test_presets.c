@@ -11,6 +11,8 @@ static void test_presets_that_came_along_load_without_warnings(void **state)
                                         "wan2.1-t2v-1.3b-480p",
                                         "wan2.1-t2v-14b-480p",
                                         "wan2.1-t2v-14b-720p",
+                                        "wan2.2-i2v-a14b-480p",
+                                        "wan2.2-i2v-a14b-720p",
                                         "wan2.2-t2v-a14b-480p",
                                         "wan2.2-t2v-a14b-720p"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -31,6 +33,13 @@ static void test_presets_that_came_along_load_without_warnings(void **state)
     assert_string_equal(vg_settings_get(&s, VG_OPT_flow_shift), "12");
     assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale), "4");
     assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale_2), "3");
+    vg_settings_deinit(&s);
+    CHECK_OK(vg_presets_load("wan2.2-i2v-a14b-720p", &s, NULL, &err), err);
+    assert_string_equal(vg_settings_get(&s, VG_OPT_boundary_ratio), "0.9");
+    assert_string_equal(vg_settings_get(&s, VG_OPT_flow_shift), "5");
+    assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale), "3.5");
+    assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale_2), "3.5");
+    assert_false(vg_settings_is_set(&s, VG_OPT_mode)); /* by what is given: one picture or two */
     vg_settings_deinit(&s);
 }
 
@@ -67,6 +76,27 @@ static void test_presets_own_ones_win_and_are_listed(void **state)
     free(copy);
     assert_int_equal(unlink(path), 0);
     free(path);
+    vg_settings_deinit(&s);
+    vg_settings_deinit(&back);
+}
+
+/* A preset is used from any folder. */
+static void test_presets_keep_pictures_by_their_whole_paths(void **state)
+{
+    (void)state;
+    vg_settings s = {{0}}, back = {{0}};
+    vg_err err;
+    char *path = NULL, *whole = vg_paths_absolute("a fox.png");
+    CHECK_OK(vg_settings_set(&s, VG_OPT_image, "a fox.png", &err), err);
+    CHECK_OK(vg_settings_set(&s, VG_OPT_last_image, "/b.png", &err), err);
+    CHECK_OK(vg_presets_save("pictures", &s, NULL, &path, &err), err);
+    CHECK_OK(vg_presets_load("pictures", &back, NULL, &err), err);
+    assert_string_equal(vg_settings_get(&back, VG_OPT_image), whole);
+    assert_string_equal(vg_settings_get(&back, VG_OPT_last_image), "/b.png");
+    assert_string_equal(vg_settings_get(&s, VG_OPT_image), "a fox.png");
+    assert_int_equal(unlink(path), 0);
+    free(path);
+    free(whole);
     vg_settings_deinit(&s);
     vg_settings_deinit(&back);
 }
@@ -116,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presets_that_came_along_load_without_warnings),
         cmocka_unit_test(test_presets_own_ones_win_and_are_listed),
+        cmocka_unit_test(test_presets_keep_pictures_by_their_whole_paths),
         cmocka_unit_test(test_presets_bad_names_leave_no_file),
         cmocka_unit_test(test_presets_unknown_name_gives_the_nearest),
         cmocka_unit_test(test_presets_broken_text_is_one_line),

@@ -1,5 +1,5 @@
 /* test_includes.c: dependencies point one way. Every #include of the rooms is read; one that points back, or that reaches a library which
- * belongs to another sub-room, fails. The order of the sub-rooms of a room is that of this table: a file may include its own sub-room and those
+ * belongs to another sub-room, or a header that is not for it, directly or through others, fails. The order of the sub-rooms of a room is that of this table: a file may include its own sub-room and those
  * before it. */
 #include "tests/check.h"
 
@@ -42,6 +42,14 @@ static const struct {
     {"jpeglib", "app/media"},
     {"jerror", "app/media"},
     {"sentencepiece", "engine/text"},
+};
+
+/* What a model family's folder may not even see through other headers: it knows no budgets, schedulers, states, jobs, nor the run's inside. */
+static const char *const hidden_from_families[] = {
+    "engine/run/run.h",      "engine/run/model.h",    "engine/run/state.h",
+    "engine/run/budget.h",   "engine/run/plan.h",     "engine/run/denoise.h",
+    "engine/run/rehearse.h", "engine/run/stage.h",    "engine/run/emit.h",
+    "engine/run/hub.h",      "engine/run/sequence.h", "engine/sampling/scheduler.h",
 };
 
 static int files_read, wrong;
@@ -102,6 +110,61 @@ static const char *library_fault(const char *from, const char *header)
     return NULL;
 }
 
+/* engine/family/NAME/FILE, not the table beside the folders. */
+static bool is_of_a_family(const char *path)
+{
+    static const char room_name[] = "engine/family/";
+    return strncmp(path, room_name, sizeof room_name - 1) == 0 &&
+           strchr(path + sizeof room_name - 1, '/');
+}
+
+#define SEEN_MAX 256
+
+/* Headers that a file sees, by name: it and those it includes, each once. */
+typedef struct closure {
+    int count;
+    char names[SEEN_MAX][128];
+} closure;
+
+static void see(const char *root, const char *path, closure *c)
+{
+    char full[1024], line[1024], name[512];
+    for (int i = 0; i < c->count; i++)
+        if (strcmp(c->names[i], path) == 0)
+            return;
+    assert_true(c->count < SEEN_MAX && strlen(path) < sizeof c->names[0]);
+    snprintf(c->names[c->count++], sizeof c->names[0], "%s", path);
+    snprintf(full, sizeof full, "%s/%s", root, path);
+    FILE *f = fopen(full, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "#include \"%511[^\"]\"", name) == 1)
+            see(root, name, c);
+    fclose(f);
+}
+
+/* The first header that a family's file sees and may not, or NULL; borrowed from the table. */
+static const char *seen_by_family(const char *root, const char *path)
+{
+    static closure c;
+    c.count = 0;
+    see(root, path, &c);
+    for (int i = 0; i < c.count; i++)
+        for (size_t j = 0; j < sizeof hidden_from_families / sizeof *hidden_from_families; j++)
+            if (strcmp(c.names[i], hidden_from_families[j]) == 0)
+                return hidden_from_families[j];
+    return NULL;
+}
+
+static void read_family_file(const char *root, const char *path)
+{
+    const char *header = seen_by_family(root, path);
+    if (!header)
+        return;
+    print_error("%s: sees %s, which is not for families\n", path, header);
+    wrong++;
+}
+
 static void read_file(const char *root, const char *path)
 {
     char full[1024], line[1024], name[512];
@@ -109,6 +172,8 @@ static void read_file(const char *root, const char *path)
     FILE *f = fopen(full, "r");
     assert_non_null(f);
     files_read++;
+    if (is_of_a_family(path))
+        read_family_file(root, path);
     for (int n = 1; fgets(line, sizeof line, f); n++) {
         const char *why = NULL;
         if (sscanf(line, "#include \"%511[^\"]\"", name) == 1)
@@ -177,6 +242,15 @@ static void test_includes_that_point_back_are_seen(void **state)
     assert_non_null(fault("app/cli/cli.c", "kernels/cuda/cuda.cuh"));
     assert_non_null(library_fault("engine/run/run.c", "libavcodec/avcodec.h"));
     assert_null(library_fault("app/media/clip.c", "libavcodec/avcodec.h"));
+    assert_true(is_of_a_family("engine/family/wan/wan.c") &&
+                !is_of_a_family("engine/family/families.c"));
+    assert_string_equal(seen_by_family(VG_SOURCE_DIR, "engine/run/denoise.h"),
+                        "engine/run/denoise.h");
+    assert_string_equal(seen_by_family(VG_SOURCE_DIR, "engine/run/budget.h"),
+                        "engine/run/budget.h");
+    assert_string_equal(seen_by_family(VG_SOURCE_DIR, "app/worker/worker_run.h"),
+                        "engine/run/run.h");
+    assert_null(seen_by_family(VG_SOURCE_DIR, "engine/run/family.h"));
 }
 
 int main(void)

@@ -5,11 +5,15 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "app/settings/paths.h"
+#include "app/tui/tui_complete.h"
 #include "app/tui/tui_device.h"
 #include "app/tui/tui_form.h"
+#include "kernels/base/fileio.h"
 
 #define GIB (1ull << 30)
 
@@ -98,11 +102,92 @@ static void test_ui_form_finds_the_field_that_a_message_names(void **state)
         {"--num-frames: 18 is not 4k+1", "num_frames"},
         {"guidance_scale_2 needs two experts", "guidance_scale_2"},
         {"width x height: 8192x8192 needs more than this machine has", "width"},
-        {"mode i2v needs --image", "mode"},
+        {"mode i2v needs a picture to begin with: give --image; this model's modes: i2v", "image"},
+        {"mode i2v takes no picture to end with (--last-image)", "last_image"},
+        {"image: /a/--width/height.png: there is no such file", "image"},
+        {"this model has no mode r2v", "mode"},
         {"something else", "model"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_string_equal(vg_tui_form_field_of(cases[i].message), cases[i].key);
+}
+
+static const vg_ui_field *form_field(vg_tui_form *form, const char *key)
+{
+    int count = 0;
+    const vg_ui_field *fields = vg_tui_form_fields(form, &count);
+    for (int i = 0; i < count; i++)
+        if (!strcmp(fields[i].key, key))
+            return &fields[i];
+    return NULL;
+}
+
+/* Pictures are asked for where the model takes them, and stay to be seen while they are given. */
+static void test_ui_form_asks_for_what_the_model_takes(void **state)
+{
+    (void)state;
+    vg_tui_form form;
+    char message[256];
+    const char *key = NULL;
+    form_open(&form, "bf16");
+    assert_null(form_field(&form, "image"));
+    assert_string_equal(form_field(&form, "mode")->choices[0], "t2v");
+    assert_null(form_field(&form, "mode")->choices[1]);
+    form_set(&form, VG_OPT_image, "a.png");
+    assert_non_null(form_field(&form, "image"));
+    assert_null(form_field(&form, "last_image"));
+    assert_false(vg_tui_form_check(&form, &key, message, sizeof message));
+    assert_string_equal(key, "image");
+    form_set(&form, VG_OPT_model, VG_TEST_DIR "/golden/tiny-i2v");
+    assert_non_null(form_field(&form, "last_image"));
+    assert_int_equal(form_field(&form, "image")->kind, VG_UI_PATH);
+    assert_string_equal(form_field(&form, "mode")->choices[0], "i2v");
+    assert_string_equal(form_field(&form, "mode")->choices[1], "flf2v");
+    assert_true(vg_tui_form_check(&form, &key, message, sizeof message));
+    assert_string_equal(vg_tui_form_default(&form, "mode"), "i2v (by what is given)");
+    form_set(&form, VG_OPT_last_image, "b.png");
+    assert_string_equal(vg_tui_form_default(&form, "mode"), "flf2v (by what is given)");
+    assert_true(vg_tui_form_plan(&form).count > 0);
+    vg_tui_form_deinit(&form);
+}
+
+static void completes(const char *text, const char *wanted, const char *names)
+{
+    char out[512], message[256];
+    vg_tui_complete(text, out, sizeof out, message, sizeof message);
+    assert_string_equal(out, wanted);
+    assert_string_equal(message, names);
+}
+
+static void test_ui_form_completes_names_of_pictures(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/vgen-test-XXXXXX", here[512];
+    static const char *const files[] = {"first.png",     "first.txt",
+                                        "fir tree.JPEG", "\xc3\xa9t\xc3\xa9.webp",
+                                        "\xc3\xa8.webp", ".hidden.png"};
+    assert_non_null(mkdtemp(dir));
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(dir), 0);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        CHECK_OK(vg_file_write_atomic(files[i], "x", 1, &(vg_err){0}), ((vg_err){0}));
+    assert_int_equal(mkdir("folder", 0700), 0);
+    completes("f", "f", "fir tree.JPEG  first.png  folder/");
+    completes("fi", "fir", "");
+    completes("fir", "fir", "fir tree.JPEG  first.png");
+    completes("firs", "first.png", "");
+    completes("first.png", "first.png", "");
+    completes("fo", "folder/", "");
+    completes("folder/", "folder/", "no picture or folder there begins like this");
+    completes("x", "x", "no picture or folder there begins like this");
+    completes("\xc3", "\xc3", "\xc3\xa8.webp  \xc3\xa9t\xc3\xa9.webp"); /* never half a character */
+    completes(".", ".hidden.png", "");
+    setenv("HOME", dir, 1);
+    char *whole = vg_xstrf("%s/first.png", dir);
+    completes("~/firs", whole, "");
+    free(whole);
+    assert_int_equal(chdir(here), 0);
+    (void)vg_file_remove_tree(dir, NULL);
 }
 
 static void test_ui_form_says_each_unit_once(void **state)
@@ -181,6 +266,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_ui_form_lists_each_stage_once_in_order),
         cmocka_unit_test(test_ui_form_is_held_against_the_device),
         cmocka_unit_test(test_ui_form_finds_the_field_that_a_message_names),
+        cmocka_unit_test(test_ui_form_asks_for_what_the_model_takes),
+        cmocka_unit_test(test_ui_form_completes_names_of_pictures),
         cmocka_unit_test(test_ui_form_says_each_unit_once),
         cmocka_unit_test(test_ui_form_device_is_what_the_other_process_says),
     };

@@ -211,6 +211,19 @@ static void scene_setup_stages(session *s)
     s->fake->more_stages = s->fake->small_memory = true;
     step(s, 0.01);
 }
+/* A model that takes pictures: one is given, the name of the other is being typed. */
+static void scene_setup_pictures(session *s)
+{
+    char ignored[64];
+    fake_fill_form(s->fake, true);
+    fake_set(s->fake, "mode", "flf2v", ignored, sizeof ignored);
+    fake_set(s->fake, "image",
+             "/home/person/pictures of the summer/2026/a red fox in the snow at dawn.jpeg", ignored,
+             sizeof ignored);
+    step(s, 0.01);
+    type(s, "\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B"); /* Last picture */
+    type(s, "pi\t\t");
+}
 static void scene_setup_presets(session *s)
 {
     type(s, "p");
@@ -319,6 +332,7 @@ static const struct {
     {"setup", scene_setup, true, true},
     {"setup-edit", scene_setup_edit, true, false},
     {"setup-stages", scene_setup_stages, true, false},
+    {"setup-pictures", scene_setup_pictures, true, false},
     {"setup-presets", scene_setup_presets, true, false},
     {"run", scene_run, true, true},
     {"run-start", scene_run_start, false, false},

@@ -86,7 +86,8 @@ typedef struct fake_host {
     int made; /* jobs started, for their names */
     vg_ui_plan_row plan_rows[5];
     bool small_memory, more_stages;
-    bool gpu; /* jobs run on one, with gauges */
+    bool gpu;      /* jobs run on one, with gauges */
+    bool pictures; /* the model takes some */
 } fake_host;
 
 /* ---- pictures ---- */
@@ -452,6 +453,27 @@ static inline bool fake_set(void *self, const char *key, const char *text, char 
     return true;
 }
 
+/* Three files: pictures/{first,last}.png and pictures/more/. */
+static inline void fake_complete(void *self, const char *key, const char *text, char *out,
+                                 size_t out_size, char *message, size_t size)
+{
+    static const char *const files[] = {"pictures/first.png", "pictures/last.png",
+                                        "pictures/more/"};
+    const char *found = NULL;
+    int count = 0;
+    (void)self, (void)key;
+    for (int i = 0; i < 3; i++)
+        if (strncmp(files[i], text, strlen(text)) == 0) {
+            found = files[i];
+            count++;
+        }
+    snprintf(out, out_size, "%s", count == 1 ? found : count > 1 ? "pictures/" : text);
+    snprintf(message, size, "%s",
+             count == 0                            ? "no file begins like this"
+             : count > 1 && strcmp(out, text) == 0 ? "first.png  last.png  more/"
+                                                   : "");
+}
+
 static inline bool fake_check(void *self, const char **key, char *message, size_t size)
 {
     fake_host *f = self;
@@ -664,15 +686,16 @@ static inline vg_ui_kind fake_kind_of(const char *type)
            : strcmp(type, "BOOL") == 0 ? VG_UI_BOOL
            : strcmp(type, "ENUM") == 0 ? VG_UI_CHOICE
            : strcmp(type, "LIST") == 0 ? VG_UI_CHOICES
+           : strcmp(type, "PATH") == 0 ? VG_UI_PATH
                                        : VG_UI_LINE;
 }
 
 static inline void fake_field(fake_host *f, const char *key, const char *type, const char *standard,
                               double min, double max, const char *unit, const char *choices,
-                              const char *flags, const char *group, const char *label,
-                              const char *help)
+                              const char *modes, const char *flags, const char *group,
+                              const char *label, const char *help)
 {
-    if (!strchr(flags, 'F'))
+    if (!strchr(flags, 'F') || (modes[0] && !f->pictures))
         return;
     int i = f->fields_count++, n = 0;
     snprintf(f->choice_text[i], sizeof f->choice_text[i], "%s", choices);
@@ -698,6 +721,22 @@ static inline void fake_field(fake_host *f, const char *key, const char *type, c
     snprintf(f->defaults[i], sizeof f->defaults[i], "%s", own);
 }
 
+/* The form of a model that takes pictures, or none. */
+static inline void fake_fill_form(fake_host *f, bool pictures)
+{
+    char ignored[64];
+    for (int i = 0; i < f->fields_count; i++)
+        free(f->values[i]);
+    f->fields_count = 0;
+    f->pictures = pictures;
+#define VG_OPTION(key, type, standard, min, max, unit, choices, decides, modes, flags, group,      \
+                  label, help)                                                                     \
+    fake_field(f, #key, #type, standard, min, max, unit, VG_CHOICES(choices), modes, flags, group, \
+               label, help);
+#include "app/settings/options.def"
+    fake_preset_load(f, "demo", ignored, sizeof ignored);
+}
+
 static inline fake_host *fake_new(void)
 {
     fake_host *f = calloc(1, sizeof *f);
@@ -706,19 +745,14 @@ static inline fake_host *fake_new(void)
     f->export_state = -1;
     f->speed = 1;
     f->started_at = 1800000000;
-#define VG_OPTION(key, type, standard, min, max, unit, choices, decides, modes, flags, group,      \
-                  label, help)                                                                     \
-    fake_field(f, #key, #type, standard, min, max, unit, VG_CHOICES(choices), flags, group, label, \
-               help);
-#include "app/settings/options.def"
-    char ignored[64];
-    fake_preset_load(f, "demo", ignored, sizeof ignored);
+    fake_fill_form(f, false);
     f->host = (vg_ui_host){
         .self = f,
         .wake_fd = fake_wake_fd,
         .refresh = fake_refresh,
-        .form = {f, fake_fields, fake_value, fake_default, fake_set, fake_check, fake_plan,
-                 fake_presets, fake_preset_load, fake_preset_save, fake_load, fake_start},
+        .form = {f, fake_fields, fake_value, fake_default, fake_set, fake_complete, fake_check,
+                 fake_plan, fake_presets, fake_preset_load, fake_preset_save, fake_load,
+                 fake_start},
         .jobs = {f, fake_jobs, fake_job_get, fake_cancel, fake_resume, fake_remove},
         .media = {f, fake_frame, fake_frames_broken, fake_export_start, fake_export_poll},
         .models = {f, fake_models},

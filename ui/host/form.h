@@ -10,6 +10,7 @@ typedef enum vg_ui_kind {
     VG_UI_TEXT,
     VG_UI_LINE,
     VG_UI_MODEL, /* a line, with the models of models.h to choose from */
+    VG_UI_PATH,  /* a line that names a file; complete() goes on with it */
     VG_UI_INT,
     VG_UI_REAL,
     VG_UI_BOOL,
@@ -39,13 +40,17 @@ typedef struct vg_ui_plan {
 
 typedef struct vg_ui_form_host {
     void *self;
-    /* Those that have a place on the form, in its order. */
+    /* Those that have a place on the form, in its order; what the model cannot take has none. */
     const vg_ui_field *(*fields)(void *self, int *count);
     /* Current text of a field ("" = unset; then default_text says what will be used, e.g. "5 (checkpoint)"). Borrowed until set. */
     const char *(*value)(void *self, const char *key);
     const char *(*default_text)(void *self, const char *key);
     /* Try to set; false leaves the old value and puts one clear line in message. */
     bool (*set)(void *self, const char *key, const char *text, char *message, size_t message_size);
+    /* Go on with a path that is being typed: *out gets the longest beginning that all files have which fit it; message the names
+     * that there are, when there are several, or that there is none. */
+    void (*complete)(void *self, const char *key, const char *text, char *out, size_t out_size,
+                     char *message, size_t message_size);
     /* Check the whole form; false names the field that is wrong (NULL: none in particular). */
     bool (*check)(void *self, const char **key, char *message, size_t message_size);
     vg_ui_plan (*plan)(void *self);

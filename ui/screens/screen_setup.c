@@ -22,7 +22,8 @@ enum {
     DO_SAVE,
     DO_ADVANCED,
     DO_TO_START,
-    DO_UNSET
+    DO_UNSET,
+    DO_COMPLETE
 };
 enum { ASK_CHOICE = 1, ASK_MODEL, ASK_LOAD, ASK_SAVE, ASK_REPLACE };
 
@@ -36,7 +37,7 @@ static const vg_ui_field *field_at(const vg_ui *ui, int index)
 static bool typed_kind(const vg_ui_field *f)
 {
     return f && (f->kind == VG_UI_TEXT || f->kind == VG_UI_LINE || f->kind == VG_UI_MODEL ||
-                 f->kind == VG_UI_INT || f->kind == VG_UI_REAL);
+                 f->kind == VG_UI_PATH || f->kind == VG_UI_INT || f->kind == VG_UI_REAL);
 }
 
 static bool on_start(const vg_ui *ui, const void *state)
@@ -65,6 +66,12 @@ static bool on_field(const vg_ui *ui, const void *state)
     const vg_setup *s = state;
     return s->focus >= 0 && !s->editing;
 }
+static bool on_typed_path(const vg_ui *ui, const void *state)
+{
+    const vg_setup *s = state;
+    const vg_ui_field *f = field_at(ui, s->focus);
+    return s->editing && f && f->kind == VG_UI_PATH;
+}
 static bool not_editing(const vg_ui *ui, const void *state)
 {
     (void)ui;
@@ -86,6 +93,11 @@ static const vg_binding bindings[] = {
     {{VG_KEY(UP), VG_CH('k')}, DO_UP, NULL, "the field above", not_editing},
     {{VG_KEY(LEFT)}, DO_LEFT, NULL, "previous choice, or the column to the left", not_editing},
     {{VG_KEY(RIGHT)}, DO_RIGHT, NULL, "next choice, or the column to the right", not_editing},
+    {{VG_KEY(TAB)},
+     DO_COMPLETE,
+     "complete",
+     "while typing a file's name: go on with it",
+     on_typed_path},
     {{VG_KEY(TAB)}, DO_NEXT, NULL, "the next field", not_editing},
     {{VG_KEY(BACKTAB)}, DO_PREVIOUS, NULL, "the field before", not_editing},
     {{VG_CTRL('o'), VG_KEY(F3), VG_CH('p')},
@@ -196,9 +208,19 @@ static bool digit_like(const vg_key *key)
     return (key->cp >= '0' && key->cp <= '9') || key->cp == '.' || key->cp == '-';
 }
 
+/* Another model, of a preset or a job, may have fewer fields. */
+static void keep_focus(const vg_ui *ui, vg_setup *s)
+{
+    if (s->focus >= 0 && !field_at(ui, s->focus)) {
+        s->focus = s->bad = -1;
+        s->editing = false;
+    }
+}
+
 static bool key(vg_ui *ui, void *state, const vg_key *key_)
 {
     vg_setup *s = state;
+    keep_focus(ui, s);
     const vg_ui_field *f = field_at(ui, s->focus);
     bool plain = key_->code == VG_K_CHAR && key_->mods == 0;
     if (!s->editing) {
@@ -217,6 +239,8 @@ static bool key(vg_ui *ui, void *state, const vg_key *key_)
         try_value(ui, s);
     if (done != VG_EDITOR_IGNORED)
         return true;
+    if (key_->code == VG_K_TAB && f->kind == VG_UI_PATH)
+        return false; /* and complete it */
     switch (key_->code) {
     case VG_K_ENTER:
         if (s->bad < 0)
@@ -267,6 +291,8 @@ static void move(vg_ui *ui, vg_setup *s, int step, bool beside)
 
 static void set_value(vg_ui *ui, vg_setup *s, const vg_ui_field *f, const char *text)
 {
+    if (!f)
+        return;
     char message[256] = "";
     if (!ui->host->form.set(ui->host->form.self, f->key, text, message, sizeof message))
         vg_ui_note(ui, VG_R_BAD, "%s: %s", f->label, message);
@@ -370,6 +396,25 @@ static void edit(vg_ui *ui, vg_setup *s)
     }
 }
 
+/* One press goes on as far as the name is clear; where nothing is open the next field is meant. */
+static void complete(vg_ui *ui, vg_setup *s)
+{
+    const vg_ui_field *f = field_at(ui, s->focus);
+    char longer[4096] = "", message[256] = "";
+    const char *typed = s->editor.text ? s->editor.text : "";
+    ui->host->form.complete(ui->host->form.self, f->key, typed, longer, sizeof longer, message,
+                            sizeof message);
+    bool same = strcmp(longer, typed) == 0;
+    if (!same) {
+        vg_editor_set(&s->editor, longer, false);
+        try_value(ui, s);
+    }
+    if (message[0])
+        vg_ui_note(ui, VG_R_DIM, "%s", message);
+    else if (same)
+        move(ui, s, 1, false);
+}
+
 /* ---- start, presets ---- */
 /* Say why not, at the field that is wrong. */
 static void refuse(vg_ui *ui, vg_setup *s, const char *key, const char *message)
@@ -452,6 +497,9 @@ static void action(vg_ui *ui, void *state, int action_)
             s->focus = -1;
         vg_ui_note(ui, VG_R_DIM, s->advanced ? "all settings" : "the usual settings");
         break;
+    case DO_COMPLETE:
+        complete(ui, s);
+        break;
     case DO_UNSET:
         set_value(ui, s, field_at(ui, s->focus), "");
         break;
@@ -521,6 +569,7 @@ static void answer(vg_ui *ui, void *state, int tag, int index, const char *text)
 static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *key_)
 {
     vg_setup *s = state;
+    keep_focus(ui, s);
     vg_layout l;
     vg_form form;
     int scroll;
@@ -588,6 +637,9 @@ static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, s
     }
     if (s->editing && f->kind == VG_UI_TEXT)
         snprintf(out, size, "Enter done   Alt-Enter new line   Esc as it was");
+    else if (s->editing && f->kind == VG_UI_PATH)
+        snprintf(out, size, "Tab completes   Enter done   Esc as it was   %s",
+                 f->help ? f->help : "");
     else if (s->editing)
         snprintf(out, size, "Enter done   Esc as it was   %s", f->help ? f->help : "");
     else

@@ -134,6 +134,15 @@ static void draw_value(const vg_ui *ui, const vg_setup *s, vg_grid *g, const vg_
         return;
     }
     const char *shown = unset ? (fallback ? fallback : "") : value;
+    /* A file is told by the end of its path. */
+    bool cut = f->kind == VG_UI_PATH && !unset && vg_text_width(shown) > r.cols - 2;
+    if (cut) {
+        vg_put(g, r.row, r.col, vg_glyph(g, '~', '~', 0x2026), vg_role_style(g, VG_R_DIM));
+        while (*shown && vg_text_width(shown) > r.cols - 3)
+            shown += vg_utf8_after(shown, strlen(shown), 0);
+        vg_text(g, r.row, r.col + 1, r.cols - 3, VG_R_TEXT, shown);
+        return;
+    }
     if (f->kind == VG_UI_BOOL)
         shown = strcmp(shown, "true") == 0 ? "on" : strcmp(shown, "false") == 0 ? "off" : shown;
     int col = r.col;

@@ -14,8 +14,10 @@ static vg_status rehearse(void *self, const vg_model *model, const vg_generate_p
     return wan_vae_part_rehearse(self, p, false, err);
 }
 
-static vg_status frames(const vg_model *model, const vg_latents *l, vg_frames *size, vg_err *err)
+static vg_status frames(const vg_model *model, const vg_generate_params *p, const vg_latents *l,
+                        vg_frames *size, vg_err *err)
 {
+    (void)p;
     const wan_config *c = wan_config_of(model);
     if (!l->values || l->shape[1] < 1 || l->shape[2] < 1 || l->shape[3] < 1)
         return VG_FAIL(err, VG_E_SHAPE, "there are no latents to decode");

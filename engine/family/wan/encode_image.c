@@ -93,7 +93,7 @@ static vg_status run(void *self, const vg_model *model, const vg_generate_params
     const int64_t sample[4] = {3, p->num_frames, p->height, p->width};
     int64_t shape[4], temporal = c->vae.temporal;
     float *video = NULL, *values;
-    model->family->latent_shape(model, p, shape);
+    wan_latent_shape(model, p, shape);
     shape[0] = wan_condition_channels(c);
     VG_TRY(vg_conditions_add(out, WAN_IMAGE, 4, shape, &values, err));
     VG_TRY(make_video(&first->frames, last, p, &video, err));

@@ -72,7 +72,7 @@ static void defaults(const vg_model *model, vg_generate_params *p)
         p->boundary_ratio = c->boundary_ratio;
 }
 
-static void latent_shape(const vg_model *model, const vg_generate_params *p, int64_t shape[4])
+void wan_latent_shape(const vg_model *model, const vg_generate_params *p, int64_t shape[4])
 {
     const wan_config *c = wan_config_of(model);
     shape[0] = c->dit[0].out_channels;
@@ -96,7 +96,7 @@ static int conditions(const vg_model *model, const vg_generate_params *p,
     if (c->image) {
         vg_condition_spec *image = &specs[count++];
         *image = (vg_condition_spec){.name = WAN_IMAGE, .ndim = 4};
-        latent_shape(model, p, image->shape);
+        wan_latent_shape(model, p, image->shape);
         image->shape[0] = wan_condition_channels(c);
     }
     return count;
@@ -106,7 +106,7 @@ static double flop(const vg_model *model, const vg_generate_params *p)
 {
     const wan_dit_config *c = &wan_config_of(model)->dit[0];
     int64_t latent[4];
-    latent_shape(model, p, latent);
+    wan_latent_shape(model, p, latent);
     return wan_dit_flop(c, wan_dit_tokens(c, latent), p->max_text_tokens);
 }
 
@@ -148,7 +148,7 @@ const vg_family vg_family_wan = {
     .experts_count = experts_count,
     .geometry = geometry,
     .defaults = defaults,
-    .latent_shape = latent_shape,
+    .latent_shape = wan_latent_shape,
     .conditions = conditions,
     .flop = flop,
     .encoders = encoders,

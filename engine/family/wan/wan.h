@@ -9,7 +9,7 @@
 #ifndef VG_ENGINE_FAMILY_WAN_WAN_H
 #define VG_ENGINE_FAMILY_WAN_WAN_H
 
-#include "engine/run/model.h"
+#include "engine/run/family.h"
 #include "engine/text/umt5.h"
 
 #define WAN_EXPERTS_MAX 2
@@ -48,14 +48,17 @@ bool wan_probe(const vg_checkpoint *checkpoint);
 vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err);
 void wan_config_free(void *config);
 bool wan_preview(const vg_model *model, vg_preview *preview);
-static inline wan_config *wan_config_of(const vg_model *model)
+static inline const wan_config *wan_config_of(const vg_model *model)
 {
-    return (wan_config *)model->config;
+    return vg_model_config(model);
 }
 static inline int64_t wan_condition_channels(const wan_config *config)
 {
     return config->image ? config->dit[0].in_channels - config->dit[0].out_channels : 0;
 }
+
+/* wan.c */
+void wan_latent_shape(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
 
 /* Names of the family's conditions: hidden states of the text encoder [tokens, text_dim], and what an image-to-video transformer sees beside
  * the noise, [temporal + z, T, h, w], the mask's channels first. */

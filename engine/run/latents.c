@@ -1,5 +1,5 @@
-/* results.c: latents in host memory. */
-#include "engine/run/denoise.h"
+/* latents.c: see latents.h. */
+#include "engine/run/latents.h"
 
 #include <math.h>
 #include <stdlib.h>

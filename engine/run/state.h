@@ -1,0 +1,18 @@
+/* state.h: what lies between two steps, in host memory and as a file (safetensors). */
+#ifndef VG_ENGINE_RUN_STATE_H
+#define VG_ENGINE_RUN_STATE_H
+
+#include "engine/sampling/scheduler.h"
+
+/* State after a finished step: enough to go on with the same result, bit for bit. Host memory. */
+typedef struct vg_denoise_state {
+    int64_t shape[4]; /* C,T,h,w */
+    float *latents;   /* F32 */
+    vg_scheduler_state scheduler;
+    double seconds_done; /* denoise seconds so far */
+} vg_denoise_state;
+void vg_denoise_state_deinit(vg_denoise_state *state);
+vg_status vg_denoise_state_write(const char *path, const vg_denoise_state *state,
+                                 const char *const *metadata, vg_err *err);
+vg_status vg_denoise_state_read(const char *path, vg_denoise_state *state, vg_err *err);
+#endif
