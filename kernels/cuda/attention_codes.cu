@@ -450,15 +450,16 @@ template <int CLUSTER> struct consumer {
  *          fixed order, repeatable bit for bit. Codes of the result: bit for bit as quantize.cu makes them of y
  * Measured NVIDIA H200, 700 W, random data, 2026-11, median of seconds at the power limit (688 W, 1860 MHz), TFLOP/s:
  *          75600 x 75600, 40 x 128: 1018 to 1038 in three calls (114 ms); 32760 x 32760: 986 to 1014. attention_sm90.cu, BF16, in the
- *          same call: 720, 720. cuDNN 9.19, in an earlier one (BF16 there 737, 726): FP8 844, 834, BF16 577, 569. Quality: test_op_attention_codes, cosine 0.99917 on hard data, E4M3 for q and k 0.997
+ *          same call: 720, 720. cuDNN 9.19, in an earlier one (BF16 there 737, 726): FP8 844, 834, BF16 577, 569. Quality:
+ *          test_op_attention_codes; cosine 0.99917 on hard data
  *          Stages in front, per layer at 75600: see head_codes.cu and value_codes.cu
  * Not done Tried on the same card at 75600, TFLOP/s: two consumers of 64 rows with 192 keys 957 (128 keys 919), with turns or without; there a
  *          quarter of the exponentials by shifts and additions instead of the special function unit 975, with three consumers no gain;
  *          additions and multiplications spread between the exponentials by hand 995; three consumers, tiles done over by a second launch
  *          where references were too low 1021 (promoting half as often); the largest score in every tile 990; integers to floats by
- *          adding 2^23 1.5: 1006; the sum of the weights by a row of ones in V 988 (at a quarter of the promotions); promoting half as often
- *          1062, but 2 % off for values of one sign. Without conversion from integers 1114, without search for the largest 1087, without
- *          exponentials 1190 (each wrong, at a quarter of the promotions): what limits are instructions and latency around the
+ *          adding 2^23 1.5: 1006; the sum of the weights by a row of ones in V 988 (at a quarter of the promotions); promoting half
+ *          as often gives 2.5 % more, but is 2 % off for values of one sign. The variant of 988 without conversion from integers 1114, without
+ *          search for the largest 1087, without exponentials 1190 (each wrong): what limits are instructions and latency around the
  *          products, and power */
 template <int CLUSTER>
 __global__ void __launch_bounds__(THREADS, 1)
