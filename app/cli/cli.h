@@ -90,6 +90,8 @@ vg_status vg_cli_settings(const vg_args *args, vg_settings *settings, vg_err *er
     }
 vg_status vg_cli_variants(const vg_args *args, const vg_settings *settings, vg_variants *variants,
                           vg_err *err);
+/* Where no device was named and it is the CPU: one line on stderr that says why. always: also where this machine shows no GPU. */
+void vg_cli_say_device(const vg_settings *settings, bool always);
 
 /* main of both programs for commands. */
 int vg_cli_main(int argc, char **argv);
