@@ -192,7 +192,6 @@ static vg_status run(vg_worker *w, vg_err *err)
     status = run_variants(w, err);
     vg_worker_watch_end(w);
 done:
-    vg_conditions_deinit(&w->conditions);
     free(w->init_latents);
     close_models(w);
     vg_engine_close(w->engine);

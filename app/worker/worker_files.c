@@ -89,59 +89,9 @@ vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
 
 /* ---- usable pieces ---- */
 
-/* The engine checks the shape of latents that a run begins with; the same check answers for any. */
-static bool latents_fit(const vg_worker *w, const vg_generate_params *params, const float *values,
-                        const int64_t shape[4])
+bool vg_worker_tensors_good(const char *path, const char *made_with)
 {
-    vg_generate_params p = *params;
-    p.init_latents = values;
-    p.init_latents_shape = shape;
-    return vg_model_defaults(w->model, &p, NULL) == VG_OK;
-}
-
-bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params, const char *path)
-{
-    vg_conditions found = {0};
-    if (tensors_mark(path, w->made_with_conditions[w->variant]) != MARK_OURS ||
-        vg_conditions_read(path, &found, NULL) != VG_OK)
-        return false;
-    if (vg_model_check_conditions(w->model, params, &found, NULL) == VG_OK) {
-        w->conditions = found;
-        return true;
-    }
-    vg_conditions_deinit(&found);
-    return false;
-}
-
-bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_denoise_state *state)
-{
-    vg_denoise_state found = {0};
-    if (tensors_mark(w->state_path, w->made_with[w->variant]) != MARK_OURS ||
-        vg_denoise_state_read(w->state_path, &found, NULL) != VG_OK)
-        return false;
-    if (found.scheduler.at > 0 && found.scheduler.at <= params->steps &&
-        latents_fit(w, params, found.latents, found.shape)) {
-        *state = found;
-        return true;
-    }
-    vg_denoise_state_deinit(&found);
-    return false;
-}
-
-bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path,
-                            vg_latents *latents)
-{
-    vg_latents found = {0};
-    if (tensors_mark(path, w->made_with[w->variant]) != MARK_OURS ||
-        vg_worker_read_latents(path, &found, NULL) != VG_OK)
-        return false;
-    if (found.steps == params->steps && found.steps_done == params->steps &&
-        latents_fit(w, params, found.values, found.shape)) {
-        *latents = found;
-        return true;
-    }
-    vg_latents_deinit(&found);
-    return false;
+    return tensors_mark(path, made_with) == MARK_OURS;
 }
 
 bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const char *dir)

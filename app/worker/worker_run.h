@@ -4,9 +4,11 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include "app/job/job_media.h"
 #include "app/media/frames.h"
 #include "app/job/snapshot.h"
 #include "app/worker/worker.h"
+#include "engine/run/sequence.h"
 
 #define VG_WORKER_CALIBRATION_STEPS 4 /* about as many; see vg_calibrate */
 
@@ -38,11 +40,10 @@ typedef struct vg_worker {
     bool stopped; /* a variant was left unfinished because of max_steps */
     float *init_latents;
     int64_t init_shape[4];
-    vg_conditions conditions; /* of the inputs; empty until a variant needs them */
-    int conditions_owner;     /* the variant that they were made for */
     /* the variant that runs */
     int variant;
-    char *state_path;
+    const vg_generate_params *params; /* its own, while it runs */
+    vg_job_media media;               /* its pictures, while they are encoded */
     vg_stage stage;
     vg_stage outer[4]; /* stages that it is part of: a load within the denoising */
     int depth;
@@ -76,6 +77,10 @@ void vg_worker_watch_end(vg_worker *w);
 
 /* worker_variant.c: everything for one variant, or nothing when it is done. */
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err);
+/* It begins behind `step` finished steps: told, and the report of an earlier run is no longer there. */
+void vg_worker_begins(vg_worker *w, int step);
+/* worker_store.c: the job's folder as the store of the variant that runs. */
+vg_store vg_worker_store(vg_worker *w);
 /* worker_outputs.c: frames, clip, metrics, the files that a person asked for. */
 vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *err);
 /* From the kept frames: clip.mp4; metrics against the first variant. */
@@ -91,12 +96,9 @@ vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *
 
 /* worker_files.c: what is there already. VG_E_FORMAT names the first file that was made with other settings. */
 vg_status vg_worker_check_files(vg_worker *w, vg_err *err);
+/* A safetensors file that is there, with a header that is whole, and was made with this. */
+bool vg_worker_tensors_good(const char *path, const char *made_with);
 /* Each is true when the piece of the variant that runs is there, whole, and of these settings (resolved). */
-bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params,
-                               const char *path); /* into w->conditions */
-bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_denoise_state *state);
-bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path,
-                            vg_latents *latents);
 bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const char *dir);
 bool vg_worker_find_clip(vg_worker *w, const vg_generate_params *params);
 bool vg_worker_find_metrics(vg_worker *w, const vg_generate_params *params, const char *dir);

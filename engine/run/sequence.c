@@ -101,6 +101,20 @@ static vg_status check_memory(const making *m, bool encodes, vg_err *err)
     return vg_budget_check(m->s->engine, m->s->model, m->s->params, stages, err);
 }
 
+static vg_status encode(making *m, vg_err *err)
+{
+    const vg_sequence *s = m->s;
+    const vg_store *store = store_of(s);
+    vg_generate_params p = *s->params;
+    if (!store->open_inputs)
+        return vg_encode(s->engine, s->model, &p, m->cb, &m->conditions, err);
+    vg_status status = store->open_inputs(store->user, &p, err);
+    if (status == VG_OK)
+        status = vg_encode(s->engine, s->model, &p, m->cb, &m->conditions, err);
+    store->close_inputs(store->user);
+    return status;
+}
+
 static vg_status need_conditions(making *m, vg_err *err)
 {
     const vg_sequence *s = m->s;
@@ -109,7 +123,7 @@ static vg_status need_conditions(making *m, vg_err *err)
     VG_TRY(check_memory(m, !there, err));
     if (there)
         return VG_OK;
-    VG_TRY(vg_encode(s->engine, s->model, s->params, m->cb, &m->conditions, err));
+    VG_TRY(encode(m, err));
     return store->save_conditions ? store->save_conditions(store->user, &m->conditions, err)
                                   : VG_OK;
 }
