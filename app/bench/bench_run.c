@@ -347,7 +347,9 @@ vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *
     VG_TRY(prepare(&b, scheme, err));
     VG_TRY(vg_profile_new(b.be, plan->profile, &b.profile, err));
     VG_TRY_GOTO(status, vg_backend_info(b.be, &r.device, err), done);
-    if (vg_gpu_gauge_open(beside && *beside ? beside : r.device.pci_bus_id, &gauge, NULL) == VG_OK)
+    bool other = beside && *beside;
+    if (vg_gpu_gauge_open(other ? beside : r.device.pci_bus_id, other ? NULL : r.device.uuid,
+                          &gauge, NULL) == VG_OK)
         b.watch = vg_bench_watch_new(gauge);
     b.be->profile = b.profile;
     b.be->bytes_peak = b.be->bytes_now;

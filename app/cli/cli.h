@@ -73,6 +73,9 @@ void vg_cli_warn(const vg_lines *warnings);
 /* Settings of a command: the preset of --preset, then the flags. */
 vg_status vg_cli_settings(const vg_args *args, vg_settings *settings, vg_err *err);
 
+/* Where no device was named and it is the CPU: one line on stderr that says why. always: also where this machine shows no GPU. */
+void vg_cli_say_device(const vg_settings *settings, bool always);
+
 /* main of both programs for commands. */
 int vg_cli_main(int argc, char **argv);
 #endif

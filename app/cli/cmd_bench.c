@@ -6,7 +6,7 @@
 #include "app/bench/bench.h"
 #include "app/cli/cli.h"
 #include "app/job/job.h"
-#include "app/job/lock.h"
+#include "app/job/device_lock.h"
 #include "app/settings/paths.h"
 #include "engine/run/hub.h"
 
@@ -89,16 +89,18 @@ static vg_status open_engine(const vg_settings *s, vg_engine **engine, int *lock
 {
     const char *device = vg_settings_get(s, VG_OPT_device);
     int threads = vg_settings_int(s, VG_OPT_threads);
-    char holder[160] = "";
+    char holder[160] = "", note[32];
     if (*device)
         VG_TRY(vg_device_check(device, err));
     else
         device = vg_device_default();
-    char *path = vg_lock_device_path(device, NULL);
+    vg_cli_say_device(s, false);
+    char *path = vg_device_lock_path(device, NULL);
+    snprintf(note, sizeof note, "process %ld", (long)getpid());
     /* Where no lock can be kept, nobody else keeps one either. */
-    bool busy = path && vg_lock_take(path, "vgen bench", lock, NULL) == VG_E_BUSY;
+    bool busy = path && vg_lock_take(path, note, lock, NULL) == VG_E_BUSY;
     if (busy)
-        vg_lock_held(path, holder, sizeof holder);
+        vg_device_lock_holder(path, holder, sizeof holder);
     free(path);
     if (busy)
         return VG_FAIL(err, VG_E_BUSY, "the device is at work for %s; wait for it, or cancel it",

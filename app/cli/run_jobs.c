@@ -39,6 +39,8 @@ static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON 
         cJSON_AddItemToArray(results, vg_cli_error_json(err.message, vg_cli_status(&err)));
         return vg_cli_status(&err);
     }
+    if (batch <= 1)
+        vg_cli_say_device(settings, !vg_args_has(args, "quiet") && !vg_args_has(args, "detach"));
     vg_snapshot_init(&snapshot, &job);
     int status = VG_EXIT_OK;
     if (vg_worker_start(job.dir, vg_settings_int(settings, VG_OPT_max_steps_run), &worker, &err) !=

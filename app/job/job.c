@@ -300,9 +300,11 @@ static vg_status parse_root(const cJSON *root, const char *name, vg_job *job, vg
     VG_TRY(vg_json_get_double(root, name, "created", 0, 1e11, &job->created, err));
     VG_TRY(take_text(root, name, "code_version", false, &job->code_version, err));
     VG_TRY(take_text(root, name, "device", true, &job->device, err));
-    if (strcmp(job->device, "cpu") && strcmp(job->device, "cuda"))
-        return VG_FAIL(err, VG_E_FORMAT, "%s: device %s is not known, it needs cpu or cuda", name,
-                       job->device);
+    vg_device_kind kind;
+    int ordinal;
+    if (!vg_device_parse(job->device, &kind, &ordinal))
+        return VG_FAIL(err, VG_E_FORMAT, "%s: device %s is not known, it needs cpu, cuda or cuda:N",
+                       name, job->device);
     const cJSON *model = cJSON_GetObjectItemCaseSensitive(root, "model");
     if (!cJSON_IsObject(model))
         return VG_FAIL(err, VG_E_FORMAT, "%s: model is missing, it needs an object", name);

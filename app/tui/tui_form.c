@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include "app/job/device.h"
 #include "app/job/job_media.h"
 #include "app/settings/paths.h"
 #include "engine/run/hub.h"
@@ -55,8 +56,9 @@ void vg_tui_form_deinit(vg_tui_form *form)
     free(form->model_name);
 }
 
-void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit)
+void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit, const char *reason)
 {
+    snprintf(form->cpu_reason, sizeof form->cpu_reason, "%s", reason);
     form->default_is_cuda = is_cuda;
     form->gpu_limit = limit;
     form->dirty = true;
@@ -186,15 +188,21 @@ static void take_plan(vg_tui_form *form, const vg_plan *plan)
         peak = form->rows[i].bytes > peak ? (size_t)form->rows[i].bytes : peak;
     for (int i = 0; i < form->rows_count; i++)
         form->rows[i].peak = form->rows[i].bytes == peak;
-    vg_text_work(plan->tokens, plan->tflop_per_step, form->plan_note, sizeof form->plan_note);
+    char *note = form->plan_note;
+    vg_text_work(plan->tokens, plan->tflop_per_step, note, sizeof form->plan_note);
+    size_t n = strlen(note);
+    if (*form->cpu_reason && !*vg_settings_get(&form->settings, VG_OPT_device))
+        snprintf(note + n, sizeof form->plan_note - n, "; on the CPU: %s", form->cpu_reason);
 }
 
 /* Where it would run, and what it may take there: as the budget of the engine will have it. */
 static void place(vg_tui_form *form, vg_generate_params *params)
 {
     const char *device = vg_settings_get(&form->settings, VG_OPT_device);
-    bool gpu = *device ? !strcmp(device, "cuda") : form->default_is_cuda;
-    params->device = gpu ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    int ordinal;
+    params->device = form->default_is_cuda ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    (void)vg_device_parse(device, &params->device, &ordinal); /* "" leaves it */
+    bool gpu = params->device == VG_DEVICE_CUDA;
     if (!params->memory_limit && gpu)
         params->memory_limit = form->gpu_limit;
     form->available = params->memory_limit ? params->memory_limit : gpu ? 0 : vg_memory_available();

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "app/job/lock.h"
+#include "app/job/device_lock.h"
 #include "app/settings/paths.h"
 
 #define SLOT_POLL_MS 100
@@ -42,20 +42,23 @@ static void take_signals(void)
 
 static vg_status wait_for_slot(vg_worker *w, int *fd, vg_err *err)
 {
-    char holder[160], said[160] = "", *place = NULL;
-    char *path = vg_lock_device_path(w->job.device, err);
+    char holder[160], said[160] = "", note[32], *place = NULL;
+    char *path = vg_device_lock_path(w->job.device, err);
     int waiting = -1;
     vg_status status;
     if (!path)
         return err ? err->code : VG_E_IO;
+    /* All users read it: no name, which has words of the prompt in it. */
+    snprintf(note, sizeof note, "process %ld", (long)getpid());
     VG_TRY_GOTO(status, vg_lock_queue(path, &place, &waiting, err), done);
     for (;;) {
-        status = vg_lock_first(path, place) ? vg_lock_take(path, w->job.id, fd, err) : VG_E_BUSY;
+        status = vg_lock_first(path, place) ? vg_lock_take(path, note, fd, err) : VG_E_BUSY;
         if (status != VG_E_BUSY)
             break;
-        if (vg_lock_held(path, holder, sizeof holder) && strcmp(holder, said)) {
+        vg_device_lock_holder(path, holder, sizeof holder);
+        if (*holder && strcmp(holder, said)) {
             vg_job_event e = vg_job_event_of(VG_JOB_EVENT_queued);
-            e.waiting_for = *holder ? holder : "another job";
+            e.waiting_for = holder;
             vg_worker_tell(w, e);
             snprintf(said, sizeof said, "%s", holder);
         }

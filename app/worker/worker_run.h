@@ -16,7 +16,7 @@
 typedef struct vg_worker_watch {
     bool on;
     pthread_t thread;
-    char pci[32]; /* bus id of the GPU whose gauges are read, "" none */
+    char pci[32], uuid[40]; /* of the GPU whose gauges are read, "" none */
     pthread_mutex_t lock;
     pthread_cond_t call; /* to the thread, and back */
     bool stop, must_read;
