@@ -59,17 +59,37 @@ vg_status vg_job_weights_check(const char *weights, const vg_model *model,
     return VG_OK;
 }
 
-void vg_job_weights_stage(const char *weights, const vg_model *model,
-                          const vg_generate_params *params, vg_stage stage, char hex[17])
+/* The folder's name, and its identity as far as it is known, into the hash. */
+static uint64_t add(uint64_t hash, const char *folder, const char *identity)
+{
+    hash = vg_fnv1a(hash, folder, strlen(folder) + 1);
+    return identity ? vg_fnv1a(hash, identity, HEX) : hash;
+}
+
+void vg_job_weights_of_latents(const char *weights, const vg_model *model,
+                               const vg_generate_params *params, char hex[17])
+{
+    static const vg_stage stages[] = {VG_STAGE_TEXT, VG_STAGE_ENCODE, VG_STAGE_DENOISE};
+    const char *folders[VG_COMPONENTS_MAX];
+    uint64_t hash = VG_FNV1A_BEGIN;
+    for (size_t k = 0; k < sizeof stages / sizeof *stages; k++) {
+        int count = vg_model_components(model, params, stages[k], folders);
+        for (int i = 0; i < count; i++)
+            hash = add(hash, folders[i], find(weights, folders[i]));
+    }
+    snprintf(hex, HEX + 1, "%016llx", (unsigned long long)hash);
+}
+
+vg_status vg_job_weights_of_decoder(const vg_model *model, char hex[17], vg_err *err)
 {
     const char *folders[VG_COMPONENTS_MAX];
-    int count = vg_model_components(model, params, stage, folders);
+    int count = vg_model_components(model, NULL, VG_STAGE_DECODE, folders);
     uint64_t hash = VG_FNV1A_BEGIN;
     for (int i = 0; i < count; i++) {
-        const char *identity = find(weights, folders[i]);
-        hash = vg_fnv1a(hash, folders[i], strlen(folders[i]) + 1);
-        if (identity)
-            hash = vg_fnv1a(hash, identity, HEX);
+        char identity[HEX + 1];
+        VG_TRY(vg_model_identity(model, folders[i], identity, err));
+        hash = add(hash, folders[i], identity);
     }
-    snprintf(hex, 17, "%016llx", (unsigned long long)hash);
+    snprintf(hex, HEX + 1, "%016llx", (unsigned long long)hash);
+    return VG_OK;
 }

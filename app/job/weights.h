@@ -8,12 +8,15 @@
 /* The text for a model as its files are now, malloc'd. */
 vg_status vg_job_weights(const vg_model *model, char **weights, vg_err *err);
 
-/* Does a stage with these settings read the weights that `weights` names? VG_E_ARG names the first component that is another now.
- * Components that `weights` does not name are not compared. */
+/* Does this stage read the weights that `weights` names (NULL: none)? VG_E_ARG names the first component that is another now; what
+ * `weights` does not name is not compared. */
 vg_status vg_job_weights_check(const char *weights, const vg_model *model,
                                const vg_generate_params *params, vg_stage stage, vg_err *err);
 
-/* The identities that a stage reads, as one: for names of files that only that stage decides. hex: 16 characters, of `weights`, as recorded. */
-void vg_job_weights_stage(const char *weights, const vg_model *model,
-                          const vg_generate_params *params, vg_stage stage, char hex[17]);
+/* What `weights` says of the components that all stages before decoding read, as one: for files that they decide. hex: 16 characters. */
+void vg_job_weights_of_latents(const char *weights, const vg_model *model,
+                               const vg_generate_params *params, char hex[17]);
+
+/* The decoder as its files are now. */
+vg_status vg_job_weights_of_decoder(const vg_model *model, char hex[17], vg_err *err);
 #endif

@@ -7,9 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 #include "app/job/job_media.h"
+#include "app/job/weights.h"
 #include "app/media/frames.h"
 #include "app/settings/paths.h"
 #include "engine/run/budget.h"
+
+/* Before a stage reads its weights: are they still the job's? */
+static vg_status check_weights(const vg_worker *w, const vg_generate_params *params, vg_stage stage,
+                               vg_err *err)
+{
+    return vg_job_weights_check(w->job.variants[w->variant].identity, w->model, params, stage, err);
+}
 
 /* Prompts and pictures to conditions. */
 static vg_status encode(vg_worker *w, const vg_generate_params *params, vg_err *err)
@@ -21,7 +29,11 @@ static vg_status encode(vg_worker *w, const vg_generate_params *params, vg_err *
         if (media.pictures[i].note[0])
             vg_worker_note(w, "%s: %s", vg_options[media.option[i]].key, media.pictures[i].note);
     vg_job_media_give(&media, &p);
-    vg_status status = vg_encode(w->engine, w->model, &p, &w->callbacks, &w->conditions, err);
+    vg_status status = check_weights(w, &p, VG_STAGE_TEXT, err);
+    if (status == VG_OK)
+        status = check_weights(w, &p, VG_STAGE_ENCODE, err);
+    if (status == VG_OK)
+        status = vg_encode(w->engine, w->model, &p, &w->callbacks, &w->conditions, err);
     vg_job_media_deinit(&media);
     return status;
 }
@@ -48,7 +60,7 @@ done:
 /* ---- calibration ---- */
 
 /* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
-static char *calibration_key(const vg_worker *w)
+static char *calibration_key(const vg_worker *w, const char *weights)
 {
     const vg_job_variant *v = &w->job.variants[w->variant];
     uint64_t hash = VG_FNV1A_BEGIN;
@@ -60,19 +72,18 @@ static char *calibration_key(const vg_worker *w)
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, VG_WORKER_CALIBRATION_STEPS,
              VG_VERSION, "3");
-    return vg_xstrf("%s-%016llx%s", v->identity ? v->identity : "unknown", (unsigned long long)hash,
-                    tail);
+    return vg_xstrf("%s-%016llx%s", weights, (unsigned long long)hash, tail);
 }
 
-static vg_status need_calibration(vg_worker *w, const vg_generate_params *params, const char *path,
-                                  vg_err *err)
+/* weights: what decides the scales of them, see vg_job_weights_of_latents. */
+static vg_status need_calibration(vg_worker *w, const vg_generate_params *params,
+                                  const char *weights, const char *path, vg_err *err)
 {
-    const char *made_with = w->made_with_scales[w->variant],
-               *identity = w->job.variants[w->variant].identity;
+    const char *made_with = w->made_with_scales[w->variant];
     if (vg_worker_scales_good(path, made_with))
         return VG_OK;
     char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/calibration", cache),
-         *key = calibration_key(w);
+         *key = calibration_key(w, weights);
     char *cached = vg_xstrf("%s/%s.json", folder, key);
     vg_input_scales *scales = NULL;
     vg_status status = VG_OK;
@@ -81,12 +92,13 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
         vg_worker_note(w, "input scales: from the cache (%s.json)", key);
         goto done;
     }
+    VG_TRY_GOTO(status, check_weights(w, params, VG_STAGE_CALIBRATE, err), done);
     VG_TRY_GOTO(status,
                 vg_calibrate(w->engine, w->model, params, &w->conditions,
                              VG_WORKER_CALIBRATION_STEPS, &w->callbacks, &scales, err),
                 done);
     VG_TRY_GOTO(status,
-                vg_input_scales_write(scales, identity ? identity : "",
+                vg_input_scales_write(scales, weights,
                                       vg_calibration_settings(params, VG_WORKER_CALIBRATION_STEPS),
                                       path, err),
                 done);
@@ -255,11 +267,14 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     bool needed = false;
     VG_TRY_GOTO(status, vg_model_needs_input_scales(w->model, params, &needed, err), done);
     if (needed) {
-        VG_TRY_GOTO(status, need_calibration(w, params, calibration, err), done);
-        VG_TRY_GOTO(status, vg_input_scales_read(calibration, w->job.identity, &scales, err), done);
+        char weights[17];
+        vg_job_weights_of_latents(w->job.variants[w->variant].identity, w->model, params, weights);
+        VG_TRY_GOTO(status, need_calibration(w, params, weights, calibration, err), done);
+        VG_TRY_GOTO(status, vg_input_scales_read(calibration, weights, &scales, err), done);
         params->input_scales = scales;
     }
     tell_precision(w, params, &report);
+    VG_TRY_GOTO(status, check_weights(w, params, VG_STAGE_DENOISE, err), done);
     VG_TRY_GOTO(status,
                 vg_denoise(w->engine, w->model, params, &w->conditions, have_state ? &state : NULL,
                            &w->callbacks, latents, err),
@@ -287,10 +302,12 @@ static vg_status need_pictures(vg_worker *w, const vg_generate_params *params,
         VG_TRY_GOTO(status,
                     vg_decode(w->engine, w->model, params, latents, callbacks, &frames, err), done);
         VG_TRY_GOTO(status, vg_worker_keep_frames(w, &frames, err), done);
+        if (w->decoder_replaced[w->variant])
+            again = w->pictures_again = true;
     }
     if (again || !vg_worker_find_clip(w, params))
         VG_TRY_GOTO(status, vg_worker_keep_clip(w, err), done);
-    if (w->variant > 0 && (again || !vg_worker_find_metrics(w, params, dir)))
+    if (w->variant > 0 && (again || w->pictures_again || !vg_worker_find_metrics(w, params, dir)))
         VG_TRY_GOTO(status, vg_worker_measure(w, err), done);
 done:
     vg_frames_deinit(&frames);
@@ -357,7 +374,8 @@ static vg_status run(vg_worker *w, vg_err *err)
         status,
         need_pictures(w, &params, &latents, finished ? &silent : &w->callbacks, !denoised, err),
         done);
-    VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, finished, err), done);
+    VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, finished && !w->pictures_again, err),
+                done);
     if (!finished)
         VG_TRY_GOTO(status, keep_report(w, &params, calls_before, err), done);
     /* The latents say it all now. */

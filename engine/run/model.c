@@ -214,8 +214,8 @@ int vg_model_components(const vg_model *model, const vg_generate_params *params,
     for (int i = 0; i < f->encoders_count; i++)
         if (f->encoders[i]->part.stage == stage && f->encoders[i]->wanted(model, params))
             count = add_folder(model, f->encoders[i]->part.component, folders, count);
-    for (int i = 0; (stage == VG_STAGE_DENOISE || stage == VG_STAGE_CALIBRATE) &&
-                    i < f->experts_count(model);
+    for (int i = 0;
+         (stage == VG_STAGE_DENOISE || stage == VG_STAGE_CALIBRATE) && i < f->experts_count(model);
          i++)
         count = add_folder(model, f->experts[i], folders, count);
     if (stage == VG_STAGE_DECODE)
