@@ -8,8 +8,8 @@
 // result at scores of standard deviation 1, values of their own kind), and sums are exact. Weights and values need E4M3's range.
 // The product takes 8-bit operands only with K contiguous: V comes transposed. Its A operand wants four consecutive keys in a lane, the scores
 // have two of each 8: value_codes lays tokens in the order that makes the weights' registers the operand as they are.
-// References of a softmax row are whole numbers, so that moving one changes no rounding: a row gets a new one only if a weight would not
-// fit E4M3.
+// References of a softmax row are whole numbers, so that moving one changes no rounding. A row gets a new one only if weights would not
+// fit E4M3, which their sum tells: no search for the largest score in every tile.
 // The tensor cores align the 32 products of a step with the sum and cut them at 14 bits: a sum of one sign loses 8e-4 of itself each
 // step. So sums go on in FP32, in shared memory, every 8 times 96 keys: 1 % at worst, for values without their mean.
 #include "kernels/cuda/attention_hopper.cuh"
@@ -27,6 +27,7 @@ struct launch_args {
     const float *q_scale, *k_scale, *v_scale, *v_mean;
     int nk, q_tiles, key_tiles, k_blocks; // tiles of TILE
     float scale_log2;                     // scale * log2(e)
+    uint32_t one;                         // 1, which the compiler must not know: see weigh
 };
 
 // K tiles are [TILE][128] with the 128-byte swizzle, V tiles [BLOCKS][128][64] with the 64-byte swizzle.
@@ -50,8 +51,8 @@ constexpr int PROMOTE = 8;       // times KEYS are summed on the tensor cores
 constexpr int MASKED = 1 << 22;  // minus this is less than any score, 128 * 127^2 at most
 constexpr float OFFSET =
     4.0f; // log2 of a row's largest weight, rounded up, when its reference is set
-constexpr float LIMIT =
-    8.8f; // log2 of a weight that E4M3 cannot hold, 448, rounded down: then it is set again
+constexpr float LARGE =
+    448.0f; // sum of a lane's weights of a row that is too large: none of them exceeds E4M3
 
 // Forms of operands (hopper::operand_at): K contiguous, 8 rows of 128 or 64 bytes an atom, swizzled over as many.
 constexpr uint32_t OPERAND_128 = 1024 / 16 | 1u << 30, OPERAND_64 = 512 / 16 | 2u << 30;
@@ -238,56 +239,66 @@ template <int CLUSTER> struct consumer {
         return most;
     }
 
-    // Weights are 2^(score - reference). A reference is a whole number, so that moving it changes no rounding. Rows that have a weight
-    // which E4M3 cannot hold get a new one, and what has been summed goes on in its units.
+    // Weights are 2^(score - reference). A reference is a whole number, so that moving it changes no rounding. Rows with weights above
+    // 2^OFFSET get a new one, and what has been summed goes on in its units.
     template <int HALF, bool LAST> __device__ __forceinline__ void refer(int limit)
     {
-        float most[2] = {largest<HALF, LAST>(0, limit), largest<HALF, LAST>(1, limit)};
-
-        if (__any_sync(0xffffffffu,
-                       !(most[0] - reference[0] <= LIMIT && most[1] - reference[1] <= LIMIT))) {
 #pragma unroll
-            for (int r = 0; r < 2; r++) {
-                most[r] = fmaxf(most[r], __shfl_xor_sync(0xffffffffu, most[r], 1));
-                most[r] = fmaxf(most[r], __shfl_xor_sync(0xffffffffu, most[r], 2));
-                float moved =
-                    most[r] - reference[r] <= LIMIT ? reference[r] : ceilf(most[r]) - OFFSET;
-                float scale = vg_exp2(reference[r] - moved);
-                reference[r] = moved;
-                sum[r] *= scale;
-                kept_factor[r] *= scale;
+        for (int r = 0; r < 2; r++) {
+            float most = largest<HALF, LAST>(r, limit);
+            most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+            most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+            float moved = fmaxf(reference[r], ceilf(most) - OFFSET);
+            float scale = vg_exp2(reference[r] - moved);
+            reference[r] = moved;
+            sum[r] *= scale;
+            kept_factor[r] *= scale;
 #pragma unroll
-                for (int i = 0; i < D / 8; i++) {
-                    o[4 * i + 2 * r] *= scale;
-                    o[4 * i + 2 * r + 1] *= scale;
-                }
+            for (int i = 0; i < D / 8; i++) {
+                o[4 * i + 2 * r] *= scale;
+                o[4 * i + 2 * r + 1] *= scale;
             }
         }
     }
 
-    /* S becomes P. Columns 8 g + 2 t + e of S (t: lane % 4) are bytes 4 t + 2 (g % 2) + e of the operand's 16: value codes lie in that order. */
+    /* S becomes P. Columns 8 g + 2 t + e of S (t: lane % 4) are bytes 4 t + 2 (g % 2) + e of the operand's 16: value codes lie in that
+     * order. Weights that are too large show in their sum; then the reference is set by the scores, which are still there, and they are
+     * computed again. A NaN is let through.
+     * NOTE: one piece of code for both rounds, in which P is written: with two the compiler keeps P twice and has no registers for it. */
     template <int HALF, bool LAST> __device__ __forceinline__ void weigh(int limit)
     {
-        float partial[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        float total[2];
 
+        if (LAST)
+            refer<HALF, LAST>(limit);
+#pragma unroll 1
+        for (uint32_t again = LAST ? 1 : a.one - 1;; again = a.one) {
+            float partial[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+            hopper::pin(s); // nothing of the loop is computed in front of it
 #pragma unroll
-        for (int part = 0; part < PARTS; part++) {
-            const float f[2] = {factor<HALF>(0, part), factor<HALF>(1, part)};
-            float e[16];
+            for (int part = 0; part < PARTS; part++) {
+                const float f[2] = {factor<HALF>(0, part), factor<HALF>(1, part)};
+                float e[16];
 #pragma unroll
-            for (int i = 0; i < 16; i++) {
-                const int r = i / 2 % 2;
-                e[i] = vg_exp2(__fmaf_rn((float)(int)s[16 * part + i], f[r], -reference[r]));
-                if (LAST && beyond(16 * part + i, limit))
-                    e[i] = 0.0f;
-                partial[i % 4] += e[i];
+                for (int i = 0; i < 16; i++) {
+                    const int r = i / 2 % 2;
+                    e[i] = vg_exp2(__fmaf_rn((float)(int)s[16 * part + i], f[r], -reference[r]));
+                    if (LAST && beyond(16 * part + i, limit))
+                        e[i] = 0.0f;
+                    partial[i % 4] += e[i];
+                }
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    p[4 * part + i] = pack(e + i / 2 * 8 + i % 2 * 2);
             }
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                p[4 * part + i] = pack(e + i / 2 * 8 + i % 2 * 2);
+            total[0] = partial[0] + partial[1];
+            total[1] = partial[2] + partial[3];
+            if (again || !__any_sync(0xffffffffu, !(fmaxf(total[0], total[1]) <= LARGE)))
+                break;
+            refer<HALF, LAST>(limit);
         }
-        sum[0] += partial[0] + partial[1];
-        sum[1] += partial[2] + partial[3];
+        sum[0] += total[0];
+        sum[1] += total[1];
     }
 
     static __device__ __forceinline__ uint32_t pack(const float *e)
@@ -330,7 +341,6 @@ template <int CLUSTER> struct consumer {
             leave(v, sh.v_empty);
         if (!FIRST && pending == PROMOTE)
             promote();
-        refer<HALF, FIRST>(limit);
         weigh<HALF, FIRST>(limit);
     }
 
@@ -429,7 +439,7 @@ template <int CLUSTER> struct consumer {
 
 #endif
 
-/* attend_codes   Bytes  at least heads*128*(nq + 2*nk + 2*nq); K and V are read nq/384 times from L2 (1.3 TB/s at 990 TFLOP/s)
+/* attend_codes   Bytes  at least heads*128*(nq + 2*nk + 2*nq); K and V are read nq/384 times from L2 (1.4 TB/s at 1040 TFLOP/s)
  *          FLOPs  4*nq*nk*heads*128, compute-bound. Floors per multiprocessor and 96 keys x 64 rows, in clocks: tensor cores 384 (8192 a clock),
  *          special function unit 384 (an exponential a score, 16 a clock), conversions to and from integers and E4M3, on the pipe of the
  *          integer unit, 230, instructions 360: so a third warp a scheduler, not fewer FLOPs, is what helps
@@ -438,17 +448,18 @@ template <int CLUSTER> struct consumer {
  * Numerics INT8 scores exact; FP32 softmax; exp2 by the special function unit (2 ulp); weights E4M3, their sum of unrounded ones; saturation never
  *          occurs; products with V in 14 bits, promoted to FP32 each 768 keys; a group of codes with a NaN has a NaN as scale, which comes through;
  *          fixed order, repeatable bit for bit. Codes of the result: bit for bit as quantize.cu makes them of y
- * Measured NVIDIA H200, 700 W, random data, 2026-11, all in one call each, median of seconds at the power limit (688 W, 1860 MHz), TFLOP/s:
- *          75600 x 75600, 40 x 128: 990 (118 ms); 32760 x 32760: 963. attention_sm90.cu, BF16: 737, 726. cuDNN 9.19 through
- *          torch: FP8 844, 834, BF16 577, 569. Quality: test_op_attention_codes, cosine 0.99917 on hard data, E4M3 for q and k 0.997
+ * Measured NVIDIA H200, 700 W, random data, 2026-11, median of seconds at the power limit (688 W, 1860 MHz), TFLOP/s:
+ *          75600 x 75600, 40 x 128: 1018 to 1038 in three calls (114 ms); 32760 x 32760: 986 to 1014. attention_sm90.cu, BF16, in the
+ *          same call: 720, 720. cuDNN 9.19, in an earlier one (BF16 there 737, 726): FP8 844, 834, BF16 577, 569. Quality:
+ *          test_op_attention_codes; cosine 0.99917 on hard data
  *          Stages in front, per layer at 75600: see head_codes.cu and value_codes.cu
  * Not done Tried on the same card at 75600, TFLOP/s: two consumers of 64 rows with 192 keys 957 (128 keys 919), with turns or without; there a
  *          quarter of the exponentials by shifts and additions instead of the special function unit 975, with three consumers no gain;
  *          additions and multiplications spread between the exponentials by hand 995; three consumers, tiles done over by a second launch
- *          where references were too low 1021 (promoting half as often); integers to floats by
- *          adding 2^23 1.5: 1006; the sum of the weights by a row of ones in V 988 (at a quarter of the promotions); promoting half as often
- *          1062, but 2 % off for values of one sign. Without conversion from integers 1114, without search for the largest 1087, without
- *          exponentials 1190 (each wrong, at a quarter of the promotions): what limits are instructions and latency around the
+ *          where references were too low 1021 (promoting half as often); the largest score in every tile 990; integers to floats by
+ *          adding 2^23 1.5: 1006; the sum of the weights by a row of ones in V 988 (at a quarter of the promotions); promoting half
+ *          as often gives 2.5 % more, but is 2 % off for values of one sign. The variant of 988 without conversion from integers 1114, without
+ *          search for the largest 1087, without exponentials 1190 (each wrong): what limits are instructions and latency around the
  *          products, and power */
 template <int CLUSTER>
 __global__ void __launch_bounds__(THREADS, 1)
@@ -553,6 +564,7 @@ vg_status vg_cuda_attention_codes(vg_backend *be, const vg_attention_codes_args 
     args.q_tiles = (args.out.rows + Q_ROWS - 1) / Q_ROWS;
     args.key_tiles = (args.nk + TILE - 1) / TILE;
     args.k_blocks = (args.nk + VG_CODES_BLOCK - 1) / VG_CODES_BLOCK;
+    args.one = 1;
     args.scale_log2 = a->scale * 1.44269504088896340736f;
     return args.q_tiles == 1 ? launch<1>(be, a, args, err) : launch<2>(be, a, args, err);
 }

@@ -169,7 +169,9 @@ static __device__ __forceinline__ void store_head(int8_t *to, const float (&v)[8
  * Launch   grid (heads, blocks of VG_CODES_BLOCK tokens), head fastest, so that blocks which run together read whole rows; 256 threads, 4 tokens
  *          of a head in the registers of 16 lanes
  * Numerics as rms_norm_rope, then FP32; codes by the rounded reciprocal of the scale, to nearest even: bit for bit the CPU's but for the order
- *          of sums in the norm and the mean */
+ *          of sums in the norm and the mean
+ * Measured NVIDIA H200, 75600 x 40 x 128 BF16, 2026-11: q 1.14 ms, k 1.16 ms, 32760: 0.50, 0.53; the bytes alone would take 0.45 ms: what is
+ *          left are the shuffles of the rotation and reading x twice */
 template <bool BY_TOKEN, typename X, typename W>
 static __global__ void encode(head_source<X, W> from, const float *mean, int rotate, int8_t *codes,
                               float *scales)

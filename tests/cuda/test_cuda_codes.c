@@ -188,6 +188,10 @@ static void test_cuda_codes_attention(void **state)
 /* A NaN in a query stays in its row; one in a channel of v in that channel. */
 static void test_cuda_codes_attention_nan(void **state)
 {
+    (void)state;
+    NEED_GPU(); /* gives back every tensor there is */
+    if (!has_kernel())
+        skip();
     check_rng rng = {75};
     vg_tensor *q = check_fill(check_tensor(VG_BF16, 3, 300, 2, CODES_D), &rng, 0.0, 2.0),
               *k = check_fill(check_tensor(VG_BF16, 3, 500, 2, CODES_D), &rng, 0.0, 2.0),
@@ -196,10 +200,6 @@ static void test_cuda_codes_attention_nan(void **state)
     vg_attention_codes_args a = codes_operands(300, 500, 2), on;
     vg_err err;
 
-    (void)state;
-    NEED_GPU();
-    if (!has_kernel())
-        skip();
     check_set(q, (7 * 2 + 1) * CODES_D + 5, NAN); /* row 7 of head 1 */
     check_set(v, (60 * 2 + 0) * CODES_D + 9, NAN);
     codes_make(check_cpu()->four, &codes_default, q, k, v, &a);
@@ -263,12 +263,12 @@ static void test_cuda_codes_attention_quantised(void **state)
 /* What the GPU has no kernel for is refused, not computed some other way. */
 static void test_cuda_codes_refuse(void **state)
 {
+    (void)state;
+    NEED_GPU();
     vg_tensor *x = check_fill(check_tensor(VG_BF16, 2, 5, 128), &(check_rng){1}, 0.0, 1.0),
               *codes = check_tensor(VG_I8, 3, 5, 2, 64), *scale = check_tensor(VG_F32, 2, 2, 5);
     vg_err err;
 
-    (void)state;
-    NEED_GPU();
     CHECK_FAILS(vg_head_codes(
                     gpu,
                     &(vg_head_codes_args){
