@@ -37,7 +37,7 @@ typedef struct vg_job_variant {
     char *id, *label;           /* see vg_variant; the label says what its layers really run in */
     vg_settings overlay;        /* in what it differs, as the person gave it */
     vg_settings resolved;       /* everything that it runs with; quantization is one scheme */
-    char *model_dir, *identity; /* its checkpoint; identity may be NULL */
+    char *model_dir, *identity; /* its checkpoint; identity: app/job/weights.h, or NULL */
     vg_job_outputs outputs;
 } vg_job_variant;
 

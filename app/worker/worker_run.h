@@ -12,7 +12,8 @@
 
 #define VG_WORKER_CALIBRATION_STEPS 4 /* about as many; see vg_calibrate */
 
-#define VG_MADE_WITH "made_with" /* metadata key of files in the job's folder: vg_job_fingerprint */
+#define VG_DECODED_WITH "decoded_with" /* metadata key of frames: vg_job_weights_of_decoder */
+#define VG_MADE_WITH    "made_with" /* metadata key of files in the job's folder: vg_job_fingerprint */
 
 /* The thread that watches memory and gauges. What follows the lock is under it. */
 typedef struct vg_worker_watch {
@@ -40,10 +41,15 @@ typedef struct vg_worker {
     bool stopped; /* a variant was left unfinished because of max_steps */
     float *init_latents;
     int64_t init_shape[4];
+    /* decoders as they are now; "" one that cannot be read */
+    char decoded_with[VG_VARIANTS_MAX][17];
+    bool decoder_replaced[VG_VARIANTS_MAX]; /* not the one that the job was made with */
+    bool pictures_again; /* of some variant: what was made of the old ones is old */
     /* the variant that runs */
     int variant;
     const vg_generate_params *params; /* its own, while it runs */
     vg_job_media media;               /* its pictures, while they are encoded */
+    bool frames_made;                 /* now, not by an earlier run */
     vg_stage stage;
     vg_stage outer[4]; /* stages that it is part of: a load within the denoising */
     int depth;
@@ -96,6 +102,9 @@ vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *
 
 /* worker_files.c: what is there already. VG_E_FORMAT names the first file that was made with other settings. */
 vg_status vg_worker_check_files(vg_worker *w, vg_err *err);
+/* Frames that another decoder made than the one there is now are no longer found, so that all clips of a job come from the same; a replaced
+ * decoder is told. */
+void vg_worker_check_decoders(vg_worker *w);
 /* A safetensors file that is there, with a header that is whole, and was made with this. */
 bool vg_worker_tensors_good(const char *path, const char *made_with);
 /* Each is true when the piece of the variant that runs is there, whole, and of these settings (resolved). */

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "app/job/weights.h"
 #include "app/settings/paths.h"
 #include "kernels/base/hash.h"
 
@@ -17,7 +18,7 @@ static char *variant_path(const vg_worker *w, const char *file)
 static vg_status open_inputs(void *user, vg_generate_params *params, vg_err *err)
 {
     vg_worker *w = user;
-    VG_TRY(vg_job_media_open(w->job.dir, &w->job.variants[w->variant].resolved, &w->media, err));
+    VG_TRY(vg_job_media_open(w->job.dir, &w->job.resolved, &w->media, err));
     for (int i = 0; i < w->media.count; i++)
         if (w->media.pictures[i].note[0])
             vg_worker_note(w, "%s: %s", vg_options[w->media.option[i]].key,
@@ -30,6 +31,14 @@ static void close_inputs(void *user)
 {
     vg_worker *w = user;
     vg_job_media_deinit(&w->media);
+}
+
+/* Are they still those that the job was made with? */
+static vg_status check_weights(void *user, const vg_generate_params *params, vg_stage stage,
+                               vg_err *err)
+{
+    const vg_worker *w = user;
+    return vg_job_weights_check(w->job.variants[w->variant].identity, w->model, params, stage, err);
 }
 
 /* ---- conditions ---- */
@@ -61,8 +70,8 @@ static vg_status save_conditions(void *user, const vg_conditions *conditions, vg
 
 /* ---- input scales: in the job, and in a cache for all jobs of this user ---- */
 
-/* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
-static char *scales_key(const vg_worker *w)
+/* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. weights: what decides them of those. */
+static char *scales_key(const vg_worker *w, const char *weights)
 {
     const vg_job_variant *v = &w->job.variants[w->variant];
     uint64_t hash = VG_FNV1A_BEGIN;
@@ -74,22 +83,23 @@ static char *scales_key(const vg_worker *w)
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, VG_WORKER_CALIBRATION_STEPS,
              VG_VERSION, "3");
-    return vg_xstrf("%s-%016llx%s", v->identity ? v->identity : "unknown", (unsigned long long)hash,
-                    tail);
+    return vg_xstrf("%s-%016llx%s", weights, (unsigned long long)hash, tail);
 }
 
 typedef struct scales_place {
     char *path;           /* in the job */
     char *folder, *cache; /* in the cache */
     char *key;
+    char weights[17];
 } scales_place;
 
 static scales_place scales_place_of(const vg_worker *w)
 {
     scales_place p = {
-        .path = vg_job_shared_path(&w->job, w->variant, VG_DECIDES_SCALES, VG_JOB_CALIBRATION),
-        .key = scales_key(w)};
+        .path = vg_job_shared_path(&w->job, w->variant, VG_DECIDES_SCALES, VG_JOB_CALIBRATION)};
     char *cache = vg_paths_cache();
+    vg_job_weights_of_latents(w->job.variants[w->variant].identity, w->model, w->params, p.weights);
+    p.key = scales_key(w, p.weights);
     p.folder = vg_xstrf("%s/calibration", cache);
     p.cache = vg_xstrf("%s/%s.json", p.folder, p.key);
     free(cache);
@@ -116,8 +126,7 @@ static bool load_scales(void *user, vg_input_scales **scales)
         vg_worker_note(w, "input scales: from the cache (%s.json)", p.key);
         good = true;
     }
-    good = good && vg_input_scales_read(p.path, w->job.variants[w->variant].identity, scales,
-                                        NULL) == VG_OK;
+    good = good && vg_input_scales_read(p.path, p.weights, scales, NULL) == VG_OK;
     scales_place_free(&p);
     return good;
 }
@@ -125,11 +134,10 @@ static bool load_scales(void *user, vg_input_scales **scales)
 static vg_status save_scales(void *user, const vg_input_scales *scales, vg_err *err)
 {
     vg_worker *w = user;
-    const char *identity = w->job.variants[w->variant].identity;
     scales_place p = scales_place_of(w);
     vg_status status = vg_input_scales_write(
-        scales, identity ? identity : "",
-        vg_calibration_settings(w->params, VG_WORKER_CALIBRATION_STEPS), p.path, err);
+        scales, p.weights, vg_calibration_settings(w->params, VG_WORKER_CALIBRATION_STEPS), p.path,
+        err);
     if (status == VG_OK)
         status = vg_worker_scales_seal(p.path, p.key, w->made_with_scales[w->variant], err);
     if (status == VG_OK)
@@ -192,7 +200,9 @@ static bool have_frames(void *user)
 
 static vg_status save_frames(void *user, const vg_frames *frames, vg_err *err)
 {
-    return vg_worker_keep_frames(user, frames, err);
+    vg_worker *w = user;
+    w->frames_made = true;
+    return vg_worker_keep_frames(w, frames, err);
 }
 
 vg_store vg_worker_store(vg_worker *w)
@@ -200,6 +210,7 @@ vg_store vg_worker_store(vg_worker *w)
     return (vg_store){.user = w,
                       .open_inputs = open_inputs,
                       .close_inputs = close_inputs,
+                      .check_weights = check_weights,
                       .load_conditions = load_conditions,
                       .save_conditions = save_conditions,
                       .load_scales = load_scales,

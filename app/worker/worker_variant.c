@@ -127,10 +127,14 @@ static vg_status need_pictures(vg_worker *w, const vg_sequence *sequence, const 
 {
     char *dir = vg_job_variant_path(&w->job, w->variant, NULL);
     vg_status status;
+    w->frames_made = false;
     VG_TRY_GOTO(status, vg_sequence_frames(sequence, latents, again, err), done);
+    if (w->frames_made && w->decoder_replaced[w->variant])
+        again = w->pictures_again = true;
     if (again || !vg_worker_find_clip(w, w->params))
         VG_TRY_GOTO(status, vg_worker_keep_clip(w, err), done);
-    if (w->variant > 0 && (again || !vg_worker_find_metrics(w, w->params, dir)))
+    if (w->variant > 0 &&
+        (again || w->pictures_again || !vg_worker_find_metrics(w, w->params, dir)))
         VG_TRY_GOTO(status, vg_worker_measure(w, err), done);
 done:
     free(dir);
@@ -190,7 +194,8 @@ static vg_status run_sequence(vg_worker *w, vg_sequence *sequence, vg_err *err)
     if (finished)
         sequence->callbacks = &silent;
     VG_TRY_GOTO(status, need_pictures(w, sequence, &latents, !found, err), done);
-    VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, finished, err), done);
+    VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, finished && !w->pictures_again, err),
+                done);
     if (!finished)
         VG_TRY_GOTO(status, keep_report(w, w->params, calls_before, err), done);
     drop_leftovers(w);
