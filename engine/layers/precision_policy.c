@@ -212,6 +212,7 @@ vg_status vg_precision_policy_add(vg_precision_policy *policy, const char *text,
             status = VG_FAIL(err, VG_E_NOMEM, "out of memory for the rules of a precision");
         if (status == VG_OK)
             status = parse_rule(text, length, &policy->rules[policy->count], err);
+        policy->count += status == VG_OK;
         if (status == VG_OK && text[length] == ',' && text[length + 1] == '\0')
             status = VG_FAIL(err, VG_E_ARG, "precision: there is no rule behind the last comma");
         if (status != VG_OK) {
@@ -219,7 +220,6 @@ vg_status vg_precision_policy_add(vg_precision_policy *policy, const char *text,
                 rule_deinit(&policy->rules[--policy->count]);
             return status;
         }
-        policy->count++;
         text += length + (text[length] == ',');
     }
     return VG_OK;
