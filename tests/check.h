@@ -141,6 +141,8 @@ static inline double check_get(const vg_tensor *t, int64_t i)
         return (double)vg_e4m3_to_f32(((const uint8_t *)t->data)[i]);
     case VG_U8:
         return (double)((const uint8_t *)t->data)[i];
+    case VG_I8:
+        return (double)((const int8_t *)t->data)[i];
     case VG_I32:
         return (double)((const int32_t *)t->data)[i];
     default:
@@ -176,6 +178,9 @@ static inline void check_set(vg_tensor *t, int64_t i, double value)
         return;
     case VG_E4M3:
         ((uint8_t *)t->data)[i] = vg_f32_to_e4m3((float)value);
+        return;
+    case VG_I8:
+        ((int8_t *)t->data)[i] = (int8_t)value;
         return;
     case VG_I32:
         ((int32_t *)t->data)[i] = (int32_t)value;

@@ -34,7 +34,7 @@ static inline vg_tensor *operands_tensor(vg_operand_maker *base, vg_fill fill, v
     vg_tensor *t = check_tensor_of(dtype, ndim, shape);
     assert_true(o->count < OPERANDS_MAX);
     if (fill == VG_FILL_NORMAL)
-        check_fill(t, &o->rng, 0, dtype == VG_E4M3 ? 200 : 2);
+        check_fill(t, &o->rng, 0, dtype == VG_E4M3 ? 200 : dtype == VG_I8 ? 100 : 2);
     else if (fill == VG_FILL_SCALES)
         check_fill(t, &o->rng, 0.01, 0.002);
     return operands_keep(o, fill, t);

@@ -12,8 +12,8 @@
 
 const char *vg_job_state_text(vg_job_state state)
 {
-    static const char *const names[] = {"queued", "running",   "done",
-                                        "failed", "cancelled", "interrupted"};
+    static const char *const names[] = {"queued",    "running",     "done",   "failed",
+                                        "cancelled", "interrupted", "not run"};
     return names[state];
 }
 
@@ -185,13 +185,15 @@ static vg_job_state state_of(const vg_snapshot *s, bool running)
     return running ? VG_JOB_RUNNING : all_files_there(s) ? VG_JOB_DONE : VG_JOB_INTERRUPTED;
 }
 
-/* A variant that was running when the job ended shares the job's fate; one that nobody began waits, or never will. */
+/* A variant that was begun when the job ended shares the job's fate. */
 static vg_job_state variant_state(const vg_snapshot *s, int i)
 {
-    vg_job_state own = s->variants[i].state;
-    if (own == VG_JOB_DONE || s->state == VG_JOB_DONE)
+    const vg_variant_snapshot *v = &s->variants[i];
+    if (v->state == VG_JOB_DONE || s->state == VG_JOB_DONE)
         return VG_JOB_DONE;
-    return own != VG_JOB_QUEUED && i == s->current ? s->state : VG_JOB_QUEUED;
+    if (vg_job_state_is_final(s->state))
+        return v->anchor_t > 0 ? s->state : VG_JOB_NOT_RUN;
+    return v->state == VG_JOB_RUNNING && i == s->current ? s->state : VG_JOB_QUEUED;
 }
 
 static void derive_state(vg_snapshot *s)

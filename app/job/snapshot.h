@@ -13,6 +13,7 @@ typedef enum vg_job_state {
     VG_JOB_FAILED,
     VG_JOB_CANCELLED,
     VG_JOB_INTERRUPTED,
+    VG_JOB_NOT_RUN, /* of a variant: the job is over, and never came to it */
     VG_JOB_STATE_COUNT
 } vg_job_state;
 const char *vg_job_state_text(vg_job_state state); /* "running" */

@@ -239,7 +239,7 @@ static void resolve(vg_tui_form *form)
 
 static const char *decided_by(int id)
 {
-    return id == VG_OPT_mode ? "by what is given" : "checkpoint";
+    return id == VG_OPT_mode ? "as given" : "checkpoint";
 }
 
 const char *vg_tui_form_default(vg_tui_form *form, const char *key)

@@ -9,7 +9,7 @@
 #define PREVIEW_LIMIT_BYTES (16u << 20)
 #define RUNNING_REBUILD_MS  250 /* times count on while it runs */
 
-_Static_assert((int)VG_UI_JOB_INTERRUPTED == (int)VG_JOB_INTERRUPTED &&
+_Static_assert((int)VG_UI_JOB_NOT_RUN == (int)VG_JOB_NOT_RUN &&
                    (int)VG_UI_JOB_DONE == (int)VG_JOB_DONE,
                "states are cast");
 _Static_assert((int)VG_UI_LOG_BAD == (int)VG_LOG_BAD && (int)VG_UI_LOG_STAGE == (int)VG_LOG_STAGE,

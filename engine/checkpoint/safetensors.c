@@ -18,7 +18,6 @@
 /* Dtypes of the format that have no vg_dtype: X(name, bits per element). */
 #define FOREIGN_DTYPES(X)                                                                          \
     X("BOOL", 8)                                                                                   \
-    X("I8", 8)                                                                                     \
     X("I16", 16)                                                                                   \
     X("U16", 16)                                                                                   \
     X("U32", 32)                                                                                   \

@@ -225,6 +225,16 @@ static need need_conv3d(const vg_conv3d_args *a)
                          widened(a->more, c)};
 }
 
+static need need_head_codes(const vg_head_codes_args *a)
+{
+    return (need){.own = vg_head_codes_scratch(a->x->shape[0], a->x->shape[1])};
+}
+
+static need need_value_codes(const vg_value_codes_args *a)
+{
+    return (need){.own = vg_value_codes_scratch(a->v->shape[0], a->v->shape[1] * a->v->shape[2])};
+}
+
 static need need_nothing(const void *args)
 {
     (void)args;
@@ -234,7 +244,8 @@ static need need_nothing(const void *args)
 #define NEED_OF(args)                                                                              \
     _Generic((args), const vg_linear_args *: need_linear, const vg_quantize_args *: need_quantize, \
              const vg_attention_args *: need_attention, const vg_conv3d_args *: need_conv3d,       \
-             default: need_nothing)(args)
+             const vg_head_codes_args *: need_head_codes,                                          \
+             const vg_value_codes_args *: need_value_codes, default: need_nothing)(args)
 
 #define VG_OP(name, help)                                                                          \
     static vg_status dry_op_##name(vg_backend *be, const vg_##name##_args *args, vg_err *err)      \

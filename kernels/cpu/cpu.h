@@ -86,6 +86,10 @@ void vg_cpu_quantize_row(vg_quant_kind kind, const vg_tensor *scale, int64_t row
 void vg_cpu_store_row(const vg_tensor *y, vg_dtype dtype, const vg_quant_out *quant, int64_t row,
                       float *row_values, int64_t k);
 
+/* Row i of rms_norm_rope, not yet rounded to dtype at the end; a->y is not looked at. w: the weights in FP32. */
+void vg_cpu_norm_rope_row(const vg_rms_norm_rope_args *a, vg_dtype dtype, const float *w, int64_t i,
+                          float *row);
+
 /* LayerNorm of a row in place, and what follows it; the statistics are those of the values given. */
 void vg_cpu_norm_row(const vg_layer_norm_modulate_args *a, float *row, int64_t d);
 

@@ -19,8 +19,7 @@
 // from a running count.
 // Key tiles go from the last to the first, so only the first one computed can be partial and the loop has no masks.
 #include "kernels/cuda/attention.cuh"
-#include "kernels/cuda/codes.cuh"
-#include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/attention_hopper.cuh"
 
 #include <atomic>
 
@@ -42,13 +41,12 @@ template <> struct shape<64> {
 enum mode { FIXED, ONLINE, AGAIN };
 
 struct launch_args {
-    __nv_bfloat16 *y; // or null
-    vg_codes codes;
+    vg_attention_out out;
     vg_key_tiles list; // tiles null: all of them
     // Query tiles to do over: marks[head * q_tiles + q_tile] has a byte for each warp; *any is `call` if there is one.
     unsigned long long *marks;
     unsigned *any, call;
-    int nq, nk, heads, q_tiles, key_tiles;
+    int nk, q_tiles, key_tiles;
     float scale_log2; // scale * log2(e)
 };
 
@@ -77,50 +75,33 @@ __device__ __forceinline__ int tile_at(const launch_args &a, int row, int i)
 }
 
 // What a block of a cluster works on, one after the other.
-template <int CLUSTER, mode MODE> struct schedule {
+template <int CLUSTER, mode MODE> struct schedule : vg_attention_schedule<CLUSTER> {
+    using base = vg_attention_schedule<CLUSTER>;
     const launch_args &a;
-    int groups, all, step, at, rank; // groups of CLUSTER query tiles per head
 
     __device__ __forceinline__ explicit schedule(const launch_args &args)
-        : a(args), groups((a.q_tiles + CLUSTER - 1) / CLUSTER), all(a.heads * groups),
-          step(gridDim.x / CLUSTER), at(blockIdx.x / CLUSTER),
-          rank(CLUSTER > 1 ? (int)hopper::cluster_rank() : 0)
+        : base(args.out.heads, args.q_tiles), a(args)
     {
         skip();
     }
     __device__ __forceinline__ void skip()
     {
         if (MODE == AGAIN)
-            while (at < all && a.marks[at] == 0)
-                at += step;
+            while (base::more() && a.marks[base::at] == 0)
+                base::advance();
     }
-    __device__ __forceinline__ bool more() const { return at < all; }
     __device__ __forceinline__ void advance()
     {
-        at += step;
+        base::advance();
         skip();
     }
     __device__ __forceinline__ int row() const // as marks and lists of key tiles count
     {
-        return head() * a.q_tiles + q_tile();
-    }
-    __device__ __forceinline__ int head() const { return at / groups; }
-    __device__ __forceinline__ int q_tile() const { return at % groups * CLUSTER + rank; }
-};
-
-// Position in a ring of STAGES slots.
-struct ring {
-    int slot = 0;
-    uint32_t phase = 0;
-
-    __device__ __forceinline__ void advance()
-    {
-        if (++slot == STAGES) {
-            slot = 0;
-            phase ^= 1;
-        }
+        return base::head() * a.q_tiles + base::q_tile();
     }
 };
+
+using ring = vg_attention_ring<STAGES>;
 
 template <int D, int CLUSTER, mode MODE>
 __device__ __forceinline__ void produce(storage<D, shape<D>::KEYS> &s, const CUtensorMap *q_map,
@@ -168,27 +149,6 @@ __device__ __forceinline__ float exp2_fast(float x)
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
-}
-
-__device__ __forceinline__ uint32_t pack_bf16(float low, float high)
-{
-    uint32_t packed;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
-    return packed;
-}
-
-// Of 4 x 4 words among 4 lanes the transpose: x[i] becomes what lane i of the four had at the place of this lane.
-__device__ __forceinline__ void exchange(uint32_t (&x)[4], int lane)
-{
-#pragma unroll
-    for (int bit = 1; bit <= 2; bit *= 2)
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            if (!(i & bit)) {
-                uint32_t got = __shfl_xor_sync(0xffffffffu, lane & bit ? x[i] : x[i | bit], bit);
-                x[i] = lane & bit ? got : x[i];
-                x[i | bit] = lane & bit ? x[i | bit] : got;
-            }
 }
 
 // One consumer's half of the work. Register i of S and O is row lane/4 + 8*(i/2%2) of the warp's 16, column i/4*8 + lane%4*2 + i%2.
@@ -341,7 +301,7 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
     {
 #pragma unroll
         for (int i = 0; i < KEYS / 4; i++)
-            p[i] = pack_bf16(s[2 * i], s[2 * i + 1]);
+            p[i] = vg_attention_pack(s[2 * i], s[2 * i + 1]);
     }
 
     // Most tiles raise no row's maximum; then all factors of the warp are 1 and O stays.
@@ -354,64 +314,24 @@ template <int D, int CLUSTER, mode MODE> struct consumer {
         }
     }
 
-    // The codes of 8 of every 32 columns of a finished row, `line` as below. Groups: a head of 128 is one.
-    __device__ __forceinline__ void encode(const uint32_t (&line)[D / 32][4], int row, int head)
-    {
-        const bool by_group = a.codes.kind == VG_QUANT_GROUP_DYNAMIC;
-        float v[D / 32][8], most = 0.0f, scale;
-
-#pragma unroll
-        for (int i = 0; i < D / 32; i++)
-#pragma unroll
-            for (int e = 0; e < 8; e++) {
-                v[i][e] =
-                    __uint_as_float(e % 2 ? line[i][e / 2] & 0xffff0000u : line[i][e / 2] << 16);
-                most = fmaxf(most, fabsf(v[i][e]));
-            }
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
-        most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
-        scale = by_group ? vg_group_scale(most) : 1.0f / *a.codes.scales;
-        if (row >= a.nq)
-            return;
-        if (by_group && lane % 4 == 0)
-            a.codes.scales[head * a.codes.rows + row] = scale;
-#pragma unroll
-        for (int i = 0; i < D / 32; i++) {
-            if (by_group)
-                vg_divide<1>(v[i], scale);
-            else
-#pragma unroll
-                for (int e = 0; e < 8; e++)
-                    v[i][e] *= scale;
-            vg_store_codes(a.codes.q + row * a.codes.ld + head * D + i * 32 + lane % 4 * 8, v[i]);
-        }
-    }
-
-    // Four lanes share a row, two columns of every 8 each; they exchange words so that each has 8 columns of every 32.
     __device__ __forceinline__ void store(int head, int q_tile)
     {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            int row = q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r;
             float total = sum[r], inverse;
             uint32_t line[D / 32][4];
             total += __shfl_xor_sync(0xffffffffu, total, 1);
             total += __shfl_xor_sync(0xffffffffu, total, 2);
             inverse = 1.0f / total;
 #pragma unroll
-            for (int i = 0; i < D / 32; i++) {
+            for (int i = 0; i < D / 32; i++)
 #pragma unroll
                 for (int e = 0; e < 4; e++)
-                    line[i][e] = pack_bf16(o[16 * i + 4 * e + 2 * r] * inverse,
-                                           o[16 * i + 4 * e + 2 * r + 1] * inverse);
-                exchange(line[i], lane);
-                if (a.y && row < a.nq)
-                    *reinterpret_cast<uint4 *>(a.y + ((int64_t)row * a.heads + head) * D + i * 32 +
-                                               lane % 4 * 8) =
-                        make_uint4(line[i][0], line[i][1], line[i][2], line[i][3]);
-            }
-            if (a.codes.kind != VG_QUANT_NONE)
-                encode(line, row, head);
+                    line[i][e] = vg_attention_pack(o[16 * i + 4 * e + 2 * r] * inverse,
+                                                   o[16 * i + 4 * e + 2 * r + 1] * inverse);
+            vg_attention_store_row<D>(a.out, line,
+                                      q_tile * Q_ROWS + group * 64 + warp * 16 + lane / 4 + 8 * r,
+                                      head, lane);
         }
     }
 
@@ -600,12 +520,10 @@ launch_args arguments(const vg_attention_args *a, int keys)
 {
     launch_args args = {};
 
-    args.y = a->y ? static_cast<__nv_bfloat16 *>(a->y->data) : nullptr;
-    args.codes = vg_cuda_codes(&a->quant);
-    args.nq = (int)a->q->shape[0];
+    args.out = {a->y ? static_cast<__nv_bfloat16 *>(a->y->data) : nullptr, vg_cuda_codes(&a->quant),
+                (int)a->q->shape[0], (int)a->q->shape[1]};
     args.nk = (int)a->k->shape[0];
-    args.heads = (int)a->q->shape[1];
-    args.q_tiles = (args.nq + Q_ROWS - 1) / Q_ROWS;
+    args.q_tiles = (args.out.rows + Q_ROWS - 1) / Q_ROWS;
     args.key_tiles = (args.nk + keys - 1) / keys;
     args.scale_log2 = a->scale * 1.44269504088896340736f;
     return args;
@@ -618,7 +536,7 @@ vg_status launch(vg_backend *be, const vg_attention_args *a, const launch_args &
     constexpr size_t shared =
         (size_t)(Q_ROWS + 2 * STAGES * KEYS) * D * 2 + 128 + 1024; // tiles, barriers, alignment
     CUtensorMap q, k, v;
-    int64_t blocks = (int64_t)args.heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER,
+    int64_t blocks = (int64_t)args.out.heads * ((args.q_tiles + CLUSTER - 1) / CLUSTER) * CLUSTER,
             most = vg_cuda(be)->sm_count / CLUSTER * CLUSTER;
     cudaLaunchConfig_t config = {};
     cudaLaunchAttribute cluster = {};
@@ -646,7 +564,7 @@ vg_status launch(vg_backend *be, const vg_attention_args *a, const launch_args &
 vg_status launch_fixed(vg_backend *be, const vg_attention_args *a, launch_args args, vg_err *err)
 {
     static std::atomic<unsigned> calls;
-    size_t marks = (size_t)args.heads * (size_t)args.q_tiles;
+    size_t marks = (size_t)args.out.heads * (size_t)args.q_tiles;
     unsigned long long *memory;
 
     VG_TRY(vg_cuda_scratch(be, (marks + 1) * sizeof *memory, (void **)&memory, err));

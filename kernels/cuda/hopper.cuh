@@ -206,6 +206,12 @@ __device__ __forceinline__ void shared_written()
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+/* The two halves of an operand: `at` is where it lies, in units of 16 bytes, and may be counted up; `form` is what does not depend on that. */
+__device__ __forceinline__ uint64_t operand_at(uint32_t at, uint32_t form)
+{
+    return (uint64_t)form << 32 | at;
+}
+
 /* Before the first product after registers of its operands were written. */
 __device__ __forceinline__ void wgmma_fence()
 {
@@ -230,6 +236,12 @@ template <int N> __device__ __forceinline__ void pin(float (&d)[N])
 #pragma unroll
     for (int i = 0; i < N; i++)
         asm volatile("" : "+f"(d[i])::"memory");
+}
+template <int N> __device__ __forceinline__ void pin(uint32_t (&d)[N])
+{
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        asm volatile("" : "+r"(d[i])::"memory");
 }
 
 #define VG_D8(d, i)                                                                                \
@@ -355,6 +367,37 @@ template <> struct wgmma_rs<128> {
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
     }
 };
+
+/* d[64 x N] (+)= A[64 x 32] B[N x 32]^T of INT8, exact in 32 bits, both in shared memory with K contiguous. */
+template <int N> struct wgmma_s8_ss;
+
+#define VG_U8R(d, i)                                                                               \
+    "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3]), "+r"(d[i + 4]), "+r"(d[i + 5]),    \
+        "+r"(d[i + 6]), "+r"(d[i + 7])
+#define VG_U32R(d, i) VG_U8R(d, i), VG_U8R(d, i + 8), VG_U8R(d, i + 16), VG_U8R(d, i + 24)
+
+template <> struct wgmma_s8_ss<96> {
+    static __device__ __forceinline__ void run(uint32_t (&d)[48], uint64_t a, uint64_t b, int add)
+    {
+        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %50, 0;\n"
+                     "wgmma.mma_async.sync.aligned.m64n96k32.s32.s8.s8 {" VG_R0_31 "," VG_R32_47
+                     "}, %48, %49, p;\n}\n"
+                     : VG_U32R(d, 0), VG_U8R(d, 32), VG_U8R(d, 40)
+                     : "l"(a), "l"(b), "r"(add));
+    }
+};
+
+/* d[64 x 128] (+)= A[64 x 32] B[128 x 32]^T of E4M3, A in registers (the layout of mma.m16n8k32's A), B in shared memory with K contiguous.
+ * The sum is kept with about 14 bits. */
+__device__ __forceinline__ void wgmma_e4m3_rs_128(float (&d)[64], const uint32_t *a, uint64_t b,
+                                                  int add)
+{
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3 {" VG_R0_31 "," VG_R32_63
+                 "}, {%64,%65,%66,%67}, %68, p, 1, 1;\n}\n"
+                 : VG_D32(d, 0), VG_D32(d, 32)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+}
 
 } // namespace hopper
 #endif

@@ -15,6 +15,7 @@ enum {
     VG_TAKES_F16 = 1u << VG_F16,
     VG_TAKES_E4M3 = 1u << VG_E4M3,
     VG_TAKES_U8 = 1u << VG_U8,
+    VG_TAKES_I8 = 1u << VG_I8,
     VG_TAKES_I32 = 1u << VG_I32,
     VG_TAKES_ACT = VG_TAKES_F32 | VG_TAKES_BF16,
     VG_ANY_RANK = -1,

@@ -174,6 +174,85 @@ typedef struct vg_attention_args {
     vg_quant_out quant;
 } vg_attention_args;
 
+/* ---- attention on 8-bit operands: head_codes makes those of q and k, value_codes that of v, attention_codes uses them ---- */
+
+#define VG_CODES_BLOCK                                                                             \
+    64 /* tokens of k that share a scale; the tokens of value codes are filled up to a multiple of it */
+#define VG_CODES_LEAST                                                                             \
+    1e-30f /* groups whose largest magnitude is at most this have scale 1 and codes 0 */
+#define VG_CODES_SAMPLE 4096 /* about so many tokens, evenly spaced, give the mean of k */
+
+/* codes = rint(t (1 / scale)) of t = rotate(center(r)), where r is what vg_rms_norm_rope makes of x, rounded to its dtype, or x itself without w;
+ * scale = max |t| / 127 over the group of tokens (VG_CODES_LEAST). center: minus the mean per channel, taken from every s-th token, s =
+ * vg_codes_stride(N): for k, where a constant vector leaves the softmax as it is. rotate: t = H S r / sqrt(head_dim), with H the Hadamard
+ * matrix H[i][j] = (-1)^popcount(i & j) and S fixed signs (VG_CODES_NEGATIVE), the same for q and k, so that q.k stays; it spreads channels
+ * that stand out. Source: arXiv 2407.08608 3.3 (rotation), 2410.02367 (mean of k). */
+typedef struct vg_head_codes_args {
+    const vg_tensor *x; /* [N,D] act dtype */
+    const vg_tensor *w; /* [D] F32 or BF16, or NULL for neither norm nor rotary embedding */
+    float eps;
+    int heads;                 /* D % heads == 0; rotate: D / heads is a power of 2 */
+    const vg_tensor *rope_cos; /* [N, D/heads/2] F32 or NULL */
+    const vg_tensor *rope_sin;
+    bool center, rotate;
+    vg_tensor *codes; /* [N,H,D/H] I8 */
+    vg_tensor *scale; /* [H,N] F32 (by token, for q) or [H, ceil(N/VG_CODES_BLOCK)] (for k) */
+} vg_head_codes_args;
+
+/* codes[h,d,at(j)] = sat_e4m3((v[j,h,d] - mean[h,d]) (1 / scale[h,d])), scale = max_j |v - mean| / 448 (VG_CODES_LEAST); 0 behind the last
+ * token. at(j): within each 16 tokens, token 8 b + 2 t + e stands at 4 t + 2 b + e (t < 4; b, e < 2), as the product on tensor cores meets
+ * them. mean: over all tokens. */
+typedef struct vg_value_codes_args {
+    const vg_tensor *v; /* [N,H,D] act dtype */
+    bool center;        /* false: mean = 0 */
+    vg_tensor *codes;   /* [H,D,ceil(N/VG_CODES_BLOCK)*VG_CODES_BLOCK] E4M3 */
+    vg_tensor *scale;   /* [H,D] F32 */
+    vg_tensor *mean;    /* [H,D] F32 */
+} vg_value_codes_args;
+
+/* y[i,h,:] = mean + sum_j p_ij (codes_j scale) / sum_j p_ij with s_ij = q_scale k_scale sum_d q k (exact), p = 2^(scale log2(e) s_ij - m_i). The
+ * p that meet v are rounded to E4M3, those of the sum below are not. m_i is a whole number that keeps the largest p of a row between 2^3 and 448;
+ * weights below 2^-10 are lost. Head size 128, BF16 results. The GPU kernel is for compute capability 9.0; others answer
+ * VG_E_UNSUPPORTED. Source: arXiv 2407.08608, 2505.21136. */
+typedef struct vg_attention_codes_args {
+    const vg_tensor *q, *q_scale;          /* [Nq,H,128] I8, [H,Nq] F32 */
+    const vg_tensor *k, *k_scale;          /* [Nk,H,128] I8, [H,ceil(Nk/VG_CODES_BLOCK)] F32 */
+    const vg_tensor *v, *v_scale, *v_mean; /* as vg_value_codes makes them of Nk tokens */
+    float scale;                           /* > 0 */
+    vg_tensor *y;                          /* [Nq,H,128] BF16 */
+    vg_quant_out quant;
+} vg_attention_codes_args;
+
+/* Blocks of n tokens; the distance of the tokens whose mean is taken; where token j of value codes stands. */
+static inline int64_t vg_codes_blocks(int64_t n)
+{
+    return (n + VG_CODES_BLOCK - 1) / VG_CODES_BLOCK;
+}
+static inline int64_t vg_codes_stride(int64_t n)
+{
+    return n < 2 * VG_CODES_SAMPLE ? 1 : n / VG_CODES_SAMPLE;
+}
+#define VG_CODES_PLACE(j) ((j) / 16 * 16 + (j) % 8 / 2 * 4 + (j) % 16 / 8 * 2 + (j) % 2)
+static inline int64_t vg_codes_place(int64_t j)
+{
+    return VG_CODES_PLACE(j);
+}
+
+/* Bytes of temporaries on a GPU: 1 / rms of each row, a mean, sums of 64 sampled tokens each; three numbers a channel for each 512
+ * tokens, and one. */
+static inline size_t vg_head_codes_scratch(int64_t n, int64_t dim)
+{
+    int64_t sampled = n / vg_codes_stride(n) + 1;
+    return (size_t)((n + 3) / 4 * 4 + (sampled / 64 + 2) * dim) * sizeof(float);
+}
+static inline size_t vg_value_codes_scratch(int64_t n, int64_t channels)
+{
+    return (size_t)(((n + 511) / 512 * 3 + 1) * channels) * sizeof(float);
+}
+
+/* Is the sign of channel d negative in the rotation of head_codes? (Knuth's multiplicative hash; a macro for C and CUDA alike.) */
+#define VG_CODES_NEGATIVE(d) ((unsigned)(d)*2654435761u >> 31 & 1u)
+
 /* out = x + y * gate (gate per channel, FP32) or x + y. Source: wan 2.6 steps 6, 8, 10. */
 typedef struct vg_gate_residual_args {
     const vg_tensor *x;    /* [N,D] act dtype */

@@ -51,7 +51,9 @@ static const char *picture(const char *golden, int which)
     const int64_t shape[] = {1, t->shape[0], t->shape[1], 3};
     vg_safetensors_entry entry = {.name = "frames",
                                   .tensor = vg_tensor_of(t->data, VG_U8, 4, shape)};
-    const char *path = in_folder(which == FIRST ? "first.safetensors" : "last.safetensors");
+    static char paths[2][400]; /* good for the whole test */
+    const char *path = paths[which];
+    snprintf(paths[which], sizeof paths[0], "%s/%s.safetensors", cli_dir, names[which]);
     CHECK_OK(vg_safetensors_write(path, &entry, 1, NULL, &err), err);
     vg_safetensors_close(st);
     return path;

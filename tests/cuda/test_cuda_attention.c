@@ -9,6 +9,8 @@ typedef struct shape {
 static void use_kernel(const char *name)
 {
     int kernel = 0;
+    if (!*name)
+        name = "auto";
     while (strcmp(vg_attention_kernel_name((vg_attention_kernel)kernel), name) != 0)
         assert_true(++kernel < VG_ATTENTION_KERNEL_COUNT);
     gpu->attention = (vg_attention_kernel)kernel;

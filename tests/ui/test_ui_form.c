@@ -138,9 +138,9 @@ static void test_ui_form_asks_for_what_the_model_takes(void **state)
     assert_string_equal(form_field(&form, "mode")->choices[0], "i2v");
     assert_string_equal(form_field(&form, "mode")->choices[1], "flf2v");
     assert_true(vg_tui_form_check(&form, &key, message, sizeof message));
-    assert_string_equal(vg_tui_form_default(&form, "mode"), "i2v (by what is given)");
+    assert_string_equal(vg_tui_form_default(&form, "mode"), "i2v (as given)");
     form_set(&form, VG_OPT_last_image, "b.png");
-    assert_string_equal(vg_tui_form_default(&form, "mode"), "flf2v (by what is given)");
+    assert_string_equal(vg_tui_form_default(&form, "mode"), "flf2v (as given)");
     assert_true(vg_tui_form_plan(&form).count > 0);
     vg_tui_form_deinit(&form);
 }

@@ -1,8 +1,9 @@
 /* test_ui_screens.c: every screen drawn by curses on a null terminal at four sizes, read back cell by cell and compared with a golden
  * of glyphs and attributes; layouts swept for overlap; keys, pastes and mouse reports at random.
  * VG_UPDATE_SNAPSHOTS=1 rewrites the goldens in tests/ui: review the change as a picture. */
-#include "tests/ui/ui_fake_host.h"
+#include "tests/ui/ui_tape_host.h"
 
+#include "app/media/clip.h"
 #include "ui/term/input.h"
 #include "ui/term/text.h"
 #include "ui/screens/ui.h"
@@ -15,23 +16,59 @@
 
 /* ---- one session of the screens, without a loop ---- */
 typedef struct session {
-    fake_host *fake;
+    tape_host *world;
     vg_ui ui;
 } session;
 
-static void step(session *s, double seconds)
+/* Some time passes, and is drawn. */
+static void pass(session *s, double seconds)
 {
-    for (double left = seconds; left > 0; left -= 0.05) {
-        double by = left < 0.05 ? left : 0.05;
-        s->fake->now += by;
-        s->ui.now += by;
-        s->ui.unix_now += by;
-        if (fake_refresh(s->fake))
-            s->ui.dirty = true;
-        vg_ui_tick(&s->ui);
-    }
+    s->world->now += seconds;
+    s->ui.now += seconds;
+    s->ui.unix_now += seconds;
+    if (tape_host_refresh(s->world))
+        s->ui.dirty = true;
+    vg_ui_tick(&s->ui);
+}
+
+static void show(session *s)
+{
     vg_ui_draw(&s->ui);
     vg_term_flush(&s->ui.term, &s->ui.grid);
+}
+
+/* Frames come from a thread, in real time. */
+static void wait_for_frames(session *s)
+{
+    const vg_ui_job *j = vg_ui_job_now(&s->ui);
+    const vg_ui_media_host *media = &s->world->host.media;
+    for (int v = 0; j && v < j->variants_count; v++)
+        for (int i = 0;
+             i < 1000 && j->variants[v].frames_ready && !s->world->frames_slow &&
+             !media->broken(media->self, j->id, v) && !media->frame(media->self, j->id, v, 0);
+             i++)
+            usleep(10000);
+}
+
+static void step(session *s, double seconds)
+{
+    for (double left = seconds; left > 0; left -= 0.05)
+        pass(s, left < 0.05 ? left : 0.05);
+    show(s);
+    if (s->ui.screen == VG_SCREEN_compare || s->ui.screen == VG_SCREEN_run) {
+        wait_for_frames(s);
+        show(s);
+    }
+}
+
+/* Until the job that was started last has written the line that has this text. */
+static void play_to(session *s, const char *text)
+{
+    tape *t = s->world->jobs[s->world->jobs_count - 1].tape;
+    int line = tape_line_with(t, text);
+    while (t->played <= line)
+        pass(s, 0.05);
+    step(s, 0.01);
 }
 
 static session *open_session(int rows, int cols, vg_depth depth, vg_glyphs glyphs, bool history)
@@ -41,14 +78,14 @@ static session *open_session(int rows, int cols, vg_depth depth, vg_glyphs glyph
     vg_ui_options options = {
         .mouse = true, .pictures = depth == VG_DEPTH_MONO ? "auto" : "none", .colors = "auto"};
     assert_non_null(s);
-    s->fake = fake_new();
+    s->world = tape_host_new(NULL);
     if (history)
-        fake_history(s->fake);
+        tape_host_history(s->world);
     s->ui.now = 100;
-    s->ui.unix_now = s->fake->started_at;
+    s->ui.unix_now = s->world->started_at;
     assert_true(vg_term_open_null(&s->ui.term, depth == VG_DEPTH_MONO ? "vt100" : "xterm-256color",
                                   depth, glyphs, rows, cols));
-    assert_true(vg_ui_init(&s->ui, &s->fake->host, &options));
+    assert_true(vg_ui_init(&s->ui, &s->world->host, &options));
     step(s, 0.01);
     return s;
 }
@@ -57,7 +94,7 @@ static void close_session(session *s)
 {
     vg_ui_deinit(&s->ui);
     vg_term_close(&s->ui.term);
-    fake_free(s->fake);
+    tape_host_free(s->world);
     free(s);
 }
 
@@ -208,16 +245,16 @@ static void scene_setup_edit(session *s)
 }
 static void scene_setup_stages(session *s)
 {
-    s->fake->more_stages = s->fake->small_memory = true;
+    s->world->form.more_stages = s->world->form.small_memory = true;
     step(s, 0.01);
 }
 /* A model that takes pictures: one is given, the name of the other is being typed. */
 static void scene_setup_pictures(session *s)
 {
     char ignored[64];
-    fake_fill_form(s->fake, true);
-    fake_set(s->fake, "mode", "flf2v", ignored, sizeof ignored);
-    fake_set(s->fake, "image",
+    fake_fill_form(&s->world->form, true);
+    fake_set(&s->world->form, "mode", "flf2v", ignored, sizeof ignored);
+    fake_set(&s->world->form, "image",
              "/home/person/pictures of the summer/2026/a red fox in the snow at dawn.jpeg", ignored,
              sizeof ignored);
     step(s, 0.01);
@@ -236,47 +273,47 @@ static void scene_run_start(session *s)
 static void scene_run(session *s)
 {
     type(s, "\r");
-    step(s, 3);
+    play_to(s, "\"step\":14,");
 }
 static void scene_run_gpu(session *s)
 {
-    s->fake->gpu = true;
+    s->world->gpu = true;
     scene_run(s);
 }
 static void scene_run_gpu_three(session *s)
 {
-    s->fake->gpu = true;
-    fake_set(s->fake, "quantization", "bf16,fp8,fp8-block", (char[64]){0}, 64);
+    s->world->gpu = true;
     type(s, "\r");
-    step(s, 9);
+    play_to(s, "\"step\",\"variant\":\"fp8-block\",\"step\":7,");
 }
 static void scene_run_gpu_over(session *s)
 {
-    s->fake->gpu = true;
+    s->world->gpu = true;
     type(s, "\r");
-    step(s, 14);
+    play_to(s, "\"done\"");
     type(s, "2");
 }
 static void scene_run_failed(session *s)
 {
-    fake_job *j = fake_job_new(s->fake, "demo-oom", "a job that fails", 2, 0);
-    fake_record(j, s->fake->now, 1, 4, EV_FAIL);
-    fake_refresh(s->fake);
-    vg_ui_show_job(&s->ui, "demo-oom");
+    tape_host_add(s->world, "failed", "demo-failed", 0, s->world->now, NULL);
+    step(s, 0.01);
+    vg_ui_show_job(&s->ui, "demo-failed");
     vg_ui_open(&s->ui, VG_SCREEN_run);
-    step(s, 9);
+    play_to(s, "\"failed\"");
 }
 static void scene_compare(session *s)
 {
     type(s, "\r");
-    step(s, 14);
+    play_to(s, "\"done\"");
+    step(s, 3.5); /* it opens by itself */
     type(s, "\x1b[C\x1b[C");
 }
 static void scene_compare3(session *s)
 {
-    fake_set(s->fake, "quantization", "bf16,fp8,fp8-block", (char[64]){0}, 64);
+    fake_set(&s->world->form, "quantization", "bf16,fp8,fp8-block", (char[64]){0}, 64);
     type(s, "\r");
-    step(s, 21);
+    play_to(s, "\"done\"");
+    step(s, 3.5);
     type(s, "w\t");
 }
 static void scene_difference(session *s)
@@ -286,12 +323,12 @@ static void scene_difference(session *s)
 }
 static void scene_loading(session *s)
 {
-    s->fake->frames_slow = true;
+    s->world->frames_slow = true;
     scene_compare(s);
 }
 static void scene_broken(session *s)
 {
-    s->fake->broken = "frames.mkv: frame 3 of 17 is damaged: its checksum is wrong";
+    s->world->broken = "frames.mkv: frame 3 of 17 is damaged: its checksum is wrong";
     scene_compare(s);
 }
 static void scene_run_broken(session *s)
@@ -450,19 +487,26 @@ static void test_ui_flow_from_one_key_to_export(void **state)
     assert_true(shows(s, "Start"));
     type(s, "\r");
     assert_int_equal(s->ui.screen, VG_SCREEN_run);
-    step(s, 1.5);
+    play_to(s, "\"step\":2,");
     assert_true(shows(s, "s/it"));
-    step(s, 14); /* watched to the end: the comparison opens by itself */
+    play_to(s, "\"done\""); /* watched to the end: the comparison opens by itself */
+    step(s, 3.5);
     assert_int_equal(s->ui.screen, VG_SCREEN_compare);
     assert_true(shows(s, "FP8 per-tensor"));
     type(s, "w");
-    assert_true(shows(s, "frame 12"));
+    char worst[32];
+    const vg_report_metrics *m = &s->world->real->store.jobs[0]->snapshot.variants[1].metrics;
+    snprintf(worst, sizeof worst, "frame %2d", m->metric[0].worst_frame + 1);
+    assert_true(shows(s, worst));
     type(s, "e");
-    step(s, 2);
-    assert_true(shows(s, "comparison.mp4"));
+    for (int i = 0; i < 300 && !shows(s, "comparison.mp4"); i++) {
+        usleep(20000); /* a thread writes it */
+        step(s, 0.2);
+    }
+    assert_true(shows(s, vg_clip_available() ? "comparison.mp4" : "no .mp4"));
     type(s, " ");
     step(s, 0.5);
-    assert_false(shows(s, "frame 12"));
+    assert_false(shows(s, worst));
     type(s, "4");
     assert_true(shows(s, "demo-1"));
     close_session(s);
@@ -472,13 +516,13 @@ static void test_ui_memory_line_says_all_of_it_in_a_common_window(void **state)
 {
     (void)state;
     session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
-    s->fake->more_stages = true;
+    s->world->form.more_stages = true;
     step(s, 0.01);
     vg_ui_draw(&s->ui);
     assert_true(shows(s, "412 MiB of 8.00 GiB free, peak in decode"));
     assert_true(
         shows(s, "text 6.0  calibrate 78  transformer 14  transformer_2 14  decode 412 MiB"));
-    s->fake->small_memory = true;
+    s->world->form.small_memory = true;
     vg_ui_draw(&s->ui);
     assert_true(shows(s, "will not fit: 412 MiB of 300 MiB free, peak in decode"));
     close_session(s);
@@ -520,13 +564,13 @@ static void test_ui_delete_asks_in_full_and_chooses_the_neighbour(void **state)
     type(s, "4\x1b[B");
     assert_true(shows(s, "x delete"));
     type(s, "x");
-    assert_true(shows(s, "demo-20261105-101010 with its clips and"));
+    assert_true(shows(s, "20261105-101010-moving-left with its clips and"));
     assert_true(shows(s, "is deleted."));
     type(s, "\r");
-    assert_true(shows(s, "wan2.2-20261103-231500")); /* the one below is chosen now */
+    assert_true(shows(s, "20261103-231500-two-cats")); /* the one below is chosen now */
     type(s, "\x1b[F"
             "x\r");
-    assert_true(shows(s, "wan2.2-20261103-231500")); /* the last one is gone: the one above */
+    assert_true(shows(s, "20261103-231500-two-cats")); /* the last one is gone: the one above */
     close_session(s);
 }
 
@@ -534,10 +578,10 @@ static void test_ui_a_waiting_job_is_cancelled_not_deleted(void **state)
 {
     (void)state;
     session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
-    type(s, "\r4");
-    assert_true(shows(s, "c cancel"));
-    s->fake->jobs[0]->job.state = VG_UI_JOB_QUEUED;
-    vg_ui_draw(&s->ui);
+    tape_host_add(s->world, "queued", "demo-queued", 0, s->world->now, NULL);
+    play_to(s, "\"queued\"");
+    type(s, "4");
+    assert_true(shows(s, "waiting for"));
     assert_true(shows(s, "c cancel"));
     assert_false(shows(s, "x delete"));
     type(s, "x");
@@ -569,10 +613,10 @@ static void test_ui_typed_values_are_checked_as_typed(void **state)
     session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
     type(s, "\x1b[B"); /* the prompt: typing appends, q does not quit */
     type(s, " quickly \xe7\xba\xa2");
-    assert_string_equal(fake_value(s->fake, "prompt"),
+    assert_string_equal(fake_value(&s->world->form, "prompt"),
                         "a big red ball moving right on a teal background quickly \xe7\xba\xa2");
     type(s, "\x7f\x7f\r");
-    assert_string_equal(fake_value(s->fake, "prompt"),
+    assert_string_equal(fake_value(&s->world->form, "prompt"),
                         "a big red ball moving right on a teal background quickly");
     type(s, "\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B\x1b[B");
     type(s, "9");
@@ -580,11 +624,11 @@ static void test_ui_typed_values_are_checked_as_typed(void **state)
     type(s, "\t"); /* a wrong value is not left behind */
     assert_true(shows(s, "9 is outside 16 to 8192"));
     type(s, "6\t");
-    assert_string_equal(fake_value(s->fake, "height"), "96");
+    assert_string_equal(fake_value(&s->world->form, "height"), "96");
     type(s, "12x");
     assert_true(shows(s, "not a number"));
     type(s, "\x1b");
-    assert_string_equal(fake_value(s->fake, "width"), "");
+    assert_string_equal(fake_value(&s->world->form, "width"), "");
     close_session(s);
 }
 
@@ -592,10 +636,10 @@ static void test_ui_pastes_are_one_text_without_controls(void **state)
 {
     (void)state;
     session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
-    fake_set(s->fake, "prompt", "", (char[64]){0}, 64);
+    fake_set(&s->world->form, "prompt", "", (char[64]){0}, 64);
     type(s, "\x1b[B\x1b[200~two\r\nlines \x1b[31m\x07"
             "end\x1b[201~");
-    assert_string_equal(fake_value(s->fake, "prompt"), "two\nlines [31mend");
+    assert_string_equal(fake_value(&s->world->form, "prompt"), "two\nlines [31mend");
     close_session(s);
 }
 
@@ -603,13 +647,17 @@ static void test_ui_hostile_text_reaches_no_cell(void **state)
 {
     (void)state;
     session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
-    fake_job_new(s->fake, "evil",
-                 "\x1b[2J\x07\x9b"
-                 "31m \xe2\x80\xae rtl \xc2\x9b"
-                 "5m \xff\xfe",
-                 2, 0);
-    fake_refresh(s->fake);
-    type(s, "4");
+    static const char evil[] = "\x1b[2J\x07\x9b"
+                               "31m \xe2\x80\xae rtl \xc2\x9b"
+                               "5m \xff\xfe";
+    fake_set(&s->world->form, "prompt", evil, (char[64]){0}, 64);
+    type(s, "\r"); /* through a job's folder as well */
+    step(s, 0.01);
+    for (int c = 0; c < 24 * 80; c++)
+        for (int i = 0; i < 3 && s->ui.grid.cells[c].cp[i]; i++)
+            assert_true(vg_cp_safe(s->ui.grid.cells[c].cp[i]));
+    type(s, "1");
+    step(s, 0.01);
     for (int c = 0; c < 24 * 80; c++)
         for (int i = 0; i < 3 && s->ui.grid.cells[c].cp[i]; i++)
             assert_true(vg_cp_safe(s->ui.grid.cells[c].cp[i]));
@@ -639,7 +687,7 @@ static void test_ui_mouse_opens_tabs_rows_and_frames(void **state)
     type(s, "\x1b[<0;35;1M"); /* Jobs */
     assert_int_equal(s->ui.screen, VG_SCREEN_jobs);
     type(s, "\x1b[<0;10;4M");
-    assert_true(shows(s, "cancelled by the person"));
+    assert_true(shows(s, "resume goes on from the last finished step"));
     type(s, "\x1b[<0;10;3M\x1b[<0;10;3M"); /* a second click opens */
     assert_int_equal(s->ui.screen, VG_SCREEN_compare);
     type(s, "\x1b[<65;10;10M");

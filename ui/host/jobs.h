@@ -13,6 +13,7 @@ typedef enum vg_ui_job_state {
     VG_UI_JOB_FAILED,
     VG_UI_JOB_CANCELLED,
     VG_UI_JOB_INTERRUPTED,
+    VG_UI_JOB_NOT_RUN, /* of a variant: the job is over, and never came to it */
     VG_UI_JOB_DAMAGED, /* its folder cannot be read; message says why */
     VG_UI_JOB_STATE_COUNT
 } vg_ui_job_state;

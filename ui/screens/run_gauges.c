@@ -14,7 +14,7 @@
 #define GIB 1073741824.0
 
 /* " label" in dim, then a size in GiB that is as wide whatever it is up to 999. Returns the column behind. */
-static int put_gib(vg_grid *g, int row, int x, int end, vg_role role, const char *label,
+static int put_gib(vg_grid *g, int row, int x, int end, vg_text_role role, const char *label,
                    uint64_t bytes)
 {
     x += vg_text(g, row, x, end - x, VG_R_DIM, label);
@@ -101,7 +101,7 @@ int vg_run_gauges_rows(const vg_ui_job *j)
     return j->gauges_count + 1;
 }
 
-static void put_value(vg_grid *g, int row, int col, vg_role role, double value)
+static void put_value(vg_grid *g, int row, int col, vg_text_role role, double value)
 {
     char text[32];
     snprintf(text, sizeof text, isfinite(value) ? "%.0f" : "--", value);

@@ -344,7 +344,7 @@ static double tick(vg_ui *ui, void *state)
     return next < 0 || until < next ? until : next;
 }
 
-static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, size_t size)
+static bool hint(const vg_ui *ui, const void *state, vg_text_role *role, char *out, size_t size)
 {
     const vg_ui_job *j = vg_ui_job_now(ui);
     (void)state, (void)role;

@@ -214,7 +214,7 @@ static double longest_step(const vg_ui_job *j)
 static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g, vg_rect r)
 {
     const vg_ui_variant *v = &j->variants[index];
-    vg_role role = vg_variant_role(index);
+    vg_text_role role = vg_variant_role(index);
     char line[160], rate[32], wall[32], eta[32], size[32];
     /* name ... stage */
     vg_put(g, r.row, r.col, vg_job_state_sign(g, v->state),
@@ -272,10 +272,10 @@ static void draw_variant(const vg_ui_job *j, int index, bool chosen, vg_grid *g,
 static void draw_log_line(const vg_ui_job *j, const vg_ui_log_line *l, int names, vg_grid *g,
                           vg_rect r)
 {
-    static const vg_role roles[] = {[VG_UI_LOG_STAGE] = VG_R_DIM,
-                                    [VG_UI_LOG_NOTE] = VG_R_TEXT,
-                                    [VG_UI_LOG_END] = VG_R_GOOD,
-                                    [VG_UI_LOG_BAD] = VG_R_BAD};
+    static const vg_text_role roles[] = {[VG_UI_LOG_STAGE] = VG_R_DIM,
+                                         [VG_UI_LOG_NOTE] = VG_R_TEXT,
+                                         [VG_UI_LOG_END] = VG_R_GOOD,
+                                         [VG_UI_LOG_BAD] = VG_R_BAD};
     /* Narrow: the colour alone says whose line it is, its text often does too. */
     bool narrow = r.cols < 44, own = l->variant >= 0 && l->variant < j->variants_count;
     int x = r.col + 2, end = r.col + r.cols, took_cols = r.cols >= 60 ? 9 : 0;
@@ -286,8 +286,8 @@ static void draw_log_line(const vg_ui_job *j, const vg_ui_log_line *l, int names
     if (own && !narrow)
         vg_text(g, r.row, x, names, vg_variant_role(l->variant), j->variants[l->variant].name);
     x += narrow ? 0 : names + 2;
-    vg_role role = narrow && own && l->level == VG_UI_LOG_STAGE ? vg_variant_role(l->variant)
-                                                                : roles[l->level];
+    vg_text_role role = narrow && own && l->level == VG_UI_LOG_STAGE ? vg_variant_role(l->variant)
+                                                                     : roles[l->level];
     vg_text(g, r.row, x, end - x - (took_cols ? took_cols + 1 : 0), role, l->text);
     if (took_cols && isfinite(l->seconds)) {
         vg_format_seconds(text, sizeof text, l->seconds);

@@ -621,7 +621,7 @@ static bool mouse(vg_ui *ui, void *state, vg_rect area, const vg_key *key_)
     return false;
 }
 
-static bool hint(const vg_ui *ui, const void *state, vg_role *role, char *out, size_t size)
+static bool hint(const vg_ui *ui, const void *state, vg_text_role *role, char *out, size_t size)
 {
     const vg_setup *s = state;
     const vg_ui_field *f = field_at(ui, s->focus);

@@ -99,7 +99,7 @@ static void draw_choices(const vg_setup *s, vg_grid *g, const vg_ui_field *f, vg
     int series = 0, row;
     for (int i = 0; f->choices && f->choices[i]; i++) {
         bool on = vg_setup_has(value, f->choices[i]);
-        vg_role role = on ? vg_variant_role(series++) : VG_R_DIM;
+        vg_text_role role = on ? vg_variant_role(series++) : VG_R_DIM;
         int col = r.col + vg_form_choice_at(f, i, r.cols, &row),
             width = vg_text_width(f->choices[i]) + 2;
         if (row >= r.rows || col + width > r.col + r.cols)

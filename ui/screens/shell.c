@@ -101,22 +101,22 @@ void vg_chord_name(const vg_chord *chord, char *out, size_t size)
 /* ---- jobs ---- */
 const char *vg_job_state_name(vg_ui_job_state state)
 {
-    static const char *const names[] = {"queued",    "running",     "done",   "failed",
-                                        "cancelled", "interrupted", "damaged"};
+    static const char *const names[] = {"queued",    "running",     "done",    "failed",
+                                        "cancelled", "interrupted", "not run", "damaged"};
     return state < VG_UI_JOB_STATE_COUNT ? names[state] : "unknown";
 }
 
-vg_role vg_job_state_role(vg_ui_job_state state)
+vg_text_role vg_job_state_role(vg_ui_job_state state)
 {
-    static const vg_role roles[] = {VG_R_DIM,  VG_R_ACCENT, VG_R_GOOD, VG_R_BAD,
-                                    VG_R_WARN, VG_R_WARN,   VG_R_BAD};
+    static const vg_text_role roles[] = {VG_R_DIM,  VG_R_ACCENT, VG_R_GOOD, VG_R_BAD,
+                                         VG_R_WARN, VG_R_WARN,   VG_R_DIM,  VG_R_BAD};
     return state < VG_UI_JOB_STATE_COUNT ? roles[state] : VG_R_DIM;
 }
 
 uint32_t vg_job_state_sign(const vg_grid *g, vg_ui_job_state state)
 {
-    static const uint32_t full[] = {0x25cb, 0x25b6, 0x2713, 0x2717, 0x25a0, 0x25a1, '!'};
-    static const char plain[] = "o>+x#-!";
+    static const uint32_t full[] = {0x25cb, 0x25b6, 0x2713, 0x2717, 0x25a0, 0x25a1, 0xb7, '!'};
+    static const char plain[] = "o>+x#-.!";
     if (state >= VG_UI_JOB_STATE_COUNT)
         return '?';
     return vg_glyph(g, (uint32_t)plain[state], (uint32_t)plain[state], full[state]);
@@ -146,7 +146,7 @@ void vg_ui_show_job(vg_ui *ui, const char *id)
     ui->dirty = true;
 }
 
-void vg_ui_note(vg_ui *ui, vg_role role, const char *format, ...)
+void vg_ui_note(vg_ui *ui, vg_text_role role, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -549,7 +549,7 @@ static void draw_card(const vg_ui *ui, vg_grid *g)
 }
 
 /* What went wrong is told in full, over more rows where one is not enough; the rest is shortened. */
-static void draw_message(vg_grid *g, vg_rect area, vg_role role, const char *text)
+static void draw_message(vg_grid *g, vg_rect area, vg_text_role role, const char *text)
 {
     int rows = role == VG_R_BAD || role == VG_R_WARN ? vg_text_rows(text, area.cols) : 1;
     rows = rows > MESSAGE_ROWS_MAX ? MESSAGE_ROWS_MAX : rows;
@@ -576,7 +576,7 @@ void vg_ui_draw(vg_ui *ui)
     s->draw(ui, ui->states[ui->screen], g, vg_ui_area(ui));
     vg_rect area = vg_ui_area(ui);
     char hint[512] = "";
-    vg_role role = VG_R_DIM;
+    vg_text_role role = VG_R_DIM;
     if (ui->note[0])
         draw_message(g, area, ui->note_role, ui->note);
     else if (s->hint && s->hint(ui, ui->states[ui->screen], &role, hint, sizeof hint))

@@ -73,7 +73,7 @@ typedef struct vg_screen {
     /* Reads, writes cells, changes nothing. */
     void (*draw)(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area);
     /* One line for the messages row while there is no note; false: nothing to say. */
-    bool (*hint)(const vg_ui *ui, const void *state, vg_role *role, char *out, size_t size);
+    bool (*hint)(const vg_ui *ui, const void *state, vg_text_role *role, char *out, size_t size);
     /* A key before the bindings (typing); true when it was used. */
     bool (*key)(vg_ui *ui, void *state, const vg_key *key);
     /* A binding's action. */
@@ -125,7 +125,7 @@ struct vg_ui {
     char job[256];  /* the job that run and compare show */
     int job_state;  /* its state at the last tick, -1 not looked yet */
     char note[512]; /* the messages line */
-    vg_role note_role;
+    vg_text_role note_role;
     double note_until;
     double note_since;
     vg_popup popup;
@@ -155,7 +155,7 @@ void vg_ui_resized(vg_ui *ui);
 /* Area of the open screen. */
 vg_rect vg_ui_area(const vg_ui *ui);
 /* One line on the messages row for some seconds. */
-void vg_ui_note(vg_ui *ui, vg_role role, const char *format, ...)
+void vg_ui_note(vg_ui *ui, vg_text_role role, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Name of a key as the footer and the help show it. */
 void vg_chord_name(const vg_chord *chord, char *out, size_t size);
@@ -170,7 +170,7 @@ void vg_ui_show_job(vg_ui *ui, const char *id);
 bool vg_ui_job_resume(vg_ui *ui, const char *id);
 void vg_ui_job_settings(vg_ui *ui, const char *id);
 const char *vg_job_state_name(vg_ui_job_state state);
-vg_role vg_job_state_role(vg_ui_job_state state);
+vg_text_role vg_job_state_role(vg_ui_job_state state);
 /* A sign that reads without colour: queued, running, done, failed, ... */
 uint32_t vg_job_state_sign(const vg_grid *g, vg_ui_job_state state);
 

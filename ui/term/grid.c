@@ -40,7 +40,7 @@ void vg_grid_clear(vg_grid *g)
     g->cursor_row = g->cursor_col = -1;
 }
 
-vg_style vg_role_style(const vg_grid *g, vg_role role)
+vg_style vg_role_style(const vg_grid *g, vg_text_role role)
 {
     vg_style plain = {0, 0, 0};
     return g->theme && role < VG_R_COUNT ? g->theme[role] : plain;
@@ -135,12 +135,12 @@ int vg_text_style(vg_grid *g, int row, int col, int cols, vg_style style, const 
     return x;
 }
 
-int vg_text(vg_grid *g, int row, int col, int cols, vg_role role, const char *s)
+int vg_text(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *s)
 {
     return vg_text_style(g, row, col, cols, vg_role_style(g, role), s);
 }
 
-int vg_textf(vg_grid *g, int row, int col, int cols, vg_role role, const char *format, ...)
+int vg_textf(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *format, ...)
 {
     char line[1024];
     va_list args;
@@ -150,7 +150,7 @@ int vg_textf(vg_grid *g, int row, int col, int cols, vg_role role, const char *f
     return vg_text(g, row, col, cols, role, line);
 }
 
-int vg_text_path(vg_grid *g, int row, int col, int cols, vg_role role, const char *s)
+int vg_text_path(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *s)
 {
     const char *path = s[0] == '/' ? s : strstr(s, " /");
     int head = path ? vg_text_width_n(s, (size_t)(path - s)) + (path != s) : 0,
@@ -172,14 +172,14 @@ int vg_text_path(vg_grid *g, int row, int col, int cols, vg_role role, const cha
     return x + vg_text(g, row, col + x, cols - x, role, tail);
 }
 
-int vg_text_right(vg_grid *g, int row, int col, int cols, vg_role role, const char *s)
+int vg_text_right(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *s)
 {
     int width = vg_text_width(s);
     int from = width < cols ? col + cols - width : col;
     return vg_text(g, row, from, col + cols - from, role, s);
 }
 
-int vg_text_block(vg_grid *g, vg_rect r, vg_role role, const char *s)
+int vg_text_block(vg_grid *g, vg_rect r, vg_text_role role, const char *s)
 {
     size_t length = strlen(s), at = 0;
     int rows = 0;
@@ -198,7 +198,7 @@ int vg_text_block(vg_grid *g, vg_rect r, vg_role role, const char *s)
     return rows;
 }
 
-void vg_fill(vg_grid *g, vg_rect r, vg_role role)
+void vg_fill(vg_grid *g, vg_rect r, vg_text_role role)
 {
     vg_style style = vg_role_style(g, role);
     for (int row = r.row; row < r.row + r.rows; row++)
@@ -214,7 +214,7 @@ void vg_fill(vg_grid *g, vg_rect r, vg_role role)
         }
 }
 
-void vg_paint(vg_grid *g, vg_rect r, vg_role role)
+void vg_paint(vg_grid *g, vg_rect r, vg_text_role role)
 {
     vg_style style = vg_role_style(g, role);
     for (int row = r.row; row < r.row + r.rows; row++)
@@ -227,13 +227,13 @@ void vg_paint(vg_grid *g, vg_rect r, vg_role role)
         }
 }
 
-void vg_hline(vg_grid *g, int row, int col, int cols, vg_role role)
+void vg_hline(vg_grid *g, int row, int col, int cols, vg_text_role role)
 {
     for (int i = 0; i < cols; i++)
         vg_put(g, row, col + i, vg_glyph(g, '-', 0x2500, 0x2500), vg_role_style(g, role));
 }
 
-void vg_vline(vg_grid *g, int row, int col, int rows, vg_role role)
+void vg_vline(vg_grid *g, int row, int col, int rows, vg_text_role role)
 {
     for (int i = 0; i < rows; i++)
         vg_put(g, row + i, col, vg_glyph(g, '|', 0x2502, 0x2502), vg_role_style(g, role));

@@ -36,7 +36,7 @@ static inline bool vg_cell_same(const vg_cell *a, const vg_cell *b)
 }
 
 /* Meanings, not colours; theme.c says how each looks at each colour depth. */
-typedef enum vg_role {
+typedef enum vg_text_role {
     VG_R_TEXT,
     VG_R_DIM,   /* labels, units, what is not asked for now */
     VG_R_FAINT, /* rules, empty parts of bars */
@@ -56,7 +56,7 @@ typedef enum vg_role {
     VG_R_TAB,    /* the open tab */
     VG_R_BUTTON, /* what Enter does */
     VG_R_COUNT
-} vg_role;
+} vg_text_role;
 
 /* What the terminal can show. */
 typedef enum vg_glyphs { VG_GLYPHS_ASCII, VG_GLYPHS_BASIC, VG_GLYPHS_FULL } vg_glyphs;
@@ -76,12 +76,10 @@ void vg_grid_free(vg_grid *g);
 /* Blanks in the plain role. */
 void vg_grid_clear(vg_grid *g);
 
-/* The theme's colours for it. */
-vg_style vg_role_style(const vg_grid *g, vg_role role);
-/* The colour of a variant, by its position. */
-static inline vg_role vg_variant_role(int variant)
+vg_style vg_role_style(const vg_grid *g, vg_text_role role);
+static inline vg_text_role vg_variant_role(int variant)
 {
-    return (vg_role)(VG_R_VARIANT0 + (variant < 0 ? 0 : variant % 4));
+    return (vg_text_role)(VG_R_VARIANT0 + (variant < 0 ? 0 : variant % 4));
 }
 
 /* One glyph at a cell; outside the grid nothing happens. Keeps the background when style.bg is 0. Returns its columns. */
@@ -89,27 +87,22 @@ int vg_put(vg_grid *g, int row, int col, uint32_t cp, vg_style style);
 
 /* Text from (row, col) in at most `cols` columns; what does not fit ends with an ellipsis. Control characters become '?'.
  * Returns the columns written. */
-int vg_text(vg_grid *g, int row, int col, int cols, vg_role role, const char *s);
-/* The same in a style of one's own. */
+int vg_text(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *s);
 int vg_text_style(vg_grid *g, int row, int col, int cols, vg_style style, const char *s);
-/* The same, formatted. */
-int vg_textf(vg_grid *g, int row, int col, int cols, vg_role role, const char *format, ...)
+int vg_textf(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 /* The same for text that ends in a path: what does not fit is left out of the path's middle, so that the file's name stays. */
-int vg_text_path(vg_grid *g, int row, int col, int cols, vg_role role, const char *s);
+int vg_text_path(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *s);
 /* The same, ending at column col + cols. */
-int vg_text_right(vg_grid *g, int row, int col, int cols, vg_role role, const char *s);
+int vg_text_right(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *s);
 /* Wrapped text in a rectangle; returns the rows used. */
-int vg_text_block(vg_grid *g, vg_rect r, vg_role role, const char *s);
+int vg_text_block(vg_grid *g, vg_rect r, vg_text_role role, const char *s);
 
 /* Blank a rectangle in a role's background; make it look like a role without touching its glyphs (focus bars). */
-void vg_fill(vg_grid *g, vg_rect r, vg_role role);
-/* Blanks of this role. */
-void vg_paint(vg_grid *g, vg_rect r, vg_role role);
-/* A line to the right, ASCII where there is no UTF-8. */
-void vg_hline(vg_grid *g, int row, int col, int cols, vg_role role);
-/* A line down. */
-void vg_vline(vg_grid *g, int row, int col, int rows, vg_role role);
+void vg_fill(vg_grid *g, vg_rect r, vg_text_role role);
+void vg_paint(vg_grid *g, vg_rect r, vg_text_role role);
+void vg_hline(vg_grid *g, int row, int col, int cols, vg_text_role role);
+void vg_vline(vg_grid *g, int row, int col, int rows, vg_text_role role);
 /* A box with an optional title in its top edge; the inside is blanked. Returns the inside. */
 vg_rect vg_box(vg_grid *g, vg_rect r, const char *title);
 

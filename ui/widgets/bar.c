@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-void vg_bar(vg_grid *g, int row, int col, int cols, double fraction, double mark, vg_role role)
+void vg_bar(vg_grid *g, int row, int col, int cols, double fraction, double mark, vg_text_role role)
 {
     if (cols < 1)
         return;
@@ -35,7 +35,7 @@ static int column_of(double value, double total, int cols)
     return at >= cols ? cols - 1 : at;
 }
 
-void vg_gauge(vg_grid *g, int row, int col, int cols, const vg_level *level, vg_role role)
+void vg_gauge(vg_grid *g, int row, int col, int cols, const vg_level *level, vg_text_role role)
 {
     if (cols < 1)
         return;

@@ -287,7 +287,7 @@ static size_t first_byte(const vg_editor *e, vg_rect r)
     return from;
 }
 
-static void draw_part(vg_grid *g, int row, vg_rect r, vg_role role, const char *s, size_t n)
+static void draw_part(vg_grid *g, int row, vg_rect r, vg_text_role role, const char *s, size_t n)
 {
     char line[1024];
     n = n >= sizeof line ? sizeof line - 1 : n;
@@ -297,7 +297,7 @@ static void draw_part(vg_grid *g, int row, vg_rect r, vg_role role, const char *
     vg_text(g, row, r.col, r.cols, role, line);
 }
 
-void vg_editor_draw(const vg_editor *e, vg_grid *g, vg_rect r, vg_role role, bool focus)
+void vg_editor_draw(const vg_editor *e, vg_grid *g, vg_rect r, vg_text_role role, bool focus)
 {
     vg_fill(g, r, role);
     if (!e->text || r.rows < 1 || r.cols < 2)

@@ -27,7 +27,7 @@ enum { VG_EDITOR_IGNORED, VG_EDITOR_MOVED, VG_EDITOR_CHANGED };
 int vg_editor_key(vg_editor *e, const vg_key *key, int cols);
 
 /* Draw in r, scrolled so that the cursor is visible; with focus the grid's cursor is placed. */
-void vg_editor_draw(const vg_editor *e, vg_grid *g, vg_rect r, vg_role role, bool focus);
+void vg_editor_draw(const vg_editor *e, vg_grid *g, vg_rect r, vg_text_role role, bool focus);
 /* Put the cursor under a click. */
 void vg_editor_click(vg_editor *e, vg_rect r, int row, int col);
 /* Lines of the text wrapped at cols. */

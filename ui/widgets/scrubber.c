@@ -18,7 +18,7 @@ int vg_scrubber_frame(int col, int cols, int count)
 }
 
 void vg_scrubber(vg_grid *g, int row, int col, int cols, int position, int count, int worst,
-                 vg_role role)
+                 vg_text_role role)
 {
     if (cols < 1)
         return;

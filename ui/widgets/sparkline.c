@@ -19,7 +19,7 @@ bool vg_series_range(const vg_series *series, int count, double *lo, double *hi)
 }
 
 void vg_sparkline(vg_grid *g, int row, int col, int cols, const double *samples, int count,
-                  double lo, double hi, vg_role role)
+                  double lo, double hi, vg_text_role role)
 {
     if (cols < 1 || count < 1 || !samples)
         return;

@@ -8,23 +8,24 @@
 #include <stddef.h>
 
 /* bar.c: a progress line of `cols` cells, `fraction` of it done (NaN: nothing known), with up to one mark (0..1, < 0 none). */
-void vg_bar(vg_grid *g, int row, int col, int cols, double fraction, double mark, vg_role role);
+void vg_bar(vg_grid *g, int row, int col, int cols, double fraction, double mark,
+            vg_text_role role);
 
 /* bar.c: a level against a total, all in one unit. From the left what is ours, from the right what others have, so that the gap is what is
  * free; marks for our peak and our plan. total <= 0: no scale known, drawn empty. */
 typedef struct vg_level {
     double now, others, peak, planned, total; /* 0: none */
 } vg_level;
-void vg_gauge(vg_grid *g, int row, int col, int cols, const vg_level *level, vg_role role);
+void vg_gauge(vg_grid *g, int row, int col, int cols, const vg_level *level, vg_text_role role);
 
 /* sparkline.c: the last samples that fit, one a cell, in one row; lo..hi is the scale (equal: from the samples). NaN: a gap. */
 void vg_sparkline(vg_grid *g, int row, int col, int cols, const double *samples, int count,
-                  double lo, double hi, vg_role role);
+                  double lo, double hi, vg_text_role role);
 
 typedef struct vg_series {
     const double *samples;
     int count;
-    vg_role role;
+    vg_text_role role;
 } vg_series;
 
 /* plot.c: curves over a common x range of `points`, with the scale written at the left (axis columns wide) and a cursor column at
@@ -44,7 +45,7 @@ bool vg_series_range(const vg_series *series, int count, double *lo, double *hi)
 
 /* scrubber.c: a track of `count` frames with the position, and a mark at `worst` (-1 none). */
 void vg_scrubber(vg_grid *g, int row, int col, int cols, int position, int count, int worst,
-                 vg_role role);
+                 vg_text_role role);
 /* Frame under a column of the track; the column of a frame. */
 int vg_scrubber_frame(int col, int cols, int count);
 int vg_scrubber_col(int frame, int cols, int count);
