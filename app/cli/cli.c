@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "app/cli/cmd_job.h"
+#include "app/job/device.h"
 #include "app/settings/presets.h"
 
 #define VG_COMMAND(name) extern const vg_command vg_command_##name;
@@ -87,6 +88,16 @@ vg_status vg_cli_settings(const vg_args *args, vg_settings *settings, vg_err *er
     return status;
 }
 
+vg_status vg_cli_variants(const vg_args *args, const vg_settings *settings, vg_variants *variants,
+                          vg_err *err)
+{
+    int count;
+    const char **texts = vg_args_all(args, "variant", &count);
+    vg_status status = vg_variants_make(settings, texts, count, variants, err);
+    free(texts);
+    return status;
+}
+
 static void print_overview(FILE *out)
 {
     fputs("usage: vgen COMMAND [options]\n\n"
@@ -136,6 +147,24 @@ static int unknown_command(const char *name)
     else
         fprintf(stderr, "vgen: %s is not a command; vgen --help lists them\n", clean);
     return VG_EXIT_USAGE;
+}
+
+/* Whether this machine shows an NVIDIA GPU, with a driver that works or not. */
+static bool shows_a_gpu(void)
+{
+    return vg_file_exists("/proc/driver/nvidia") || vg_file_exists("/dev/nvidiactl") ||
+           vg_file_exists("/dev/dxg");
+}
+
+void vg_cli_say_device(const vg_settings *settings, bool always)
+{
+    const char *reason =
+        *vg_settings_get(settings, VG_OPT_device) ? NULL : vg_device_default_reason();
+    if (!reason || (!always && !shows_a_gpu()))
+        return;
+    fputs("note: this runs on the CPU: ", stderr);
+    vg_text_print(stderr, reason);
+    fputc('\n', stderr);
 }
 
 /* Output that nobody could read is a failure (a full disk behind a pipe to a file). */

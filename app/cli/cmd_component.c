@@ -59,6 +59,7 @@ static vg_status run_part(vg_args *args, vg_model *model, const vg_component_par
     vg_status status;
     if (*device)
         VG_TRY(vg_device_check(device, err));
+    vg_cli_say_device(&args->settings, false);
     VG_TRY_GOTO(status, vg_safetensors_open(vg_args_get(args, "in"), &in, err), done);
     VG_TRY_GOTO(status,
                 vg_device_open(*device ? device : vg_device_default(), threads, &engine, err),

@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
-#include "app/settings/paths.h"
 #include "kernels/base/text.h"
+
+#define OPEN_TRIES 20
 
 static struct flock whole_file(short type)
 {
@@ -19,28 +21,76 @@ static struct flock whole_file(short type)
     return fl;
 }
 
+/* Others may lie in wait where everyone can write: no link is followed, no pipe waited for, and a file with a second name is not written
+ * to. A file that another user made is opened without O_CREAT: the kernel refuses that in such folders (fs.protected_regular). */
+static int open_lock(const char *path, int flags)
+{
+    const int always = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    struct stat st;
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        int fd = open(path, flags | always);
+        if (fd < 0 && errno == ENOENT && flags == O_RDWR) {
+            fd = open(path, flags | O_CREAT | O_EXCL | always, 0600);
+            if (fd >= 0)
+                (void)fchmod(
+                    fd,
+                    0666); /* whatever the umask is: the lock of a device is everyone's. A job's folder is closed to others */
+        }
+        if (fd < 0 && (errno == EEXIST || (errno == ENOENT && flags == O_RDWR)))
+            continue; /* made, or removed, between the two calls */
+        if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink > 1)) {
+            close(fd);
+            errno = EINVAL;
+            return -1;
+        }
+        return fd;
+    }
+    return -1;
+}
+
+/* Whether the file is still the one of that name: whoever held the lock before may have removed it. */
+static bool is_current(int fd, const char *path)
+{
+    struct stat held, there;
+    return fstat(fd, &held) == 0 && lstat(path, &there) == 0 && held.st_dev == there.st_dev &&
+           held.st_ino == there.st_ino;
+}
+
+static vg_status fail(const char *path, const char *what, int number, vg_err *err)
+{
+    return VG_FAIL(err, VG_E_IO, "%s: %s: %s", path, what,
+                   number == EINVAL ? "something that is not a lock lies there" : strerror(number));
+}
+
 vg_status vg_lock_take(const char *path, const char *note, int *fd, vg_err *err)
 {
-    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (file < 0)
-        return VG_FAIL(err, VG_E_IO, "%s: cannot open the lock: %s", path, strerror(errno));
     struct flock fl = whole_file(F_WRLCK);
-    if (fcntl(file, F_OFD_SETLK, &fl) != 0) {
-        vg_status status =
-            errno == EAGAIN || errno == EACCES
-                ? VG_FAIL(err, VG_E_BUSY, "%s: held by another process", path)
-                : VG_FAIL(err, VG_E_IO, "%s: cannot lock: %s", path, strerror(errno));
-        close(file);
-        return status;
-    }
     size_t n = strlen(note);
-    if (ftruncate(file, 0) != 0 || pwrite(file, note, n, 0) != (ssize_t)n) {
-        vg_status status = VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", path, strerror(errno));
-        close(file);
-        return status;
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        int file = open_lock(path, O_RDWR);
+        if (file < 0)
+            return fail(path, "cannot open the lock", errno, err);
+        if (fcntl(file, F_OFD_SETLK, &fl) != 0) {
+            int reason = errno;
+            close(file);
+            return reason == EAGAIN || reason == EACCES
+                       ? VG_FAIL(err, VG_E_BUSY, "%s: held by another process", path)
+                       : VG_FAIL(err, VG_E_IO, "%s: cannot lock: %s", path, strerror(reason));
+        }
+        if (!is_current(file, path)) {
+            close(file);
+            continue;
+        }
+        errno = ENOSPC; /* of a write that is short */
+        if (ftruncate(file, 0) != 0 || pwrite(file, note, n, 0) != (ssize_t)n) {
+            int reason = errno;
+            close(file);
+            return VG_FAIL(err, VG_E_IO, "%s: cannot write: %s", path, strerror(reason));
+        }
+        *fd = file;
+        return VG_OK;
     }
-    *fd = file;
-    return VG_OK;
+    return VG_FAIL(err, VG_E_BUSY, "%s: removed and made again all the time", path);
 }
 
 void vg_lock_release(int fd)
@@ -51,7 +101,7 @@ void vg_lock_release(int fd)
 
 bool vg_lock_held(const char *path, char *note, size_t note_size)
 {
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int file = open_lock(path, O_RDONLY);
     if (note && note_size)
         note[0] = 0;
     if (file < 0)
@@ -110,28 +160,4 @@ void vg_lock_leave(char *place, int fd)
         (void)unlink(place);
     vg_lock_release(fd);
     free(place);
-}
-
-char *vg_lock_device_path(const char *device, vg_err *err)
-{
-    char *dir = vg_paths_runtime();
-    char name[64] = "cpu";
-    if (!strcmp(device, "cuda")) {
-        const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-        size_t n = visible ? strcspn(visible, ",") : 0;
-        snprintf(name, sizeof name, "gpu%.*s", (int)(n > 50 ? 50 : n), n ? visible : "");
-        if (!n)
-            snprintf(name, sizeof name, "gpu0");
-        for (char *c = name; *c; c++) {
-            if (*c == '/' || *c == '.')
-                *c = '_';
-        }
-    }
-    char *path = vg_xstrf("%s/slot-%s.lock", dir, name);
-    vg_status status = vg_file_make_dirs(dir, err);
-    free(dir);
-    if (status == VG_OK)
-        return path;
-    free(path);
-    return NULL;
 }

@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 /* Take the lock now and write `note` (one line: who holds it) into the file. *fd stays open while it is held.
- * VG_E_BUSY when another process has it. */
+ * VG_E_BUSY when another process has it; VG_E_IO when it cannot be made or locked, with the reason. */
 vg_status vg_lock_take(const char *path, const char *note, int *fd, vg_err *err);
 void vg_lock_release(int fd); /* -1 is a no-op */
 /* Whether somebody holds it; the holder's note into `note` (may be NULL), control characters replaced. */
@@ -18,7 +18,4 @@ bool vg_lock_held(const char *path, char *note, size_t note_size);
 vg_status vg_lock_queue(const char *path, char **place, int *fd, vg_err *err);
 bool vg_lock_first(const char *path, const char *place);
 void vg_lock_leave(char *place, int fd);
-/* The lock of whoever computes on a device ("cpu", or "cuda": the first visible GPU), one at a time. Its folder is made. malloc'd; NULL
- * with err filled. */
-char *vg_lock_device_path(const char *device, vg_err *err);
 #endif

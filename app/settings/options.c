@@ -63,9 +63,20 @@ bool vg_option_applies(const vg_option *option, const char *mode)
     return !*option->modes || word_index(option->modes, mode, strlen(mode)) >= 0;
 }
 
+/* Length of the ":N" at the end of "cuda:N"; 0 when there is none. Of the CPU there is one. */
+static size_t trailing_ordinal(const char *word, size_t n)
+{
+    size_t digits = 0;
+    while (digits < n && digits < 4 && word[n - 1 - digits] >= '0' && word[n - 1 - digits] <= '9')
+        digits++;
+    bool is = digits > 0 && digits < 4 && digits < n && word[n - 1 - digits] == ':';
+    return is && strncmp(word, "cpu", 3) ? digits + 1 : 0;
+}
+
 int vg_option_choice(const vg_option *option, const char *word, size_t n)
 {
-    return word_index(option->choices, word, n);
+    size_t kind = option == &vg_options[VG_OPT_device] ? n - trailing_ordinal(word, n) : n;
+    return word_index(option->choices, word, kind);
 }
 
 const char *vg_option_flag(const vg_option *option, char *buf, size_t size)

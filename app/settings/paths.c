@@ -5,7 +5,6 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef VG_SOURCE_PRESETS
@@ -49,16 +48,6 @@ char *vg_paths_cache(void)
 char *vg_paths_config(void)
 {
     return xdg("XDG_CONFIG_HOME", ".config");
-}
-
-char *vg_paths_runtime(void)
-{
-    const char *v = getenv("XDG_RUNTIME_DIR");
-    struct stat st;
-    if (v && *v == '/' && stat(v, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-        access(v, W_OK) == 0)
-        return vg_xstrf("%s/vgen", v);
-    return vg_paths_state();
 }
 
 char *vg_paths_absolute(const char *path)

@@ -8,8 +8,6 @@
 char *vg_paths_state(void);  /* $XDG_STATE_HOME/vgen, ~/.local/state/vgen */
 char *vg_paths_cache(void);  /* $XDG_CACHE_HOME/vgen */
 char *vg_paths_config(void); /* $XDG_CONFIG_HOME/vgen */
-char *vg_paths_runtime(
-    void); /* $XDG_RUNTIME_DIR/vgen when that is there and ours, else the state folder */
 /* The jobs folder: `given` made absolute, else state/jobs. Not created. */
 char *vg_paths_jobs(const char *given);
 char *vg_paths_user_presets(void); /* config/presets */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "kernels/base/json.h"
+#include "kernels/base/text.h"
 
 extern char **environ;
 
@@ -48,13 +49,15 @@ bool vg_tui_device_ask(vg_tui_device *device, pid_t *pid)
 static void parse(vg_tui_device *device)
 {
     cJSON *root = NULL;
-    const char *name = NULL;
+    const char *name = NULL, *reason = NULL;
     double limit = 0;
     if (vg_json_parse(device->text, device->used, "vgen device", &root, NULL) == VG_OK &&
         vg_json_get_string(root, "vgen device", "device", &name, NULL) == VG_OK && name &&
         vg_json_get_double(root, "vgen device", "limit_bytes", 0, 1e18, &limit, NULL) == VG_OK) {
         device->is_cuda = !strcmp(name, "cuda");
         device->limit = device->is_cuda ? (uint64_t)limit : 0;
+        (void)vg_json_get_string(root, "vgen device", "reason", &reason, NULL);
+        vg_text_clean_to(device->reason, sizeof device->reason, reason ? reason : "");
     }
     cJSON_Delete(root);
 }

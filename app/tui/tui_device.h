@@ -9,10 +9,11 @@
 #include <sys/types.h>
 
 typedef struct vg_tui_device {
-    bool is_cuda;   /* where a job runs that names no device; false until an answer came */
-    uint64_t limit; /* bytes that a job may take on the GPU, 0 unknown */
-    int fd;         /* the answer on its way, -1 none */
-    char text[512];
+    bool is_cuda;     /* where a job runs that names no device; false until an answer came */
+    uint64_t limit;   /* bytes that a job may take on the GPU, 0 unknown */
+    int fd;           /* the answer on its way, -1 none */
+    char reason[256]; /* why it is not a GPU, "" otherwise */
+    char text[2048];
     size_t used;
 } vg_tui_device;
 

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include "app/job/device.h"
 #include "app/job/job_media.h"
 #include "app/settings/paths.h"
 #include "engine/run/hub.h"
@@ -55,8 +56,9 @@ void vg_tui_form_deinit(vg_tui_form *form)
     free(form->model_name);
 }
 
-void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit)
+void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit, const char *reason)
 {
+    snprintf(form->cpu_reason, sizeof form->cpu_reason, "%s", reason);
     form->default_is_cuda = is_cuda;
     form->gpu_limit = limit;
     form->dirty = true;
@@ -186,23 +188,51 @@ static void take_plan(vg_tui_form *form, const vg_plan *plan)
         peak = form->rows[i].bytes > peak ? (size_t)form->rows[i].bytes : peak;
     for (int i = 0; i < form->rows_count; i++)
         form->rows[i].peak = form->rows[i].bytes == peak;
-    vg_text_work(plan->tokens, plan->tflop_per_step, form->plan_note, sizeof form->plan_note);
+    char *note = form->plan_note;
+    vg_text_work(plan->tokens, plan->tflop_per_step, note, sizeof form->plan_note);
+    size_t n = strlen(note);
+    if (*form->cpu_reason && !*vg_settings_get(&form->settings, VG_OPT_device))
+        snprintf(note + n, sizeof form->plan_note - n, "; on the CPU: %s", form->cpu_reason);
 }
 
 /* Where it would run, and what it may take there: as the budget of the engine will have it. */
 static void place(vg_tui_form *form, vg_generate_params *params)
 {
     const char *device = vg_settings_get(&form->settings, VG_OPT_device);
-    bool gpu = *device ? !strcmp(device, "cuda") : form->default_is_cuda;
-    params->device = gpu ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    int ordinal;
+    params->device = form->default_is_cuda ? VG_DEVICE_CUDA : VG_DEVICE_CPU;
+    (void)vg_device_parse(device, &params->device, &ordinal); /* "" leaves it */
+    bool gpu = params->device == VG_DEVICE_CUDA;
     if (!params->memory_limit && gpu)
         params->memory_limit = form->gpu_limit;
     form->available = params->memory_limit ? params->memory_limit : gpu ? 0 : vg_memory_available();
 }
 
+static vg_status plan_variant(vg_tui_form *form, const vg_variant *variant)
+{
+    vg_settings s = {{0}};
+    vg_generate_params params;
+    vg_plan plan;
+    vg_err *err = &form->resolve_err;
+    vg_status status;
+    vg_job_media media; /* no pixels: files are read when the job is made */
+    vg_variant_settings(&form->settings, variant, &s);
+    vg_job_media_roles(&s, &media);
+    vg_settings_params(&s, &params);
+    vg_job_media_give(&media, &params);
+    place(form, &params);
+    VG_TRY_GOTO(status, vg_model_defaults(form->model, &params, err), done);
+    VG_TRY_GOTO(status, vg_settings_take_resolved(&form->resolved, &params, err), done);
+    VG_TRY_GOTO(status, vg_plan_make(form->model, &params, &plan, err), done);
+    take_plan(form, &plan);
+done:
+    vg_settings_deinit(&s);
+    return status;
+}
+
 static void resolve(vg_tui_form *form)
 {
-    vg_scheme schemes[VG_SCHEME_COUNT];
+    vg_variants variants = {0};
     if (!form->dirty)
         return;
     form->dirty = false;
@@ -217,24 +247,16 @@ static void resolve(vg_tui_form *form)
         snprintf(form->plan_note, sizeof form->plan_note, "%s", form->model_err.message);
         return;
     }
-    int n = vg_settings_schemes(&form->settings, schemes);
-    vg_job_media media; /* no pixels: files are read when the job is made */
-    vg_job_media_roles(&form->settings, &media);
     vg_settings_copy(&form->resolved, &form->settings);
-    for (int i = 0; i < n; i++) {
-        vg_generate_params params;
-        vg_plan plan;
-        vg_settings_params(&form->settings, schemes[i], &params);
-        vg_job_media_give(&media, &params);
-        place(form, &params);
-        if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK ||
-            vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
-            vg_plan_make(form->model, &params, &plan, &form->resolve_err) != VG_OK) {
+    if (vg_variants_make(&form->settings, NULL, 0, &variants, &form->resolve_err) != VG_OK)
+        return;
+    for (int i = 0; i < variants.count; i++) {
+        if (plan_variant(form, &variants.items[i]) != VG_OK) {
             snprintf(form->plan_note, sizeof form->plan_note, "%s", form->resolve_err.message);
-            return;
+            break;
         }
-        take_plan(form, &plan);
     }
+    vg_variants_deinit(&variants);
 }
 
 static const char *decided_by(int id)
@@ -263,7 +285,7 @@ const char *vg_tui_form_default(vg_tui_form *form, const char *key)
         vg_settings_copy(&without, &form->settings);
         vg_settings_unset(&without, (vg_option_id)id);
         vg_job_media media;
-        vg_settings_params(&without, VG_SCHEME_BF16, &params);
+        vg_settings_params(&without, &params);
         vg_job_media_roles(&without, &media);
         vg_job_media_give(&media, &params);
         if (vg_model_defaults(form->model, &params, NULL) == VG_OK &&

@@ -2,7 +2,7 @@
 #ifndef VG_APP_TUI_TUI_FORM_H
 #define VG_APP_TUI_TUI_FORM_H
 
-#include "app/settings/settings.h"
+#include "app/settings/variants.h"
 #include "ui/host/form.h"
 
 typedef struct vg_tui_form {
@@ -25,6 +25,7 @@ typedef struct vg_tui_form {
     char row_names[VG_PLAN_STAGES_MAX][32];
     int rows_count;
     char plan_note[VG_ERR_MESSAGE_MAX];
+    char cpu_reason[256]; /* why it is not a GPU, "" otherwise */
     uint64_t available;
     char default_text[VG_OPT_COUNT][160];
 } vg_tui_form;
@@ -32,7 +33,8 @@ typedef struct vg_tui_form {
 void vg_tui_form_init(vg_tui_form *form, const vg_settings *settings);
 void vg_tui_form_deinit(vg_tui_form *form);
 /* What is known of the device by now (tui_device.h). */
-void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit);
+/* reason: why it is not a GPU, "" otherwise. */
+void vg_tui_form_set_device(vg_tui_form *form, bool is_cuda, uint64_t limit, const char *reason);
 /* Borrowed until the next call. A setting of modes that the model has not is there only while it has a value. */
 const vg_ui_field *vg_tui_form_fields(vg_tui_form *form, int *count);
 const char *vg_tui_form_default(vg_tui_form *form, const char *key);

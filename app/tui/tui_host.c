@@ -30,8 +30,9 @@ static bool refresh(void *self)
     /* A frame that was loaded, an export that ended: the snapshots are the same, what they lead to is not. */
     bool news = vg_tui_wake_take(&h->wake, &taker);
     if (vg_tui_device_take(&h->device)) {
-        vg_device_learn(h->device.is_cuda);
-        vg_tui_form_set_device(&h->setup.form, h->device.is_cuda, h->device.limit);
+        vg_device_learn(h->device.is_cuda, h->device.reason);
+        vg_tui_form_set_device(&h->setup.form, h->device.is_cuda, h->device.limit,
+                               h->device.reason);
         news = true;
     }
     news = vg_tui_store_refresh(&h->store) || news;

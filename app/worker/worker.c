@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "app/job/lock.h"
+#include "app/job/device_lock.h"
 #include "app/settings/paths.h"
 
 #define SLOT_POLL_MS 100
@@ -42,20 +42,23 @@ static void take_signals(void)
 
 static vg_status wait_for_slot(vg_worker *w, int *fd, vg_err *err)
 {
-    char holder[160], said[160] = "", *place = NULL;
-    char *path = vg_lock_device_path(w->job.device, err);
+    char holder[160], said[160] = "", note[32], *place = NULL;
+    char *path = vg_device_lock_path(w->job.device, err);
     int waiting = -1;
     vg_status status;
     if (!path)
         return err ? err->code : VG_E_IO;
+    /* All users read it: no name, which has words of the prompt in it. */
+    snprintf(note, sizeof note, "process %ld", (long)getpid());
     VG_TRY_GOTO(status, vg_lock_queue(path, &place, &waiting, err), done);
     for (;;) {
-        status = vg_lock_first(path, place) ? vg_lock_take(path, w->job.id, fd, err) : VG_E_BUSY;
+        status = vg_lock_first(path, place) ? vg_lock_take(path, note, fd, err) : VG_E_BUSY;
         if (status != VG_E_BUSY)
             break;
-        if (vg_lock_held(path, holder, sizeof holder) && strcmp(holder, said)) {
+        vg_device_lock_holder(path, holder, sizeof holder);
+        if (*holder && strcmp(holder, said)) {
             vg_job_event e = vg_job_event_of(VG_JOB_EVENT_queued);
-            e.waiting_for = *holder ? holder : "another job";
+            e.waiting_for = holder;
             vg_worker_tell(w, e);
             snprintf(said, sizeof said, "%s", holder);
         }
@@ -86,22 +89,48 @@ static void tell_started(vg_worker *w, const vg_device_info *info)
     free(device);
 }
 
+static vg_status open_model(vg_worker *w, int i, vg_err *err)
+{
+    const vg_job_variant *v = &w->job.variants[i];
+    vg_load_format format = vg_settings_load_format(&v->resolved);
+    for (int k = 0; k < i; k++) {
+        const vg_job_variant *other = &w->job.variants[k];
+        if (!strcmp(other->model_dir, v->model_dir) &&
+            vg_settings_load_format(&other->resolved) == format) {
+            w->models[i] = w->models[k];
+            return VG_OK;
+        }
+    }
+    /* Its weights are compared with the job's by the stages that read them. */
+    return vg_model_open(v->model_dir, format, &w->models[i], err);
+}
+
+static vg_status open_models(vg_worker *w, vg_err *err)
+{
+    for (int i = 0; i < w->job.variants_count; i++)
+        VG_TRY(open_model(w, i, err));
+    w->model = w->models[0];
+    return VG_OK;
+}
+
+static void close_models(vg_worker *w)
+{
+    for (int i = 0; i < w->job.variants_count; i++) {
+        bool shared = false;
+        for (int k = 0; k < i; k++)
+            shared = shared || w->models[k] == w->models[i];
+        if (!shared)
+            vg_model_close(w->models[i]);
+    }
+}
+
 static vg_status open_engine(vg_worker *w, vg_device_info *info, vg_err *err)
 {
-    char identity[17] = "";
     VG_TRY(vg_device_open(w->job.device, vg_settings_int(&w->job.resolved, VG_OPT_threads),
                           &w->engine, err));
     VG_TRY(vg_backend_info(vg_engine_backend(w->engine), info, err));
     tell_started(w, info);
-    VG_TRY(
-        vg_model_open(w->job.model_dir, vg_settings_load_format(&w->job.resolved), &w->model, err));
-    VG_TRY(vg_model_identity(w->model, identity, err));
-    if (w->job.identity && strcmp(identity, w->job.identity))
-        return VG_FAIL(
-            err, VG_E_ARG,
-            "the weights in %s are not those the job was made with (%s, now %s); start a new job",
-            w->job.model_dir, w->job.identity, identity);
-    return VG_OK;
+    return open_models(w, err);
 }
 
 static vg_status read_init_latents(vg_worker *w, vg_err *err)
@@ -135,6 +164,7 @@ static vg_status run_variants(vg_worker *w, vg_err *err)
 {
     note_moved_frames(w);
     VG_TRY(vg_worker_check_files(w, err));
+    vg_worker_check_decoders(w);
     VG_TRY(vg_job_probe_clips(&w->job, err));
     for (int i = 0; i < w->job.variants_count; i++)
         VG_TRY(vg_worker_variant(w, i, err));
@@ -158,7 +188,7 @@ static vg_status run(vg_worker *w, vg_err *err)
 done:
     vg_conditions_deinit(&w->conditions);
     free(w->init_latents);
-    vg_model_close(w->model);
+    close_models(w);
     vg_engine_close(w->engine);
     vg_lock_release(slot);
     return status;
@@ -215,9 +245,11 @@ int vg_worker_run(const char *job_dir, int max_steps)
         goto done;
     }
     vg_worker_sweep(&w.job);
-    vg_job_fingerprint(&w.job, -1, w.made_with_shared);
-    for (int i = 0; i < w.job.variants_count; i++)
+    for (int i = 0; i < w.job.variants_count; i++) {
         vg_job_fingerprint(&w.job, i, w.made_with[i]);
+        vg_job_fingerprint_shared(&w.job, i, VG_DECIDES_CONDITIONS, w.made_with_conditions[i]);
+        vg_job_fingerprint_shared(&w.job, i, VG_DECIDES_SCALES, w.made_with_scales[i]);
+    }
     vg_snapshot_init(&w.snapshot, &w.job);
     vg_snapshot_refresh(&w.snapshot, NULL, NULL);
     vg_worker_callbacks(&w);

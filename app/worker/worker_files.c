@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "app/job/weights.h"
 #include "app/media/clip.h"
 
 typedef enum mark { MARK_NONE, MARK_OURS, MARK_OTHER } mark;
@@ -69,12 +70,12 @@ static vg_status refuse_other(const vg_worker *w, char *path, mark m, vg_err *er
 
 vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
 {
-    char *path = vg_job_path(&w->job, VG_JOB_CONDITIONS);
-    VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with_shared), err));
-    path = vg_job_path(&w->job, VG_JOB_CALIBRATION);
-    VG_TRY(refuse_other(w, path, json_mark(path, w->made_with_shared), err));
     for (int i = 0; i < w->job.variants_count; i++) {
         static const char *const tensors[] = {VG_VARIANT_STATE, VG_VARIANT_LATENTS};
+        char *path = vg_job_shared_path(&w->job, i, VG_DECIDES_CONDITIONS, VG_JOB_CONDITIONS);
+        VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with_conditions[i]), err));
+        path = vg_job_shared_path(&w->job, i, VG_DECIDES_SCALES, VG_JOB_CALIBRATION);
+        VG_TRY(refuse_other(w, path, json_mark(path, w->made_with_scales[i]), err));
         for (size_t k = 0; k < sizeof tensors / sizeof *tensors; k++) {
             path = vg_job_variant_path(&w->job, i, tensors[k]);
             VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with[i]), err));
@@ -85,6 +86,32 @@ vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
         VG_TRY(refuse_other(w, path, frames_mark(path, w->made_with[i]), err));
     }
     return VG_OK;
+}
+
+/* ---- the decoder ---- */
+
+void vg_worker_check_decoders(vg_worker *w)
+{
+    bool replaced = false;
+    for (int i = 0; i < w->job.variants_count; i++) {
+        /* One that cannot be read is no reason to make again what it made; decoding will say what is wrong. */
+        if (vg_job_weights_of_decoder(w->models[i], w->decoded_with[i], NULL) != VG_OK)
+            continue;
+        w->decoder_replaced[i] = vg_job_weights_check(w->job.variants[i].identity, w->models[i],
+                                                      NULL, VG_STAGE_DECODE, NULL) != VG_OK;
+        replaced = replaced || w->decoder_replaced[i];
+    }
+    if (replaced)
+        vg_worker_note(w, "the decoder is not the one that the job was made with; its clips are "
+                          "those of the one that is there now");
+}
+
+/* Frames from before a decoder was noted in them were made by the one that job.json names. */
+static bool of_this_decoder(const vg_worker *w, const vg_frames_store *store)
+{
+    const char *found = vg_frames_store_metadata(store, VG_DECODED_WITH),
+               *now = w->decoded_with[w->variant];
+    return !now[0] || (found && found[0] ? !strcmp(found, now) : !w->decoder_replaced[w->variant]);
 }
 
 /* ---- usable pieces ---- */
@@ -102,7 +129,7 @@ static bool latents_fit(const vg_worker *w, const vg_generate_params *params, co
 bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params, const char *path)
 {
     vg_conditions found = {0};
-    if (tensors_mark(path, w->made_with_shared) != MARK_OURS ||
+    if (tensors_mark(path, w->made_with_conditions[w->variant]) != MARK_OURS ||
         vg_conditions_read(path, &found, NULL) != VG_OK)
         return false;
     if (vg_model_check_conditions(w->model, params, &found, NULL) == VG_OK) {
@@ -151,7 +178,7 @@ bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const
     if (frames_mark(dir, w->made_with[w->variant]) != MARK_OURS ||
         vg_frames_store_open(dir, &store, NULL) != VG_OK)
         return false;
-    bool good = vg_frames_store_count(store) == params->num_frames &&
+    bool good = of_this_decoder(w, store) && vg_frames_store_count(store) == params->num_frames &&
                 vg_frames_store_height(store) == params->height &&
                 vg_frames_store_width(store) == params->width;
     /* Every picture has a checksum; decoding finds damage. */
@@ -281,7 +308,7 @@ void vg_worker_sweep(const vg_job *job)
     vg_newfile_sweep(job->dir);
     sweep_beside(job->comparison_output);
     for (int i = 0; i < job->variants_count; i++) {
-        const vg_job_outputs *o = &job->outputs[i];
+        const vg_job_outputs *o = &job->variants[i].outputs;
         char *folder = vg_job_variant_path(job, i, NULL);
         vg_newfile_sweep(folder);
         free(folder);

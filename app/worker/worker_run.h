@@ -10,13 +10,14 @@
 
 #define VG_WORKER_CALIBRATION_STEPS 4 /* about as many; see vg_calibrate */
 
-#define VG_MADE_WITH "made_with" /* metadata key of files in the job's folder: vg_job_fingerprint */
+#define VG_DECODED_WITH "decoded_with" /* metadata key of frames: vg_job_weights_of_decoder */
+#define VG_MADE_WITH    "made_with" /* metadata key of files in the job's folder: vg_job_fingerprint */
 
 /* The thread that watches memory and gauges. What follows the lock is under it. */
 typedef struct vg_worker_watch {
     bool on;
     pthread_t thread;
-    char pci[32]; /* bus id of the GPU whose gauges are read, "" none */
+    char pci[32], uuid[40]; /* of the GPU whose gauges are read, "" none */
     pthread_mutex_t lock;
     pthread_cond_t call; /* to the thread, and back */
     bool stop, must_read;
@@ -25,17 +26,25 @@ typedef struct vg_worker_watch {
 
 typedef struct vg_worker {
     vg_job job;
-    char made_with_shared[17], made_with[VG_SCHEME_COUNT][17];
+    /* Fingerprints of each variant: of its files, and of those that it may share with others. */
+    char made_with[VG_VARIANTS_MAX][17], made_with_conditions[VG_VARIANTS_MAX][17],
+        made_with_scales[VG_VARIANTS_MAX][17];
     vg_snapshot snapshot; /* what earlier runs did, and our own events */
     vg_event_writer events;
     vg_engine *engine;
-    vg_model *model;
+    vg_model *models[VG_VARIANTS_MAX]; /* of each variant; those of one folder are one */
+    vg_model *model;                   /* of the variant that runs */
     vg_callbacks callbacks;
     int max_steps;
     bool stopped; /* a variant was left unfinished because of max_steps */
     float *init_latents;
     int64_t init_shape[4];
-    vg_conditions conditions; /* of the inputs; empty until the first variant needs them */
+    vg_conditions conditions; /* of the inputs; empty until a variant needs them */
+    int conditions_owner;     /* the variant that they were made for */
+    /* decoders as they are now; "" one that cannot be read */
+    char decoded_with[VG_VARIANTS_MAX][17];
+    bool decoder_replaced[VG_VARIANTS_MAX]; /* not the one that the job was made with */
+    bool pictures_again; /* of some variant: what was made of the old ones is old */
     /* the variant that runs */
     int variant;
     char *state_path;
@@ -70,7 +79,7 @@ void vg_worker_watch_begin(vg_worker *w, const vg_device_info *device);
 void vg_worker_watch_mark(vg_worker *w, bool must_read);
 void vg_worker_watch_end(vg_worker *w);
 
-/* worker_variant.c: everything for one scheme, or nothing when it is done. */
+/* worker_variant.c: everything for one variant, or nothing when it is done. */
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err);
 /* worker_outputs.c: frames, clip, metrics, the files that a person asked for. */
 vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *err);
@@ -87,6 +96,9 @@ vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *
 
 /* worker_files.c: what is there already. VG_E_FORMAT names the first file that was made with other settings. */
 vg_status vg_worker_check_files(vg_worker *w, vg_err *err);
+/* Frames that another decoder made than the one there is now are no longer found, so that all clips of a job come from the same; a replaced
+ * decoder is told. */
+void vg_worker_check_decoders(vg_worker *w);
 /* Each is true when the piece of the variant that runs is there, whole, and of these settings (resolved). */
 bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params,
                                const char *path); /* into w->conditions */

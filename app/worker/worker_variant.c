@@ -1,4 +1,4 @@
-/* worker_variant.c: one scheme from text to clip, beginning where an earlier run stopped. Each finished piece is a file, so what is done
+/* worker_variant.c: one variant from text to clip, beginning where an earlier run stopped. Each finished piece is a file, so what is done
  * is what is there: conditions.safetensors, calibration.json, state.safetensors (steps so far), latents.safetensors, frames, variant.json. */
 #include "app/worker/worker_run.h"
 #include "kernels/base/hash.h"
@@ -7,9 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 #include "app/job/job_media.h"
+#include "app/job/weights.h"
 #include "app/media/frames.h"
 #include "app/settings/paths.h"
 #include "engine/run/budget.h"
+
+/* Before a stage reads its weights: are they still the job's? */
+static vg_status check_weights(const vg_worker *w, const vg_generate_params *params, vg_stage stage,
+                               vg_err *err)
+{
+    return vg_job_weights_check(w->job.variants[w->variant].identity, w->model, params, stage, err);
+}
 
 /* Prompts and pictures to conditions. */
 static vg_status encode(vg_worker *w, const vg_generate_params *params, vg_err *err)
@@ -21,7 +29,11 @@ static vg_status encode(vg_worker *w, const vg_generate_params *params, vg_err *
         if (media.pictures[i].note[0])
             vg_worker_note(w, "%s: %s", vg_options[media.option[i]].key, media.pictures[i].note);
     vg_job_media_give(&media, &p);
-    vg_status status = vg_encode(w->engine, w->model, &p, &w->callbacks, &w->conditions, err);
+    vg_status status = check_weights(w, &p, VG_STAGE_TEXT, err);
+    if (status == VG_OK)
+        status = check_weights(w, &p, VG_STAGE_ENCODE, err);
+    if (status == VG_OK)
+        status = vg_encode(w->engine, w->model, &p, &w->callbacks, &w->conditions, err);
     vg_job_media_deinit(&media);
     return status;
 }
@@ -29,10 +41,13 @@ static vg_status encode(vg_worker *w, const vg_generate_params *params, vg_err *
 static vg_status need_conditions(vg_worker *w, const vg_generate_params *params, vg_err *err)
 {
     vg_status status = VG_OK;
-    if (w->conditions.count)
+    int owner = vg_job_owner(&w->job, w->variant, VG_DECIDES_CONDITIONS);
+    if (w->conditions.count && w->conditions_owner == owner)
         return VG_OK;
-    char *path = vg_job_path(&w->job, VG_JOB_CONDITIONS);
-    const char *const metadata[] = {VG_MADE_WITH, w->made_with_shared, NULL};
+    vg_conditions_deinit(&w->conditions);
+    w->conditions_owner = owner;
+    char *path = vg_job_shared_path(&w->job, w->variant, VG_DECIDES_CONDITIONS, VG_JOB_CONDITIONS);
+    const char *const metadata[] = {VG_MADE_WITH, w->made_with_conditions[w->variant], NULL};
     if (vg_worker_find_conditions(w, params, path))
         goto done;
     VG_TRY_GOTO(status, encode(w, params, err), done);
@@ -45,46 +60,49 @@ done:
 /* ---- calibration ---- */
 
 /* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
-static char *calibration_key(const vg_worker *w)
+static char *calibration_key(const vg_worker *w, const char *weights)
 {
+    const vg_job_variant *v = &w->job.variants[w->variant];
     uint64_t hash = VG_FNV1A_BEGIN;
     char tail[64];
     for (int i = 0; i < VG_OPT_COUNT; i++) {
-        const char *text = vg_settings_get(&w->job.resolved, (vg_option_id)i);
+        const char *text = vg_settings_get(&v->resolved, (vg_option_id)i);
         if (vg_option_decides(&vg_options[i], VG_DECIDES_SCALES))
             hash = vg_fnv1a(hash, text, strlen(text) + 1);
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, VG_WORKER_CALIBRATION_STEPS,
              VG_VERSION, "3");
-    return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown",
-                    (unsigned long long)hash, tail);
+    return vg_xstrf("%s-%016llx%s", weights, (unsigned long long)hash, tail);
 }
 
-static vg_status need_calibration(vg_worker *w, const vg_generate_params *params, const char *path,
-                                  vg_err *err)
+/* weights: what decides the scales of them, see vg_job_weights_of_latents. */
+static vg_status need_calibration(vg_worker *w, const vg_generate_params *params,
+                                  const char *weights, const char *path, vg_err *err)
 {
-    if (vg_worker_scales_good(path, w->made_with_shared))
+    const char *made_with = w->made_with_scales[w->variant];
+    if (vg_worker_scales_good(path, made_with))
         return VG_OK;
     char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/calibration", cache),
-         *key = calibration_key(w);
+         *key = calibration_key(w, weights);
     char *cached = vg_xstrf("%s/%s.json", folder, key);
     vg_input_scales *scales = NULL;
     vg_status status = VG_OK;
     if (!params->init_latents &&
-        vg_worker_scales_copy(cached, path, key, w->made_with_shared, NULL) == VG_OK) {
+        vg_worker_scales_copy(cached, path, key, made_with, NULL) == VG_OK) {
         vg_worker_note(w, "input scales: from the cache (%s.json)", key);
         goto done;
     }
+    VG_TRY_GOTO(status, check_weights(w, params, VG_STAGE_CALIBRATE, err), done);
     VG_TRY_GOTO(status,
                 vg_calibrate(w->engine, w->model, params, &w->conditions,
                              VG_WORKER_CALIBRATION_STEPS, &w->callbacks, &scales, err),
                 done);
     VG_TRY_GOTO(status,
-                vg_input_scales_write(scales, w->job.identity ? w->job.identity : "",
+                vg_input_scales_write(scales, weights,
                                       vg_calibration_settings(params, VG_WORKER_CALIBRATION_STEPS),
                                       path, err),
                 done);
-    VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, w->made_with_shared, err), done);
+    VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, made_with, err), done);
     vg_worker_note(w, "input scales: measured on this prompt");
     if (!params->init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
         (void)vg_worker_scales_copy(path, cached, key, NULL, NULL);
@@ -134,8 +152,10 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_FILE);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, VG_MADE_WITH, w->made_with[w->variant]);
-    cJSON_AddStringToObject(root, "quantization", vg_scheme_name(w->job.schemes[w->variant]));
+    cJSON_AddStringToObject(root, "id", v->id);
     cJSON_AddStringToObject(root, "label", v->label);
+    cJSON_AddStringToObject(root, "quantization",
+                            vg_scheme_name(vg_job_variant_scheme(&w->job, w->variant)));
     cJSON_AddNumberToObject(root, "steps", v->step);
     cJSON_AddNumberToObject(root, "denoise_s_per_it", v->s_per_it);
     cJSON_AddNumberToObject(root, "denoise_s", v->denoise_s);
@@ -159,8 +179,9 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     cJSON *gpu = v->gauges ? vg_gauges_json(v->gauges) : NULL;
     cJSON_AddItemToObject(root, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *precision = vg_precision_report_json(report);
-    cJSON_AddStringToObject(precision, "rules",
-                            vg_settings_get(&w->job.resolved, VG_OPT_precision));
+    cJSON_AddStringToObject(
+        precision, "rules",
+        vg_settings_get(&w->job.variants[w->variant].resolved, VG_OPT_precision));
     cJSON_AddItemToObject(root, "precision", precision);
     cJSON *calls = cJSON_AddObjectToObject(root, "op_calls");
     const vg_backend *be = vg_engine_backend(w->engine);
@@ -233,7 +254,8 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
 {
     vg_denoise_state state = {0};
     vg_status status = VG_OK;
-    char *calibration = vg_job_path(&w->job, VG_JOB_CALIBRATION);
+    char *calibration =
+        vg_job_shared_path(&w->job, w->variant, VG_DECIDES_SCALES, VG_JOB_CALIBRATION);
     vg_input_scales *scales = NULL;
     vg_precision_report report;
     bool have_state = vg_worker_find_state(w, params, &state);
@@ -245,11 +267,14 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
     bool needed = false;
     VG_TRY_GOTO(status, vg_model_needs_input_scales(w->model, params, &needed, err), done);
     if (needed) {
-        VG_TRY_GOTO(status, need_calibration(w, params, calibration, err), done);
-        VG_TRY_GOTO(status, vg_input_scales_read(calibration, w->job.identity, &scales, err), done);
+        char weights[17];
+        vg_job_weights_of_latents(w->job.variants[w->variant].identity, w->model, params, weights);
+        VG_TRY_GOTO(status, need_calibration(w, params, weights, calibration, err), done);
+        VG_TRY_GOTO(status, vg_input_scales_read(calibration, weights, &scales, err), done);
         params->input_scales = scales;
     }
     tell_precision(w, params, &report);
+    VG_TRY_GOTO(status, check_weights(w, params, VG_STAGE_DENOISE, err), done);
     VG_TRY_GOTO(status,
                 vg_denoise(w->engine, w->model, params, &w->conditions, have_state ? &state : NULL,
                            &w->callbacks, latents, err),
@@ -277,10 +302,12 @@ static vg_status need_pictures(vg_worker *w, const vg_generate_params *params,
         VG_TRY_GOTO(status,
                     vg_decode(w->engine, w->model, params, latents, callbacks, &frames, err), done);
         VG_TRY_GOTO(status, vg_worker_keep_frames(w, &frames, err), done);
+        if (w->decoder_replaced[w->variant])
+            again = w->pictures_again = true;
     }
     if (again || !vg_worker_find_clip(w, params))
         VG_TRY_GOTO(status, vg_worker_keep_clip(w, err), done);
-    if (w->variant > 0 && (again || !vg_worker_find_metrics(w, params, dir)))
+    if (w->variant > 0 && (again || w->pictures_again || !vg_worker_find_metrics(w, params, dir)))
         VG_TRY_GOTO(status, vg_worker_measure(w, err), done);
 done:
     vg_frames_deinit(&frames);
@@ -319,7 +346,7 @@ static vg_status run(vg_worker *w, vg_err *err)
     w->calibrating = false;
     w->depth = 0;
     memcpy(calls_before, be->calls, sizeof calls_before);
-    vg_settings_params(&w->job.resolved, w->job.schemes[w->variant], &params);
+    vg_settings_params(&w->job.variants[w->variant].resolved, &params);
     params.max_steps_run = w->max_steps;
     params.init_latents = w->init_latents;
     params.init_latents_shape = w->init_latents ? w->init_shape : NULL;
@@ -338,16 +365,17 @@ static vg_status run(vg_worker *w, vg_err *err)
         w->stopped = true;
         vg_worker_note(w, "stopped after step %d of %d, as asked", latents.steps_done,
                        latents.steps);
-        if (w->job.outputs[w->variant].save_latents)
-            status = vg_worker_write_latents(w->job.outputs[w->variant].save_latents, &latents,
-                                             NULL, err);
+        const char *wanted = w->job.variants[w->variant].outputs.save_latents;
+        if (wanted)
+            status = vg_worker_write_latents(wanted, &latents, NULL, err);
         goto done;
     }
     VG_TRY_GOTO(
         status,
         need_pictures(w, &params, &latents, finished ? &silent : &w->callbacks, !denoised, err),
         done);
-    VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, finished, err), done);
+    VG_TRY_GOTO(status, vg_worker_write_outputs(w, w->variant, finished && !w->pictures_again, err),
+                done);
     if (!finished)
         VG_TRY_GOTO(status, keep_report(w, &params, calls_before, err), done);
     /* The latents say it all now. */
@@ -367,6 +395,7 @@ done:
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err)
 {
     w->variant = variant;
+    w->model = w->models[variant];
     vg_status status = run(w, err);
     if (status != VG_OK && status != VG_E_CANCELLED)
         vg_err_prefix(err, "%s", w->snapshot.variants[variant].id);

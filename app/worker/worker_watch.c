@@ -88,7 +88,8 @@ static void *watch_thread(void *worker)
     int quiet = 0;
     unsigned answered = 0, mark;
     bool must_read;
-    (void)vg_gpu_gauge_open(w->watch.pci, &gauge, NULL); /* without one there are no events */
+    (void)vg_gpu_gauge_open(w->watch.pci, w->watch.uuid, &gauge,
+                            NULL); /* without one there are no events */
     int64_t now = vg_now_monotonic_ms(), memory_at = now, gauge_at = now - GAUGE_EVERY_MS,
             told_at = now;
     while (next_tick(&w->watch, answered, &mark, &must_read)) {
@@ -114,11 +115,12 @@ static void *watch_thread(void *worker)
     return NULL;
 }
 
-static void init(vg_worker_watch *watch, const char *pci)
+static void init(vg_worker_watch *watch, const char *pci, const char *uuid)
 {
     pthread_condattr_t attributes;
     *watch = (vg_worker_watch){0};
     snprintf(watch->pci, sizeof watch->pci, "%s", pci);
+    snprintf(watch->uuid, sizeof watch->uuid, "%s", uuid);
     pthread_mutex_init(&watch->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -130,7 +132,8 @@ void vg_worker_watch_begin(vg_worker *w, const vg_device_info *device)
 {
     sigset_t all, before;
     const char *asked = getenv("VGEN_GAUGE_PCI"); /* a GPU beside the device: for the tests */
-    init(&w->watch, asked && *asked ? asked : device->pci_bus_id);
+    bool other = asked && *asked;
+    init(&w->watch, other ? asked : device->pci_bus_id, other ? "" : device->uuid);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     w->watch.on = pthread_create(&w->watch.thread, NULL, watch_thread, w) == 0;

@@ -30,8 +30,14 @@ vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model
 void vg_model_close(vg_model *model);
 const char *vg_model_family_name(const vg_model *model); /* "wan" */
 const char *vg_model_modes(const vg_model *model);       /* comma list: "i2v, flf2v" */
-/* Hex identity over all weight files that a generation uses (vg_weights_identity), 16 characters. */
-vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err);
+/* Hex identity of the weights of one component, "vae" (vg_weights_identity), 16 characters: another file, another identity. */
+vg_status vg_model_identity(const vg_model *model, const char *folder, char identity[17],
+                            vg_err *err);
+#define VG_COMPONENTS_MAX 8
+/* The components whose weights a stage of a run with these settings reads, as far as the checkpoint has them; VG_STAGE_LOAD: all that any
+ * stage reads. params: for the stages that encode. Returns their count. */
+int vg_model_components(const vg_model *model, const vg_generate_params *params, vg_stage stage,
+                        const char *folders[VG_COMPONENTS_MAX]);
 /* Is everything there that a generation reads? Components, weights (in the shapes that the configs ask for, of dtypes that can be loaded, with
  * the scales that FP8 layers need), tokenizers. Reads headers, scales and tokenizers, no weights; of a model with generated weights, configs
  * alone. What can be told in advance is told here, before a job is made; a listing asks the same. Errors: of the first thing wrong;

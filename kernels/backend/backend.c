@@ -53,6 +53,22 @@ vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backe
     return VG_OK;
 }
 
+vg_status vg_backend_identify(vg_device_kind kind, int device, char id[VG_DEVICE_ID_MAX],
+                              vg_err *err)
+{
+    if (kind == VG_DEVICE_CPU) {
+        memcpy(id, "cpu", 4);
+        return VG_OK;
+    }
+#if defined(VG_HAVE_CUDA)
+    return vg_cuda_identify(device, id, VG_DEVICE_ID_MAX, err);
+#else
+    (void)device;
+    return VG_FAIL(err, VG_E_UNSUPPORTED,
+                   "this build has no CUDA backend (configure with VGEN_CUDA=ON)");
+#endif
+}
+
 void vg_backend_close(vg_backend *be)
 {
     if (!be)

@@ -31,6 +31,8 @@ const char *vg_attention_kernel_name(vg_attention_kernel kernel); /* "sm90" */
 typedef struct vg_device_info {
     char name[128];      /* e.g. "NVIDIA H100 80GB HBM3" or "CPU, 2 threads" */
     char pci_bus_id[32]; /* "0000:17:00.0", for vg_gpu_gauge_open; "" on the CPU */
+    char uuid
+        [40]; /* of the GPU, or of the MIG instance that it is: "8f6e3c1a-..."; "" where it cannot be told */
     int capability;      /* 90 for sm_90; 0 on the CPU */
     size_t memory_total; /* bytes */
     size_t memory_free;  /* bytes, now */
@@ -40,6 +42,12 @@ typedef struct vg_device_info {
     char library
         [64]; /* of the matrix products: "cuBLASLt 13.1.0", "OpenBLAS 0.3.21"; "" while it has not been opened */
 } vg_device_info;
+
+/* The name of a physical device, the same for every process of the machine whatever CUDA_VISIBLE_DEVICES says: "cpu", "gpu-" and the UUID of
+ * the GPU or of its MIG instance, or its PCI bus id. Takes no memory of the device. Errors: VG_E_DEVICE, VG_E_UNSUPPORTED. */
+#define VG_DEVICE_ID_MAX 64
+vg_status vg_backend_identify(vg_device_kind kind, int device, char id[VG_DEVICE_ID_MAX],
+                              vg_err *err);
 
 /* Where work waits its turn. Operations, upload, download, copy and zero go to COMPUTE, stream_in and stream_out to COPY; the two run side
  * by side on a GPU, and a fence orders one behind the other. On the CPU every call has finished when it returns, so fences do nothing. */
@@ -184,6 +192,7 @@ vg_status vg_backend_count_allocation(vg_backend *be, size_t bytes, vg_err *err)
 vg_status vg_cpu_backend_open(int threads, vg_backend **be, vg_err *err);
 /* device: CUDA ordinal. */
 vg_status vg_cuda_backend_open(int device, vg_backend **be, vg_err *err);
+vg_status vg_cuda_identify(int device, char *id, size_t size, vg_err *err);
 
 /* A backend that stores and computes nothing and counts what would be allocated, so that a plan is made by the code that will run. It
  * stands for a backend of that kind. threads: none. */

@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,6 +55,7 @@ typedef struct nvml_api {
     int (*init)(void);
     int (*shutdown)(void);
     int (*handle)(const char *pci_bus_id, nvml_device *device);
+    int (*handle_of_uuid)(const char *uuid, nvml_device *device);
     int (*memory)(nvml_device device, nvml_memory *memory);
     int (*memory_v2)(nvml_device device, nvml_memory_v2 *memory);
     int (*processes_v1)(nvml_device device, unsigned *count, nvml_process_v1 *processes);
@@ -78,6 +80,7 @@ static const struct {
     {offsetof(nvml_api, handle),
      true,
      {"nvmlDeviceGetHandleByPciBusId_v2", "nvmlDeviceGetHandleByPciBusId"}},
+    {offsetof(nvml_api, handle_of_uuid), false, {"nvmlDeviceGetHandleByUUID"}},
     {offsetof(nvml_api, memory), false, {"nvmlDeviceGetMemoryInfo"}},
     {offsetof(nvml_api, memory_v2), false, {"nvmlDeviceGetMemoryInfo_v2"}},
     {offsetof(nvml_api, processes_v1), false, {"nvmlDeviceGetComputeRunningProcesses"}},
@@ -97,6 +100,7 @@ struct vg_gpu_gauge {
     void *library;
     nvml_api nvml;
     nvml_device device;
+    nvml_device share; /* whose memory and processes are read: the MIG instance, else the device */
     bool started;
 };
 
@@ -133,7 +137,7 @@ static vg_status load(vg_gpu_gauge *gauge, vg_err *err)
     return VG_OK;
 }
 
-static vg_status start(vg_gpu_gauge *gauge, const char *pci_bus_id, vg_err *err)
+static vg_status start(vg_gpu_gauge *gauge, const char *pci_bus_id, const char *uuid, vg_err *err)
 {
     VG_TRY(load(gauge, err));
     int status = gauge->nvml.init();
@@ -144,17 +148,25 @@ static vg_status start(vg_gpu_gauge *gauge, const char *pci_bus_id, vg_err *err)
     if (status != NVML_SUCCESS)
         return VG_FAIL(err, VG_E_MISSING, "no GPU gauge: NVML knows no GPU at PCI %s (error %d)",
                        pci_bus_id, status);
+    /* NVML knows instances by their UUID alone, and by another prefix than whole GPUs. */
+    char instance[64];
+    snprintf(instance, sizeof instance, "MIG-%s", uuid ? uuid : "");
+    gauge->share = gauge->device;
+    if (uuid && *uuid && gauge->nvml.handle_of_uuid &&
+        gauge->nvml.handle_of_uuid(instance, &gauge->share) != NVML_SUCCESS)
+        gauge->share = gauge->device;
     return VG_OK;
 }
 
-vg_status vg_gpu_gauge_open(const char *pci_bus_id, vg_gpu_gauge **gauge, vg_err *err)
+vg_status vg_gpu_gauge_open(const char *pci_bus_id, const char *uuid, vg_gpu_gauge **gauge,
+                            vg_err *err)
 {
     if (!pci_bus_id || !*pci_bus_id)
         return VG_FAIL(err, VG_E_MISSING, "no GPU gauge: the device has no PCI bus id");
     vg_gpu_gauge *opened = calloc(1, sizeof *opened);
     if (!opened)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for a GPU gauge");
-    vg_status status = start(opened, pci_bus_id, err);
+    vg_status status = start(opened, pci_bus_id, uuid, err);
     if (status == VG_OK)
         *gauge = opened;
     else
@@ -210,10 +222,10 @@ static void read_memory(vg_gpu_gauge *g, vg_gpu_sample *sample)
     nvml_memory older = {0};
     unsigned long long total, unused;
 
-    if (g->nvml.memory_v2 && g->nvml.memory_v2(g->device, &newer) == NVML_SUCCESS) {
+    if (g->nvml.memory_v2 && g->nvml.memory_v2(g->share, &newer) == NVML_SUCCESS) {
         total = newer.total;
         unused = newer.free + newer.reserved;
-    } else if (g->nvml.memory && g->nvml.memory(g->device, &older) == NVML_SUCCESS) {
+    } else if (g->nvml.memory && g->nvml.memory(g->share, &older) == NVML_SUCCESS) {
         total = older.total;
         unused = older.free;
     } else {
@@ -241,9 +253,9 @@ static void read_processes(vg_gpu_gauge *g, vg_gpu_sample *sample)
 
     memset(&list, 0, sizeof list);
     if (newer)
-        status = g->nvml.processes_v2(g->device, &count, list.v2);
+        status = g->nvml.processes_v2(g->share, &count, list.v2);
     else if (g->nvml.processes_v1)
-        status = g->nvml.processes_v1(g->device, &count, list.v1);
+        status = g->nvml.processes_v1(g->share, &count, list.v1);
     else
         return;
     if (status != NVML_SUCCESS || count > PROCESSES)

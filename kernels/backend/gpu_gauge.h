@@ -45,11 +45,14 @@ typedef struct vg_gpu_gauge vg_gpu_gauge;
 
 /* Open the gauge of one GPU.
  *   pci_bus_id  in   "0000:17:00.0", as vg_device_info has it: CUDA's ordinals are renumbered by CUDA_VISIBLE_DEVICES, NVML's are not
+ *   uuid        in   of the device or its MIG instance, as vg_device_info has it, or NULL. Of an instance memory and processes are its own;
+ *                    clocks, power and temperature are the whole GPU's
  *   gauge       out  the caller's; vg_gpu_gauge_close
  * VGEN_NVML_LIBRARY in the environment names another library than libnvidia-ml.so.1.
  * Errors: VG_E_MISSING (no library, no such GPU, "" as bus id), VG_E_DEVICE (the library will not start), VG_E_NOMEM. Callers that only
  * want to show something ignore them. Source: NVIDIA NVML API reference. Tests: test_gpu_gauge. */
-vg_status vg_gpu_gauge_open(const char *pci_bus_id, vg_gpu_gauge **gauge, vg_err *err);
+vg_status vg_gpu_gauge_open(const char *pci_bus_id, const char *uuid, vg_gpu_gauge **gauge,
+                            vg_err *err);
 
 /* Read all metrics now; what cannot be read is left out. Takes about 45 ms, of which 2 x 20 ms are the driver's measuring of PCIe.
  * memory_ours_bytes is that of this process by its number. Where numbers are another namespace's (containers), the only process on the GPU

@@ -27,6 +27,36 @@ static void driver_release(char *text, size_t size)
         fclose(file);
 }
 
+// "8f6e3c1a-0b52-...", of the GPU, or of the MIG instance that this process was given (the driver's second version of the call tells them
+// apart); "" where the driver does not tell. Makes no context.
+static void device_uuid(int device, char *text, size_t size)
+{
+    typedef int get_device(int *handle, int ordinal);
+    typedef int get_uuid(cudaUUID_t * uuid, int handle);
+    cudaDriverEntryPointQueryResult result;
+    void *device_of = nullptr, *uuid_of = nullptr;
+    cudaUUID_t uuid;
+    int handle = 0;
+    size_t n = 0;
+
+    *text = '\0';
+    if (cudaGetDriverEntryPointByVersion("cuDeviceGet", &device_of, 2000, cudaEnableDefault,
+                                         &result) != cudaSuccess ||
+        cudaGetDriverEntryPointByVersion("cuDeviceGetUuid", &uuid_of, 11040, cudaEnableDefault,
+                                         &result) != cudaSuccess ||
+        !device_of || !uuid_of) {
+        (void)cudaGetLastError();
+        return;
+    }
+    if (reinterpret_cast<get_device *>(device_of)(&handle, device) != 0 ||
+        reinterpret_cast<get_uuid *>(uuid_of)(&uuid, handle) != 0)
+        return;
+    for (int i = 0; i < 16 && n < size; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s%02x",
+                              i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+                              (unsigned char)uuid.bytes[i]);
+}
+
 static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
 {
     size_t free_bytes = 0, total = 0;
@@ -39,6 +69,7 @@ static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
     memcpy(info->name, vg_cuda(be)->name, sizeof info->name);
     VG_CUDA_TRY(
         cudaDeviceGetPCIBusId(info->pci_bus_id, sizeof info->pci_bus_id, vg_cuda(be)->device), err);
+    device_uuid(vg_cuda(be)->device, info->uuid, sizeof info->uuid);
     info->capability = vg_cuda(be)->capability;
     info->memory_total = total;
     info->memory_free = free_bytes;
@@ -423,12 +454,10 @@ static vg_status describe(vg_cuda_backend *cuda, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_cuda_backend_open(int device, vg_backend **be, vg_err *err)
+static vg_status check_exists(int device, vg_err *err)
 {
     int count = 0;
     cudaError_t found = cudaGetDeviceCount(&count);
-    vg_cuda_backend *cuda;
-    vg_status status;
 
     if (found != cudaSuccess || count == 0) {
         (void)cudaGetLastError();
@@ -438,6 +467,27 @@ vg_status vg_cuda_backend_open(int device, vg_backend **be, vg_err *err)
     if (device < 0 || device >= count)
         return VG_FAIL(err, VG_E_DEVICE, "GPU %d does not exist; this machine has %d (0..%d)",
                        device, count, count - 1);
+    return VG_OK;
+}
+
+vg_status vg_cuda_identify(int device, char *id, size_t size, vg_err *err)
+{
+    char name[40];
+
+    VG_TRY(check_exists(device, err));
+    device_uuid(device, name, sizeof name);
+    if (!*name)
+        VG_CUDA_TRY(cudaDeviceGetPCIBusId(name, sizeof name, device), err);
+    snprintf(id, size, "gpu-%s", name);
+    return VG_OK;
+}
+
+vg_status vg_cuda_backend_open(int device, vg_backend **be, vg_err *err)
+{
+    vg_cuda_backend *cuda;
+    vg_status status;
+
+    VG_TRY(check_exists(device, err));
     cuda = static_cast<vg_cuda_backend *>(calloc(1, sizeof *cuda));
     if (!cuda)
         return VG_FAIL(err, VG_E_NOMEM, "no memory for the CUDA backend");

@@ -32,7 +32,7 @@ static inline int cli_setup(void **state)
     assert_non_null(mkdtemp(cli_dir));
     static const char *const places[][2] = {
         {"XDG_STATE_HOME", "state"}, {"XDG_CACHE_HOME", "cache"}, {"XDG_CONFIG_HOME", "config"},
-        {"XDG_RUNTIME_DIR", "run"},  {"HF_HOME", "hf"},           {"HOME", "home"}};
+        {"VGEN_LOCK_DIR", "locks"},  {"HF_HOME", "hf"},           {"HOME", "home"}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         snprintf(path, sizeof path, "%s/%s", cli_dir, places[i][1]);
         assert_int_equal(mkdir(path, 0700), 0);

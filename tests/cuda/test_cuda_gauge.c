@@ -17,7 +17,7 @@ static void test_cuda_gauge_sees_what_the_backend_takes(void **state)
     NEED_GPU();
     CHECK_OK(vg_backend_info(gpu, &info, &err), err);
     assert_true(info.pci_bus_id[0]);
-    if (vg_gpu_gauge_open(info.pci_bus_id, &gauge, &err) != VG_OK) {
+    if (vg_gpu_gauge_open(info.pci_bus_id, info.uuid, &gauge, &err) != VG_OK) {
         print_message("%s\n", err.message); /* a container without NVML */
         skip();
     }

@@ -28,7 +28,7 @@ static vg_gpu_gauge *open_gauge(void)
 {
     vg_gpu_gauge *gauge = NULL;
     vg_err err = {0};
-    CHECK_OK(vg_gpu_gauge_open(PCI, &gauge, &err), err);
+    CHECK_OK(vg_gpu_gauge_open(PCI, NULL, &gauge, &err), err);
     assert_non_null(gauge);
     return gauge;
 }
@@ -75,6 +75,30 @@ static void test_gpu_gauge_follows_what_changes(void **state)
         expect(&s, VG_GPU_sm_clock_mhz, i % 2 ? 1980 : 345);
     }
     vg_gpu_gauge_close(gauge);
+}
+
+/* An instance's memory, its GPU's sensors; a UUID that is a whole GPU's changes nothing. */
+static void test_gpu_gauge_of_a_mig_instance(void **state)
+{
+    static const char *const uuids[] = {"8f6e3c1a-0b52-4c5e-9a52-6a1c5f0c9d11", "other", "", NULL};
+    static const char *const libraries[] = {VG_FAKE_NVML, VG_FAKE_NVML_OLD};
+    vg_gpu_sample s;
+    vg_err err;
+    (void)state;
+    for (int old = 0; old < 2; old++) {
+        use(libraries[old]);
+        setenv("FAKE_NVML_MIG", "MIG-8f6e3c1a-0b52-4c5e-9a52-6a1c5f0c9d11", 1);
+        for (int i = 0; i < 4; i++) {
+            vg_gpu_gauge *gauge = NULL;
+            CHECK_OK(vg_gpu_gauge_open(PCI, uuids[i], &gauge, &err), err);
+            vg_gpu_gauge_read(gauge, &s);
+            expect(&s, VG_GPU_memory_total_bytes, (i ? 80.0 : 10.0) * (1 << 30));
+            expect(&s, VG_GPU_memory_ours_bytes, (i ? 24.0 : 2.0) * (1 << 30));
+            expect(&s, VG_GPU_power_w, 652.5);
+            expect(&s, VG_GPU_sm_clock_mhz, 1755);
+            vg_gpu_gauge_close(gauge);
+        }
+    }
 }
 
 static void test_gpu_gauge_leaves_out_what_fails(void **state)
@@ -172,15 +196,15 @@ static void test_gpu_gauge_absence_is_an_ordinary_answer(void **state)
     vg_err err = {0};
     (void)state;
     use("/nowhere/libnvidia-ml.so.1");
-    assert_int_equal(vg_gpu_gauge_open(PCI, &gauge, &err), VG_E_MISSING);
+    assert_int_equal(vg_gpu_gauge_open(PCI, NULL, &gauge, &err), VG_E_MISSING);
     use("libm.so.6"); /* a library, but another one */
-    assert_int_equal(vg_gpu_gauge_open(PCI, &gauge, &err), VG_E_MISSING);
+    assert_int_equal(vg_gpu_gauge_open(PCI, NULL, &gauge, &err), VG_E_MISSING);
     use(VG_FAKE_NVML);
-    assert_int_equal(vg_gpu_gauge_open("", &gauge, &err), VG_E_MISSING);
-    assert_int_equal(vg_gpu_gauge_open("0000:99:00.0", &gauge, &err), VG_E_MISSING);
+    assert_int_equal(vg_gpu_gauge_open("", NULL, &gauge, &err), VG_E_MISSING);
+    assert_int_equal(vg_gpu_gauge_open("0000:99:00.0", NULL, &gauge, &err), VG_E_MISSING);
     setenv("FAKE_NVML_INIT", "9", 1);
-    assert_int_equal(vg_gpu_gauge_open(PCI, &gauge, &err), VG_E_DEVICE);
-    assert_int_equal(vg_gpu_gauge_open(PCI, &gauge, NULL), VG_E_DEVICE);
+    assert_int_equal(vg_gpu_gauge_open(PCI, NULL, &gauge, &err), VG_E_DEVICE);
+    assert_int_equal(vg_gpu_gauge_open(PCI, NULL, &gauge, NULL), VG_E_DEVICE);
     assert_null(gauge);
     vg_gpu_gauge_close(NULL);
 }
@@ -196,7 +220,7 @@ static void test_gpu_gauge_shuts_down_what_it_started(void **state)
     memcpy(&started, &symbol, sizeof started);
     vg_gpu_gauge *gauge = open_gauge(), *missed = NULL;
     assert_int_equal(started(), 1);
-    assert_int_equal(vg_gpu_gauge_open("0000:99:00.0", &missed, NULL), VG_E_MISSING);
+    assert_int_equal(vg_gpu_gauge_open("0000:99:00.0", NULL, &missed, NULL), VG_E_MISSING);
     assert_int_equal(started(), 1);
     vg_gpu_gauge_close(gauge);
     assert_int_equal(started(), 0);
@@ -209,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_gpu_gauge_reads_every_metric_in_its_unit),
         cmocka_unit_test(test_gpu_gauge_follows_what_changes),
         cmocka_unit_test(test_gpu_gauge_leaves_out_what_fails),
+        cmocka_unit_test(test_gpu_gauge_of_a_mig_instance),
         cmocka_unit_test(test_gpu_gauge_finds_its_own_process),
         cmocka_unit_test(test_gpu_gauge_memory_that_does_not_add_up_is_unknown),
         cmocka_unit_test(test_gpu_gauge_old_driver_gives_what_it_has),

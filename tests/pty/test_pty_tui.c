@@ -38,6 +38,7 @@ static void start(pty *p, const home *h, int rows, int cols, const char *steps)
         setenv("XDG_STATE_HOME", h->root, 1);
         setenv("XDG_CONFIG_HOME", h->root, 1);
         setenv("XDG_CACHE_HOME", h->root, 1);
+        setenv("VGEN_LOCK_DIR", h->root, 1);
         if (steps)
             execl(VG_TUI_PROGRAM, "vgen-tui", "--jobs-dir", h->jobs, "--num-inference-steps", steps,
                   (char *)NULL);

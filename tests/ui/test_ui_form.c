@@ -70,7 +70,7 @@ static void test_ui_form_is_held_against_the_device(void **state)
     form_open(&form, "bf16");
     uint64_t host = vg_tui_form_plan(&form).available;
     assert_true(host > 0);
-    vg_tui_form_set_device(&form, true, 30 * GIB);
+    vg_tui_form_set_device(&form, true, 30 * GIB, "");
     assert_true(vg_tui_form_plan(&form).available == 30 * GIB);
     form_set(&form, VG_OPT_device, "cpu");
     assert_true(vg_tui_form_plan(&form).available != 30 * GIB);
@@ -79,7 +79,13 @@ static void test_ui_form_is_held_against_the_device(void **state)
     form_set(&form, VG_OPT_vram_limit, "");
     form_set(&form, VG_OPT_device, "cuda");
     assert_true(vg_tui_form_plan(&form).available == 30 * GIB);
-    vg_tui_form_set_device(&form, false, 0); /* a GPU that nobody could look at */
+    /* Why it is the CPU is said where the job would go there by itself. */
+    vg_tui_form_set_device(&form, false, 0, "no driver");
+    assert_null(strstr(vg_tui_form_plan(&form).note, "no driver"));
+    form_set(&form, VG_OPT_device, "");
+    assert_non_null(strstr(vg_tui_form_plan(&form).note, "on the CPU: no driver"));
+    form_set(&form, VG_OPT_device, "cuda");
+    vg_tui_form_set_device(&form, false, 0, ""); /* a GPU that nobody could look at */
     assert_true(vg_tui_form_plan(&form).available == 0);
     vg_tui_form_deinit(&form);
 }
