@@ -13,6 +13,7 @@ typedef struct vg_stream vg_stream;
 
 /* bytes: room of one block. Takes VG_STREAM_SLOTS times that on the device. */
 vg_status vg_stream_new(vg_backend *be, int count, size_t bytes, vg_stream **stream, vg_err *err);
+/* Waits for copies under way. NULL is a no-op. */
 void vg_stream_free(vg_stream *stream);
 size_t vg_stream_host_bytes(const vg_stream *stream); /* of the images so far */
 

@@ -36,6 +36,7 @@ typedef struct vg_spiece_model {
 /* Only Unigram models. Errors: VG_E_FORMAT, VG_E_UNSUPPORTED, VG_E_NOMEM. */
 vg_status vg_spiece_model_parse(const void *bytes, size_t size, const char *name,
                                 vg_spiece_model *model, vg_err *err);
+/* All zero is empty. */
 void vg_spiece_model_deinit(vg_spiece_model *model);
 /* Built piece by piece from another format: room for `count` pieces, then each with the checks that _parse makes (text of 1 to 1024 bytes
  * of UTF-8, a usable score, one unknown piece). `model` begins as {.unk = -1}. name: the file, in messages. */

@@ -31,7 +31,9 @@ vg_status vg_file_make_dirs(const char *path, vg_err *err);
 vg_status vg_file_make_private_dirs(const char *path, vg_err *err);
 /* Remove a directory tree, or a single file (does not follow symbolic links). VG_OK when there is nothing at `path`. */
 vg_status vg_file_remove_tree(const char *path, vg_err *err);
+/* Of any kind; false also where it cannot be looked at. */
 bool vg_file_exists(const char *path);
+/* A folder, or a link to one. */
 bool vg_file_is_dir(const char *path);
 /* "a/b" from "a" and "b", malloc'd; aborts never: NULL on out of memory. */
 char *vg_path_join(const char *a, const char *b);

@@ -46,6 +46,7 @@ const char *vg_dtype_name(vg_dtype dtype); /* the safetensors spelling, e.g. "BF
 
 /* Number of elements (1 for a scalar). The shape must have passed vg_shape_bytes once. */
 int64_t vg_tensor_numel(const vg_tensor *t);
+/* Likewise. */
 size_t vg_tensor_bytes(const vg_tensor *t);
 
 /* Bytes of a [shape[0], ..., shape[ndim-1]] array, overflow-checked. Errors: VG_E_SHAPE. */

@@ -358,7 +358,9 @@ typedef enum vg_op {
     VG_OP_COUNT
 } vg_op;
 
+/* "?" for what is no operation. */
 const char *vg_op_name(vg_op op);
+/* The row's one line. */
 const char *vg_op_help(vg_op op);
 
 #define VG_OP(name, help)                                                                          \

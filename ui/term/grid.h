@@ -28,6 +28,7 @@ typedef struct vg_cell {
     uint8_t width; /* 1, 2, or 0: right half of the cell before */
 } vg_cell;
 
+/* Would they look alike? */
 static inline bool vg_cell_same(const vg_cell *a, const vg_cell *b)
 {
     return a->cp[0] == b->cp[0] && a->cp[1] == b->cp[1] && a->cp[2] == b->cp[2] && a->fg == b->fg &&
@@ -70,7 +71,9 @@ typedef struct vg_grid {
 
 /* Make (or remake) room for rows x cols cells, all blank. Sizes are clamped to 1..1000; 0 memory left ends the program cleanly. */
 void vg_grid_resize(vg_grid *g, int rows, int cols);
+/* NULL is a no-op. */
 void vg_grid_free(vg_grid *g);
+/* Blanks in the plain role. */
 void vg_grid_clear(vg_grid *g);
 
 vg_style vg_role_style(const vg_grid *g, vg_text_role role);
@@ -112,6 +115,7 @@ static inline uint32_t vg_glyph(const vg_grid *g, uint32_t ascii, uint32_t basic
 /* Middle dot, dash and the like as text. */
 const char *vg_dot(const vg_grid *g);
 
+/* Is the cell in the rectangle? */
 static inline bool vg_inside(vg_rect r, int row, int col)
 {
     return row >= r.row && row < r.row + r.rows && col >= r.col && col < r.col + r.cols;

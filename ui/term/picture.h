@@ -11,6 +11,7 @@ typedef struct vg_pictures vg_pictures;
 
 /* depth and glyphs of the terminal; cell_aspect = cell height / width; enabled false: a line of text takes the picture's place. */
 vg_pictures *vg_pictures_new(vg_depth depth, vg_glyphs glyphs, double cell_aspect, bool enabled);
+/* NULL is a no-op. */
 void vg_pictures_free(vg_pictures *p);
 /* The terminal told its cell size: forget everything computed for another one. */
 void vg_pictures_set_aspect(vg_pictures *p, double cell_aspect);

@@ -21,6 +21,7 @@ bool vg_cp_safe(uint32_t cp);
 
 /* Columns of a string, of its first `bytes` bytes. */
 int vg_text_width(const char *s);
+/* Of the first `bytes` bytes. */
 int vg_text_width_n(const char *s, size_t bytes);
 
 /* Bytes of s that fit in `columns`. */
