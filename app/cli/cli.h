@@ -62,6 +62,7 @@ vg_status vg_args_parse(const vg_command *command, int argc, char **argv, vg_arg
 /* Free what parsing took; texts that _get and _all returned belong to argv. */
 void vg_args_deinit(vg_args *args);
 const char *vg_args_get(const vg_args *args, const char *name); /* NULL when not given */
+/* Was the flag given? */
 bool vg_args_has(const vg_args *args, const char *name);
 /* Every value of a flag that repeats, in order; the array is malloc'd, NULL when there is none. */
 const char **vg_args_all(const vg_args *args, const char *name, int *count);

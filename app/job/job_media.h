@@ -20,6 +20,7 @@ typedef struct vg_job_media {
     size_t size[VG_ROLE_COUNT];
     char name[VG_ROLE_COUNT][48]; /* in the job's folder */
 } vg_job_media;                   /* all zero = nothing given */
+/* Free files and pictures; all zero afterwards. */
 void vg_job_media_deinit(vg_job_media *m);
 
 /* The setting that gives a role; -1: there is none. */

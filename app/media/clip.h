@@ -64,6 +64,7 @@ vg_status vg_clip_write_comparison(const char *path, const vg_clip_pane *panes, 
                                    vg_err *err);
 
 /* ---- FFV1, used by frames.c; VG_E_UNSUPPORTED where it would not be lossless, as with a side of 1 ---- */
+/* Asks `source` twice for each frame: for the checksums, and to encode. metadata as in vg_frames_store_write. */
 vg_status vg_clip_write_lossless(const char *path, const vg_frame_source *source, double fps,
                                  const char *const *metadata, vg_err *err);
 

@@ -17,6 +17,7 @@ typedef struct vg_settings {
 void vg_settings_deinit(vg_settings *s);
 void vg_settings_copy(vg_settings *to, const vg_settings *from);  /* to: deinitialised or zero */
 void vg_settings_merge(vg_settings *to, const vg_settings *from); /* what `from` sets wins */
+/* One setting, also that it is unset. */
 void vg_settings_copy_one(vg_settings *to, const vg_settings *from, vg_option_id id);
 /* A setting without a value again. */
 void vg_settings_unset(vg_settings *s, vg_option_id id);
@@ -30,6 +31,7 @@ const char *vg_settings_get(const vg_settings *s,
                             vg_option_id id); /* value, else default, else ""; borrowed */
 int vg_settings_int(const vg_settings *s, vg_option_id id);     /* VG_UNSET_INT when unset */
 double vg_settings_real(const vg_settings *s, vg_option_id id); /* VG_UNSET_DOUBLE when unset */
+/* False when unset and without a default. */
 bool vg_settings_bool(const vg_settings *s, vg_option_id id);
 /* Of an ENUM: the position of its word among the choices, which is the value of the enum it stands for; -1 when unset. */
 int vg_settings_choice(const vg_settings *s, vg_option_id id);

@@ -41,6 +41,7 @@ typedef struct vg_tui_job {
 } vg_tui_job;
 
 vg_tui_job *vg_tui_job_new(const char *dir); /* nothing is read yet */
+/* NULL is a no-op. */
 void vg_tui_job_free(vg_tui_job *job);
 /* For the list: by its summary, or else by its journal. */
 void vg_tui_job_read(vg_tui_job *job);

@@ -67,9 +67,11 @@ typedef struct vg_worker {
 extern atomic_int vg_worker_cancel_flag; /* set by signals; lives as long as the process */
 
 /* worker_events.c */
+/* Fill w->callbacks: what the engine tells becomes events, previews and kept states. */
 void vg_worker_callbacks(vg_worker *w);
 void vg_worker_tell(vg_worker *w, vg_job_event event);    /* of a variant: of the one that runs */
 void vg_worker_say(vg_worker *w, vg_job_event_type type); /* the same without fields */
+/* A note as of printf, cut at 511 bytes. */
 void vg_worker_note(vg_worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* worker_watch.c: memory and gauges, as events, until the end. Where no thread can be made there are none. */
@@ -106,6 +108,7 @@ void vg_worker_check_decoders(vg_worker *w);
 /* Each is true when the piece of the variant that runs is there, whole, and of these settings (resolved). */
 bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params,
                                const char *path); /* into w->conditions */
+/* The last kept step into *state, the caller's to deinitialise; untouched when false. */
 bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_denoise_state *state);
 /* Finished ones into *latents, the caller's to deinitialise; untouched when false. */
 bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path,

@@ -15,6 +15,7 @@ typedef enum vg_scheme {
 
 const char *vg_scheme_name(vg_scheme scheme);  /* "fp8-block" */
 const char *vg_scheme_label(vg_scheme scheme); /* "FP8 per-block" */
+/* One line for people; static. */
 const char *vg_scheme_help(vg_scheme scheme);
 /* VG_E_ARG lists the names. */
 vg_status vg_scheme_parse(const char *name, vg_scheme *scheme, vg_err *err);

@@ -72,6 +72,7 @@ vg_status vg_expert_finish(vg_denoise_run *r, vg_err *err);
 void vg_expert_release(vg_denoise_run *r);
 
 /* calibrate.c */
+/* Run r->calibration_steps steps of the schedule, measuring; x follows a straight line from one to the next. Cancel is seen before each. */
 vg_status vg_calibrate_loop(vg_denoise_run *r, vg_err *err);
 
 /* preview_map.c. Make sure that the model has a latent-to-RGB map for latent frame 0 or the later ones. Failing is no reason to stop: there

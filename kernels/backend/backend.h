@@ -174,6 +174,7 @@ vg_status vg_backend_upload(vg_backend *be, vg_tensor *to, const void *from_host
 vg_status vg_backend_download(vg_backend *be, void *to_host, const vg_tensor *from, vg_err *err);
 vg_status vg_backend_copy(vg_backend *be, vg_tensor *to, const vg_tensor *from,
                           vg_err *err); /* same bytes */
+/* All bytes of the tensor, asynchronously. */
 vg_status vg_backend_zero(vg_backend *be, vg_tensor *to, vg_err *err);
 /* Wait until all that was asked for is done. Errors: VG_E_DEVICE, also of earlier operations. */
 vg_status vg_backend_sync(vg_backend *be, vg_err *err);

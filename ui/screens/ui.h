@@ -143,6 +143,7 @@ enum { VG_MIN_COLS = 60, VG_MIN_ROWS = 16 };
 /* ---- shell.c: the frame around a screen ---- */
 bool vg_ui_init(vg_ui *ui, const vg_ui_host *host,
                 const vg_ui_options *options); /* the terminal is open already */
+/* The states of all screens, pictures and grid; the terminal stays open. */
 void vg_ui_deinit(vg_ui *ui);
 /* Open a screen (VG_SCREEN_name); what was typed in others stays. */
 void vg_ui_open(vg_ui *ui, int screen);
@@ -183,6 +184,7 @@ vg_text_role vg_job_state_role(vg_ui_job_state state);
 uint32_t vg_job_state_sign(const vg_grid *g, vg_ui_job_state state);
 
 /* ---- popup.c ---- */
+/* A list to choose from; items end with NULL and are copied. filtered: typing narrows it. The screen's `answer` gets tag, index and text. */
 void vg_popup_list(vg_ui *ui, int tag, const char *title, const char *const *items, int selected,
                    bool filtered);
 /* One line to type, which begins with `initial`; Enter answers with it. Texts are copied. */

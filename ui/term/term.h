@@ -61,6 +61,7 @@ int vg_term_read(vg_term *t, char *out, size_t size);
 bool vg_term_cell(vg_term *t, int row, int col, vg_cell *out);
 
 /* ---- term_direct.c ---- */
+/* vg_term_flush where t->direct: the cells that differ as escape sequences with 24-bit colour, in one write. */
 void vg_direct_flush(vg_term *t, const vg_grid *g);
 
 /* ---- term_guard.c: signals, crash, stderr. Process-wide by nature, so its state is static there. ---- */

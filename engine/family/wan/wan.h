@@ -44,6 +44,7 @@ typedef struct wan_config {
 extern const char *const wan_expert_names[WAN_EXPERTS_MAX + 1]; /* "transformer", "transformer_2" */
 
 /* config.c */
+/* Does the family claim this checkpoint, by the classes that model_index.json names? */
 bool wan_probe(const vg_checkpoint *checkpoint);
 /* Read and check all config files of the checkpoint; *config is a wan_config. Errors: VG_E_FORMAT, VG_E_UNSUPPORTED, VG_E_NOMEM. */
 vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err);
@@ -63,6 +64,7 @@ static inline int64_t wan_condition_channels(const wan_config *config)
 }
 
 /* wan.c */
+/* C,T,h,w of the latents for the clip that params ask for; its sizes are checked already. */
 void wan_latent_shape(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
 
 /* Names of the family's conditions: hidden states of the text encoder [tokens, text_dim], and what an image-to-video transformer sees beside
