@@ -62,7 +62,7 @@ typedef struct vg_generate_params {
     const int64_t *init_latents_shape; /* 4 numbers, checked */
 } vg_generate_params;
 
-/* Everything that the model's preset decides is unset, and the seed is 42; strings and pointers are NULL. */
+/* Sizes, steps, guidance and shift unset (the model's own hold), seed 42, BF16 with the VAE in FP32; texts and pointers NULL. */
 void vg_generate_params_init(vg_generate_params *params);
 /* BF16 or F32. */
 static inline vg_dtype vg_compute_dtype(vg_compute compute)

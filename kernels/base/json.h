@@ -32,7 +32,7 @@ vg_status vg_json_get_bool(const cJSON *o, const char *name, const char *key, bo
 /* Borrowed from o, as are objects and lists. */
 vg_status vg_json_get_string(const cJSON *o, const char *name, const char *key, const char **value,
                              vg_err *err);
-/* An object only. */
+/* A list, a text or null is a wrong type. */
 vg_status vg_json_get_object(const cJSON *o, const char *name, const char *key, const cJSON **value,
                              vg_err *err);
 /* Of min_count..max_count entries; their types are the caller's to check. */

@@ -37,7 +37,7 @@ typedef struct vg_plot_spec {
     const char *unit;
     bool zero_based; /* the scale starts at 0 */
 } vg_plot_spec;
-/* In rectangle r; nothing in less than 2 rows or a few columns, and a line of text where no sample is finite. */
+/* Nothing where r has less than 2 rows, or 4 columns beside the scale; a line of text where no sample is finite. */
 void vg_plot(vg_grid *g, vg_rect r, const vg_plot_spec *spec);
 /* The curve alone, without scale or cursor. */
 void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo,

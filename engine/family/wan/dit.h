@@ -12,7 +12,7 @@ typedef struct wan_dit wan_dit;
 vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component,
                        const wan_dit_config *config, const vg_module_options *options,
                        wan_dit **dit, vg_err *err);
-/* Gives back all memory of the backend. NULL is a no-op. */
+/* Its memory of the backend and the host is given back. NULL is a no-op. */
 void wan_dit_close(wan_dit *dit);
 
 /* Embed a prompt: host [tokens, text_dim] FP32. Computes and keeps the text embedding's keys and values of every layer. */

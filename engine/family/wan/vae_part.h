@@ -4,7 +4,7 @@
 
 #include "engine/family/wan/vae.h"
 
-/* vg_part_open of a stage: the half (WAN_VAE_...) of DIR's VAE in the compute dtype of p; *self is a wan_vae. */
+/* The `open` of a vg_stage_part: the half (WAN_VAE_...) of DIR's VAE in the compute dtype of p; *self is a wan_vae. */
 vg_status wan_vae_part_open(vg_engine *engine, const vg_model *model, const vg_generate_params *p,
                             const char *dir, int half, void **self, vg_err *err);
 /* self: from _open; NULL is a no-op. */
