@@ -8,7 +8,8 @@ typedef struct wan_dit wan_dit;
 
 #define WAN_TEXTS 2 /* prompts kept at a time: with and without the condition */
 
-/* Open DIR's transformer `component` and load it: globals and blocks, options->streamed of them to the host. The caller closes *dit. Errors: VG_E_NOMEM, those of vg_module_open and vg_blocks_open. */
+/* Open DIR's transformer `component` and load it: globals and blocks, options->streamed of them to the host. The caller closes *dit. Errors:
+ * VG_E_NOMEM, those of vg_module_open and vg_blocks_open. */
 vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component,
                        const wan_dit_config *config, const vg_module_options *options,
                        wan_dit **dit, vg_err *err);

@@ -21,7 +21,8 @@ typedef struct wan_vae {
     vg_tensor scale, shift;          /* [z] F32: 1/std, mean */
 } wan_vae;
 
-/* Open DIR's VAE and load its halves (WAN_VAE_DECODER, WAN_VAE_ENCODER or both); convolutions run in `compute`. The caller closes *vae. Errors: VG_E_NOMEM, those of vg_module_open. */
+/* Open DIR's VAE and load its halves (WAN_VAE_DECODER, WAN_VAE_ENCODER or both); convolutions run in `compute`. The caller closes *vae. Errors:
+ * VG_E_NOMEM, those of vg_module_open. */
 vg_status wan_vae_open(vg_engine *engine, const char *dir, const wan_vae_config *config,
                        vg_dtype compute, int halves, wan_vae **vae, vg_err *err);
 /* NULL is a no-op. */
