@@ -18,8 +18,10 @@ vg_status vg_weights_open(const char *component_dir, vg_weights **weights, vg_er
 void vg_weights_close(vg_weights *weights);
 bool vg_weights_dummy(
     const vg_weights *weights); /* generated: the module makes what is asked for */
+/* Tensors in all files; 0 when generated. */
 int vg_weights_count(const vg_weights *weights);
 const char *vg_weights_name(const vg_weights *weights, int index); /* sorted */
+/* NULL when there is no such index; else as vg_weights_find. */
 const vg_tensor *vg_weights_tensor(const vg_weights *weights, int index);
 const vg_tensor *vg_weights_find(const vg_weights *weights,
                                  const char *name); /* NULL when absent; view into the map */
@@ -31,6 +33,7 @@ const char *vg_weights_unsupported(const vg_weights *weights, const char *name);
 /* safetensors __metadata__ of the first file that has the key; NULL when absent. */
 const char *vg_weights_metadata(const vg_weights *weights, const char *key);
 int vg_weights_files(const vg_weights *weights); /* count; 0 when generated */
+/* Path of file 0 to count - 1; borrowed until close. */
 const char *vg_weights_file(const vg_weights *weights, int index);
 /* Of all its files on disk. */
 size_t vg_weights_file_bytes(const vg_weights *weights);

@@ -42,6 +42,7 @@ bool vg_safetensors_raw(const vg_safetensors *st, const char *name, const char *
                         vg_tensor *tensor);
 const char *vg_safetensors_metadata(const vg_safetensors *st,
                                     const char *key); /* NULL when absent */
+/* Bytes of the whole file, header included. */
 size_t vg_safetensors_file_bytes(const vg_safetensors *st);
 /* Where in the file a tensor's data lies, for reading it by pread: that is faster than through the map for large tensors, and a truncated
  * file is an error instead of a signal. The descriptor is borrowed until close. False: not of this file, or bytes in memory. */

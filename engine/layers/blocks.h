@@ -14,11 +14,13 @@ typedef struct vg_blocks vg_blocks;
 vg_status vg_blocks_open(vg_engine *engine, const char *dir, const char *component,
                          const vg_module_options *options, vg_module *module,
                          const vg_weight_list *list, vg_blocks **blocks, vg_err *err);
+/* What stays on the device is the module's. NULL is a no-op. */
 void vg_blocks_close(vg_blocks *blocks);
 size_t vg_blocks_host_bytes(const vg_blocks *blocks); /* page-locked, of streamed ones */
 
 /* Before and after block `item` is run: its weights lie where its layers point to until _release. What else a block has (biases, scales, norms)
  * is always there. */
 vg_status vg_blocks_bind(vg_blocks *blocks, int64_t item, vg_err *err);
+/* A block that is not streamed is a no-op. */
 vg_status vg_blocks_release(vg_blocks *blocks, int64_t item, vg_err *err);
 #endif

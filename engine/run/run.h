@@ -27,6 +27,7 @@ typedef struct vg_model vg_model;
 
 /* Open and check a diffusers folder; two families claiming it, or none, is an error naming them. */
 vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err);
+/* NULL is a no-op. */
 void vg_model_close(vg_model *model);
 const char *vg_model_family_name(const vg_model *model); /* "wan" */
 const char *vg_model_modes(const vg_model *model);       /* comma list: "i2v, flf2v" */
@@ -77,6 +78,8 @@ vg_status vg_model_fill_conditions(const vg_model *model, const vg_generate_para
 vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                      const vg_conditions *conditions, const vg_denoise_state *resume,
                      const vg_callbacks *cb, vg_latents *out, vg_err *err);
+/* Latents to frames, which the caller frees with vg_frames_deinit; *out is untouched on failure. Errors: VG_E_NOMEM, VG_E_CANCELLED, and what the
+ * plan and the decoder say. */
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err);
 

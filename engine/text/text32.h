@@ -22,6 +22,7 @@ void vg_text32_append(vg_text32 *t, const uint32_t *codes, size_t count);
 void vg_text32_from_utf8(vg_text32 *t, const char *text); /* valid UTF-8; appends */
 char *vg_text32_to_utf8(
     const vg_text32 *t); /* malloc'd; NUL characters left out; NULL when out of memory */
+/* The same code points? */
 bool vg_text32_equal(const vg_text32 *a, const vg_text32 *b);
 /* Replace *t by *by (moved). */
 void vg_text32_take(vg_text32 *t, vg_text32 *by);

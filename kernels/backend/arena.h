@@ -22,6 +22,7 @@ vg_status vg_arena_tensor(vg_arena *arena, vg_dtype dtype, int ndim, const int64
 
 /* Marks nest like a stack: everything taken after the mark is given back by the reset. */
 size_t vg_arena_mark(const vg_arena *arena);
+/* mark: from vg_arena_mark of this arena; nothing is given back to the backend. */
 void vg_arena_reset(vg_arena *arena, size_t mark);
 
 /* Borrowed. */

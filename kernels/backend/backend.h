@@ -43,9 +43,9 @@ typedef struct vg_device_info {
         [64]; /* of the matrix products: "cuBLASLt 13.1.0", "OpenBLAS 0.3.21"; "" while it has not been opened */
 } vg_device_info;
 
+#define VG_DEVICE_ID_MAX 64
 /* The name of a physical device, the same for every process of the machine whatever CUDA_VISIBLE_DEVICES says: "cpu", "gpu-" and the UUID of
  * the GPU or of its MIG instance, or its PCI bus id. Takes no memory of the device. Errors: VG_E_DEVICE, VG_E_UNSUPPORTED. */
-#define VG_DEVICE_ID_MAX 64
 vg_status vg_backend_identify(vg_device_kind kind, int device, char id[VG_DEVICE_ID_MAX],
                               vg_err *err);
 
@@ -174,6 +174,7 @@ vg_status vg_backend_upload(vg_backend *be, vg_tensor *to, const void *from_host
 vg_status vg_backend_download(vg_backend *be, void *to_host, const vg_tensor *from, vg_err *err);
 vg_status vg_backend_copy(vg_backend *be, vg_tensor *to, const vg_tensor *from,
                           vg_err *err); /* same bytes */
+/* All bytes of the tensor, asynchronously. */
 vg_status vg_backend_zero(vg_backend *be, vg_tensor *to, vg_err *err);
 /* Wait until all that was asked for is done. Errors: VG_E_DEVICE, also of earlier operations. */
 vg_status vg_backend_sync(vg_backend *be, vg_err *err);
@@ -192,6 +193,7 @@ vg_status vg_backend_count_allocation(vg_backend *be, size_t bytes, vg_err *err)
 vg_status vg_cpu_backend_open(int threads, vg_backend **be, vg_err *err);
 /* device: CUDA ordinal. */
 vg_status vg_cuda_backend_open(int device, vg_backend **be, vg_err *err);
+/* vg_backend_identify of a GPU; id of `size` bytes. */
 vg_status vg_cuda_identify(int device, char *id, size_t size, vg_err *err);
 
 /* A backend that stores and computes nothing and counts what would be allocated, so that a plan is made by the code that will run. It

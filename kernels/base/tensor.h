@@ -73,6 +73,7 @@ vg_tensor vg_tensor_rows(const vg_tensor *t, int64_t begin, int64_t count);
 
 bool vg_tensor_is(const vg_tensor *t, vg_dtype dtype,
                   int ndim); /* non-NULL data and exactly this */
+/* The same number of dimensions and the same sizes; dtypes may differ. */
 bool vg_tensor_same_shape(const vg_tensor *a, const vg_tensor *b);
 
 /* "BF16 [300, 256]" into buf (always terminated); returns buf. For error messages. */

@@ -14,6 +14,7 @@ void *vg_xcalloc(size_t count, size_t size);
 /* As realloc. */
 void *vg_xrealloc(void *memory, size_t size);
 char *vg_xstrdup(const char *text); /* NULL in, NULL out */
+/* As asprintf; caller frees, never NULL. */
 char *vg_xstrf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A growing list of lines (warnings, names). Zero is empty. */
@@ -22,6 +23,7 @@ typedef struct vg_lines {
     int count;
 } vg_lines;
 void vg_lines_add(vg_lines *lines, char *owned); /* takes the string */
+/* By bytes. */
 void vg_lines_sort(vg_lines *lines);
 /* Empty afterwards. */
 void vg_lines_free(vg_lines *lines);
@@ -36,6 +38,7 @@ char *vg_text_clean_to(char *buf, size_t size, const char *text);
 /* Cut to at most `columns` terminal columns, "..." at the end when something is missing. In place. */
 void vg_text_cut(char *text, int columns);
 int vg_text_columns(const char *text); /* width on a terminal */
+/* Valid from the first byte to the NUL? */
 bool vg_text_is_utf8(const char *text);
 
 /* Edits (insert, delete, replace, swap of neighbours) between two words. */

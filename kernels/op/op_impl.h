@@ -49,6 +49,7 @@ vg_status vg_need_vector(const char *op, const char *arg, const vg_tensor *t, un
 vg_status vg_may_vector(const char *op, const char *arg, const vg_tensor *t, unsigned accepted,
                         int64_t n, vg_err *err);
 vg_status vg_need_eps(const char *op, float eps, vg_err *err); /* 0 <= eps < 1 */
+/* VG_E_ARG for a value that is no activation. */
 vg_status vg_need_act(const char *op, vg_act act, vg_err *err);
 /* The codes beside, or instead of, a result of m rows and k columns. */
 vg_status vg_need_quant_out(const char *op, const vg_quant_out *q, int64_t m, int64_t k,
@@ -73,6 +74,7 @@ double vg_cost_result_bytes(const vg_tensor *y, const vg_quant_out *quant);
 /* As a double, for products. */
 double vg_cost_numel(const vg_tensor *t);
 const char *vg_cost_dtype(vg_dtype dtype); /* as people say it: "E4M3" */
+/* "static", "dynamic", "1x128"; "" for none. */
 const char *vg_cost_quant_name(vg_quant_kind kind);
 vg_rate vg_cost_rate(vg_dtype dtype); /* of products in it */
 /* An operation that moves `bytes` and is told apart by its operand t. */
@@ -83,6 +85,7 @@ void vg_cost_append(vg_op_cost *cost, const char *format, ...)
 /* " -> E4M3 static", where there are codes. */
 void vg_cost_append_quant(vg_op_cost *cost, const vg_tensor *y, const vg_quant_out *quant);
 void vg_cost_append_tensor(vg_op_cost *cost, const vg_tensor *t); /* "75600x5120 BF16" */
+/* " SiLU"; nothing for none. */
 void vg_cost_append_act(vg_op_cost *cost, vg_act act);
 
 /* ---- operands of a case ---- */

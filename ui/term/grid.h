@@ -76,7 +76,9 @@ void vg_grid_free(vg_grid *g);
 /* Blanks in the plain role. */
 void vg_grid_clear(vg_grid *g);
 
+/* The grid's theme for a role; all zero without a theme. */
 vg_style vg_role_style(const vg_grid *g, vg_text_role role);
+/* The role of a variant's colour; the four repeat, and a number below 0 takes the first. */
 static inline vg_text_role vg_variant_role(int variant)
 {
     return (vg_text_role)(VG_R_VARIANT0 + (variant < 0 ? 0 : variant % 4));
@@ -88,7 +90,9 @@ int vg_put(vg_grid *g, int row, int col, uint32_t cp, vg_style style);
 /* Text from (row, col) in at most `cols` columns; what does not fit ends with an ellipsis. Control characters become '?'.
  * Returns the columns written. */
 int vg_text(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *s);
+/* vg_text in a style instead of a role; NULL writes nothing. */
 int vg_text_style(vg_grid *g, int row, int col, int cols, vg_style style, const char *s);
+/* vg_text of what printf would write, cut at 1023 bytes. */
 int vg_textf(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 /* The same for text that ends in a path: what does not fit is left out of the path's middle, so that the file's name stays. */
@@ -100,8 +104,11 @@ int vg_text_block(vg_grid *g, vg_rect r, vg_text_role role, const char *s);
 
 /* Blank a rectangle in a role's background; make it look like a role without touching its glyphs (focus bars). */
 void vg_fill(vg_grid *g, vg_rect r, vg_text_role role);
+/* Cells outside the grid are left out. */
 void vg_paint(vg_grid *g, vg_rect r, vg_text_role role);
+/* Lines from (row, col) to the right; '-' in ASCII. */
 void vg_hline(vg_grid *g, int row, int col, int cols, vg_text_role role);
+/* Lines down from (row, col); '|' in ASCII. */
 void vg_vline(vg_grid *g, int row, int col, int rows, vg_text_role role);
 /* A box with an optional title in its top edge; the inside is blanked. Returns the inside. */
 vg_rect vg_box(vg_grid *g, vg_rect r, const char *title);

@@ -18,6 +18,7 @@ void vg_pictures_set_aspect(vg_pictures *p, double cell_aspect);
 
 /* The largest rectangle inside `room`, centred, that shows w x h pixels undistorted (to half a cell). Pure. */
 vg_rect vg_picture_fit(vg_rect room, int w, int h, double cell_aspect);
+/* The same for this terminal's cell aspect. */
 vg_rect vg_pictures_fit(const vg_pictures *p, vg_rect room, int w, int h);
 
 /* Draw rgb [h, w, 3] into exactly `r` (from vg_pictures_fit). (owner, serial) name the content: the same pair must always mean the

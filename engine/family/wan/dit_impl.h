@@ -60,15 +60,18 @@ struct wan_dit {
 
 /* dit_weights.c. The table of this transformer; loading its parts. */
 vg_status wan_dit_open_weights(wan_dit *dit, const char *component, vg_err *err);
+/* Everything outside of the blocks: embeddings and head. */
 vg_status wan_dit_load_globals(wan_dit *dit, vg_err *err);
 
 /* dit_condition.c. Fill rope_cos and rope_sin for a grid of patches, mod for a timestep; nothing happens where they hold that already. */
 vg_status wan_dit_prepare_rope(wan_dit *dit, const int64_t grid[3], vg_err *err);
+/* timestep: 0 to 1000. */
 vg_status wan_dit_embed_timestep(wan_dit *dit, double timestep, vg_err *err);
 /* x = RMSNorm(x) over all heads, then RoPE with cos and sin unless NULL. x [tokens, dim], in place. */
 vg_status wan_dit_norm_heads(const wan_dit *dit, const vg_tensor *w, const vg_tensor *cos,
                              const vg_tensor *sin, vg_tensor *x, vg_err *err);
 
+/* An uninitialised [rows,columns] from the arena. Errors: VG_E_NOMEM. */
 static inline vg_status wan_dit_matrix(vg_arena *arena, vg_dtype dtype, int64_t rows,
                                        int64_t columns, vg_tensor *t, vg_err *err)
 {
