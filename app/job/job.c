@@ -124,7 +124,8 @@ vg_status vg_job_check_output(const char *key, const char *path, const char *end
     size_t n = strlen(path), m = strlen(ending);
     vg_status status = VG_OK;
     *(slash == folder ? slash + 1 : slash) = 0;
-    if (n <= m || strcasecmp(path + n - m, ending))
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    if (strlen(name) <= m || strcasecmp(path + n - m, ending))
         status = VG_FAIL(err, VG_E_ARG, "%s: %s does not end in %s", key, path, ending);
     else if (!vg_file_is_dir(folder))
         status = VG_FAIL(err, VG_E_ARG, "%s: there is no folder %s", key, folder);
@@ -134,6 +135,22 @@ vg_status vg_job_check_output(const char *key, const char *path, const char *end
         status = VG_FAIL(err, VG_E_ARG, "%s: the folder %s cannot be written", key, folder);
     free(folder);
     return status;
+}
+
+vg_status vg_job_check_outputs(const vg_job *job, vg_err *err)
+{
+    for (int i = 0; i < job->variants_count; i++) {
+        const vg_job_outputs *o = &job->outputs[i];
+        if (o->output)
+            VG_TRY(vg_job_check_output("output", o->output, ".mp4", err));
+        if (o->save_latents)
+            VG_TRY(vg_job_check_output("save_latents", o->save_latents, ".safetensors", err));
+        if (o->save_frames)
+            VG_TRY(vg_job_check_output("save_frames", o->save_frames, ".safetensors", err));
+    }
+    return job->comparison_output
+               ? vg_job_check_output("output", job->comparison_output, ".mp4", err)
+               : VG_OK;
 }
 
 /* The same file by two spellings: its folder is there (vg_job_check_output), it need not be. malloc'd. */
@@ -246,16 +263,32 @@ static vg_status take_text(const cJSON *o, const char *name, const char *key, bo
     if (text && strlen(text) >= PATH_MAX)
         return VG_FAIL(err, VG_E_FORMAT, "%s: %s is %zu bytes long, at most %d", name, key,
                        strlen(text), PATH_MAX - 1);
-    *to = vg_xstrdup(text);
+    *to = text ? vg_text_clean(text) : NULL; /* it may come from anybody, and goes to a terminal */
     return VG_OK;
 }
 
 static vg_status take_path(const cJSON *o, const char *name, const char *key, bool needed,
                            char **to, vg_err *err)
 {
+    const char *text = NULL;
     VG_TRY(take_text(o, name, key, needed, to, err));
     if (*to && **to != '/')
         return VG_FAIL(err, VG_E_FORMAT, "%s: %s is not an absolute path", name, key);
+    VG_TRY(vg_json_get_string(o, name, key, &text, err));
+    free(*to);
+    *to = vg_xstrdup(text);
+    return VG_OK;
+}
+
+/* A file that the job will write. Its place is looked at when it is written (vg_job_check_outputs). */
+static vg_status take_output(const cJSON *o, const char *name, const char *key, const char *ending,
+                             char **to, vg_err *err)
+{
+    VG_TRY(take_path(o, name, key, false, to, err));
+    const char *file = *to ? strrchr(*to, '/') + 1 : "";
+    size_t n = strlen(file), m = strlen(ending);
+    if (*to && (n <= m || strcasecmp(file + n - m, ending)))
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s: %s does not end in %s", name, key, *to, ending);
     return VG_OK;
 }
 
@@ -282,9 +315,11 @@ static vg_status parse_variants(const cJSON *root, const char *name, vg_job *job
                 return VG_FAIL(err, VG_E_FORMAT, "%s: variants: %s is there twice", name, scheme);
         }
         job->variants_count++;
-        VG_TRY(take_path(item, name, "output", false, &job->outputs[i].output, err));
-        VG_TRY(take_path(item, name, "save_latents", false, &job->outputs[i].save_latents, err));
-        VG_TRY(take_path(item, name, "save_frames", false, &job->outputs[i].save_frames, err));
+        VG_TRY(take_output(item, name, "output", ".mp4", &job->outputs[i].output, err));
+        VG_TRY(take_output(item, name, "save_latents", ".safetensors",
+                           &job->outputs[i].save_latents, err));
+        VG_TRY(take_output(item, name, "save_frames", ".safetensors", &job->outputs[i].save_frames,
+                           err));
     }
     return VG_OK;
 }
@@ -312,7 +347,7 @@ static vg_status parse_root(const cJSON *root, const char *name, vg_job *job, vg
     VG_TRY(take_text(model, name, "family", false, &job->family, err));
     VG_TRY(take_text(model, name, "weights_identity", false, &job->identity, err));
     VG_TRY(parse_variants(root, name, job, err));
-    VG_TRY(take_path(root, name, "comparison_output", false, &job->comparison_output, err));
+    VG_TRY(take_output(root, name, "comparison_output", ".mp4", &job->comparison_output, err));
     VG_TRY(vg_settings_from_json(&job->settings, cJSON_GetObjectItemCaseSensitive(root, "settings"),
                                  name, NULL, err));
     VG_TRY(vg_settings_from_json(&job->resolved, cJSON_GetObjectItemCaseSensitive(root, "resolved"),
@@ -357,7 +392,7 @@ vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err)
     VG_TRY_GOTO(status, vg_file_read(path, VG_JOB_FILE_BYTES_MAX, &text, &size, err), done);
     VG_TRY_GOTO(status, vg_job_parse(text, size, path, job, err), done);
     job->dir = absolute;
-    job->id = vg_text_clean(strrchr(absolute, '/') + 1); /* for people; paths come from dir */
+    job->id = vg_job_id_of(absolute); /* for people; paths come from dir */
     absolute = NULL;
 done:
     free(absolute);
@@ -515,24 +550,6 @@ done:
     return status;
 }
 
-/* Folders that a kill left half made, older than an hour. */
-static void sweep(const char *jobs_dir)
-{
-    DIR *dir = opendir(jobs_dir);
-    struct dirent *item;
-    while (dir && (item = readdir(dir))) {
-        struct stat st;
-        if (strncmp(item->d_name, ".new-", 5))
-            continue;
-        char *path = vg_xstrf("%s/%s", jobs_dir, item->d_name);
-        if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && time(NULL) - st.st_mtime > 3600)
-            (void)vg_file_remove_tree(path, NULL);
-        free(path);
-    }
-    if (dir)
-        closedir(dir);
-}
-
 /* Fill a folder under a hidden name, then give it its name: a job folder always has a whole job.json. */
 static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_media *media,
                              vg_err *err)
@@ -548,7 +565,7 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
         const char *init = vg_settings_get(&job->settings, VG_OPT_init_latents);
         cJSON *root = job_json(job);
         vg_event_writer events = {.fd = -1};
-        status = vg_file_make_dirs(variants, err);
+        status = vg_file_make_private_dirs(variants, err);
         if (status == VG_OK && *init)
             status = copy_init_latents(init, hidden, err);
         if (status == VG_OK)
@@ -596,6 +613,24 @@ static vg_status take_paths(vg_settings *settings, const vg_job_media *media, vg
     return VG_OK;
 }
 
+/* What job.json will hold, and what is printed of it as JSON, is UTF-8. */
+static vg_status check_texts(const vg_job *job, const char *dir, vg_err *err)
+{
+    VG_TRY(vg_job_check_name("jobs folder", dir, err));
+    VG_TRY(vg_job_check_name("model", job->model_dir, err));
+    for (int i = 0; i < job->variants_count; i++) {
+        const vg_job_outputs *o = &job->outputs[i];
+        if (o->output)
+            VG_TRY(vg_job_check_name("output", o->output, err));
+        if (o->save_latents)
+            VG_TRY(vg_job_check_name("save_latents", o->save_latents, err));
+        if (o->save_frames)
+            VG_TRY(vg_job_check_name("save_frames", o->save_frames, err));
+    }
+    return job->comparison_output ? vg_job_check_name("output", job->comparison_output, err)
+                                  : VG_OK;
+}
+
 vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job,
                         vg_err *err)
 {
@@ -621,9 +656,10 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int b
         goto done;
     }
     dir = vg_paths_jobs(jobs_dir);
-    VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
+    VG_TRY_GOTO(status, check_texts(&made, dir, err), done);
+    VG_TRY_GOTO(status, vg_file_make_private_dirs(dir, err), done);
     real = realpath(dir, NULL);
-    sweep(real ? real : dir);
+    vg_job_sweep(real ? real : dir);
     VG_TRY_GOTO(status, make_folder(real ? real : dir, &made, &media, err), done);
     *job = made;
     made = (vg_job){0};

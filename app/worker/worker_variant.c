@@ -86,7 +86,7 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
                 done);
     VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, w->made_with_shared, err), done);
     vg_worker_note(w, "input scales: measured on this prompt");
-    if (!params->init_latents && vg_file_make_dirs(folder, NULL) == VG_OK)
+    if (!params->init_latents && vg_file_make_private_dirs(folder, NULL) == VG_OK)
         (void)vg_worker_scales_copy(path, cached, key, NULL, NULL);
 done:
     vg_input_scales_free(scales);
@@ -324,7 +324,7 @@ static vg_status run(vg_worker *w, vg_err *err)
     params.init_latents = w->init_latents;
     params.init_latents_shape = w->init_latents ? w->init_shape : NULL;
     VG_TRY_GOTO(status, vg_model_defaults(w->model, &params, err), done);
-    VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
+    VG_TRY_GOTO(status, vg_file_make_private_dirs(dir, err), done);
     denoised = vg_worker_find_latents(w, &params, path, &latents);
     finished = finished && denoised;
     if (!finished)
