@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 #include "app/bench/bench_watch.h"
-#include "app/settings/settings.h"
+#include "app/settings/variants.h"
 #include "engine/run/limits.h"
 #include "kernels/backend/profile.h"
 
@@ -49,8 +49,9 @@ typedef struct vg_bench_plan {
     const atomic_int *cancel;
 } vg_bench_plan;
 
-/* What one scheme took. All zero is empty; seconds unless the name says otherwise. */
+/* What one variant took. All zero is empty; seconds unless the name says otherwise. */
 typedef struct vg_bench_result {
+    char id[VG_VARIANT_ID_BYTES_MAX + 1], label[VG_VARIANT_LABEL_BYTES_MAX + 1];
     vg_scheme scheme;
     vg_device_info device;
     char model[160]; /* as the settings name it */
@@ -79,11 +80,11 @@ typedef struct vg_bench_result {
 } vg_bench_result;
 void vg_bench_result_deinit(vg_bench_result *r);
 
-/* Measure one scheme. Progress goes to stderr, a line a stage and step. Errors: what the engine says. */
+/* Measure one variant of the plan's settings, with the model that it names. Progress goes to stderr, a line a stage and step. Errors: what the engine says. */
 vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *plan,
-                       vg_scheme scheme, vg_bench_result *r, vg_err *err);
+                       const vg_variant *variant, vg_bench_result *r, vg_err *err);
 
-/* bench_report.c: the table for people, and the same as JSON: an object for one scheme, {"case", "results": [...]} for several. */
+/* bench_report.c: the table for people, and the same as JSON: an object for one variant, {"case", "results": [...]} for several. */
 void vg_bench_print(FILE *out, const vg_bench_plan *plan, const vg_bench_result *results,
                     int count);
 cJSON *vg_bench_json(const vg_bench_plan *plan, const vg_bench_result *results, int count);

@@ -83,16 +83,35 @@ static void print_head(FILE *out, const vg_bench_plan *plan, const vg_bench_resu
             r->warm_up);
 }
 
+/* Columns that the labels need, and the words that stand above them. */
+static int label_width(const vg_bench_result *results, int count)
+{
+    int width = 14;
+    for (int i = 0; i < count; i++) {
+        int n = vg_text_columns(results[i].label);
+        width = n > width ? n : width;
+    }
+    return width;
+}
+
+static void print_label(FILE *out, int width, const char *label)
+{
+    fprintf(out, "%s%*s", label, width - vg_text_columns(label), "");
+}
+
 static void print_speed(FILE *out, const vg_bench_result *results, int count)
 {
     char a[32], b[32], c[32], d[32], e[32], f[32], memory[32];
-    fprintf(out, "\n%-14s %31s\n", "", "denoise, s/it");
-    fprintf(out, "%-14s %9s %9s %9s %9s %7s %9s %11s  %s\n", "scheme", "median", "min", "max",
-            "floor", "of it", "TFLOP/s", "peak memory", "stage");
+    int width = label_width(results, count);
+    fprintf(out, "\n%*s %31s\n", width, "", "denoise, s/it");
+    print_label(out, width, "variant");
+    fprintf(out, " %9s %9s %9s %9s %7s %9s %11s  %s\n", "median", "min", "max", "floor", "of it",
+            "TFLOP/s", "peak memory", "stage");
     for (int i = 0; i < count; i++) {
         const vg_bench_result *r = &results[i];
         bool floor = r->floor_s_per_it > 0;
-        fprintf(out, "%-14s %9s %9s %9s %9s %7s %9s %11s  %s\n", vg_scheme_label(r->scheme),
+        print_label(out, width, r->label);
+        fprintf(out, " %9s %9s %9s %9s %7s %9s %11s  %s\n",
                 vg_bench_number(a, sizeof a, true, r->per_it.median),
                 vg_bench_number(b, sizeof b, true, r->per_it.min),
                 vg_bench_number(c, sizeof c, true, r->per_it.max),
@@ -107,13 +126,15 @@ static void print_speed(FILE *out, const vg_bench_result *results, int count)
 static void print_wall(FILE *out, const vg_bench_result *results, int count)
 {
     char text[32];
-    fprintf(out, "\n%-14s", "wall, s");
+    int width = label_width(results, count);
+    fputc('\n', out);
+    print_label(out, width, "wall, s");
     for (int s = 0; s < VG_BENCH_STAGE_COUNT; s++)
         fprintf(out, " %9s", vg_bench_stage_name((vg_bench_stage)s));
     fprintf(out, " %9s\n", "total");
     for (int i = 0; i < count; i++) {
         const vg_bench_result *r = &results[i];
-        fprintf(out, "%-14s", vg_scheme_label(r->scheme));
+        print_label(out, width, r->label);
         for (int s = 0; s < VG_BENCH_STAGE_COUNT; s++)
             fprintf(out, " %9s",
                     vg_bench_number(text, sizeof text, r->wall_s[s] > 0, r->wall_s[s]));
@@ -140,12 +161,14 @@ static void print_clocks(FILE *out, const vg_bench_result *results, int count)
         any = any || results[i].clocks.of[VG_GPU_sm_clock_mhz].count > 0;
     if (!any)
         return;
-    fprintf(out, "\n%-14s", "while measured");
+    int width = label_width(results, count);
+    fputc('\n', out);
+    print_label(out, width, "while measured");
     for (size_t k = 0; k < COLUMNS; k++)
         fprintf(out, " %19s", columns[k].title);
     fputc('\n', out);
     for (int i = 0; i < count; i++) {
-        fprintf(out, "%-14s", vg_scheme_label(results[i].scheme));
+        print_label(out, width, results[i].label);
         for (size_t k = 0; k < COLUMNS; k++) {
             const vg_bench_range *x = &results[i].clocks.of[columns[k].metric];
             char text[64] = "-";
@@ -214,7 +237,7 @@ static void print_ops(FILE *out, const vg_bench_result *r)
         double all = stage_seconds(r, s);
         const vg_profile_entry **list = sorted(r, s, &count);
         if (all > 0) {
-            fprintf(out, "\n%s, %s by operation%s\n", vg_scheme_label(r->scheme),
+            fprintf(out, "\n%s, %s by operation%s\n", r->label,
                     vg_bench_stage_name((vg_bench_stage)s),
                     s == VG_BENCH_DENOISE ? ", a step" : "");
             fprintf(out, "  %-62s %7s %10s %7s %8s %7s %10s %7s\n", "operation", "calls", "ms",
@@ -233,11 +256,10 @@ void vg_bench_print(FILE *out, const vg_bench_plan *plan, const vg_bench_result 
     print_clocks(out, results, count);
     for (int i = 0; i < count; i++) {
         if (results[i].streamed_blocks)
-            fprintf(out, "\n%s: %d blocks streamed from the host\n",
-                    vg_scheme_label(results[i].scheme), results[i].streamed_blocks);
+            fprintf(out, "\n%s: %d blocks streamed from the host\n", results[i].label,
+                    results[i].streamed_blocks);
         if (*results[i].scales)
-            fprintf(out, "\n%s: input scales %s\n", vg_scheme_label(results[i].scheme),
-                    results[i].scales);
+            fprintf(out, "\n%s: input scales %s\n", results[i].label, results[i].scales);
     }
     for (int i = 0; i < count && results[i].timed; i++)
         print_ops(out, &results[i]);
@@ -306,6 +328,8 @@ static cJSON *result_json(const vg_bench_plan *plan, const vg_bench_result *r)
                                            VG_BENCH_DECODE};
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "case", plan->name);
+    cJSON_AddStringToObject(o, "variant", r->id);
+    cJSON_AddStringToObject(o, "label", r->label);
     cJSON_AddStringToObject(o, "quantization", vg_scheme_name(r->scheme));
     cJSON_AddStringToObject(o, "device", r->device.name);
     cJSON_AddNumberToObject(o, "tokens", (double)r->tokens);

@@ -1,4 +1,4 @@
-/* bench_run.c: one scheme of a bench: load, text, encode, denoise, decode, each timed by the events that the engine sends anyway. */
+/* bench_run.c: one variant of a bench: load, text, encode, denoise, decode, each timed by the events that the engine sends anyway. */
 #include "app/bench/bench.h"
 
 #include <stdarg.h>
@@ -18,6 +18,7 @@ typedef struct bench {
     vg_engine *engine;
     vg_model *model;
     vg_backend *be;
+    vg_settings settings; /* of the variant */
     vg_generate_params params;
     vg_bench_result *r;
     vg_profile *profile;
@@ -87,7 +88,7 @@ static void say(const bench *b, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "%s: ", vg_scheme_name(b->r->scheme));
+    fprintf(stderr, "%s: ", b->r->id);
     vg_text_print(stderr, text);
     fputc('\n', stderr);
 }
@@ -288,15 +289,16 @@ static void add_up(vg_bench_result *r)
     }
 }
 
-static vg_status prepare(bench *b, vg_scheme scheme, vg_err *err)
+static vg_status prepare(bench *b, const vg_variant *variant, vg_err *err)
 {
     vg_generate_params *p = &b->params;
     const vg_bench_plan *plan = b->plan;
     vg_plan memory;
-    vg_settings_params(&plan->settings, scheme, p);
+    vg_variant_settings(&plan->settings, variant, &b->settings);
+    vg_settings_params(&b->settings, p);
     p->max_steps_run = plan->warm_up + plan->steps_run;
     /* Both experts are of one size; stay with the first, so that no step is measured beside the loading of the other. */
-    if (!vg_settings_is_set(&plan->settings, VG_OPT_boundary_ratio))
+    if (!vg_settings_is_set(&b->settings, VG_OPT_boundary_ratio))
         p->boundary_ratio = 0;
     VG_TRY(vg_model_defaults(b->model, p, err));
     if (p->max_steps_run > p->steps)
@@ -320,7 +322,7 @@ static vg_status prepare(bench *b, vg_scheme scheme, vg_err *err)
     b->r->width = p->width;
     b->r->num_frames = p->num_frames;
     b->r->guidance_scale = p->guidance_scale;
-    if (scheme == VG_SCHEME_FP8)
+    if (p->scheme == VG_SCHEME_FP8)
         snprintf(b->r->scales, sizeof b->r->scales, "%s",
                  p->fp8_act == VG_FP8_ACT_DYNAMIC       ? "dynamic"
                  : p->fp8_act == VG_FP8_ACT_WEIGHT_ONLY ? "none"
@@ -329,9 +331,10 @@ static vg_status prepare(bench *b, vg_scheme scheme, vg_err *err)
 }
 
 vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *plan,
-                       vg_scheme scheme, vg_bench_result *out, vg_err *err)
+                       const vg_variant *variant, vg_bench_result *out, vg_err *err)
 {
-    vg_bench_result r = {.scheme = scheme, .warm_up = plan->warm_up, .timed = plan->profile};
+    vg_bench_result r = {
+        .scheme = vg_variant_scheme(variant), .warm_up = plan->warm_up, .timed = plan->profile};
     vg_err in_callback = {0};
     bench b = {.plan = plan,
                .engine = engine,
@@ -344,8 +347,10 @@ vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *
     vg_status status;
     double begin = now();
     b.callbacks = (vg_callbacks){.user = &b, .event = on_event, .cancel = plan->cancel};
-    VG_TRY(prepare(&b, scheme, err));
-    VG_TRY(vg_profile_new(b.be, plan->profile, &b.profile, err));
+    snprintf(r.id, sizeof r.id, "%s", variant->id);
+    snprintf(r.label, sizeof r.label, "%s", variant->label);
+    VG_TRY_GOTO(status, prepare(&b, variant, err), done);
+    VG_TRY_GOTO(status, vg_profile_new(b.be, plan->profile, &b.profile, err), done);
     VG_TRY_GOTO(status, vg_backend_info(b.be, &r.device, err), done);
     bool other = beside && *beside;
     if (vg_gpu_gauge_open(other ? beside : r.device.pci_bus_id, other ? NULL : r.device.uuid,
@@ -364,10 +369,11 @@ done:
     vg_bench_watch_free(b.watch);
     vg_gpu_gauge_close(gauge);
     vg_profile_free(b.profile);
+    vg_settings_deinit(&b.settings);
     if (status != VG_OK) {
         vg_bench_result_deinit(&r);
         if (status != VG_E_CANCELLED && status != VG_E_ARG)
-            vg_err_prefix(err, "%s", vg_scheme_name(scheme));
+            vg_err_prefix(err, "%s", variant->id);
     }
     return status;
 }

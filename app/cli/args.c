@@ -120,6 +120,21 @@ static vg_status take_value(const vg_command *command, words *w, const char *fla
     return VG_OK;
 }
 
+static bool repeats(const vg_arg_spec *spec)
+{
+    return spec->value && vg_ends_with(spec->value, "...");
+}
+
+static void take_spec(vg_args *args, int spec, const char *value)
+{
+    args->values[spec] = value;
+    if (!repeats(&args->command->specs[spec]))
+        return;
+    args->given = vg_xrealloc(args->given, (size_t)(args->given_count + 1) * sizeof *args->given);
+    args->given[args->given_count].spec = spec;
+    args->given[args->given_count++].value = value;
+}
+
 static vg_status take_long(vg_args *args, words *w, vg_err *err)
 {
     const char *arg = w->argv[w->at] + 2, *equals = strchr(arg, '='), *value = NULL;
@@ -136,7 +151,7 @@ static vg_status take_long(vg_args *args, words *w, vg_err *err)
             return VG_FAIL(err, VG_E_ARG, "--%s takes no value", name);
         if (args->command->specs[spec].value)
             VG_TRY(take_value(args->command, w, name, equals, &value, err));
-        args->values[spec] = value ? value : "";
+        take_spec(args, spec, value ? value : "");
         return VG_OK;
     }
     int id = find_setting(args->command, name);
@@ -167,7 +182,7 @@ static vg_status take_short(vg_args *args, words *w, vg_err *err)
     }
     if (args->command->specs[spec].value)
         VG_TRY(take_value(args->command, w, args->command->specs[spec].name, NULL, &value, err));
-    args->values[spec] = value ? value : "";
+    take_spec(args, spec, value ? value : "");
     return VG_OK;
 }
 
@@ -207,7 +222,10 @@ void vg_args_deinit(vg_args *args)
 {
     vg_settings_deinit(&args->settings);
     free(args->words);
+    free(args->given);
     args->words = NULL;
+    args->given = NULL;
+    args->given_count = 0;
 }
 
 const char *vg_args_get(const vg_args *args, const char *name)
@@ -219,6 +237,20 @@ const char *vg_args_get(const vg_args *args, const char *name)
 bool vg_args_has(const vg_args *args, const char *name)
 {
     return vg_args_get(args, name) != NULL;
+}
+
+const char **vg_args_all(const vg_args *args, const char *name, int *count)
+{
+    const char **values = NULL;
+    int spec = find_spec(args->command, name, 0);
+    *count = 0;
+    for (int i = 0; i < args->given_count; i++) {
+        if (args->given[i].spec != spec)
+            continue;
+        values = vg_xrealloc(values, (size_t)(*count + 1) * sizeof *values);
+        values[(*count)++] = args->given[i].value;
+    }
+    return values;
 }
 
 /* ---- help ---- */

@@ -304,11 +304,12 @@ int vg_attach_exit(const vg_snapshot *snapshot)
 static void print_outputs(const vg_job *job)
 {
     for (int i = 0; i < job->variants_count; i++) {
-        const char *const paths[] = {job->outputs[i].output, job->outputs[i].save_latents,
-                                     job->outputs[i].save_frames};
+        const vg_job_outputs *o = &job->variants[i].outputs;
+        const char *const paths[] = {o->output, o->save_latents, o->save_frames};
         for (int k = 0; k < 3; k++) {
             if (paths[k] && vg_file_exists(paths[k])) {
-                printf("%s  ", vg_scheme_name(job->schemes[i]));
+                vg_text_print(stdout, job->variants[i].label);
+                fputs("  ", stdout);
                 vg_text_print(stdout, paths[k]);
                 putchar('\n');
             }

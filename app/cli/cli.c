@@ -89,6 +89,16 @@ vg_status vg_cli_settings(const vg_args *args, vg_settings *settings, vg_err *er
     return status;
 }
 
+vg_status vg_cli_variants(const vg_args *args, const vg_settings *settings, vg_variants *variants,
+                          vg_err *err)
+{
+    int count;
+    const char **texts = vg_args_all(args, "variant", &count);
+    vg_status status = vg_variants_make(settings, texts, count, variants, err);
+    free(texts);
+    return status;
+}
+
 static void print_overview(FILE *out)
 {
     fputs("usage: vgen COMMAND [options]\n\n"

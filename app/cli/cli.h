@@ -2,7 +2,7 @@
 #ifndef VG_APP_CLI_CLI_H
 #define VG_APP_CLI_CLI_H
 
-#include "app/settings/settings.h"
+#include "app/settings/variants.h"
 
 #define VG_EXIT_OK        0
 #define VG_EXIT_FAILURE   1
@@ -11,14 +11,19 @@
 
 /* One flag of a command that is not a setting. A table ends with a NULL name. */
 typedef struct vg_arg_spec {
-    const char *name;  /* "jobs-dir" */
-    char letter;       /* 0 for none */
-    const char *value; /* what it takes, "DIR"; NULL: it is a switch */
+    const char *name; /* "jobs-dir" */
+    char letter;      /* 0 for none */
+    /* What it takes, "DIR"; "TEXT...": it may be given several times (vg_args_all); NULL: it is a switch. */
+    const char *value;
     const char *help;
 } vg_arg_spec;
 #define VG_ARG_SPECS_MAX 16
 
 typedef struct vg_args vg_args;
+typedef struct vg_args_given {
+    int spec;
+    const char *value; /* borrowed from argv */
+} vg_args_given;
 struct vg_job;
 struct vg_snapshot;
 
@@ -42,6 +47,8 @@ struct vg_args {
     vg_settings settings; /* from flags only */
     const char *values
         [VG_ARG_SPECS_MAX]; /* of specs: NULL not given, "" a switch that was given; borrowed from argv */
+    vg_args_given *given; /* of specs that repeat, in order */
+    int given_count;
     const char **words; /* borrowed from argv */
     int words_count;
     bool help;
@@ -55,6 +62,8 @@ vg_status vg_args_parse(const vg_command *command, int argc, char **argv, vg_arg
 void vg_args_deinit(vg_args *args);
 const char *vg_args_get(const vg_args *args, const char *name); /* NULL when not given */
 bool vg_args_has(const vg_args *args, const char *name);
+/* Every value of a flag that repeats, in order; the array is malloc'd, NULL when there is none. */
+const char **vg_args_all(const vg_args *args, const char *name, int *count);
 /* Generated help. */
 void vg_args_print_help(FILE *out, const char *program, const vg_command *command);
 void vg_args_print_settings(FILE *out, const char *keys);
@@ -73,6 +82,14 @@ void vg_cli_warn(const vg_lines *warnings);
 /* Settings of a command: the preset of --preset, then the flags. */
 vg_status vg_cli_settings(const vg_args *args, vg_settings *settings, vg_err *err);
 
+/* What --variant (VG_SPEC_VARIANT) and the schemes of these settings ask for. */
+#define VG_SPEC_VARIANT                                                                                                \
+    {                                                                                                                  \
+        "variant", 0, "TEXT...",                                                                                       \
+            "compare with the same but for these settings: \"label: key=value,key=value\" (the label may be left out)" \
+    }
+vg_status vg_cli_variants(const vg_args *args, const vg_settings *settings, vg_variants *variants,
+                          vg_err *err);
 /* Where no device was named and it is the CPU: one line on stderr that says why. always: also where this machine shows no GPU. */
 void vg_cli_say_device(const vg_settings *settings, bool always);
 

@@ -119,40 +119,56 @@ static vg_status keep_json(const vg_args *args, cJSON *root, vg_err *err)
 
 /* ---- a job ---- */
 
+/* A variant with the model that it names. */
+static vg_status bench_variant(const vg_bench_plan *plan, const vg_variant *variant,
+                               vg_engine *engine, vg_bench_result *result, vg_err *err)
+{
+    vg_settings s = {{0}};
+    vg_lines presets = {0};
+    vg_model *model = NULL;
+    char *dir = NULL;
+    vg_status status;
+    vg_variant_settings(&plan->settings, variant, &s);
+    vg_paths_presets(&presets);
+    VG_TRY_GOTO(status,
+                vg_model_find(vg_settings_get(&s, VG_OPT_model), (const char *const *)presets.items,
+                              presets.count, &dir, err),
+                done);
+    VG_TRY_GOTO(status, vg_model_open(dir, vg_settings_load_format(&s), &model, err), done);
+    status = vg_bench_run(engine, model, plan, variant, result, err);
+done:
+    vg_model_close(model);
+    vg_lines_free(&presets);
+    vg_settings_deinit(&s);
+    free(dir);
+    return status;
+}
+
 static vg_status bench_job(const vg_args *args, vg_err *err)
 {
     vg_bench_plan plan;
-    vg_bench_result results[VG_SCHEME_COUNT] = {0};
-    vg_scheme schemes[VG_SCHEME_COUNT];
-    vg_lines presets = {0};
+    vg_bench_result *results = vg_xcalloc(VG_VARIANTS_MAX, sizeof *results);
+    vg_variants variants = {0};
     vg_engine *engine = NULL;
-    vg_model *model = NULL;
-    char *dir = NULL;
     int count = 0, lock = -1;
     vg_status status;
     VG_TRY_GOTO(status, make_plan(args, &plan, err), done);
-    vg_paths_presets(&presets);
-    VG_TRY_GOTO(status,
-                vg_model_find(vg_settings_get(&plan.settings, VG_OPT_model),
-                              (const char *const *)presets.items, presets.count, &dir, err),
-                done);
-    VG_TRY_GOTO(status, vg_model_open(dir, vg_settings_load_format(&plan.settings), &model, err),
-                done);
+    VG_TRY_GOTO(status, vg_cli_variants(args, &plan.settings, &variants, err), done);
     VG_TRY_GOTO(status, open_engine(&plan.settings, &engine, &lock, err), done);
-    for (int n = vg_settings_schemes(&plan.settings, schemes); count < n; count++)
+    for (; count < variants.count; count++)
         VG_TRY_GOTO(status,
-                    vg_bench_run(engine, model, &plan, schemes[count], &results[count], err), done);
+                    bench_variant(&plan, &variants.items[count], engine, &results[count], err),
+                    done);
     vg_bench_print(stdout, &plan, results, count);
     status = keep_json(args, vg_bench_json(&plan, results, count), err);
 done:
     for (int i = 0; i < count; i++)
         vg_bench_result_deinit(&results[i]);
-    vg_model_close(model);
+    vg_variants_deinit(&variants);
     vg_engine_close(engine);
     vg_lock_release(lock);
-    vg_lines_free(&presets);
     vg_settings_deinit(&plan.settings);
-    free(dir);
+    free(results);
     return status;
 }
 
@@ -204,6 +220,7 @@ static int run(vg_args *args)
 static const vg_arg_spec specs[] = {
     {"case", 0, "NAME", "a case with a name: its model and sizes; settings given as well win"},
     {"preset", 0, "NAME", "begin with these settings; flags win"},
+    VG_SPEC_VARIANT,
     {"steps-run", 0, "N", "denoise steps to measure [3]"},
     {"warm-up", 0, "N", "denoise steps before them that do not count [1]"},
     {"profile", 0, NULL, "time every operation as well"},
@@ -223,7 +240,7 @@ const vg_command vg_command_bench = {
     .arguments = "[--case NAME] [--ops] [settings]",
     .summary = "how fast a job, or every operation, runs here, beside what the device could do",
     .text =
-        "Measure a job in this process and keep nothing of it: text, encode, denoise, decode, each by itself; with several schemes one after the other. "
+        "Measure a job in this process and keep nothing of it: text, encode, denoise, decode, each by itself; with several schemes or variants one after the other. "
         "Denoise s/it is of the measured steps alone. The floor is what those operations would take at the device's datasheet rates, in the precision that each of them really ran in. "
         "With two experts all steps run in the first, unless --boundary-ratio is given.\n"
         "Cases, with generated weights unless --model names others:"

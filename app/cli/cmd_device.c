@@ -6,7 +6,7 @@ static int run(vg_args *args)
 {
     vg_generate_params params;
     size_t limit = 0;
-    vg_settings_params(&args->settings, VG_SCHEME_BF16, &params);
+    vg_settings_params(&args->settings, &params);
     vg_device_budget(&args->settings, &params, &limit);
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "device", params.device == VG_DEVICE_CUDA ? "cuda" : "cpu");

@@ -20,7 +20,8 @@ static cJSON *row_json(const vg_snapshot *snapshot)
     cJSON *variants = cJSON_AddArrayToObject(o, "variants");
     for (int i = 0; i < snapshot->variants_count; i++) {
         cJSON *v = cJSON_CreateObject();
-        cJSON_AddStringToObject(v, "quantization", snapshot->variants[i].id);
+        cJSON_AddStringToObject(v, "id", snapshot->variants[i].id);
+        cJSON_AddStringToObject(v, "label", snapshot->variants[i].label);
         cJSON_AddStringToObject(v, "state", vg_job_state_text(snapshot->variants[i].state));
         cJSON_AddNumberToObject(v, "steps_done", snapshot->variants[i].step);
         cJSON_AddNumberToObject(v, "steps", snapshot->variants[i].steps);

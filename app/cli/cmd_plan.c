@@ -8,42 +8,60 @@
 #include "engine/run/hub.h"
 
 typedef struct planned {
-    vg_scheme scheme;
+    const vg_variant *variant;
     vg_plan plan;
+    size_t limit; /* bytes it may take, 0 none */
 } planned;
 
-static vg_status make(const vg_settings *settings, planned *plans, int *count, char **dir,
-                      size_t *limit, vg_err *err)
+/* *dir: of its model, malloc'd. */
+static vg_status plan_variant(const vg_settings *s, planned *p, char **dir, size_t *limit,
+                              vg_err *err)
 {
     vg_lines presets = {0};
     vg_model *model = NULL;
     vg_generate_params params;
-    vg_scheme schemes[VG_SCHEME_COUNT];
     vg_job_media media; /* which are given is enough: a plan needs no pixels */
     vg_status status;
-    vg_job_media_roles(settings, &media);
+    vg_job_media_roles(s, &media);
     vg_paths_presets(&presets);
     VG_TRY_GOTO(status,
-                vg_model_find(vg_settings_get(settings, VG_OPT_model),
-                              (const char *const *)presets.items, presets.count, dir, err),
+                vg_model_find(vg_settings_get(s, VG_OPT_model), (const char *const *)presets.items,
+                              presets.count, dir, err),
                 done);
-    VG_TRY_GOTO(status, vg_model_open(*dir, vg_settings_load_format(settings), &model, err), done);
-    *count = vg_settings_schemes(settings, schemes);
-    vg_settings_params(settings, schemes[0], &params);
-    vg_device_budget(settings, &params, limit);
-    for (int i = 0; i < *count; i++) {
-        vg_device_kind device = params.device;
-        vg_settings_params(settings, schemes[i], &params);
-        params.device = device;
-        params.memory_limit = *limit;
-        vg_job_media_give(&media, &params);
-        VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
-        plans[i].scheme = schemes[i];
-        VG_TRY_GOTO(status, vg_plan_make(model, &params, &plans[i].plan, err), done);
-    }
+    VG_TRY_GOTO(status, vg_model_open(*dir, vg_settings_load_format(s), &model, err), done);
+    vg_settings_params(s, &params);
+    vg_device_budget(s, &params, limit);
+    params.memory_limit = *limit;
+    vg_job_media_give(&media, &params);
+    VG_TRY_GOTO(status, vg_model_defaults(model, &params, err), done);
+    status = vg_plan_make(model, &params, &p->plan, err);
 done:
     vg_model_close(model);
     vg_lines_free(&presets);
+    return status;
+}
+
+/* *dir, *limit: of the reference. */
+static vg_status make(const vg_settings *settings, const vg_variants *variants, planned *plans,
+                      char **dir, size_t *limit, vg_err *err)
+{
+    vg_status status = VG_OK;
+    for (int i = 0; i < variants->count && status == VG_OK; i++) {
+        vg_settings s = {{0}};
+        char *found = NULL;
+        size_t own = 0;
+        plans[i].variant = &variants->items[i];
+        vg_variant_settings(settings, plans[i].variant, &s);
+        status = plan_variant(&s, &plans[i], &found, &own, err);
+        vg_settings_deinit(&s);
+        plans[i].limit = own;
+        if (i == 0) {
+            *dir = found;
+            *limit = own;
+        } else {
+            free(found);
+        }
+    }
     return status;
 }
 
@@ -58,10 +76,10 @@ static void print_limited(const vg_plan_stage *stage, size_t limit)
         printf("  %-16s does not fit into %s\n", "", vg_text_bytes(limit, text, sizeof text));
 }
 
-static void print_plan(const planned *p, size_t limit)
+static void print_plan(const planned *p)
 {
     char w[32], a[32], s[32], t[32], work[80];
-    printf("%s: %s\n", vg_scheme_label(p->scheme),
+    printf("%s: %s\n", p->variant->label,
            vg_text_work(p->plan.tokens, p->plan.tflop_per_step, work, sizeof work));
     printf("  %-16s %12s %12s %12s %12s\n", "stage", "weights", "activations", "workspace",
            "together");
@@ -73,14 +91,16 @@ static void print_plan(const planned *p, size_t limit)
                vg_text_bytes(stage->workspace, s, sizeof s),
                vg_text_bytes(vg_plan_total(stage), t, sizeof t),
                i == p->plan.peak ? "  <- peak" : "");
-        print_limited(stage, limit);
+        print_limited(stage, p->limit);
     }
 }
 
-static cJSON *plan_json(const planned *p, size_t limit)
+static cJSON *plan_json(const planned *p)
 {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "quantization", vg_scheme_name(p->scheme));
+    cJSON_AddStringToObject(o, "variant", p->variant->id);
+    cJSON_AddStringToObject(o, "label", p->variant->label);
+    cJSON_AddStringToObject(o, "quantization", vg_scheme_name(vg_variant_scheme(p->variant)));
     cJSON_AddNumberToObject(o, "tokens", (double)p->plan.tokens);
     cJSON_AddNumberToObject(o, "tflop_per_step", p->plan.tflop_per_step);
     cJSON *stages = cJSON_AddArrayToObject(o, "stages");
@@ -95,7 +115,7 @@ static cJSON *plan_json(const planned *p, size_t limit)
         cJSON_AddNumberToObject(s, "blocks", stage->blocks);
         cJSON_AddNumberToObject(s, "streamed_blocks", stage->streamed);
         cJSON_AddNumberToObject(s, "host_bytes", (double)stage->host);
-        cJSON_AddBoolToObject(s, "fits", !limit || vg_plan_total(stage) <= limit);
+        cJSON_AddBoolToObject(s, "fits", !p->limit || vg_plan_total(stage) <= p->limit);
         cJSON_AddBoolToObject(s, "peak", i == p->plan.peak);
         cJSON_AddItemToArray(stages, s);
     }
@@ -105,14 +125,16 @@ static cJSON *plan_json(const planned *p, size_t limit)
 static int run(vg_args *args)
 {
     vg_settings settings = {{0}};
-    planned plans[VG_SCHEME_COUNT];
+    vg_variants variants = {0};
+    planned plans[VG_VARIANTS_MAX];
     vg_err err = {0};
     char *dir = NULL;
-    int count = 0;
     size_t limit = 0;
     vg_status status = vg_cli_settings(args, &settings, &err);
     if (status == VG_OK)
-        status = make(&settings, plans, &count, &dir, &limit, &err);
+        status = vg_cli_variants(args, &settings, &variants, &err);
+    if (status == VG_OK)
+        status = make(&settings, &variants, plans, &dir, &limit, &err);
     int result = status == VG_OK ? VG_EXIT_OK : vg_cli_fail(args, &err);
     if (status == VG_OK && vg_args_has(args, "json")) {
         cJSON *root = cJSON_CreateObject();
@@ -120,22 +142,24 @@ static int run(vg_args *args)
         if (limit)
             cJSON_AddNumberToObject(root, "limit_bytes", (double)limit);
         cJSON *list = cJSON_AddArrayToObject(root, "plans");
-        for (int i = 0; i < count; i++)
-            cJSON_AddItemToArray(list, plan_json(&plans[i], limit));
+        for (int i = 0; i < variants.count; i++)
+            cJSON_AddItemToArray(list, plan_json(&plans[i]));
         vg_json_print(stdout, root, false);
     } else if (status == VG_OK) {
         char text[32];
         if (limit)
             printf("limit: %s\n", vg_text_bytes(limit, text, sizeof text));
-        for (int i = 0; i < count; i++)
-            print_plan(&plans[i], limit);
+        for (int i = 0; i < variants.count; i++)
+            print_plan(&plans[i]);
     }
     free(dir);
+    vg_variants_deinit(&variants);
     vg_settings_deinit(&settings);
     return result;
 }
 
 static const vg_arg_spec specs[] = {{"preset", 0, "NAME", "begin with these settings; flags win"},
+                                    VG_SPEC_VARIANT,
                                     {"json", 0, NULL, "as one JSON object"},
                                     {0}};
 

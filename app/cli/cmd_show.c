@@ -16,19 +16,42 @@ static void print_settings(const vg_job *job)
     }
 }
 
+/* In what the variants differ; of those that are schemes the label says it all. */
+static void print_overlays(const vg_job *job)
+{
+    for (int i = 0; i < job->variants_count; i++) {
+        const vg_job_variant *v = &job->variants[i];
+        int n = 0;
+        for (int k = 0; k < VG_OPT_COUNT; k++) {
+            if (!v->overlay.text[k] || k == VG_OPT_quantization)
+                continue;
+            if (!n++) {
+                printf("variant  ");
+                vg_text_print(stdout, v->label);
+                printf(": ");
+            }
+            printf("%s%s=", n > 1 ? ", " : "", vg_options[k].key);
+            vg_text_print(stdout, v->overlay.text[k]);
+        }
+        if (n)
+            putchar('\n');
+    }
+}
+
 static void print_variants(const vg_snapshot *snapshot)
 {
-    const char *names[VG_SCHEME_COUNT];
-    const vg_gauge_figures *gauges[VG_SCHEME_COUNT];
+    const char *names[VG_VARIANTS_MAX];
+    const vg_gauge_figures *gauges[VG_VARIANTS_MAX];
     int measured = 0;
     for (int i = 0; i < snapshot->variants_count; i++) {
         if (snapshot->variants[i].precision[0])
-            printf("layers   %s: %s\n", snapshot->variants[i].id, snapshot->variants[i].precision);
+            printf("layers   %s: %s\n", snapshot->variants[i].label,
+                   snapshot->variants[i].precision);
     }
     for (int i = 0; i < snapshot->variants_count; i++) {
         if (!snapshot->variants[i].gauges)
             continue;
-        names[measured] = snapshot->variants[i].id;
+        names[measured] = snapshot->variants[i].label;
         gauges[measured++] = snapshot->variants[i].gauges;
     }
     if (measured)
@@ -51,6 +74,7 @@ static int show(vg_args *args, const vg_job *job, vg_snapshot *snapshot)
                job->code_version ? job->code_version : "?", snapshot->device);
         vg_text_print(stdout, job->model_dir);
         printf("\n");
+        print_overlays(job);
         print_variants(snapshot);
         printf("settings\n");
         print_settings(job);

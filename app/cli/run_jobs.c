@@ -10,6 +10,7 @@
 
 const vg_arg_spec vg_run_jobs_specs[] = {
     {"preset", 0, "NAME", "begin with these settings (vgen presets lists them); flags win"},
+    VG_SPEC_VARIANT,
     {"prompt-file", 0, "FILE",
      "one prompt a line, one job each, one after the other; empty lines are skipped"},
     {"jobs-dir", 0, "DIR", "where job folders are made [~/.local/state/vgen/jobs]"},
@@ -21,15 +22,16 @@ const vg_arg_spec vg_run_jobs_specs[] = {
 };
 
 /* One job from making to its result; *state of the ended job. */
-static int run_one(vg_args *args, const vg_settings *settings, int batch, cJSON *results,
-                   bool *went_away)
+static int run_one(vg_args *args, const vg_settings *settings, const vg_variants *variants,
+                   int batch, cJSON *results, bool *went_away)
 {
     vg_job job = {0};
     vg_snapshot snapshot;
     vg_err err = {0};
     pid_t worker = 0;
     bool json = vg_args_has(args, "json");
-    if (vg_job_create(vg_args_get(args, "jobs-dir"), settings, batch, &job, &err) != VG_OK) {
+    if (vg_job_create(vg_args_get(args, "jobs-dir"), settings, variants, batch, &job, &err) !=
+        VG_OK) {
         /* One object on stdout, also when earlier prompts have their results in it. */
         if (!json || !batch)
             return vg_cli_fail(args, &err);
@@ -106,23 +108,28 @@ static int read_prompts(vg_args *args, const char *path, vg_lines *prompts)
     return prompts->count ? VG_EXIT_OK : vg_cli_usage(args, "%s: there is no prompt in it", path);
 }
 
-static int check_schemes(vg_args *args, vg_settings *settings, bool compare)
+/* What is made: by default two schemes where things are compared, one where not. */
+static int make_variants(vg_args *args, vg_settings *settings, bool compare, vg_variants *variants)
 {
     vg_scheme schemes[VG_SCHEME_COUNT];
-    bool by_flag = vg_settings_is_set(&args->settings, VG_OPT_quantization);
-    if (compare && !vg_settings_is_set(settings, VG_OPT_quantization))
+    vg_err err = {0};
+    bool by_flag = vg_settings_is_set(&args->settings, VG_OPT_quantization),
+         said = vg_args_has(args, "variant");
+    if (compare && !said && !vg_settings_is_set(settings, VG_OPT_quantization))
         (void)vg_settings_set(settings, VG_OPT_quantization, "bf16,fp8", NULL);
-    int n = vg_settings_schemes(settings, schemes);
-    if (compare && n < 2)
-        return vg_cli_usage(args,
-                            "comparing needs at least two schemes, e.g. --quantization bf16,fp8");
     /* A preset that compares still makes one clip here; several need to be asked for. */
-    if (!compare && n > 1 && !by_flag)
+    if ((!compare || said) && !by_flag && vg_settings_schemes(settings, schemes) > 1)
         (void)vg_settings_set(settings, VG_OPT_quantization, vg_scheme_name(schemes[0]), NULL);
+    if (vg_cli_variants(args, settings, variants, &err) != VG_OK)
+        return vg_cli_fail(args, &err);
+    if (compare && variants->count < 2)
+        return vg_cli_usage(args, "comparing needs at least two variants, e.g. --quantization "
+                                  "bf16,fp8 or --variant \"other seed: seed=43\"");
     return VG_EXIT_OK;
 }
 
-static int run_all(vg_args *args, vg_settings *settings, const vg_lines *prompts)
+static int run_all(vg_args *args, vg_settings *settings, const vg_variants *variants,
+                   const vg_lines *prompts)
 {
     int result = VG_EXIT_OK;
     bool json = vg_args_has(args, "json"), went_away = false;
@@ -139,7 +146,7 @@ static int run_all(vg_args *args, vg_settings *settings, const vg_lines *prompts
     for (int i = 0; i < n && result != VG_EXIT_CANCELLED && result != VG_EXIT_USAGE; i++) {
         if (prompts->count)
             (void)vg_settings_set(settings, VG_OPT_prompt, prompts->items[i], NULL);
-        int status = run_one(args, settings, n > 1 ? i + 1 : 0, results, &went_away);
+        int status = run_one(args, settings, variants, n > 1 ? i + 1 : 0, results, &went_away);
         result = status != VG_EXIT_OK ? status : result;
     }
     if (json && cJSON_GetArraySize(results)) {
@@ -161,6 +168,7 @@ static int run_all(vg_args *args, vg_settings *settings, const vg_lines *prompts
 int vg_run_jobs(vg_args *args, bool compare)
 {
     vg_settings settings = {{0}};
+    vg_variants variants = {0};
     vg_lines prompts = {0};
     vg_err err = {0};
     const char *prompt_file = vg_args_get(args, "prompt-file");
@@ -172,13 +180,14 @@ int vg_run_jobs(vg_args *args, bool compare)
     else
         result = prompt_file ? read_prompts(args, prompt_file, &prompts) : VG_EXIT_OK;
     if (result == VG_EXIT_OK)
-        result = check_schemes(args, &settings, compare);
+        result = make_variants(args, &settings, compare, &variants);
     if (result == VG_EXIT_OK && !prompt_file && !vg_settings_has_prompt(&settings))
         result = vg_cli_usage(
             args,
             "there is no prompt: --prompt TEXT, --prompt-file FILE, or --preset NAME with one in it");
     if (result == VG_EXIT_OK)
-        result = run_all(args, &settings, &prompts);
+        result = run_all(args, &settings, &variants, &prompts);
+    vg_variants_deinit(&variants);
     vg_lines_free(&prompts);
     vg_settings_deinit(&settings);
     return result;

@@ -20,10 +20,10 @@ vg_status vg_job_export(const vg_job *job, const vg_snapshot *snapshot, const ch
                         double diff_gain, bool timings, vg_frames_progress progress,
                         void *progress_user, vg_err *err)
 {
-    vg_frames_store *stores[VG_SCHEME_COUNT] = {0};
-    vg_clip_pane panes[VG_SCHEME_COUNT] = {0};
-    vg_report_metrics metrics[VG_SCHEME_COUNT] = {0};
-    char captions[VG_SCHEME_COUNT][160];
+    vg_frames_store *stores[VG_VARIANTS_MAX] = {0};
+    vg_clip_pane panes[VG_VARIANTS_MAX] = {0};
+    vg_report_metrics metrics[VG_VARIANTS_MAX] = {0};
+    char captions[VG_VARIANTS_MAX][160];
     vg_lines paths = {0};
     char *title = vg_text_clean(vg_settings_get(&job->resolved, VG_OPT_prompt)),
          *recipe = vg_job_recipe(job, 0);
@@ -52,9 +52,9 @@ vg_status vg_job_export(const vg_job *job, const vg_snapshot *snapshot, const ch
     status = n == 1 ? vg_clip_write(path, &panes[0].source, fps, &options, err)
                     : vg_clip_write_comparison(path, panes, n, diff_gain, fps, &options, err);
 done:
-    for (int i = 0; i < VG_SCHEME_COUNT; i++)
+    for (int i = 0; i < VG_VARIANTS_MAX; i++)
         vg_frames_store_close(stores[i]);
-    for (int i = 0; i < VG_SCHEME_COUNT; i++)
+    for (int i = 0; i < VG_VARIANTS_MAX; i++)
         vg_report_metrics_deinit(&metrics[i]);
     vg_lines_free(&paths);
     free(rows);

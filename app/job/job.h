@@ -1,4 +1,4 @@
-/* job.h: a job is a directory. job.json says what to do and never changes; events.jsonl says what happened; variants/<scheme>/ holds what came
+/* job.h: a job is a directory. job.json says what to do and never changes; events.jsonl says what happened; variants/<id>/ holds what came
  * out. Whether a worker is on it is known from a lock that the worker holds (`lock`), so nothing has to be cleaned up after a kill.
  *
  *   JOBS/20261123-131500-a-big-red-ball-3f2a/
@@ -10,7 +10,7 @@
 
 #include "app/job/device.h"
 #include "app/job/events.h"
-#include "app/settings/settings.h"
+#include "app/settings/variants.h"
 
 #define VG_JOB_FILE            "job.json"
 #define VG_JOB_FILE_BYTES_MAX  (4u << 20)
@@ -32,16 +32,25 @@ typedef struct vg_job_outputs { /* absolute paths, NULL when not asked for */
     char *output, *save_latents, *save_frames;
 } vg_job_outputs;
 
+/* One of the clips that a job makes. */
+typedef struct vg_job_variant {
+    char *id, *label;           /* see vg_variant; the label says what its layers really run in */
+    vg_settings overlay;        /* in what it differs, as the person gave it */
+    vg_settings resolved;       /* everything that it runs with; quantization is one scheme */
+    char *model_dir, *identity; /* its checkpoint; identity may be NULL */
+    vg_job_outputs outputs;
+} vg_job_variant;
+
 typedef struct vg_job {
     char *id;  /* the folder's name */
     char *dir; /* absolute */
     double created;
-    vg_settings settings; /* as the person gave them */
-    vg_settings resolved; /* with every value that the checkpoint decided filled in: what is run */
-    char *model_dir, *family, *identity, *code_version, *device;
-    vg_scheme schemes[VG_SCHEME_COUNT];
-    int variants_count;
-    vg_job_outputs outputs[VG_SCHEME_COUNT];
+    vg_settings settings; /* as the person gave them, shared by all variants */
+    vg_settings
+        resolved; /* with every value that the checkpoint of the reference decided filled in */
+    char *model_dir, *family, *identity, *code_version, *device; /* of the reference */
+    vg_job_variant *variants;                                    /* the first is the reference */
+    int variants_count;                                          /* 1 to VG_VARIANTS_MAX */
     char *comparison_output; /* with several variants and --output */
 } vg_job;
 void vg_job_deinit(vg_job *job);
@@ -49,10 +58,11 @@ void vg_job_deinit(vg_job *job);
 /* Find the model, fill in its defaults, check everything that can be checked before a long run (sizes, output folders), and make the folder.
  *   jobs_dir   made when missing
  *   settings   a seed that is "random" is drawn here; the job has the number
+ *   variants   NULL or none: one for each scheme of `quantization`
  *   batch      0, or the number of the prompt in a batch: goes into the names of outputs
  * Errors: VG_E_ARG for what the person asked, else what the model said. */
-vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings, int batch, vg_job *job,
-                        vg_err *err);
+vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
+                        const vg_variants *variants, int batch, vg_job *job, vg_err *err);
 /* May a file be written to `path`, which needs this ending? VG_E_ARG; key: what asks for it, for the message. */
 vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err);
 /* The same for all files that the job writes outside of its folder, as they are now. */
@@ -90,8 +100,16 @@ char *vg_job_variant_path(const vg_job *job, int variant, const char *file_or_nu
 /* Whether a worker is on it, and its process id (0 unknown). */
 bool vg_job_running(const char *dir, pid_t *pid);
 
-/* The settings that decide the pixels, as one JSON line (no paths, no dates): for clip metadata. variant -1: what all of them share. malloc'd. */
+vg_scheme vg_job_variant_scheme(const vg_job *job, int variant);
+/* The first variant whose weights are the same and whose settings that decide what (VG_DECIDES_...) are: what it makes serves them all. */
+int vg_job_owner(const vg_job *job, int variant, char what);
+/* The owner's file of that kind: the reference's lies in the job's folder, others in the variant's. malloc'd. */
+char *vg_job_shared_path(const vg_job *job, int variant, char what, const char *file);
+
+/* The settings of a variant that decide the pixels, as one JSON line (no paths, no dates): for clip metadata. malloc'd. */
 char *vg_job_recipe(const vg_job *job, int variant);
 /* 16 hex digits over the recipe and the given initial latents: two jobs with the same one make the same files. */
 void vg_job_fingerprint(const vg_job *job, int variant, char hex[17]);
+/* The same for a file that the variant shares with its owner: without the scheme. */
+void vg_job_fingerprint_shared(const vg_job *job, int variant, char what, char hex[17]);
 #endif

@@ -60,7 +60,6 @@ void vg_snapshot_init(vg_snapshot *s, const vg_job *job)
 {
     struct stat st;
     char *log = vg_job_path(job, VG_JOB_LOG);
-    int steps = vg_settings_int(&job->resolved, VG_OPT_num_inference_steps);
     *s = (vg_snapshot){.job = job,
                        .current = -1,
                        .state = VG_JOB_QUEUED,
@@ -73,8 +72,9 @@ void vg_snapshot_init(vg_snapshot *s, const vg_job *job)
     init_card(&s->card, job);
     vg_event_reader_init(&s->reader, job->dir);
     for (int i = 0; i < s->variants_count; i++) {
-        vg_variant_snapshot_init(&s->variants[i], vg_scheme_name(job->schemes[i]),
-                                 vg_scheme_label(job->schemes[i]));
+        const vg_job_variant *v = &job->variants[i];
+        int steps = vg_settings_int(&v->resolved, VG_OPT_num_inference_steps);
+        vg_variant_snapshot_init(&s->variants[i], v->id, v->label);
         s->variants[i].steps = steps > 0 ? steps : 0;
     }
 }

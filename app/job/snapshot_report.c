@@ -11,7 +11,7 @@ vg_report_row *vg_snapshot_rows(const vg_snapshot *s, vg_lines *paths)
     for (int i = 0; i < s->variants_count; i++) {
         const vg_variant_snapshot *v = &s->variants[i];
         rows[i] = (vg_report_row){
-            .variant = v->id,
+            .variant = v->label,
             .reference = i == 0 && s->variants_count > 1,
             .steps = v->step,
             .denoise_seconds = v->step ? v->denoise_s : -1,
@@ -66,9 +66,10 @@ static cJSON *variant_json(const vg_snapshot *s, int i)
 {
     const vg_variant_snapshot *v = &s->variants[i];
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "quantization", vg_scheme_name(s->job->schemes[i]));
+    cJSON_AddStringToObject(o, "quantization", vg_scheme_name(vg_job_variant_scheme(s->job, i)));
     cJSON_AddStringToObject(o, "id", v->id);
     cJSON_AddStringToObject(o, "label", v->label);
+    cJSON_AddItemToObject(o, "overlay", vg_variant_overlay_json(&s->job->variants[i].overlay));
     cJSON_AddStringToObject(o, "state", vg_job_state_text(v->state));
     cJSON_AddBoolToObject(o, "reference", i == 0);
     cJSON_AddNumberToObject(o, "steps_done", v->step);
@@ -82,7 +83,7 @@ static cJSON *variant_json(const vg_snapshot *s, int i)
         frames = vg_job_variant_path(s->job, i, VG_FRAMES_FILE_TENSORS);
     }
     add_path(o, "frames", frames, vg_file_exists(frames));
-    cJSON_AddItemToObject(o, "outputs", outputs_json(&s->job->outputs[i]));
+    cJSON_AddItemToObject(o, "outputs", outputs_json(&s->job->variants[i].outputs));
     add_number(o, "denoise_s_per_it", v->s_per_it, true);
     add_number(o, "wall_s_per_it", v->step ? v->wall_s / v->step : NAN, true);
     cJSON *timings = cJSON_AddObjectToObject(o, "timings");

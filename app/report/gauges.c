@@ -1,5 +1,6 @@
 /* gauges.c: see gauges.h. */
 #include "app/report/gauges.h"
+#include "kernels/base/text.h"
 
 #include <math.h>
 #include <string.h>
@@ -119,8 +120,12 @@ void vg_gauges_print(FILE *out, const char *const *names, const vg_gauge_figures
                      int count)
 {
     fprintf(out, "%-22s", "gauges");
-    for (int i = 0; i < count; i++)
-        fprintf(out, "%18s", names[i]);
+    for (int i = 0; i < count; i++) {
+        char name[72];
+        vg_text_clean_to(name, sizeof name, names[i]);
+        vg_text_cut(name, 17);
+        fprintf(out, "%*s%s", 18 - vg_text_columns(name), "", name);
+    }
     fprintf(out, "\n%-22s", "  means: denoise steps");
     for (int i = 0; i < count; i++)
         fprintf(out, "%9s%9s", "mean", "peak");

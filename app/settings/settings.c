@@ -31,6 +31,13 @@ void vg_settings_merge(vg_settings *to, const vg_settings *from)
     }
 }
 
+void vg_settings_copy_one(vg_settings *to, const vg_settings *from, vg_option_id id)
+{
+    char *text = vg_xstrdup(from->text[id]);
+    free(to->text[id]);
+    to->text[id] = text;
+}
+
 void vg_settings_unset(vg_settings *s, vg_option_id id)
 {
     free(s->text[id]);

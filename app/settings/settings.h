@@ -16,6 +16,7 @@ typedef struct vg_settings {
 void vg_settings_deinit(vg_settings *s);
 void vg_settings_copy(vg_settings *to, const vg_settings *from);  /* to: deinitialised or zero */
 void vg_settings_merge(vg_settings *to, const vg_settings *from); /* what `from` sets wins */
+void vg_settings_copy_one(vg_settings *to, const vg_settings *from, vg_option_id id);
 void vg_settings_unset(vg_settings *s, vg_option_id id);
 
 /* Check and set. "" unsets all but texts, where it is the empty text. VG_E_ARG: one line naming key, value and what is right. */
@@ -43,8 +44,8 @@ vg_status vg_settings_from_json(vg_settings *s, const cJSON *object, const char 
                                 vg_lines *warnings, vg_err *err);
 
 vg_load_format vg_settings_load_format(const vg_settings *s);
-/* Fill the engine's parameters for one scheme. Strings are borrowed from s. */
-void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_params *params);
+/* Fill the engine's parameters, for the first of several schemes. Strings are borrowed from s. */
+void vg_settings_params(const vg_settings *s, vg_generate_params *params);
 /* The values that vg_model_defaults found, back into settings (sizes, steps, guidance, ..., all set). */
 vg_status vg_settings_take_resolved(vg_settings *s, const vg_generate_params *params, vg_err *err);
 

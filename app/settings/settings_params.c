@@ -9,8 +9,9 @@ vg_load_format vg_settings_load_format(const vg_settings *s)
     return (vg_load_format)vg_settings_choice(s, VG_OPT_load_format);
 }
 
-void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_params *p)
+void vg_settings_params(const vg_settings *s, vg_generate_params *p)
 {
+    vg_scheme schemes[VG_SCHEME_COUNT];
     const char *text;
     vg_generate_params_init(p);
     p->inputs.prompt = vg_settings_get(s, VG_OPT_prompt);
@@ -29,7 +30,7 @@ void vg_settings_params(const vg_settings *s, vg_scheme scheme, vg_generate_para
     text = vg_settings_get(s, VG_OPT_scheduler);
     p->scheduler = *text ? text : NULL;
     p->flow_grid = vg_settings_choice(s, VG_OPT_flow_grid); /* -1 is VG_UNSET_INT */
-    p->scheme = scheme;
+    p->scheme = vg_settings_schemes(s, schemes) ? schemes[0] : VG_SCHEME_BF16;
     p->precision = vg_settings_get(s, VG_OPT_precision);
     p->fp8_act = (vg_fp8_act)vg_settings_choice(s, VG_OPT_fp8_act);
     p->fp8_exact = vg_settings_choice(s, VG_OPT_fp8_sums) != 0;

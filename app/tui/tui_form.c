@@ -208,9 +208,31 @@ static void place(vg_tui_form *form, vg_generate_params *params)
     form->available = params->memory_limit ? params->memory_limit : gpu ? 0 : vg_memory_available();
 }
 
+static vg_status plan_variant(vg_tui_form *form, const vg_variant *variant)
+{
+    vg_settings s = {{0}};
+    vg_generate_params params;
+    vg_plan plan;
+    vg_err *err = &form->resolve_err;
+    vg_status status;
+    vg_job_media media; /* no pixels: files are read when the job is made */
+    vg_variant_settings(&form->settings, variant, &s);
+    vg_job_media_roles(&s, &media);
+    vg_settings_params(&s, &params);
+    vg_job_media_give(&media, &params);
+    place(form, &params);
+    VG_TRY_GOTO(status, vg_model_defaults(form->model, &params, err), done);
+    VG_TRY_GOTO(status, vg_settings_take_resolved(&form->resolved, &params, err), done);
+    VG_TRY_GOTO(status, vg_plan_make(form->model, &params, &plan, err), done);
+    take_plan(form, &plan);
+done:
+    vg_settings_deinit(&s);
+    return status;
+}
+
 static void resolve(vg_tui_form *form)
 {
-    vg_scheme schemes[VG_SCHEME_COUNT];
+    vg_variants variants = {0};
     if (!form->dirty)
         return;
     form->dirty = false;
@@ -225,24 +247,16 @@ static void resolve(vg_tui_form *form)
         snprintf(form->plan_note, sizeof form->plan_note, "%s", form->model_err.message);
         return;
     }
-    int n = vg_settings_schemes(&form->settings, schemes);
-    vg_job_media media; /* no pixels: files are read when the job is made */
-    vg_job_media_roles(&form->settings, &media);
     vg_settings_copy(&form->resolved, &form->settings);
-    for (int i = 0; i < n; i++) {
-        vg_generate_params params;
-        vg_plan plan;
-        vg_settings_params(&form->settings, schemes[i], &params);
-        vg_job_media_give(&media, &params);
-        place(form, &params);
-        if (vg_model_defaults(form->model, &params, &form->resolve_err) != VG_OK ||
-            vg_settings_take_resolved(&form->resolved, &params, &form->resolve_err) != VG_OK ||
-            vg_plan_make(form->model, &params, &plan, &form->resolve_err) != VG_OK) {
+    if (vg_variants_make(&form->settings, NULL, 0, &variants, &form->resolve_err) != VG_OK)
+        return;
+    for (int i = 0; i < variants.count; i++) {
+        if (plan_variant(form, &variants.items[i]) != VG_OK) {
             snprintf(form->plan_note, sizeof form->plan_note, "%s", form->resolve_err.message);
-            return;
+            break;
         }
-        take_plan(form, &plan);
     }
+    vg_variants_deinit(&variants);
 }
 
 static const char *decided_by(int id)
@@ -271,7 +285,7 @@ const char *vg_tui_form_default(vg_tui_form *form, const char *key)
         vg_settings_copy(&without, &form->settings);
         vg_settings_unset(&without, (vg_option_id)id);
         vg_job_media media;
-        vg_settings_params(&without, VG_SCHEME_BF16, &params);
+        vg_settings_params(&without, &params);
         vg_job_media_roles(&without, &media);
         vg_job_media_give(&media, &params);
         if (vg_model_defaults(form->model, &params, NULL) == VG_OK &&

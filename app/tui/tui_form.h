@@ -2,7 +2,7 @@
 #ifndef VG_APP_TUI_TUI_FORM_H
 #define VG_APP_TUI_TUI_FORM_H
 
-#include "app/settings/settings.h"
+#include "app/settings/variants.h"
 #include "ui/host/form.h"
 
 typedef struct vg_tui_form {

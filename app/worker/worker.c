@@ -87,22 +87,55 @@ static void tell_started(vg_worker *w, const vg_device_info *info)
     free(device);
 }
 
+static vg_status open_model(vg_worker *w, int i, vg_err *err)
+{
+    const vg_job_variant *v = &w->job.variants[i];
+    vg_load_format format = vg_settings_load_format(&v->resolved);
+    char identity[17] = "";
+    for (int k = 0; k < i; k++) {
+        const vg_job_variant *other = &w->job.variants[k];
+        if (!strcmp(other->model_dir, v->model_dir) &&
+            vg_settings_load_format(&other->resolved) == format) {
+            w->models[i] = w->models[k];
+            return VG_OK;
+        }
+    }
+    VG_TRY(vg_model_open(v->model_dir, format, &w->models[i], err));
+    VG_TRY(vg_model_identity(w->models[i], identity, err));
+    if (v->identity && strcmp(identity, v->identity))
+        return VG_FAIL(
+            err, VG_E_ARG,
+            "the weights in %s are not those the job was made with (%s, now %s); start a new job",
+            v->model_dir, v->identity, identity);
+    return VG_OK;
+}
+
+static vg_status open_models(vg_worker *w, vg_err *err)
+{
+    for (int i = 0; i < w->job.variants_count; i++)
+        VG_TRY(open_model(w, i, err));
+    w->model = w->models[0];
+    return VG_OK;
+}
+
+static void close_models(vg_worker *w)
+{
+    for (int i = 0; i < w->job.variants_count; i++) {
+        bool shared = false;
+        for (int k = 0; k < i; k++)
+            shared = shared || w->models[k] == w->models[i];
+        if (!shared)
+            vg_model_close(w->models[i]);
+    }
+}
+
 static vg_status open_engine(vg_worker *w, vg_device_info *info, vg_err *err)
 {
-    char identity[17] = "";
     VG_TRY(vg_device_open(w->job.device, vg_settings_int(&w->job.resolved, VG_OPT_threads),
                           &w->engine, err));
     VG_TRY(vg_backend_info(vg_engine_backend(w->engine), info, err));
     tell_started(w, info);
-    VG_TRY(
-        vg_model_open(w->job.model_dir, vg_settings_load_format(&w->job.resolved), &w->model, err));
-    VG_TRY(vg_model_identity(w->model, identity, err));
-    if (w->job.identity && strcmp(identity, w->job.identity))
-        return VG_FAIL(
-            err, VG_E_ARG,
-            "the weights in %s are not those the job was made with (%s, now %s); start a new job",
-            w->job.model_dir, w->job.identity, identity);
-    return VG_OK;
+    return open_models(w, err);
 }
 
 static vg_status read_init_latents(vg_worker *w, vg_err *err)
@@ -160,7 +193,7 @@ static vg_status run(vg_worker *w, vg_err *err)
 done:
     vg_conditions_deinit(&w->conditions);
     free(w->init_latents);
-    vg_model_close(w->model);
+    close_models(w);
     vg_engine_close(w->engine);
     vg_lock_release(slot);
     return status;
@@ -219,9 +252,11 @@ int vg_worker_run(const char *job_dir, int max_steps)
         goto done;
     }
     vg_worker_sweep(&w.job);
-    vg_job_fingerprint(&w.job, -1, w.made_with_shared);
-    for (int i = 0; i < w.job.variants_count; i++)
+    for (int i = 0; i < w.job.variants_count; i++) {
         vg_job_fingerprint(&w.job, i, w.made_with[i]);
+        vg_job_fingerprint_shared(&w.job, i, VG_DECIDES_CONDITIONS, w.made_with_conditions[i]);
+        vg_job_fingerprint_shared(&w.job, i, VG_DECIDES_SCALES, w.made_with_scales[i]);
+    }
     vg_snapshot_init(&w.snapshot, &w.job);
     vg_snapshot_refresh(&w.snapshot, NULL, NULL);
     vg_worker_callbacks(&w);

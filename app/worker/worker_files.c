@@ -69,12 +69,12 @@ static vg_status refuse_other(const vg_worker *w, char *path, mark m, vg_err *er
 
 vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
 {
-    char *path = vg_job_path(&w->job, VG_JOB_CONDITIONS);
-    VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with_shared), err));
-    path = vg_job_path(&w->job, VG_JOB_CALIBRATION);
-    VG_TRY(refuse_other(w, path, json_mark(path, w->made_with_shared), err));
     for (int i = 0; i < w->job.variants_count; i++) {
         static const char *const tensors[] = {VG_VARIANT_STATE, VG_VARIANT_LATENTS};
+        char *path = vg_job_shared_path(&w->job, i, VG_DECIDES_CONDITIONS, VG_JOB_CONDITIONS);
+        VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with_conditions[i]), err));
+        path = vg_job_shared_path(&w->job, i, VG_DECIDES_SCALES, VG_JOB_CALIBRATION);
+        VG_TRY(refuse_other(w, path, json_mark(path, w->made_with_scales[i]), err));
         for (size_t k = 0; k < sizeof tensors / sizeof *tensors; k++) {
             path = vg_job_variant_path(&w->job, i, tensors[k]);
             VG_TRY(refuse_other(w, path, tensors_mark(path, w->made_with[i]), err));
@@ -102,7 +102,7 @@ static bool latents_fit(const vg_worker *w, const vg_generate_params *params, co
 bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params, const char *path)
 {
     vg_conditions found = {0};
-    if (tensors_mark(path, w->made_with_shared) != MARK_OURS ||
+    if (tensors_mark(path, w->made_with_conditions[w->variant]) != MARK_OURS ||
         vg_conditions_read(path, &found, NULL) != VG_OK)
         return false;
     if (vg_model_check_conditions(w->model, params, &found, NULL) == VG_OK) {
@@ -281,7 +281,7 @@ void vg_worker_sweep(const vg_job *job)
     vg_newfile_sweep(job->dir);
     sweep_beside(job->comparison_output);
     for (int i = 0; i < job->variants_count; i++) {
-        const vg_job_outputs *o = &job->outputs[i];
+        const vg_job_outputs *o = &job->variants[i].outputs;
         char *folder = vg_job_variant_path(job, i, NULL);
         vg_newfile_sweep(folder);
         free(folder);

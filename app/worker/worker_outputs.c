@@ -55,7 +55,7 @@ static bool keep_going(void *user, int done, int total)
 static vg_status write_clip(vg_worker *w, int variant, const vg_frame_source *source,
                             const char *path, const char **used, vg_err *err)
 {
-    char *title = vg_text_clean(vg_settings_get(&w->job.resolved, VG_OPT_prompt));
+    char *title = vg_text_clean(vg_settings_get(&w->job.variants[variant].resolved, VG_OPT_prompt));
     char *recipe = vg_job_recipe(&w->job, variant);
     vg_clip_options options = {
         .title = title, .comment = recipe, .progress = keep_going, .used = used};
@@ -168,7 +168,7 @@ static bool wanted(const char *path, bool only_missing)
 
 vg_status vg_worker_write_outputs(vg_worker *w, int variant, bool only_missing, vg_err *err)
 {
-    const vg_job_outputs *out = &w->job.outputs[variant];
+    const vg_job_outputs *out = &w->job.variants[variant].outputs;
     char *dir = vg_job_variant_path(&w->job, variant, NULL),
          *latents_path = vg_job_variant_path(&w->job, variant, VG_VARIANT_LATENTS);
     vg_frames_store *store = NULL;

@@ -25,17 +25,21 @@ typedef struct vg_worker_watch {
 
 typedef struct vg_worker {
     vg_job job;
-    char made_with_shared[17], made_with[VG_SCHEME_COUNT][17];
+    /* Fingerprints of each variant: of its files, and of those that it may share with others. */
+    char made_with[VG_VARIANTS_MAX][17], made_with_conditions[VG_VARIANTS_MAX][17],
+        made_with_scales[VG_VARIANTS_MAX][17];
     vg_snapshot snapshot; /* what earlier runs did, and our own events */
     vg_event_writer events;
     vg_engine *engine;
-    vg_model *model;
+    vg_model *models[VG_VARIANTS_MAX]; /* of each variant; those of one folder are one */
+    vg_model *model;                   /* of the variant that runs */
     vg_callbacks callbacks;
     int max_steps;
     bool stopped; /* a variant was left unfinished because of max_steps */
     float *init_latents;
     int64_t init_shape[4];
-    vg_conditions conditions; /* of the inputs; empty until the first variant needs them */
+    vg_conditions conditions; /* of the inputs; empty until a variant needs them */
+    int conditions_owner;     /* the variant that they were made for */
     /* the variant that runs */
     int variant;
     char *state_path;
@@ -70,7 +74,7 @@ void vg_worker_watch_begin(vg_worker *w, const vg_device_info *device);
 void vg_worker_watch_mark(vg_worker *w, bool must_read);
 void vg_worker_watch_end(vg_worker *w);
 
-/* worker_variant.c: everything for one scheme, or nothing when it is done. */
+/* worker_variant.c: everything for one variant, or nothing when it is done. */
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err);
 /* worker_outputs.c: frames, clip, metrics, the files that a person asked for. */
 vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *err);

@@ -1,4 +1,4 @@
-/* worker_variant.c: one scheme from text to clip, beginning where an earlier run stopped. Each finished piece is a file, so what is done
+/* worker_variant.c: one variant from text to clip, beginning where an earlier run stopped. Each finished piece is a file, so what is done
  * is what is there: conditions.safetensors, calibration.json, state.safetensors (steps so far), latents.safetensors, frames, variant.json. */
 #include "app/worker/worker_run.h"
 #include "kernels/base/hash.h"
@@ -29,10 +29,13 @@ static vg_status encode(vg_worker *w, const vg_generate_params *params, vg_err *
 static vg_status need_conditions(vg_worker *w, const vg_generate_params *params, vg_err *err)
 {
     vg_status status = VG_OK;
-    if (w->conditions.count)
+    int owner = vg_job_owner(&w->job, w->variant, VG_DECIDES_CONDITIONS);
+    if (w->conditions.count && w->conditions_owner == owner)
         return VG_OK;
-    char *path = vg_job_path(&w->job, VG_JOB_CONDITIONS);
-    const char *const metadata[] = {VG_MADE_WITH, w->made_with_shared, NULL};
+    vg_conditions_deinit(&w->conditions);
+    w->conditions_owner = owner;
+    char *path = vg_job_shared_path(&w->job, w->variant, VG_DECIDES_CONDITIONS, VG_JOB_CONDITIONS);
+    const char *const metadata[] = {VG_MADE_WITH, w->made_with_conditions[w->variant], NULL};
     if (vg_worker_find_conditions(w, params, path))
         goto done;
     VG_TRY_GOTO(status, encode(w, params, err), done);
@@ -47,23 +50,26 @@ done:
 /* Everything that decides the scales: two jobs with the same key get the same file, bit for bit. */
 static char *calibration_key(const vg_worker *w)
 {
+    const vg_job_variant *v = &w->job.variants[w->variant];
     uint64_t hash = VG_FNV1A_BEGIN;
     char tail[64];
     for (int i = 0; i < VG_OPT_COUNT; i++) {
-        const char *text = vg_settings_get(&w->job.resolved, (vg_option_id)i);
+        const char *text = vg_settings_get(&v->resolved, (vg_option_id)i);
         if (vg_option_decides(&vg_options[i], VG_DECIDES_SCALES))
             hash = vg_fnv1a(hash, text, strlen(text) + 1);
     }
     snprintf(tail, sizeof tail, "-%s-%d-%s-%s", w->job.device, VG_WORKER_CALIBRATION_STEPS,
              VG_VERSION, "3");
-    return vg_xstrf("%s-%016llx%s", w->job.identity ? w->job.identity : "unknown",
-                    (unsigned long long)hash, tail);
+    return vg_xstrf("%s-%016llx%s", v->identity ? v->identity : "unknown", (unsigned long long)hash,
+                    tail);
 }
 
 static vg_status need_calibration(vg_worker *w, const vg_generate_params *params, const char *path,
                                   vg_err *err)
 {
-    if (vg_worker_scales_good(path, w->made_with_shared))
+    const char *made_with = w->made_with_scales[w->variant],
+               *identity = w->job.variants[w->variant].identity;
+    if (vg_worker_scales_good(path, made_with))
         return VG_OK;
     char *cache = vg_paths_cache(), *folder = vg_xstrf("%s/calibration", cache),
          *key = calibration_key(w);
@@ -71,7 +77,7 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
     vg_input_scales *scales = NULL;
     vg_status status = VG_OK;
     if (!params->init_latents &&
-        vg_worker_scales_copy(cached, path, key, w->made_with_shared, NULL) == VG_OK) {
+        vg_worker_scales_copy(cached, path, key, made_with, NULL) == VG_OK) {
         vg_worker_note(w, "input scales: from the cache (%s.json)", key);
         goto done;
     }
@@ -80,11 +86,11 @@ static vg_status need_calibration(vg_worker *w, const vg_generate_params *params
                              VG_WORKER_CALIBRATION_STEPS, &w->callbacks, &scales, err),
                 done);
     VG_TRY_GOTO(status,
-                vg_input_scales_write(scales, w->job.identity ? w->job.identity : "",
+                vg_input_scales_write(scales, identity ? identity : "",
                                       vg_calibration_settings(params, VG_WORKER_CALIBRATION_STEPS),
                                       path, err),
                 done);
-    VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, w->made_with_shared, err), done);
+    VG_TRY_GOTO(status, vg_worker_scales_seal(path, key, made_with, err), done);
     vg_worker_note(w, "input scales: measured on this prompt");
     if (!params->init_latents && vg_file_make_private_dirs(folder, NULL) == VG_OK)
         (void)vg_worker_scales_copy(path, cached, key, NULL, NULL);
@@ -134,8 +140,10 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_FILE);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, VG_MADE_WITH, w->made_with[w->variant]);
-    cJSON_AddStringToObject(root, "quantization", vg_scheme_name(w->job.schemes[w->variant]));
+    cJSON_AddStringToObject(root, "id", v->id);
     cJSON_AddStringToObject(root, "label", v->label);
+    cJSON_AddStringToObject(root, "quantization",
+                            vg_scheme_name(vg_job_variant_scheme(&w->job, w->variant)));
     cJSON_AddNumberToObject(root, "steps", v->step);
     cJSON_AddNumberToObject(root, "denoise_s_per_it", v->s_per_it);
     cJSON_AddNumberToObject(root, "denoise_s", v->denoise_s);
@@ -159,8 +167,9 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     cJSON *gpu = v->gauges ? vg_gauges_json(v->gauges) : NULL;
     cJSON_AddItemToObject(root, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *precision = vg_precision_report_json(report);
-    cJSON_AddStringToObject(precision, "rules",
-                            vg_settings_get(&w->job.resolved, VG_OPT_precision));
+    cJSON_AddStringToObject(
+        precision, "rules",
+        vg_settings_get(&w->job.variants[w->variant].resolved, VG_OPT_precision));
     cJSON_AddItemToObject(root, "precision", precision);
     cJSON *calls = cJSON_AddObjectToObject(root, "op_calls");
     const vg_backend *be = vg_engine_backend(w->engine);
@@ -233,7 +242,8 @@ static vg_status need_latents(vg_worker *w, vg_generate_params *params, const ch
 {
     vg_denoise_state state = {0};
     vg_status status = VG_OK;
-    char *calibration = vg_job_path(&w->job, VG_JOB_CALIBRATION);
+    char *calibration =
+        vg_job_shared_path(&w->job, w->variant, VG_DECIDES_SCALES, VG_JOB_CALIBRATION);
     vg_input_scales *scales = NULL;
     vg_precision_report report;
     bool have_state = vg_worker_find_state(w, params, &state);
@@ -319,7 +329,7 @@ static vg_status run(vg_worker *w, vg_err *err)
     w->calibrating = false;
     w->depth = 0;
     memcpy(calls_before, be->calls, sizeof calls_before);
-    vg_settings_params(&w->job.resolved, w->job.schemes[w->variant], &params);
+    vg_settings_params(&w->job.variants[w->variant].resolved, &params);
     params.max_steps_run = w->max_steps;
     params.init_latents = w->init_latents;
     params.init_latents_shape = w->init_latents ? w->init_shape : NULL;
@@ -338,9 +348,9 @@ static vg_status run(vg_worker *w, vg_err *err)
         w->stopped = true;
         vg_worker_note(w, "stopped after step %d of %d, as asked", latents.steps_done,
                        latents.steps);
-        if (w->job.outputs[w->variant].save_latents)
-            status = vg_worker_write_latents(w->job.outputs[w->variant].save_latents, &latents,
-                                             NULL, err);
+        const char *wanted = w->job.variants[w->variant].outputs.save_latents;
+        if (wanted)
+            status = vg_worker_write_latents(wanted, &latents, NULL, err);
         goto done;
     }
     VG_TRY_GOTO(
@@ -367,6 +377,7 @@ done:
 vg_status vg_worker_variant(vg_worker *w, int variant, vg_err *err)
 {
     w->variant = variant;
+    w->model = w->models[variant];
     vg_status status = run(w, err);
     if (status != VG_OK && status != VG_E_CANCELLED)
         vg_err_prefix(err, "%s", w->snapshot.variants[variant].id);

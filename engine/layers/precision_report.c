@@ -1,5 +1,4 @@
 /* precision_report.c: see precision_report.h. */
-#include "kernels/base/text.h"
 #include "engine/layers/precision_report.h"
 
 #include "engine/layers/module_impl.h"
@@ -28,6 +27,7 @@ static void count_layer(const vg_layer_choice *choice, vg_dtype dtype, vg_precis
         r->layers[choice->used]++;
     if (choice->used != VG_PRECISION_HIGH)
         r->inputs[choice->used] |= 1u << choice->act;
+    r->dequantised += choice->dequantised;
     r->made_static += choice->made && choice->act == VG_QUANT_TENSOR_STATIC;
 }
 
@@ -108,6 +108,8 @@ const char *vg_precision_report_text(const vg_precision_report *r, char *text, s
         if (groups[i].inputs && n + 1 < size)
             memcpy(text + n++, ")", 2);
     }
+    if (r->dequantised && n < size)
+        snprintf(text + n, size - n, "; %d dequantised from FP8", r->dequantised);
     return text;
 }
 
@@ -120,6 +122,7 @@ cJSON *vg_precision_report_json(const vg_precision_report *r)
     cJSON_AddNumberToObject(o, "fp8_channel", r->layers[VG_PRECISION_CHANNEL]);
     cJSON_AddNumberToObject(o, "bf16", r->layers[VG_PRECISION_HIGH]);
     cJSON_AddNumberToObject(o, "f32", r->f32);
+    cJSON_AddNumberToObject(o, "dequantised", r->dequantised);
     cJSON_AddStringToObject(o, "activations", vg_precision_report_inputs(r, inputs, sizeof inputs));
     cJSON_AddNumberToObject(o, "weight_bytes", (double)r->weight_bytes);
     return o;

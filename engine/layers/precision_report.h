@@ -8,8 +8,9 @@ typedef struct vg_precision_report {
     int layers[VG_PRECISION_COUNT];      /* linear layers; [VG_PRECISION_HIGH]: in BF16 */
     int f32;                             /* those in F32 */
     unsigned inputs[VG_PRECISION_COUNT]; /* bit i: some have inputs of vg_quant_kind i */
-    int made_static;                     /* made FP8 at load, with input scales of calibration */
-    size_t weight_bytes;                 /* all weights as loaded, scales of FP8 layers too */
+    int dequantised; /* of those in BF16 or F32: FP8 in the files, so not what they are called */
+    int made_static; /* made FP8 at load, with input scales of calibration */
+    size_t weight_bytes; /* all weights as loaded, scales of FP8 layers too */
 } vg_precision_report;
 
 /* Add a component's layers and bytes, as options with this compute dtype and policy would load it. Errors: those of vg_layer_choose. */

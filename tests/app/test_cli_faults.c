@@ -22,7 +22,7 @@ static const char *const kept[] = {"variants/bf16/latents.safetensors",
                                    "variants/fp8/latents.safetensors",
                                    "variants/fp8/clip.mp4",
                                    "variants/fp8/metrics.csv",
-                                   "text.safetensors",
+                                   "conditions.safetensors",
                                    "calibration.json",
                                    "comparison.mp4"};
 static const char *const outputs[] = {"out.mp4",

@@ -93,7 +93,7 @@ static void test_cli_folders_with_traps_are_refused(void **state)
     static const char *const places[] = {"events.jsonl",
                                          "worker.log",
                                          "lock",
-                                         "text.safetensors",
+                                         "conditions.safetensors",
                                          "calibration.json",
                                          "variants/bf16/state.safetensors",
                                          "variants/bf16/frames.mkv",
@@ -153,14 +153,10 @@ static void test_cli_folders_job_json_is_not_trusted(void **state)
         {"\"code_version\":\t\"", "\"code_version\":\t\"\\u001b]0;x\\u0007", 0},
         {"\"family\":\t\"", "\"family\":\t\"\\u001b[31m", 0},
         {"\"weights_identity\":\t\"", "\"weights_identity\":\t\"\\u009b2J", 0},
-        {"\"quantization\":\t\"bf16\"",
-         "\"quantization\":\t\"bf16\", \"output\":\t\"/tmp/.bashrc\"", 1},
-        {"\"quantization\":\t\"bf16\"", "\"quantization\":\t\"bf16\", \"output\":\t\"/tmp/.mp4\"",
-         1},
-        {"\"quantization\":\t\"bf16\"",
-         "\"quantization\":\t\"bf16\", \"save_latents\":\t\"/tmp/x.mp4\"", 1},
-        {"\"quantization\":\t\"bf16\"",
-         "\"quantization\":\t\"bf16\", \"save_frames\":\t\"x.safetensors\"", 1},
+        {"\"id\":\t\"bf16\"", "\"id\":\t\"bf16\", \"output\":\t\"/tmp/.bashrc\"", 1},
+        {"\"id\":\t\"bf16\"", "\"id\":\t\"bf16\", \"output\":\t\"/tmp/.mp4\"", 1},
+        {"\"id\":\t\"bf16\"", "\"id\":\t\"bf16\", \"save_latents\":\t\"/tmp/x.mp4\"", 1},
+        {"\"id\":\t\"bf16\"", "\"id\":\t\"bf16\", \"save_frames\":\t\"x.safetensors\"", 1},
     };
     (void)state;
     const char *dir = make_job(in_dir("json")), *path = file_of(dir, "job.json");

@@ -26,7 +26,7 @@ static void make(vg_job *job, const char *prompt, const char *quantization)
     CHECK_OK(vg_settings_set(&s, VG_OPT_num_inference_steps, "3", &err), err);
     CHECK_OK(vg_settings_set(&s, VG_OPT_seed, "18446744073709551615", &err), err);
     CHECK_OK(vg_settings_set(&s, VG_OPT_output, "/tmp/some.clip.mp4", &err), err);
-    CHECK_OK(vg_job_create(jobs_dir, &s, 2, job, &err), err);
+    CHECK_OK(vg_job_create(jobs_dir, &s, NULL, 2, job, &err), err);
     vg_settings_deinit(&s);
 }
 
@@ -43,7 +43,7 @@ static void test_job_reads_back_as_it_was_made(void **state)
     assert_string_equal(a.model_dir, b.model_dir);
     assert_string_equal(a.identity, b.identity);
     assert_int_equal(b.variants_count, 2);
-    assert_string_equal(b.outputs[1].output, "/tmp/some.clip-2-fp8.mp4");
+    assert_string_equal(b.variants[1].outputs.output, "/tmp/some.clip-2-fp8.mp4");
     assert_string_equal(b.comparison_output, "/tmp/some.clip-2.mp4");
     assert_string_equal(vg_settings_get(&b.resolved, VG_OPT_seed), "18446744073709551615");
     assert_string_equal(vg_settings_get(&b.settings, VG_OPT_num_frames), "6");
@@ -333,7 +333,7 @@ static void test_job_refuses_what_cannot_work_before_it_runs(void **state)
         CHECK_OK(vg_settings_set(&s, VG_OPT_num_frames, "1025", &err), err);
         CHECK_OK(vg_settings_set(&s, VG_OPT_width, "8192", &err), err);
         CHECK_OK(vg_settings_set(&s, cases[i].id, cases[i].value, &err), err);
-        CHECK_FAILS(vg_job_create(jobs_dir, &s, 0, &job, &err), VG_E_ARG, err);
+        CHECK_FAILS(vg_job_create(jobs_dir, &s, NULL, 0, &job, &err), VG_E_ARG, err);
         if (!strstr(err.message, cases[i].word))
             fail_msg("%s", err.message);
         vg_settings_deinit(&s);

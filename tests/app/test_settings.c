@@ -221,7 +221,7 @@ static void test_settings_reach_the_engine(void **state)
     vg_settings s = {{0}};
     vg_generate_params p;
     vg_err err;
-    vg_settings_params(&s, VG_SCHEME_FP8, &p);
+    vg_settings_params(&s, &p);
     assert_int_equal(p.height, VG_UNSET_INT);
     assert_true(p.guidance_scale == VG_UNSET_DOUBLE && p.scheduler == NULL &&
                 p.flow_grid == VG_UNSET_INT);
@@ -231,10 +231,10 @@ static void test_settings_reach_the_engine(void **state)
     CHECK_OK(
         from_text(
             &s,
-            "{\"height\": 96, \"guidance_scale\": 0, \"flow_grid\": 0.36, \"scheduler\": \"euler\", \"compute\": \"f32\", \"fp8_act\": \"dynamic\", \"vae_use_tiling\": true}",
+            "{\"height\": 96, \"guidance_scale\": 0, \"flow_grid\": 0.36, \"scheduler\": \"euler\", \"compute\": \"f32\", \"fp8_act\": \"dynamic\", \"vae_use_tiling\": true, \"quantization\": [\"fp8\", \"bf16\"]}",
             NULL, &err),
         err);
-    vg_settings_params(&s, VG_SCHEME_FP8, &p);
+    vg_settings_params(&s, &p);
     assert_int_equal(p.height, 96);
     assert_true(p.guidance_scale == 0 && p.vae_tiling);
     assert_int_equal(p.flow_grid, VG_FLOW_GRID_036);
@@ -308,7 +308,7 @@ static void test_settings_ranges_are_the_engines(void **state)
             vg_generate_params p;
             vg_err err;
             s.text[id] = vg_text_real(values[k]); /* past vg_settings_set, which would refuse */
-            vg_settings_params(&s, VG_SCHEME_BF16, &p);
+            vg_settings_params(&s, &p);
             const char *at = (const char *)&p + l->offset;
             assert_true((l->whole ? *(const int *)at : *(const double *)at) == values[k]);
             if (k < 2) {
@@ -335,7 +335,7 @@ static void test_settings_defaults_are_the_engines(void **state)
     (void)state;
     vg_settings s = {{0}};
     vg_generate_params p, e;
-    vg_settings_params(&s, VG_SCHEME_BF16, &p);
+    vg_settings_params(&s, &p);
     vg_generate_params_init(&e);
     assert_true(p.seed == e.seed && p.flow_grid == e.flow_grid && p.steps == e.steps);
     assert_int_equal(p.fp8_act, e.fp8_act);
@@ -387,7 +387,7 @@ static void test_settings_choices_are_the_enums(void **state)
                        "\"load_format\": \"dummy\", \"device\": \"cuda\"}",
                        NULL, &err),
              err);
-    vg_settings_params(&s, VG_SCHEME_BF16, &p);
+    vg_settings_params(&s, &p);
     assert_int_equal(p.compute, VG_COMPUTE_F32);
     assert_int_equal(p.vae_compute, VG_COMPUTE_BF16);
     assert_true(p.fp8_exact);

@@ -332,9 +332,10 @@ static void test_model_engine_precision_counts(void **state)
          "16 FP8 per-tensor (static), 32 BF16, 4 F32"},
         {"tiny-b-modelopt-fp8", VG_SCHEME_FP8, VG_COMPUTE_BF16, NULL,
          "40 FP8 per-tensor (static), 8 BF16, 4 F32"},
-        {"tiny-b-modelopt-fp8", VG_SCHEME_BF16, VG_COMPUTE_BF16, NULL, "48 BF16, 4 F32"},
+        {"tiny-b-modelopt-fp8", VG_SCHEME_BF16, VG_COMPUTE_BF16, NULL,
+         "48 BF16, 4 F32; 40 dequantised from FP8"},
         {"tiny-b-modelopt-fp8", VG_SCHEME_FP8, VG_COMPUTE_BF16, "blocks.1.*=bf16",
-         "20 FP8 per-tensor (static), 28 BF16, 4 F32"},
+         "20 FP8 per-tensor (static), 28 BF16, 4 F32; 20 dequantised from FP8"},
         {"tiny-a-modelopt-fp8-block", VG_SCHEME_FP8_BLOCK, VG_COMPUTE_BF16, NULL,
          "10 FP8 per-block (dynamic 1x128), 4 BF16, 2 F32"},
     };

@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] & 1) {
         fuzz_journal(data + 1, size - 1);
     } else if (vg_job_parse((const char *)data + 1, size - 1, "fuzz.json", &job, &err) == VG_OK) {
-        if (job.variants_count < 1 || job.variants_count > VG_SCHEME_COUNT)
+        if (job.variants_count < 1 || job.variants_count > VG_VARIANTS_MAX)
             abort();
         for (int i = 0; i < job.variants_count; i++)
             free(vg_job_recipe(&job, i));

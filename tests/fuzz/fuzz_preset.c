@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if ((s.text[i] == NULL) != (again.text[i] == NULL))
                 abort();
         }
-        vg_settings_params(&s, VG_SCHEME_FP8, &params);
+        vg_settings_params(&s, &params);
         vg_settings_summary(&s, summary, sizeof summary);
         cJSON_Delete(json);
     }
