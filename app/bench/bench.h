@@ -17,6 +17,7 @@ typedef enum vg_bench_stage {
     VG_BENCH_DECODE,
     VG_BENCH_STAGE_COUNT
 } vg_bench_stage;
+/* "load", "text", ... as the reports print it; stage below VG_BENCH_STAGE_COUNT. Static. */
 const char *vg_bench_stage_name(vg_bench_stage stage);
 
 #define VG_BENCH_STEPS_MAX VG_STEPS_MAX
@@ -78,6 +79,7 @@ typedef struct vg_bench_result {
     int ops_count;
     bool timed; /* the entries have times */
 } vg_bench_result;
+/* Free the entries of operations and zero *r; again is a no-op. */
 void vg_bench_result_deinit(vg_bench_result *r);
 
 /* Measure one variant of the plan's settings, with the model that it names. Progress goes to stderr, a line a stage and step. Errors: what the engine says. */
@@ -87,6 +89,7 @@ vg_status vg_bench_run(vg_engine *engine, vg_model *model, const vg_bench_plan *
 /* bench_report.c: the table for people, and the same as JSON: an object for one variant, {"case", "results": [...]} for several. */
 void vg_bench_print(FILE *out, const vg_bench_plan *plan, const vg_bench_result *results,
                     int count);
+/* Caller deletes. */
 cJSON *vg_bench_json(const vg_bench_plan *plan, const vg_bench_result *results, int count);
 
 /* A number with four digits or so that count; "-" for one that is not known. Returns buf. */
@@ -116,7 +119,10 @@ typedef struct vg_bench_op_row {
 vg_status vg_bench_ops_run(vg_backend *be, const vg_bench_ops_options *options,
                            vg_bench_op_row **rows, int *count,
                            void (*done)(const vg_bench_op_row *row), vg_err *err);
+/* The heading of the table whose rows vg_bench_ops_print prints. */
 void vg_bench_ops_print_head(FILE *out);
+/* One row; "not on this backend" where nothing was measured. */
 void vg_bench_ops_print(FILE *out, const vg_bench_op_row *row);
+/* {"device": ..., "ops": [...]}: all rows, with what they were measured on. Caller deletes. */
 cJSON *vg_bench_ops_json(vg_backend *be, const vg_bench_op_row *rows, int count);
 #endif

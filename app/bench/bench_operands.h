@@ -14,7 +14,9 @@ typedef struct vg_bench_operands {
 
 /* Normal random numbers of every dtype, from which tensors of any size are filled. */
 typedef struct vg_bench_noise vg_bench_noise;
+/* Numbers of a fixed seed on `be`, which must outlive them. Errors: VG_E_NOMEM, VG_E_DEVICE. */
 vg_status vg_bench_noise_new(vg_backend *be, vg_bench_noise **noise, vg_err *err);
+/* NULL is a no-op. */
 void vg_bench_noise_free(vg_bench_noise *noise);
 
 /* Operands of a case in `arena`, all inputs filled. Errors: VG_E_NOMEM, VG_E_DEVICE. */

@@ -21,8 +21,10 @@ typedef struct vg_bench_watch vg_bench_watch;
 /* Watch a GPU; the gauge belongs to the watch's thread until _free. NULL for the gauge: there is nothing to read, and all ranges stay
  * empty; so they do when NULL is returned, since no thread can be had. */
 vg_bench_watch *vg_bench_watch_new(vg_gpu_gauge *gauge);
+/* Ends the thread and waits for it. NULL is a no-op. */
 void vg_bench_watch_free(vg_bench_watch *watch);
 /* Readings count from here on; those before are forgotten. */
 void vg_bench_watch_start(vg_bench_watch *watch);
+/* No more readings count; the ranges of those since _start into *clocks, all empty when `watch` is NULL. */
 void vg_bench_watch_stop(vg_bench_watch *watch, vg_bench_clocks *clocks);
 #endif

@@ -59,14 +59,18 @@ extern const vg_command *const vg_commands[]; /* NULL-terminated */
 /* Parse what follows the command's name. VG_E_ARG: one line with the nearest match. */
 vg_status vg_args_parse(const vg_command *command, int argc, char **argv, vg_args *args,
                         vg_err *err);
+/* Free what parsing took; texts that _get and _all returned belong to argv. */
 void vg_args_deinit(vg_args *args);
 const char *vg_args_get(const vg_args *args, const char *name); /* NULL when not given */
+/* Was the flag given? */
 bool vg_args_has(const vg_args *args, const char *name);
 /* Every value of a flag that repeats, in order; the array is malloc'd, NULL when there is none. */
 const char **vg_args_all(const vg_args *args, const char *name, int *count);
 /* Generated help. */
 void vg_args_print_help(FILE *out, const char *program, const vg_command *command);
+/* The settings that a command with these keys takes (vg_command.settings), under the titles of their groups. */
 void vg_args_print_settings(FILE *out, const char *keys);
+/* Flags that are no settings, then --help. specs: ends with a row without a name; NULL: --help alone. */
 void vg_args_print_specs(FILE *out, const vg_arg_spec *specs);
 
 /* The rule of exit statuses. 2: what a person gave is wrong and that can be seen before a job exists: words, flags, their values, and the
@@ -75,9 +79,12 @@ void vg_args_print_specs(FILE *out, const vg_arg_spec *specs);
 int vg_cli_status(const vg_err *err);
 /* "vgen CMD: message" on stderr, and with --json {"error": message, "status": N} on stdout; returns the exit status. */
 int vg_cli_fail(const vg_args *args, const vg_err *err);
+/* {"error": message, "status": N}, control characters of the message replaced. Caller deletes. */
 cJSON *vg_cli_error_json(const char *message, int status);
+/* vg_cli_fail for a wrong use of the command: a message as of printf; returns VG_EXIT_USAGE. */
 int vg_cli_usage(const vg_args *args, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* "warning: LINE" on stderr for each. */
 void vg_cli_warn(const vg_lines *warnings);
 /* Settings of a command: the preset of --preset, then the flags. */
 vg_status vg_cli_settings(const vg_args *args, vg_settings *settings, vg_err *err);
@@ -88,6 +95,7 @@ vg_status vg_cli_settings(const vg_args *args, vg_settings *settings, vg_err *er
         "variant", 0, "TEXT...",                                                                                       \
             "compare with the same but for these settings: \"label: key=value,key=value\" (the label may be left out)" \
     }
+/* Fill *variants, which begins all zero; the caller deinitialises. VG_E_ARG as vg_variants_make. */
 vg_status vg_cli_variants(const vg_args *args, const vg_settings *settings, vg_variants *variants,
                           vg_err *err);
 /* Where no device was named and it is the CPU: one line on stderr that says why. always: also where this machine shows no GPU. */

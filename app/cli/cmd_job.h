@@ -14,6 +14,7 @@
 
 /* Find, open and look at a job. On failure prints the reason; the exit status comes back, VG_EXIT_OK when good. */
 int vg_cmd_job_open(vg_args *args, const char *name, vg_job *job, vg_snapshot *snapshot);
+/* Deinitialise both after a vg_cmd_job_open that was good. */
 void vg_cmd_job_close(vg_job *job, vg_snapshot *snapshot);
 /* Open the job that the first word names, let the command's `job` do its work, close it. Returns the exit status. */
 int vg_cmd_job_run(vg_args *args);

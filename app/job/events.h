@@ -63,6 +63,7 @@ typedef struct vg_event_kind_info {
     bool of_variant, durable;
     const vg_event_field *const *fields; /* NULL after the last */
 } vg_event_kind_info;
+/* The row of a kind: its name, fields and what it is for. Static; never NULL. */
 const vg_event_kind_info *vg_job_event_describe(vg_job_event_type type);
 
 /* An event that says nothing yet. */
@@ -78,7 +79,9 @@ typedef struct vg_event_writer {
     pthread_mutex_t lock; /* the memory thread of the worker writes too */
 } vg_event_writer;
 
+/* Open JOB_DIR's journal to append to, made when missing; a torn last line is ended first. Errors: VG_E_IO. */
 vg_status vg_event_writer_open(const char *job_dir, vg_event_writer *writer, vg_err *err);
+/* Nothing happens to one that is closed (fd -1). */
 void vg_event_writer_close(vg_event_writer *writer);
 /* Append one event, with the time put in front. One write() a line. A full disk loses the line, not the job: VG_E_IO, which callers may
  * ignore. */
@@ -102,7 +105,9 @@ typedef struct vg_event_line {
 } vg_event_line;
 typedef void (*vg_event_take)(void *user, const vg_event_line *line);
 
+/* Nothing is opened yet, and the file need not be there. */
 void vg_event_reader_init(vg_event_reader *reader, const char *job_dir);
+/* Free path and buffer and zero the reader. */
 void vg_event_reader_deinit(vg_event_reader *reader);
 /* Hand every complete new line to `take`. Returns how many; 0 when nothing is new or there is no file yet. A file
  * that became shorter (it was replaced) is read from its beginning. */

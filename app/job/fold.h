@@ -9,6 +9,7 @@
 void vg_fold(vg_snapshot *snapshot, const vg_job_event *event);
 /* The same event as a line of the log, where it is one (fold_log.c). variant: -1 of the job. */
 void vg_fold_log(vg_job_log *log, const vg_job_event *event, int variant);
+/* Free all lines; the log is empty afterwards. */
 void vg_job_log_deinit(vg_job_log *log);
 /* A variant of which nothing is known yet. */
 void vg_variant_snapshot_init(vg_variant_snapshot *v, const char *id, const char *label);

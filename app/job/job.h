@@ -37,7 +37,7 @@ typedef struct vg_job_variant {
     char *id, *label;           /* see vg_variant; the label says what its layers really run in */
     vg_settings overlay;        /* in what it differs, as the person gave it */
     vg_settings resolved;       /* everything that it runs with; quantization is one scheme */
-    char *model_dir, *identity; /* its checkpoint; identity may be NULL */
+    char *model_dir, *identity; /* its checkpoint; identity: app/job/weights.h, or NULL */
     vg_job_outputs outputs;
 } vg_job_variant;
 
@@ -53,6 +53,7 @@ typedef struct vg_job {
     int variants_count;                                          /* 1 to VG_VARIANTS_MAX */
     char *comparison_output; /* with several variants and --output */
 } vg_job;
+/* Free everything in *job and zero it; nothing on disk changes. */
 void vg_job_deinit(vg_job *job);
 
 /* Find the model, fill in its defaults, check everything that can be checked before a long run (sizes, output folders), and make the folder.
@@ -100,6 +101,7 @@ char *vg_job_variant_path(const vg_job *job, int variant, const char *file_or_nu
 /* Whether a worker is on it, and its process id (0 unknown). */
 bool vg_job_running(const char *dir, pid_t *pid);
 
+/* The precision of a variant, from its resolved settings. */
 vg_scheme vg_job_variant_scheme(const vg_job *job, int variant);
 /* The first variant whose weights are the same and whose settings that decide what (VG_DECIDES_...) are: what it makes serves them all. */
 int vg_job_owner(const vg_job *job, int variant, char what);

@@ -20,6 +20,7 @@ typedef struct vg_job_media {
     size_t size[VG_ROLE_COUNT];
     char name[VG_ROLE_COUNT][48]; /* in the job's folder */
 } vg_job_media;                   /* all zero = nothing given */
+/* Free files and pictures; all zero afterwards. */
 void vg_job_media_deinit(vg_job_media *m);
 
 /* The setting that gives a role; -1: there is none. */
@@ -30,6 +31,7 @@ void vg_job_media_roles(const vg_settings *settings, vg_job_media *m);
 vg_status vg_job_media_read(const vg_settings *settings, vg_job_media *m, vg_err *err);
 /* Copies of what _read has read, in `dir`, and their names in place of the paths in `resolved`. VG_E_IO. */
 vg_status vg_job_media_keep(const vg_job_media *m, const char *dir, vg_err *err);
+/* The names alone. Errors: those of vg_settings_set. */
 vg_status vg_job_media_name(const vg_job_media *m, vg_settings *resolved, vg_err *err);
 /* Read and decode a job's own copies. A copy that is gone or was changed is VG_E_FORMAT. */
 vg_status vg_job_media_open(const char *dir, const vg_settings *resolved, vg_job_media *m,

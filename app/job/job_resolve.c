@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "app/job/weights.h"
 #include "app/settings/paths.h"
 #include "engine/run/budget.h"
 #include "engine/run/hub.h"
@@ -204,7 +205,6 @@ static vg_status resolve_variant(models *m, vg_job *job, int i, const vg_job_med
     vg_generate_params params;
     vg_precision_report precision;
     vg_model *model = NULL;
-    char identity[17] = "";
     VG_TRY(vg_settings_draw_seed(&v->overlay, err));
     vg_settings_copy(s, &job->settings);
     vg_settings_merge(s, &v->overlay);
@@ -221,8 +221,7 @@ static vg_status resolve_variant(models *m, vg_job *job, int i, const vg_job_med
         VG_TRY(check_memory(model, &params, err));
     VG_TRY(vg_settings_take_resolved(s, &params, err));
     VG_TRY(vg_job_media_name(media, s, err));
-    VG_TRY(vg_model_identity(model, identity, err));
-    v->identity = vg_xstrdup(identity);
+    VG_TRY(vg_job_weights(model, &v->identity, err));
     label_by_precision(&precision, &params, v);
     return VG_OK;
 }
@@ -232,7 +231,6 @@ static vg_status resolve_shared(models *m, vg_job *job, const vg_job_media *medi
                                 vg_model **reference, vg_generate_params *params, vg_err *err)
 {
     const char *init = vg_settings_get(&job->settings, VG_OPT_init_latents);
-    char identity[17] = "";
     vg_settings s = {{0}};
     vg_status status;
     VG_TRY(vg_settings_draw_seed(&job->settings, err));
@@ -247,8 +245,7 @@ static vg_status resolve_shared(models *m, vg_job *job, const vg_job_media *medi
     VG_TRY_GOTO(status, vg_job_media_name(media, &job->resolved, err), done);
     if (*init)
         VG_TRY_GOTO(status, check_init_latents(*reference, init, params, err), done);
-    VG_TRY_GOTO(status, vg_model_identity(*reference, identity, err), done);
-    job->identity = vg_xstrdup(identity);
+    VG_TRY_GOTO(status, vg_job_weights(*reference, &job->identity, err), done);
     job->family = vg_xstrdup(vg_model_family_name(*reference));
 done:
     vg_settings_deinit(&s);

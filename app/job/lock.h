@@ -16,6 +16,8 @@ bool vg_lock_held(const char *path, char *note, size_t note_size);
 /* A place among those who wait for the lock `path`, known from its time: a file of its own beside it, held while waiting. Whoever is
  * first may take the lock. vg_lock_leave gives the place up (NULL and -1 are no-ops). */
 vg_status vg_lock_queue(const char *path, char **place, int *fd, vg_err *err);
+/* True when nobody who is still waiting came before `place`; what the dead left behind is removed. */
 bool vg_lock_first(const char *path, const char *place);
+/* Removes and frees `place`, and closes fd. */
 void vg_lock_leave(char *place, int fd);
 #endif

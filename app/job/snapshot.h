@@ -128,6 +128,7 @@ typedef struct vg_snapshot {
 
 /* Nothing is read before the first refresh. job: stays alive as long as the snapshot. */
 void vg_snapshot_init(vg_snapshot *snapshot, const vg_job *job);
+/* Free what was read; the job stays the caller's. */
 void vg_snapshot_deinit(vg_snapshot *snapshot);
 /* Take in what is new; true when something changed. `tell` (or NULL) sees every new line after the snapshot did. Not for one that is of a
  * summary alone. */
@@ -160,6 +161,7 @@ typedef struct vg_job_memory {
     uint64_t planned;   /* of the variant that runs, 0 unknown */
     uint64_t total;     /* 0 unknown */
 } vg_job_memory;
+/* As far as was read at the last refresh; pure. */
 vg_job_memory vg_snapshot_memory(const vg_snapshot *snapshot);
 
 /* ---- for reading (snapshot_report.c); both need the job ---- */

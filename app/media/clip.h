@@ -10,6 +10,7 @@
 
 #include "app/media/frames.h"
 
+/* Whether this build reads and writes clips. */
 bool vg_clip_available(void);
 /* The best encoder for .mp4 that these libraries have, e.g. "libx264"; without H.264, "mpeg4"; "none" without clips. */
 const char *vg_clip_encoder_name(void);
@@ -63,6 +64,7 @@ vg_status vg_clip_write_comparison(const char *path, const vg_clip_pane *panes, 
                                    vg_err *err);
 
 /* ---- FFV1, used by frames.c; VG_E_UNSUPPORTED where it would not be lossless, as with a side of 1 ---- */
+/* Asks `source` twice for each frame: for the checksums, and to encode. metadata as in vg_frames_store_write. */
 vg_status vg_clip_write_lossless(const char *path, const vg_frame_source *source, double fps,
                                  const char *const *metadata, vg_err *err);
 
@@ -71,10 +73,15 @@ typedef struct vg_clip_reader vg_clip_reader;
 /* Nothing in the file is trusted: sizes are limited, other containers and codecs are refused,
  * damage is an error. Errors: VG_E_IO, VG_E_FORMAT, VG_E_UNSUPPORTED. */
 vg_status vg_clip_reader_open(const char *path, vg_clip_reader **reader, vg_err *err);
+/* NULL is a no-op. */
 void vg_clip_reader_close(vg_clip_reader *reader);
+/* Frames in the clip. */
 int vg_clip_reader_count(const vg_clip_reader *reader);
+/* Pixels. */
 int vg_clip_reader_width(const vg_clip_reader *reader);
+/* Pixels. */
 int vg_clip_reader_height(const vg_clip_reader *reader);
+/* Frames per second. */
 double vg_clip_reader_fps(const vg_clip_reader *reader);
 const char *vg_clip_reader_codec(const vg_clip_reader *reader); /* "ffv1", "h264" */
 /* NULL when absent; borrowed until close. */

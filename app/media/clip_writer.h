@@ -20,6 +20,7 @@ void vg_clip_quiet(void);
 vg_status vg_clip_writer_open(const char *path, vg_clip_kind kind, const char *encoder, int crf,
                               int width, int height, double fps, const char *const *metadata,
                               vg_clip_writer **writer, vg_err *err);
+/* The next frame: rgb [height,width,3] of the size given at open, borrowed for the call. After an error, _abort it. */
 vg_status vg_clip_writer_add(vg_clip_writer *writer, const uint8_t *rgb, vg_err *err);
 /* The encoder that it uses, as libavcodec calls it; valid for ever. */
 const char *vg_clip_writer_encoder(const vg_clip_writer *writer);

@@ -44,20 +44,25 @@ typedef struct vg_frames_store vg_frames_store;
 vg_status vg_frames_store_open(const char *dir, vg_frames_store **store, vg_err *err);
 /* The same for a file by its path: .safetensors, or any clip that vg_clip_reader_open takes. */
 vg_status vg_frames_store_open_file(const char *path, vg_frames_store **store, vg_err *err);
+/* Frames and metadata that were handed out end with it. NULL is a no-op. */
 void vg_frames_store_close(vg_frames_store *store);
 
+/* Frames; _get takes 0 to count - 1. */
 int vg_frames_store_count(const vg_frames_store *store);
+/* Pixels. */
 int vg_frames_store_width(const vg_frames_store *store);
+/* Pixels. */
 int vg_frames_store_height(const vg_frames_store *store);
+/* Frames per second. */
 double vg_frames_store_fps(const vg_frames_store *store);
 /* Borrowed until close; NULL when absent. Matroska writes keys in capitals; case does not matter
  * there. */
 const char *vg_frames_store_metadata(const vg_frames_store *store, const char *key);
 
+#define VG_FRAMES_CACHE_BYTES (256u << 20)
 /* Frame `index` as RGB [height, width, 3], borrowed until the next _get of this store. Decoded
  * frames are cached: the whole clip when it fits VG_FRAMES_CACHE_BYTES, else the last used ones.
  * Errors: VG_E_ARG (index), VG_E_FORMAT (damaged). */
-#define VG_FRAMES_CACHE_BYTES (256u << 20)
 vg_status vg_frames_store_get(vg_frames_store *store, int index, const uint8_t **rgb, vg_err *err);
 /* All frames into memory; the caller frees with vg_frames_deinit. progress may be NULL. */
 vg_status vg_frames_store_load(vg_frames_store *store, vg_frames_progress progress,

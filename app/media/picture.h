@@ -29,5 +29,6 @@ vg_status vg_picture_read(const char *path, vg_picture *picture, vg_err *err);
 /* The same for the bytes of a file, borrowed; `path` names them in messages and by its end tells .safetensors. */
 vg_status vg_picture_decode(const char *path, const void *bytes, size_t size, vg_picture *picture,
                             vg_err *err);
+/* Free the pixels and zero *picture; one that is all zero is fine. */
 void vg_picture_deinit(vg_picture *picture);
 #endif

@@ -33,6 +33,7 @@ typedef struct vg_picture_file {
  * VG_E_NOMEM. */
 vg_status vg_picture_file_open(const char *path, const uint8_t *bytes, size_t size,
                                vg_picture_file *file, vg_err *err);
+/* Free the stream that decoders read; the file's bytes stay the caller's. */
 void vg_picture_file_deinit(vg_picture_file *file);
 
 /* Called with the rows of the decoded frame in order, RGB [frame_width,3], borrowed. */
@@ -64,24 +65,30 @@ vg_status vg_picture_cut(const vg_picture_file *file, const char *where, vg_err 
 /* The orientation in an EXIF block (a TIFF header and tags, also behind "Exif\0\0"), or in XMP's text; 0 = none told, or
  * nothing sensible. Never an error: a camera's odd tags are no reason to refuse a picture. */
 int vg_picture_exif_orientation(const uint8_t *bytes, size_t size);
+/* The same for XMP's text, which names it tiff:Orientation; a digit that is not 1 to 8 counts as 1. */
 int vg_picture_xmp_orientation(const uint8_t *bytes, size_t size);
 
+/* Little-endian: 2 bytes at p. */
 static inline uint32_t vg_le16(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8;
 }
+/* Little-endian: 3 bytes at p. */
 static inline uint32_t vg_le24(const uint8_t *p)
 {
     return vg_le16(p) | (uint32_t)p[2] << 16;
 }
+/* Little-endian: 4 bytes at p. */
 static inline uint32_t vg_le32(const uint8_t *p)
 {
     return vg_le16(p) | vg_le16(p + 2) << 16;
 }
+/* Big-endian: 2 bytes at p. */
 static inline uint32_t vg_be16(const uint8_t *p)
 {
     return (uint32_t)p[0] << 8 | p[1];
 }
+/* Big-endian: 4 bytes at p. */
 static inline uint32_t vg_be32(const uint8_t *p)
 {
     return vg_be16(p) << 16 | vg_be16(p + 2);

@@ -4,6 +4,7 @@
 
 #include "app/media/picture.h"
 
+/* vg_picture_decode for everything but .safetensors, turned upright; arguments and errors as there. Without the libraries: VG_E_UNSUPPORTED. */
 vg_status vg_picture_load(const char *path, const void *bytes, size_t size, vg_picture *picture,
                           vg_err *err);
 /* Pixels of one frame, not filled. Errors: VG_E_NOMEM. */

@@ -23,6 +23,7 @@ typedef struct vg_gauge_figures {
 
 /* Take in a reading. in_mean: it counts for the mean as well as for the peak. */
 void vg_gauges_add(vg_gauge_figures *figures, const vg_gpu_sample *sample, bool in_mean);
+/* Was any metric read? */
 bool vg_gauges_any(const vg_gauge_figures *figures);
 double vg_gauges_mean(const vg_gauge_figures *figures, vg_gpu_metric metric); /* NaN unknown */
 double vg_gauges_peak(const vg_gauge_figures *figures, vg_gpu_metric metric); /* NaN unknown */
@@ -31,6 +32,7 @@ double vg_gauges_peak(const vg_gauge_figures *figures, vg_gpu_metric metric); /*
 vg_gpu_sample vg_gauges_sample(const vg_gauge_figures *figures);
 /* A reading as members of an object, and back. Nothing in it is trusted: what is no finite number from 0 to 1e18 is left out. */
 void vg_gauges_to_json(const vg_gpu_sample *sample, cJSON *json);
+/* *sample is replaced; metrics that `json` does not have are not valid in it. */
 void vg_gauges_from_json(const cJSON *json, vg_gpu_sample *sample);
 
 /* {"power_w": {"mean": 652.1, "peak": 701.9}, ...}, unknown ones left out or null; NULL when nothing was read. Caller deletes. */
@@ -44,5 +46,6 @@ typedef struct vg_gauge_history {
     double samples[VG_GPU_METRIC_COUNT][VG_GAUGE_HISTORY];
     int count;
 } vg_gauge_history;
+/* Append a reading; when full, the oldest makes room. */
 void vg_gauges_remember(vg_gauge_history *history, const vg_gpu_sample *sample);
 #endif

@@ -35,6 +35,7 @@ typedef struct vg_report_metrics {
     int frames;
     vg_report_metric metric[VG_METRIC_COUNT];
 } vg_report_metrics;
+/* Free the figures per frame and zero the rest. NULL is a no-op. */
 void vg_report_metrics_deinit(vg_report_metrics *metrics);
 
 /* Compare a variant with its reference frame by frame.
@@ -55,6 +56,7 @@ vg_status vg_report_metrics_write(const char *dir, const vg_report_metrics *metr
 vg_status vg_report_metrics_read(const char *dir, vg_report_metrics *metrics, vg_err *err);
 /* A figure as JSON has it: a number, "inf", null for NaN; the caller deletes. Reading: false, and *value as it was, for anything else. */
 cJSON *vg_report_figure_json(double value);
+/* Back from what vg_report_figure_json made; only finite numbers, "inf" and null are taken. */
 bool vg_report_figure_read(const cJSON *item, double *value);
 /* NULL on out of memory; the caller deletes. */
 cJSON *vg_report_metrics_json(const vg_report_metrics *metrics);
@@ -84,6 +86,7 @@ typedef struct vg_report_row {
  * 1, as in clips) and what the figures mean, then clips (and the comparison clip, if not NULL).
  * Control characters in names are replaced by '?'. */
 void vg_report_print(FILE *out, const vg_report_row *rows, int count, const char *comparison_clip);
+/* The same rows as a Markdown table. */
 void vg_report_print_markdown(FILE *out, const vg_report_row *rows, int count,
                               const char *comparison_clip);
 

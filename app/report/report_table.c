@@ -279,9 +279,10 @@ void vg_report_print_markdown(FILE *out, const vg_report_row *rows, int count,
         for (int c = 0; c < COLUMN_COUNT; c++) {
             if (i == -2) {
                 header_text(c, 0, text, sizeof text);
-                if (*text)
-                    strcat(text, " ");
-                header_text(c, 1, text + strlen(text), sizeof text - strlen(text));
+                size_t n = strlen(text);
+                if (n > 0 && n + 1 < sizeof text)
+                    text[n++] = ' ';
+                header_text(c, 1, text + n, sizeof text - n);
             } else if (i == -1)
                 snprintf(text, sizeof text, "%s", c == VARIANT ? "---" : "---:");
             else

@@ -48,6 +48,7 @@ extern const vg_option vg_options[VG_OPT_COUNT];
 int vg_option_find(const char *name);
 /* The key that a misspelt one was meant to be, or NULL. */
 const char *vg_option_nearest(const char *name);
+/* Does its row carry this letter in `flags`? */
 bool vg_option_has(const vg_option *option, char flag);
 /* Does it decide what: VG_DECIDES_... ? */
 bool vg_option_decides(const vg_option *option, char what);

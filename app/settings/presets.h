@@ -13,6 +13,7 @@ typedef struct vg_preset_entry {
 
 /* All presets, sorted by name, each once. */
 void vg_presets_list(vg_preset_entry **entries, int *count);
+/* The entries with their texts, and the array. */
 void vg_presets_list_free(vg_preset_entry *entries, int count);
 
 /* The file of a preset: a name, or a path to a .json file. VG_E_MISSING says the nearest name. */

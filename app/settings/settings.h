@@ -13,20 +13,25 @@ typedef struct vg_settings {
     char *text[VG_OPT_COUNT]; /* NULL = unset */
 } vg_settings;                /* all zero = nothing set */
 
+/* Free all texts; everything is unset afterwards. */
 void vg_settings_deinit(vg_settings *s);
 void vg_settings_copy(vg_settings *to, const vg_settings *from);  /* to: deinitialised or zero */
 void vg_settings_merge(vg_settings *to, const vg_settings *from); /* what `from` sets wins */
+/* One setting, also that it is unset. */
 void vg_settings_copy_one(vg_settings *to, const vg_settings *from, vg_option_id id);
+/* A setting without a value again. */
 void vg_settings_unset(vg_settings *s, vg_option_id id);
 
 /* Check and set. "" unsets all but texts, where it is the empty text. VG_E_ARG: one line naming key, value and what is right. */
 vg_status vg_settings_set(vg_settings *s, vg_option_id id, const char *text, vg_err *err);
+/* Was a value given? The empty text counts as one. */
 bool vg_settings_is_set(const vg_settings *s, vg_option_id id);
 bool vg_settings_has_prompt(const vg_settings *s); /* there is one, and not of blanks only */
 const char *vg_settings_get(const vg_settings *s,
                             vg_option_id id); /* value, else default, else ""; borrowed */
 int vg_settings_int(const vg_settings *s, vg_option_id id);     /* VG_UNSET_INT when unset */
 double vg_settings_real(const vg_settings *s, vg_option_id id); /* VG_UNSET_DOUBLE when unset */
+/* False when unset and without a default. */
 bool vg_settings_bool(const vg_settings *s, vg_option_id id);
 /* Of an ENUM: the position of its word among the choices, which is the value of the enum it stands for; -1 when unset. */
 int vg_settings_choice(const vg_settings *s, vg_option_id id);
@@ -43,6 +48,7 @@ cJSON *vg_settings_to_json(const vg_settings *s);
 vg_status vg_settings_from_json(vg_settings *s, const cJSON *object, const char *name,
                                 vg_lines *warnings, vg_err *err);
 
+/* The load format that the settings ask for, or the option's default. */
 vg_load_format vg_settings_load_format(const vg_settings *s);
 /* Fill the engine's parameters, for the first of several schemes. Strings are borrowed from s. */
 void vg_settings_params(const vg_settings *s, vg_generate_params *params);

@@ -21,6 +21,7 @@ typedef struct vg_variants { /* all zero = none */
     vg_variant *items;
     int count;
 } vg_variants;
+/* Free all items; none are left afterwards. */
 void vg_variants_deinit(vg_variants *v);
 void vg_variants_copy(vg_variants *to, const vg_variants *from); /* to: zero */
 
@@ -33,6 +34,7 @@ vg_status vg_variants_make(const vg_settings *shared, const char *const *texts, 
 
 /* Every setting of a variant, as a run takes them. out: deinitialised or zero. */
 void vg_variant_settings(const vg_settings *shared, const vg_variant *variant, vg_settings *out);
+/* The one scheme of its overlay. */
 vg_scheme vg_variant_scheme(const vg_variant *variant);
 void vg_variant_rename(vg_variant *variant, const char *label); /* the id stays */
 

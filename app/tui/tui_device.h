@@ -17,7 +17,9 @@ typedef struct vg_tui_device {
     size_t used;
 } vg_tui_device;
 
+/* Nothing is known and nothing was asked yet. */
 void vg_tui_device_init(vg_tui_device *device);
+/* Drops an answer that is on its way; the child is the caller's to reap. */
 void vg_tui_device_deinit(vg_tui_device *device);
 /* Ask, unless an answer is on its way. True: device->fd becomes readable when there is something to take, and *pid is a child to reap. */
 bool vg_tui_device_ask(vg_tui_device *device, pid_t *pid);

@@ -28,6 +28,8 @@ typedef struct vg_tui_host_options {
     bool ask_device;         /* in a process of its own: see tui_device.h */
 } vg_tui_host_options;
 
+/* The caller closes *host. Errors: those of vg_tui_store_init. */
 vg_status vg_tui_host_open(const vg_tui_host_options *options, vg_tui_host **host, vg_err *err);
+/* Waits for an export under way; workers go on. NULL is a no-op. */
 void vg_tui_host_close(vg_tui_host *host);
 #endif

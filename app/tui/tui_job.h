@@ -42,11 +42,13 @@ typedef struct vg_tui_job {
 } vg_tui_job;
 
 vg_tui_job *vg_tui_job_new(const char *dir); /* nothing is read yet */
+/* NULL is a no-op. */
 void vg_tui_job_free(vg_tui_job *job);
 /* For the list: by its summary, or else by its journal. */
 void vg_tui_job_read(vg_tui_job *job);
 /* In full detail; false: it cannot be. */
 bool vg_tui_job_open(vg_tui_job *job);
+/* Is its full detail in memory? */
 bool vg_tui_job_is_open(const vg_tui_job *job);
 /* Forget the detail again, but for what the list shows. Only of one that is over: another has to be followed. */
 void vg_tui_job_close(vg_tui_job *job);

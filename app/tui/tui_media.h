@@ -19,8 +19,10 @@ typedef struct vg_tui_media {
     char message[VG_ERR_MESSAGE_MAX];
 } vg_tui_media;
 
+/* store: borrowed, must outlive it. */
 void vg_tui_media_init(vg_tui_media *media, vg_tui_store *store);
 /* Waits for a clip that is being written. */
 void vg_tui_media_deinit(vg_tui_media *media);
+/* Fill the calls that the screens make; valid as long as media, which must not move. */
 void vg_tui_media_host(vg_tui_media *media, vg_ui_media_host *host);
 #endif

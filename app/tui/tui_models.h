@@ -11,6 +11,8 @@ typedef struct vg_tui_models {
     int count;
 } vg_tui_models; /* all zero: none */
 
+/* Free the list; all zero afterwards. */
 void vg_tui_models_deinit(vg_tui_models *models);
+/* Fill the calls that the screens make; valid as long as models, which must not move. */
 void vg_tui_models_host(vg_tui_models *models, vg_ui_models_host *host);
 #endif

@@ -316,6 +316,7 @@ vg_status vg_tui_store_init(vg_tui_store *s, const char *dir, vg_tui_start start
     *s = (vg_tui_store){.wake = wake,
                         .dir = real ? real : vg_paths_absolute(dir),
                         .start = start,
+                        .jobs = vg_xcalloc(1, sizeof *s->jobs),
                         .scan_wanted = true};
     s->watch = vg_tui_wake_watch(wake, s->dir);
     return VG_OK;

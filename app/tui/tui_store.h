@@ -29,9 +29,11 @@ typedef struct vg_tui_store {
 /* The folder is made when missing. wake: stays as long as the store. */
 vg_status vg_tui_store_init(vg_tui_store *store, const char *dir, vg_tui_start start,
                             vg_tui_wake *wake, vg_err *err);
+/* Free all jobs in memory; folders and workers stay as they are. */
 void vg_tui_store_deinit(vg_tui_store *store);
 /* From the wake: a folder changed (-1: any), the worker of the job in `dir` ended. */
 void vg_tui_store_changed(vg_tui_store *store, int watch);
+/* Its job is looked at in the next refresh; nothing happens for a folder that is not in the list, or "". */
 void vg_tui_store_ended(vg_tui_store *store, const char *dir);
 /* Take in what changed; true when the list or a job did. More is to come while `unread` is not 0, and the wake is called for it. */
 bool vg_tui_store_refresh(vg_tui_store *store);

@@ -27,13 +27,17 @@ typedef struct vg_tui_wake_taker {
     void (*ended)(void *user, const char *dir);
 } vg_tui_wake_taker;
 
+/* Descriptors that cannot be had are -1; what needs them then never wakes. */
 void vg_tui_wake_init(vg_tui_wake *wake);
+/* Closes its own descriptors; those that were added stay open, children are not waited for. */
 void vg_tui_wake_deinit(vg_tui_wake *wake);
 void vg_tui_wake_add(vg_tui_wake *wake, int fd); /* another descriptor, until it is closed */
 void vg_tui_wake_now(vg_tui_wake *wake);         /* from any thread */
 /* Files that appear or grow in a folder; -1 when it cannot be watched. */
 int vg_tui_wake_watch(vg_tui_wake *wake, const char *dir);
+/* watch: from vg_tui_wake_watch; -1 is a no-op. */
 void vg_tui_wake_unwatch(vg_tui_wake *wake, int watch);
+/* Reap this child when it ends and tell `ended` of dir (copied). Beyond VG_TUI_CHILDREN_MAX it is not followed. */
 void vg_tui_wake_child(vg_tui_wake *wake, pid_t pid, const char *dir);
 void vg_tui_wake_every(vg_tui_wake *wake, int ms); /* 0: no longer */
 /* Hand out what happened since, and become unreadable. True when vg_tui_wake_now was called. */

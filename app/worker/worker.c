@@ -91,7 +91,6 @@ static vg_status open_model(vg_worker *w, int i, vg_err *err)
 {
     const vg_job_variant *v = &w->job.variants[i];
     vg_load_format format = vg_settings_load_format(&v->resolved);
-    char identity[17] = "";
     for (int k = 0; k < i; k++) {
         const vg_job_variant *other = &w->job.variants[k];
         if (!strcmp(other->model_dir, v->model_dir) &&
@@ -100,14 +99,8 @@ static vg_status open_model(vg_worker *w, int i, vg_err *err)
             return VG_OK;
         }
     }
-    VG_TRY(vg_model_open(v->model_dir, format, &w->models[i], err));
-    VG_TRY(vg_model_identity(w->models[i], identity, err));
-    if (v->identity && strcmp(identity, v->identity))
-        return VG_FAIL(
-            err, VG_E_ARG,
-            "the weights in %s are not those the job was made with (%s, now %s); start a new job",
-            v->model_dir, v->identity, identity);
-    return VG_OK;
+    /* Its weights are compared with the job's by the stages that read them. */
+    return vg_model_open(v->model_dir, format, &w->models[i], err);
 }
 
 static vg_status open_models(vg_worker *w, vg_err *err)
@@ -170,6 +163,7 @@ static vg_status run_variants(vg_worker *w, vg_err *err)
     note_moved_frames(w);
     VG_TRY(vg_job_check_outputs(&w->job, err));
     VG_TRY(vg_worker_check_files(w, err));
+    vg_worker_check_decoders(w);
     VG_TRY(vg_job_probe_clips(&w->job, err));
     for (int i = 0; i < w->job.variants_count; i++)
         VG_TRY(vg_worker_variant(w, i, err));
@@ -191,7 +185,6 @@ static vg_status run(vg_worker *w, vg_err *err)
     status = run_variants(w, err);
     vg_worker_watch_end(w);
 done:
-    vg_conditions_deinit(&w->conditions);
     free(w->init_latents);
     close_models(w);
     vg_engine_close(w->engine);

@@ -141,13 +141,23 @@ static void on_progress(vg_worker *w, const vg_event *event)
     vg_worker_tell(w, e);
 }
 
+static void tell_precision(vg_worker *w, const char *text)
+{
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_precision);
+    e.text = text;
+    vg_worker_tell(w, e);
+}
+
 static void on_event(void *user, const vg_event *event)
 {
     vg_worker *w = user;
     watch_memory(w);
     switch (event->kind) {
     case VG_EVENT_BEGIN:
+        vg_worker_begins(w, event->step);
+        break;
     case VG_EVENT_PRECISION:
+        tell_precision(w, event->detail);
         break;
     case VG_EVENT_STAGE_BEGIN:
     case VG_EVENT_STAGE_END:
@@ -168,16 +178,8 @@ static void on_event(void *user, const vg_event *event)
     }
 }
 
-/* After each step. In the order state, then event: an event never speaks of a step that a resume would have to do again. */
-static vg_status on_save(void *user, const vg_denoise_state *state, vg_err *err)
-{
-    vg_worker *w = user;
-    const char *const metadata[] = {VG_MADE_WITH, w->made_with[w->variant], NULL};
-    return w->state_path ? vg_denoise_state_write(w->state_path, state, metadata, err) : VG_OK;
-}
-
+/* The state of a step is saved before its event: an event never speaks of a step that a resume would have to do again. */
 void vg_worker_callbacks(vg_worker *w)
 {
-    w->callbacks = (vg_callbacks){
-        .user = w, .event = on_event, .save = on_save, .cancel = &vg_worker_cancel_flag};
+    w->callbacks = (vg_callbacks){.user = w, .event = on_event, .cancel = &vg_worker_cancel_flag};
 }

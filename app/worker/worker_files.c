@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "app/job/weights.h"
 #include "app/media/clip.h"
 
 typedef enum mark { MARK_NONE, MARK_OURS, MARK_OTHER } mark;
@@ -87,61 +88,37 @@ vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
     return VG_OK;
 }
 
+/* ---- the decoder ---- */
+
+void vg_worker_check_decoders(vg_worker *w)
+{
+    bool replaced = false;
+    for (int i = 0; i < w->job.variants_count; i++) {
+        /* One that cannot be read is no reason to make again what it made; decoding will say what is wrong. */
+        if (vg_job_weights_of_decoder(w->models[i], w->decoded_with[i], NULL) != VG_OK)
+            continue;
+        w->decoder_replaced[i] = vg_job_weights_check(w->job.variants[i].identity, w->models[i],
+                                                      NULL, VG_STAGE_DECODE, NULL) != VG_OK;
+        replaced = replaced || w->decoder_replaced[i];
+    }
+    if (replaced)
+        vg_worker_note(w, "the decoder is not the one that the job was made with; its clips are "
+                          "those of the one that is there now");
+}
+
+/* Frames from before a decoder was noted in them were made by the one that job.json names. */
+static bool of_this_decoder(const vg_worker *w, const vg_frames_store *store)
+{
+    const char *found = vg_frames_store_metadata(store, VG_DECODED_WITH),
+               *now = w->decoded_with[w->variant];
+    return !now[0] || (found && found[0] ? !strcmp(found, now) : !w->decoder_replaced[w->variant]);
+}
+
 /* ---- usable pieces ---- */
 
-/* The engine checks the shape of latents that a run begins with; the same check answers for any. */
-static bool latents_fit(const vg_worker *w, const vg_generate_params *params, const float *values,
-                        const int64_t shape[4])
+bool vg_worker_tensors_good(const char *path, const char *made_with)
 {
-    vg_generate_params p = *params;
-    p.init_latents = values;
-    p.init_latents_shape = shape;
-    return vg_model_defaults(w->model, &p, NULL) == VG_OK;
-}
-
-bool vg_worker_find_conditions(vg_worker *w, const vg_generate_params *params, const char *path)
-{
-    vg_conditions found = {0};
-    if (tensors_mark(path, w->made_with_conditions[w->variant]) != MARK_OURS ||
-        vg_conditions_read(path, &found, NULL) != VG_OK)
-        return false;
-    if (vg_model_check_conditions(w->model, params, &found, NULL) == VG_OK) {
-        w->conditions = found;
-        return true;
-    }
-    vg_conditions_deinit(&found);
-    return false;
-}
-
-bool vg_worker_find_state(vg_worker *w, const vg_generate_params *params, vg_denoise_state *state)
-{
-    vg_denoise_state found = {0};
-    if (tensors_mark(w->state_path, w->made_with[w->variant]) != MARK_OURS ||
-        vg_denoise_state_read(w->state_path, &found, NULL) != VG_OK)
-        return false;
-    if (found.scheduler.at > 0 && found.scheduler.at <= params->steps &&
-        latents_fit(w, params, found.latents, found.shape)) {
-        *state = found;
-        return true;
-    }
-    vg_denoise_state_deinit(&found);
-    return false;
-}
-
-bool vg_worker_find_latents(vg_worker *w, const vg_generate_params *params, const char *path,
-                            vg_latents *latents)
-{
-    vg_latents found = {0};
-    if (tensors_mark(path, w->made_with[w->variant]) != MARK_OURS ||
-        vg_worker_read_latents(path, &found, NULL) != VG_OK)
-        return false;
-    if (found.steps == params->steps && found.steps_done == params->steps &&
-        latents_fit(w, params, found.values, found.shape)) {
-        *latents = found;
-        return true;
-    }
-    vg_latents_deinit(&found);
-    return false;
+    return tensors_mark(path, made_with) == MARK_OURS;
 }
 
 bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const char *dir)
@@ -151,7 +128,7 @@ bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const
     if (frames_mark(dir, w->made_with[w->variant]) != MARK_OURS ||
         vg_frames_store_open(dir, &store, NULL) != VG_OK)
         return false;
-    bool good = vg_frames_store_count(store) == params->num_frames &&
+    bool good = of_this_decoder(w, store) && vg_frames_store_count(store) == params->num_frames &&
                 vg_frames_store_height(store) == params->height &&
                 vg_frames_store_width(store) == params->width;
     /* Every picture has a checksum; decoding finds damage. */

@@ -117,7 +117,12 @@ vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *e
 {
     char *dir = vg_job_variant_path(&w->job, w->variant, NULL),
          *recipe = vg_job_recipe(&w->job, w->variant);
-    const char *const metadata[] = {"comment", recipe, VG_MADE_WITH, w->made_with[w->variant],
+    const char *const metadata[] = {"comment",
+                                    recipe,
+                                    VG_MADE_WITH,
+                                    w->made_with[w->variant],
+                                    VG_DECODED_WITH,
+                                    w->decoded_with[w->variant],
                                     NULL};
     vg_status status = vg_frames_store_write(
         dir, frames, vg_settings_real(&w->job.resolved, VG_OPT_fps), metadata, err);
@@ -201,7 +206,7 @@ done:
 vg_status vg_worker_write_comparison(vg_worker *w, vg_err *err)
 {
     char *path = vg_job_path(&w->job, VG_JOB_COMPARISON);
-    bool have = vg_file_exists(path) && w->snapshot.comparison_ready;
+    bool have = vg_file_exists(path) && w->snapshot.comparison_ready && !w->pictures_again;
     vg_status status = VG_OK;
     if (w->job.variants_count < 2 || !vg_clip_available())
         goto done;

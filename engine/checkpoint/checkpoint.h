@@ -14,11 +14,14 @@ typedef struct vg_weights vg_weights;
  * index does not name are left out); shard names are plain file names, though the files may be symbolic links, as in the hub
  * cache. "dummy:DIR" opens generated weights instead (engine/checkpoint/dummy.h): no names are known beforehand. Errors: VG_E_MISSING (which files), VG_E_FORMAT. */
 vg_status vg_weights_open(const char *component_dir, vg_weights **weights, vg_err *err);
+/* NULL is a no-op; tensors found in it are gone. */
 void vg_weights_close(vg_weights *weights);
 bool vg_weights_dummy(
     const vg_weights *weights); /* generated: the module makes what is asked for */
+/* Tensors in all files; 0 when generated. */
 int vg_weights_count(const vg_weights *weights);
 const char *vg_weights_name(const vg_weights *weights, int index); /* sorted */
+/* NULL when there is no such index; else as vg_weights_find. */
 const vg_tensor *vg_weights_tensor(const vg_weights *weights, int index);
 const vg_tensor *vg_weights_find(const vg_weights *weights,
                                  const char *name); /* NULL when absent; view into the map */
@@ -30,7 +33,9 @@ const char *vg_weights_unsupported(const vg_weights *weights, const char *name);
 /* safetensors __metadata__ of the first file that has the key; NULL when absent. */
 const char *vg_weights_metadata(const vg_weights *weights, const char *key);
 int vg_weights_files(const vg_weights *weights); /* count; 0 when generated */
+/* Path of file 0 to count - 1; borrowed until close. */
 const char *vg_weights_file(const vg_weights *weights, int index);
+/* Of all its files on disk. */
 size_t vg_weights_file_bytes(const vg_weights *weights);
 /* Identity of the weights without hashing their data: FNV-1a 64 over names, dtypes, shapes, file sizes, and the first and last
  * 4 KiB of every tensor. Changes when a file is replaced by another. */
@@ -45,6 +50,7 @@ typedef struct vg_checkpoint vg_checkpoint;
 /* Open DIR/model_index.json and list the components; no weights are mapped. Errors: VG_E_MISSING, VG_E_FORMAT (also for an entry of a
  * component that is none). */
 vg_status vg_checkpoint_open(const char *dir, vg_checkpoint **checkpoint, vg_err *err);
+/* NULL is a no-op. */
 void vg_checkpoint_close(vg_checkpoint *checkpoint);
 const char *vg_checkpoint_dir(const vg_checkpoint *checkpoint);    /* absolute */
 const char *vg_checkpoint_class(const vg_checkpoint *checkpoint);  /* "WanPipeline" */

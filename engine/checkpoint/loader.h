@@ -11,11 +11,13 @@ typedef struct vg_loader vg_loader;
 
 /* threads: 0 = as many as this process may use, at most 12. */
 vg_status vg_loader_new(vg_backend *be, int threads, vg_loader **loader, vg_err *err);
+/* Waits for what is under way. NULL is a no-op. */
 void vg_loader_free(vg_loader *loader);
 
 /* How files are read that are not in the page cache. AUTO: directly (O_DIRECT) only when reading them would push most of what the machine
  * could cache out of it; else through the cache, for the next variant or job to find. */
 typedef enum vg_loader_reading { VG_READ_AUTO, VG_READ_CACHED, VG_READ_DIRECT } vg_loader_reading;
+/* For everything asked for from here on. */
 void vg_loader_set_reading(vg_loader *loader, vg_loader_reading reading);
 /* Bytes of files that will be asked for until the next call, for AUTO. */
 void vg_loader_expect(vg_loader *loader, size_t bytes);

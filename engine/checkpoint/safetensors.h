@@ -18,12 +18,14 @@ typedef struct vg_safetensors vg_safetensors;
 
 /* Map one file read-only. Errors: VG_E_IO (cannot open), VG_E_FORMAT (what is wrong and where). */
 vg_status vg_safetensors_open(const char *path, vg_safetensors **st, vg_err *err);
+/* NULL is a no-op; tensors are views into the map and end here. */
 void vg_safetensors_close(vg_safetensors *st);
 
 /* The same checks on bytes in memory (borrowed until close); for fuzzing. `name` is used in messages. */
 vg_status vg_safetensors_open_memory(const void *bytes, size_t size, const char *name,
                                      vg_safetensors **st, vg_err *err);
 
+/* How many tensors. */
 int vg_safetensors_count(const vg_safetensors *st);
 const char *vg_safetensors_name(const vg_safetensors *st,
                                 int index); /* borrowed until close; in order of the data */
@@ -40,10 +42,12 @@ bool vg_safetensors_raw(const vg_safetensors *st, const char *name, const char *
                         vg_tensor *tensor);
 const char *vg_safetensors_metadata(const vg_safetensors *st,
                                     const char *key); /* NULL when absent */
+/* Bytes of the whole file, header included. */
 size_t vg_safetensors_file_bytes(const vg_safetensors *st);
 /* Where in the file a tensor's data lies, for reading it by pread: that is faster than through the map for large tensors, and a truncated
  * file is an error instead of a signal. The descriptor is borrowed until close. False: not of this file, or bytes in memory. */
 bool vg_safetensors_locate(const vg_safetensors *st, const void *data, int *fd, uint64_t *offset);
+/* As it was opened; borrowed. */
 const char *vg_safetensors_path(const vg_safetensors *st);
 
 /* A tensor without its data. */

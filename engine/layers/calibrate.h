@@ -10,7 +10,9 @@
 /* ---- measuring ---- */
 
 typedef struct vg_calibration vg_calibration;
+/* Nothing measured yet. Errors: VG_E_NOMEM. */
 vg_status vg_calibration_new(vg_calibration **calibration, vg_err *err);
+/* NULL is a no-op. */
 void vg_calibration_free(vg_calibration *calibration);
 /* Running maximum of |x| of one layer's input. Errors: VG_E_FORMAT for NaN or infinity. */
 vg_status vg_calibration_add(vg_calibration *calibration, const char *component, const char *layer,
@@ -22,7 +24,9 @@ typedef struct vg_input_scales vg_input_scales;
 /* scale = amax / 448 (amax 0: 1). */
 vg_status vg_calibration_scales(const vg_calibration *calibration, vg_input_scales **scales,
                                 vg_err *err);
+/* Errors: VG_E_NOMEM. The caller frees *copy. */
 vg_status vg_input_scales_copy(const vg_input_scales *scales, vg_input_scales **copy, vg_err *err);
+/* NULL is a no-op. */
 void vg_input_scales_free(vg_input_scales *scales);
 /* VG_E_MISSING names component and layer. */
 vg_status vg_input_scales_find(const vg_input_scales *scales, const char *component,

@@ -15,6 +15,7 @@ typedef enum vg_scheme {
 
 const char *vg_scheme_name(vg_scheme scheme);  /* "fp8-block" */
 const char *vg_scheme_label(vg_scheme scheme); /* "FP8 per-block" */
+/* One line for people; static. */
 const char *vg_scheme_help(vg_scheme scheme);
 /* VG_E_ARG lists the names. */
 vg_status vg_scheme_parse(const char *name, vg_scheme *scheme, vg_err *err);
@@ -73,10 +74,12 @@ typedef enum vg_precision {
  * vg_feed_bytes), where nothing else may lie until the layers have run. */
 void vg_feed_make(const vg_linear_layer *const *layers, int count, const vg_tensor *like,
                   void *memory, vg_feed *feed);
+/* What vg_feed_make needs for the same arguments. */
 size_t vg_feed_bytes(const vg_linear_layer *const *layers, int count, const vg_tensor *like);
 size_t vg_feed_most_bytes(const vg_tensor *like); /* whatever the layers want */
 /* For the argument structs of operations that write a feed: their y and their quant. */
 vg_tensor *vg_feed_values(vg_feed *feed);
+/* The quant field: codes and scales of the feed, or VG_QUANT_NONE when it is of values. */
 vg_quant_out vg_feed_codes(vg_feed *feed);
 
 /* ys[i] = act(layers[i](x)): layers that share an input (q, k, v) quantise it once per distinct (kind, scale). x is [M,K], ys[i]

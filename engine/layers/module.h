@@ -23,6 +23,7 @@ typedef struct vg_precision_census {
     int input_scales; /* `.input_scale` tensors */
     vg_dtype high;    /* dtype of the largest other weight */
 } vg_precision_census;
+/* Pure: names, dtypes and shapes only. What the quantiser kept of its own state does not count. */
 void vg_precision_census_take(const vg_weights *weights, vg_precision_census *census);
 
 /* Granularity of an FP8 weight [n,k] from the shape of its weight_scale (or weight_scale_inv): one number: tensor; [n], [n,1]: channel; [a,b], [a,1,b,1]: block.
@@ -55,7 +56,9 @@ typedef struct vg_module vg_module;
 /* Open DIR's weights. component: its name in messages and in the calibration file. */
 vg_status vg_module_open(vg_engine *engine, const char *dir, const char *component,
                          const vg_module_options *options, vg_module **module, vg_err *err);
+/* Drops reads that have not begun and waits for the others; all tensors that it handed out end. NULL is a no-op. */
 void vg_module_close(vg_module *module);
+/* Borrowed until close. */
 const vg_weights *vg_module_weights(const vg_module *module);
 int vg_module_dequantised(
     const vg_module *module); /* layers stored FP8 that run in the compute dtype */
@@ -84,6 +87,7 @@ vg_status vg_module_rows(vg_module *module, const char *name, int64_t rows, int6
 /* Lay the weights [n,k] of linear layers out in this memory of the backend, one behind the other, instead of the module's own; NULL: the
  * module's own again. Everything small stays the module's: biases, scales, norms. VG_E_NOMEM from a layer that does not fit any more. */
 void vg_module_into(vg_module *module, void *memory, size_t bytes);
+/* Bytes of it taken so far. */
 size_t vg_module_into_used(const vg_module *module);
 /* Operations from here on find all tensors handed out so far, and NaN or infinity in weights that were made FP8 is told: VG_E_FORMAT
  * naming the layer. */

@@ -68,6 +68,7 @@ struct vg_module {
     size_t bytes;
 };
 
+/* One of the stored dtypes that are converted, not FP8. */
 static inline bool vg_dtype_is_high(vg_dtype dtype)
 {
     return dtype == VG_F32 || dtype == VG_BF16 || dtype == VG_F16;
@@ -104,8 +105,10 @@ vg_status vg_module_keep_name(vg_module *module, const char *name, const char **
 /* May the backend read the source where it lies, as `dtype`? Else bring its values, or some of the host's, to memory of the
  * backend. */
 bool vg_module_is_view(const vg_module *module, const vg_source *source, vg_dtype dtype);
+/* Values as `dtype` into `to`. ticket: of the loader, or NULL. */
 vg_status vg_module_bring(vg_module *module, const vg_source *source, vg_dtype dtype, void *to,
                           size_t *ticket, vg_err *err);
+/* Host memory to the backend; `from` may be freed afterwards. Nothing on a backend that only counts. */
 vg_status vg_module_bring_copy(vg_module *module, const void *from, size_t bytes, void *to,
                                vg_err *err);
 
@@ -113,5 +116,6 @@ vg_status vg_module_bring_copy(vg_module *module, const void *from, size_t bytes
  * comes to a stage otherwise; then it is converted at the latest by vg_module_settle. */
 vg_status vg_module_convert(vg_module *module, const vg_source *source, vg_conversion *c,
                             vg_err *err);
+/* Free the stages; again is a no-op. */
 void vg_module_staging_free(vg_module *module);
 #endif

@@ -48,6 +48,7 @@ typedef struct vg_precision_policy {
 
 /* Add rules behind those there are. NULL and "" add none. Errors: VG_E_ARG, one line with the rule and what is right; the policy is as before. */
 vg_status vg_precision_policy_add(vg_precision_policy *policy, const char *text, vg_err *err);
+/* Free the rules; scheme and inputs stay. */
 void vg_precision_policy_deinit(vg_precision_policy *policy);
 
 /* The rule that decides a layer; NULL: the scheme does. */

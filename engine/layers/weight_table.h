@@ -83,6 +83,7 @@ typedef struct vg_weight_table {
 
 /* One more list, copied. Errors: VG_E_NOMEM. */
 vg_status vg_weight_table_add(vg_weight_table *table, const vg_weight_list *list, vg_err *err);
+/* Free the lists; empty afterwards. */
 void vg_weight_table_deinit(vg_weight_table *table);
 
 /* A place in a table: one row of one item. All zero is in front of the first. */
@@ -112,6 +113,7 @@ typedef struct vg_weight_tensor {
     int ndim;
     int64_t shape[VG_MAX_DIMS];
 } vg_weight_tensor;
+/* *tensor is filled, nothing is read from files; names that do not fit VG_WEIGHT_NAME_BYTES are cut. */
 bool vg_weight_tensor_of(const vg_weight_place *place, int number, vg_weight_tensor *tensor);
 /* The dtype that a place's values are loaded in, FP8 weights apart. */
 static inline vg_dtype vg_weight_dtype(const vg_weight_row *row, vg_dtype compute)

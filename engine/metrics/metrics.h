@@ -47,6 +47,7 @@ const vg_metric *vg_metric_find(const char *name);
 /* Begin and end the comparison of a clip; *state is NULL where the metric needs none. */
 vg_status vg_metric_open(const vg_metric *metric, const vg_metric_setup *setup, void **state,
                          vg_err *err);
+/* state: from vg_metric_open, NULL included. */
 void vg_metric_close(const vg_metric *metric, void *state);
 /* One figure, from open to close. */
 vg_status vg_metric_once(const vg_metric *metric, const vg_metric_setup *setup, const void *values,

@@ -22,6 +22,7 @@ vg_status vg_component_check(const vg_model *model, const char *part, vg_err *er
 vg_status vg_component_run(vg_engine *engine, vg_model *model, const char *part,
                            const vg_component_params *params, const vg_safetensors *in,
                            vg_safetensors_entry **out, int *out_count, vg_err *err);
+/* The data of all entries, and the array. NULL is a no-op. */
 void vg_entries_free(vg_safetensors_entry *entries, int count);
 /* Newline-separated "name: help" of all parts of the model (malloc'd), for --help and errors. */
 char *vg_component_list(const vg_model *model);

@@ -21,9 +21,11 @@ typedef struct vg_conditions {
     vg_condition list[VG_CONDITIONS_MAX];
 } vg_conditions;
 
+/* Free all values; empty afterwards. */
 void vg_conditions_deinit(vg_conditions *conditions);
 /* NULL when absent; borrowed. */
 const vg_condition *vg_conditions_find(const vg_conditions *conditions, const char *name);
+/* Values in it: the product of its shape. */
 int64_t vg_condition_numel(const vg_condition *condition);
 /* A new tensor, all zero, for the caller to fill: *values is borrowed. Errors: VG_E_ARG (too many, the name twice or too long), VG_E_SHAPE,
  * VG_E_NOMEM. */

@@ -41,7 +41,9 @@ typedef struct vg_denoise_run {
 /* denoise.c. Everything is zero but the first fields, up to stage, be and shape. release gives back what begin and the loop took. */
 void vg_denoise_run_init(vg_denoise_run *r, vg_engine *engine, const vg_model *model,
                          const vg_generate_params *params, const vg_conditions *conditions);
+/* Memory, the scheduler, and the first x on the backend: noise of the seed, latents that were given, or resume (NULL: none). */
 vg_status vg_denoise_run_begin(vg_denoise_run *r, const vg_denoise_state *resume, vg_err *err);
+/* Also after a begin that failed. */
 void vg_denoise_run_release(vg_denoise_run *r);
 /* The model's output at step `step` of the schedule, into cond and, guided, uncond. */
 vg_status vg_denoise_predict(vg_denoise_run *r, int step, vg_err *err);
@@ -51,6 +53,7 @@ vg_guided vg_denoise_answer(const vg_denoise_run *r);
 vg_status vg_denoise_follow(vg_denoise_run *r, double coef, vg_tensor *y, vg_err *err);
 /* x to the host, refused when something made it NaN: the steps after it would only spread it. */
 vg_status vg_denoise_download(vg_denoise_run *r, int step, vg_err *err);
+/* VG_E_CANCELLED once the caller asks for it. step: the one that would begin, from 0 (counted from 1 in the message). */
 vg_status vg_denoise_check_cancel(const vg_denoise_run *r, int step, vg_err *err);
 /* One run from begin to release, within its memory. out: NULL when calibrating. */
 vg_status vg_denoise_run_all(vg_denoise_run *r, vg_model *model, const vg_denoise_state *resume,
@@ -59,12 +62,17 @@ vg_status vg_denoise_run_all(vg_denoise_run *r, vg_model *model, const vg_denois
 /* experts.c. Open an expert; make it ready for this run; both, with events, unless it is loaded already; hand what it measured to the
  * calibration, and close it. */
 vg_status vg_expert_open(vg_denoise_run *r, int expert, vg_err *err);
+/* Hands it conditions, shape and cancel; while calibrating, begins to measure. */
 vg_status vg_expert_bind(vg_denoise_run *r, vg_err *err);
+/* Closes the expert before it, with _finish; loads nothing when this one is loaded. */
 vg_status vg_expert_load(vg_denoise_run *r, int expert, vg_err *err);
+/* The expert is closed whatever the result. */
 vg_status vg_expert_finish(vg_denoise_run *r, vg_err *err);
+/* Close the expert and stop reading ahead for the next; again is a no-op. */
 void vg_expert_release(vg_denoise_run *r);
 
 /* calibrate.c */
+/* Run r->calibration_steps steps of the schedule, measuring; x follows a straight line from one to the next. Cancel is seen before each. */
 vg_status vg_calibrate_loop(vg_denoise_run *r, vg_err *err);
 
 /* preview_map.c. Make sure that the model has a latent-to-RGB map for latent frame 0 or the later ones. Failing is no reason to stop: there

@@ -316,7 +316,7 @@ static char *find_path(const char *model)
     char *slash = strrchr(dir, '/');
     if (strcmp(slash ? slash + 1 : dir, INDEX_NAME) == 0 && vg_file_exists(dir)) {
         if (!slash)
-            strcpy(dir, ".");
+            memcpy(dir, ".", 2);
         else
             slash[slash == dir] = '\0';
     }

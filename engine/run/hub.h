@@ -24,5 +24,6 @@ typedef struct vg_model_entry {
 /* Everything found in the hub cache and the presets folders, sorted by id. Incomplete ones are listed with `missing`. */
 vg_status vg_model_list(const char *const *presets_dirs, int presets_count,
                         vg_model_entry **entries, int *count, vg_err *err);
+/* The entries with their texts, and the array. */
 void vg_model_list_free(vg_model_entry *entries, int count);
 #endif

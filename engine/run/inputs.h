@@ -38,6 +38,7 @@ typedef struct vg_inputs {
 
 /* Number `nth` (from 0) of a role; NULL: there is none. */
 const vg_media *vg_inputs_find(const vg_inputs *inputs, vg_role role, int nth);
+/* How many media of a role were given. */
 int vg_inputs_count(const vg_inputs *inputs, vg_role role);
 
 /* ---- modes: rows of a family ---- */

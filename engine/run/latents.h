@@ -15,6 +15,7 @@ typedef struct vg_latents {
     double denoise_seconds;
     size_t peak_bytes; /* backend memory */
 } vg_latents;
+/* Free the values; empty afterwards. */
 void vg_latents_deinit(vg_latents *l);
 
 /* Are all values [C,T,h,w] finite? VG_E_FORMAT naming `what`. */

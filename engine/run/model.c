@@ -2,7 +2,6 @@
 #include "engine/run/model.h"
 
 #include "engine/checkpoint/dummy.h"
-#include "kernels/base/hash.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -191,28 +190,45 @@ bool vg_model_guided(const vg_model *model, const vg_generate_params *p)
     return model->family->guided ? model->family->guided(p) : p->guidance_scale > 1;
 }
 
-static vg_status component_identity(const vg_model *model, const char *folder, uint64_t *identity,
-                                    vg_err *err)
+/* ---- components by stage, and their identities ---- */
+
+static int add_folder(const vg_model *model, const char *folder, const char **folders, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(folders[i], folder) == 0)
+            return count;
+    if (count == VG_COMPONENTS_MAX || !vg_checkpoint_component(model->checkpoint, folder))
+        return count;
+    folders[count] = folder;
+    return count + 1;
+}
+
+int vg_model_components(const vg_model *model, const vg_generate_params *params, vg_stage stage,
+                        const char *folders[VG_COMPONENTS_MAX])
+{
+    const vg_family *f = model->family;
+    int count = 0;
+    for (int i = 0; stage == VG_STAGE_LOAD && i < f->components_count; i++)
+        if (f->components[i].weights)
+            count = add_folder(model, f->components[i].folder, folders, count);
+    for (int i = 0; i < f->encoders_count; i++)
+        if (f->encoders[i]->part.stage == stage && f->encoders[i]->wanted(model, params))
+            count = add_folder(model, f->encoders[i]->part.component, folders, count);
+    for (int i = 0;
+         (stage == VG_STAGE_DENOISE || stage == VG_STAGE_CALIBRATE) && i < f->experts_count(model);
+         i++)
+        count = add_folder(model, f->experts[i], folders, count);
+    if (stage == VG_STAGE_DECODE)
+        count = add_folder(model, f->decoder->part.component, folders, count);
+    return count;
+}
+
+vg_status vg_model_identity(const vg_model *model, const char *folder, char identity[17],
+                            vg_err *err)
 {
     vg_weights *weights;
     VG_TRY(vg_model_weights(model, folder, &weights, err));
-    *identity = vg_weights_identity(weights);
+    snprintf(identity, 17, "%016" PRIx64, vg_weights_identity(weights));
     vg_weights_close(weights);
-    return VG_OK;
-}
-
-vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err)
-{
-    const vg_family *f = model->family;
-    uint64_t hash = VG_FNV1A_BEGIN; /* over the components' names and identities */
-    for (int i = 0; i < f->components_count; i++) {
-        const char *folder = f->components[i].folder;
-        uint64_t id;
-        if (!f->components[i].weights || !vg_checkpoint_component(model->checkpoint, folder))
-            continue;
-        VG_TRY(component_identity(model, folder, &id, err));
-        hash = vg_fnv1a_number(vg_fnv1a(hash, folder, strlen(folder)), id);
-    }
-    snprintf(identity, 17, "%016" PRIx64, hash);
     return VG_OK;
 }

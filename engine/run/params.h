@@ -62,7 +62,9 @@ typedef struct vg_generate_params {
     const int64_t *init_latents_shape; /* 4 numbers, checked */
 } vg_generate_params;
 
+/* Sizes, steps, guidance and shift unset (the model's own hold), seed 42, BF16 with the VAE in FP32; texts and pointers NULL. */
 void vg_generate_params_init(vg_generate_params *params);
+/* BF16 or F32. */
 static inline vg_dtype vg_compute_dtype(vg_compute compute)
 {
     return compute == VG_COMPUTE_BF16 ? VG_BF16 : VG_F32;

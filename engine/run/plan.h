@@ -27,6 +27,7 @@ typedef struct vg_plan {
  * Without, nothing is streamed. */
 vg_status vg_plan_make(const vg_model *model, const vg_generate_params *params, vg_plan *plan,
                        vg_err *err);
+/* Bytes of the stage: weights, activations and workspace. */
 static inline size_t vg_plan_total(const vg_plan_stage *stage)
 {
     return stage->weights + stage->activations + stage->workspace;

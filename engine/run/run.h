@@ -27,11 +27,18 @@ typedef struct vg_model vg_model;
 
 /* Open and check a diffusers folder; two families claiming it, or none, is an error naming them. */
 vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model, vg_err *err);
+/* NULL is a no-op. */
 void vg_model_close(vg_model *model);
 const char *vg_model_family_name(const vg_model *model); /* "wan" */
 const char *vg_model_modes(const vg_model *model);       /* comma list: "i2v, flf2v" */
-/* Hex identity over all weight files that a generation uses (vg_weights_identity), 16 characters. */
-vg_status vg_model_identity(const vg_model *model, char identity[17], vg_err *err);
+/* Hex identity of the weights of one component, "vae" (vg_weights_identity), 16 characters: another file, another identity. */
+vg_status vg_model_identity(const vg_model *model, const char *folder, char identity[17],
+                            vg_err *err);
+#define VG_COMPONENTS_MAX 8
+/* The components whose weights a stage of a run with these settings reads, as far as the checkpoint has them; VG_STAGE_LOAD: all that any
+ * stage reads. params: for the stages that encode. Returns their count. */
+int vg_model_components(const vg_model *model, const vg_generate_params *params, vg_stage stage,
+                        const char *folders[VG_COMPONENTS_MAX]);
 /* Is everything there that a generation reads? Components, weights (in the shapes that the configs ask for, of dtypes that can be loaded, with
  * the scales that FP8 layers need), tokenizers. Reads headers, scales and tokenizers, no weights; of a model with generated weights, configs
  * alone. What can be told in advance is told here, before a job is made; a listing asks the same. Errors: of the first thing wrong;
@@ -71,6 +78,8 @@ vg_status vg_model_fill_conditions(const vg_model *model, const vg_generate_para
 vg_status vg_denoise(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                      const vg_conditions *conditions, const vg_denoise_state *resume,
                      const vg_callbacks *cb, vg_latents *out, vg_err *err);
+/* Latents to frames, which the caller frees with vg_frames_deinit; *out is untouched on failure. Errors: VG_E_NOMEM, VG_E_CANCELLED, and what the
+ * plan and the decoder say. */
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err);
 

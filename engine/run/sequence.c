@@ -82,6 +82,13 @@ static bool load_conditions(const vg_sequence *s, vg_conditions *conditions)
 
 /* ---- stages ---- */
 
+static vg_status check_weights(const vg_sequence *s, const vg_generate_params *p, vg_stage stage,
+                               vg_err *err)
+{
+    const vg_store *store = store_of(s);
+    return store->check_weights ? store->check_weights(store->user, p, stage, err) : VG_OK;
+}
+
 #define STAGES_MAX (VG_PLAN_STAGES_MAX + 1)
 
 /* All that is still to come must fit, or nothing is begun: a decode that fails for memory would waste the steps before it. */
@@ -101,6 +108,27 @@ static vg_status check_memory(const making *m, bool encodes, vg_err *err)
     return vg_budget_check(m->s->engine, m->s->model, m->s->params, stages, err);
 }
 
+static vg_status encode_inputs(making *m, const vg_generate_params *p, vg_err *err)
+{
+    const vg_sequence *s = m->s;
+    VG_TRY(check_weights(s, p, VG_STAGE_TEXT, err));
+    VG_TRY(check_weights(s, p, VG_STAGE_ENCODE, err));
+    return vg_encode(s->engine, s->model, p, m->cb, &m->conditions, err);
+}
+
+static vg_status encode(making *m, vg_err *err)
+{
+    const vg_store *store = store_of(m->s);
+    vg_generate_params p = *m->s->params;
+    if (!store->open_inputs)
+        return encode_inputs(m, &p, err);
+    vg_status status = store->open_inputs(store->user, &p, err);
+    if (status == VG_OK)
+        status = encode_inputs(m, &p, err);
+    store->close_inputs(store->user);
+    return status;
+}
+
 static vg_status need_conditions(making *m, vg_err *err)
 {
     const vg_sequence *s = m->s;
@@ -109,7 +137,7 @@ static vg_status need_conditions(making *m, vg_err *err)
     VG_TRY(check_memory(m, !there, err));
     if (there)
         return VG_OK;
-    VG_TRY(vg_encode(s->engine, s->model, s->params, m->cb, &m->conditions, err));
+    VG_TRY(encode(m, err));
     return store->save_conditions ? store->save_conditions(store->user, &m->conditions, err)
                                   : VG_OK;
 }
@@ -158,6 +186,7 @@ static vg_status need_scales(making *m, vg_err *err)
         return VG_OK;
     if (store->load_scales && store->load_scales(store->user, &m->scales))
         return VG_OK;
+    VG_TRY(check_weights(s, s->params, VG_STAGE_CALIBRATE, err));
     if (s->calibration_side)
         VG_TRY(calibrate_small(m, err));
     else
@@ -213,6 +242,7 @@ static vg_status make_latents(making *m, vg_latents *out, vg_err *err)
     if (m->scales)
         p.input_scales = m->scales;
     tell_precision(m);
+    VG_TRY(check_weights(s, &p, VG_STAGE_DENOISE, err));
     VG_TRY(vg_denoise(s->engine, s->model, &p, &m->conditions, m->resumes ? &m->state : NULL,
                       &m->relay, out, err));
     return out->steps_done >= out->steps && store->save_latents

@@ -18,6 +18,12 @@
  * save: what it is given is borrowed. Its errors end the sequence. */
 typedef struct vg_store {
     void *user;
+    /* Pixels of the inputs into *params, only where they are about to be encoded; NULL: they are there. close comes after every open. */
+    vg_status (*open_inputs)(void *user, vg_generate_params *params, vg_err *err);
+    void (*close_inputs)(void *user);
+    /* A stage is about to read weights: may it? NULL: any. An error ends the sequence. */
+    vg_status (*check_weights)(void *user, const vg_generate_params *params, vg_stage stage,
+                               vg_err *err);
     bool (*load_conditions)(void *user, vg_conditions *conditions);
     vg_status (*save_conditions)(void *user, const vg_conditions *conditions, vg_err *err);
     bool (*load_scales)(void *user, vg_input_scales **scales);

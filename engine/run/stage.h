@@ -13,5 +13,6 @@ typedef struct vg_part_progress {
     const vg_callbacks *cb;
     vg_stage stage;
 } vg_part_progress;
+/* progress: filled, must outlive the hooks. cb: may be NULL. */
 vg_hooks vg_part_hooks(vg_part_progress *progress, const vg_callbacks *cb, vg_stage stage);
 #endif

@@ -11,8 +11,11 @@ typedef struct vg_denoise_state {
     vg_scheduler_state scheduler;
     double seconds_done; /* denoise seconds so far */
 } vg_denoise_state;
+/* Free the latents and the scheduler's tensors; all zero afterwards. */
 void vg_denoise_state_deinit(vg_denoise_state *state);
+/* A .safetensors file. metadata: key, value pairs, NULL-terminated, or NULL. Errors: those of vg_safetensors_write. */
 vg_status vg_denoise_state_write(const char *path, const vg_denoise_state *state,
                                  const char *const *metadata, vg_err *err);
+/* Errors: VG_E_FORMAT (naming what does not fit), VG_E_NOMEM, those of vg_safetensors_open; *state is then untouched. The caller deinitialises. */
 vg_status vg_denoise_state_read(const char *path, vg_denoise_state *state, vg_err *err);
 #endif

@@ -14,6 +14,8 @@ typedef struct vg_memory_store {
     vg_frames frames;         /* rgb NULL: none */
 } vg_memory_store;
 
+/* Nothing is kept yet. */
 void vg_memory_store_init(vg_memory_store *store);
+/* Free all pieces; all zero afterwards. */
 void vg_memory_store_deinit(vg_memory_store *store);
 #endif

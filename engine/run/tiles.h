@@ -26,5 +26,6 @@ typedef struct vg_tiling {
 
 /* Run, blend and assemble all tiles into out [frames, out_height, out_width, channels]. Source: wan 4.6. */
 vg_status vg_tiles_run(const vg_tiling *tiling, vg_tile_fn *fn, void *ctx, float *out, vg_err *err);
+/* Tiles that vg_tiles_run calls its function for. */
 int64_t vg_tiles_count(const vg_tiling *tiling);
 #endif

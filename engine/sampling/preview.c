@@ -15,7 +15,7 @@ void vg_preview_render(const vg_preview *p, const float *latents, const int64_t 
             for (int c = 0; c < channels; c++)
                 v += p->factor[c][j] * latents[((int64_t)c * t + frame) * plane + i];
             v = (v * 0.5f + 0.5f) * 255.0f;
-            rgb[i * 3 + j] = v >= 255 ? 255 : v > 0 ? (uint8_t)(v + 0.5f) : 0; /* NaN gives 0 */
+            rgb[i * 3 + j] = v >= 255 ? 255 : v > 0 ? (uint8_t)lroundf(v) : 0; /* NaN gives 0 */
         }
 }
 

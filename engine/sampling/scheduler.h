@@ -32,8 +32,10 @@ typedef struct vg_scheduler vg_scheduler;
 /* The state's tensors (history) are host-side names over arena memory of the backend. numel: elements of the latents. */
 vg_status vg_scheduler_new(const vg_scheduler_params *params, vg_backend *be, int64_t numel,
                            vg_scheduler **s, vg_err *err);
+/* NULL is a no-op. */
 void vg_scheduler_free(vg_scheduler *s);
 
+/* Denoise steps in all. */
 int vg_scheduler_steps(const vg_scheduler *s);
 double vg_scheduler_timestep(const vg_scheduler *s,
                              int step); /* what the model is given: integer for UniPC */
@@ -54,8 +56,11 @@ typedef struct vg_scheduler_state {
         float *values;
     } tensors[VG_SCHEDULER_STATE_MAX]; /* numel each, malloc'd by save */
 } vg_scheduler_state;
+/* What a step leaves for the next, copied to host memory; the caller's, _state_deinit frees. Errors: VG_E_NOMEM, VG_E_DEVICE. */
 vg_status vg_scheduler_save(vg_scheduler *s, vg_scheduler_state *state, vg_err *err);
+/* Go on from there. Errors: VG_E_FORMAT when the state is of another sampler or shape. */
 vg_status vg_scheduler_restore(vg_scheduler *s, const vg_scheduler_state *state, vg_err *err);
+/* All zero is empty. */
 void vg_scheduler_state_deinit(vg_scheduler_state *state);
 const char *const *vg_scheduler_kinds(int *count); /* names, for settings */
 #endif

@@ -15,6 +15,7 @@ typedef struct vg_spiece vg_spiece;
 /* Load a serialised ModelProto; its pieces and specs are trusted (vg_spiece_model_parse made it). NULL on failure, with the
  * library's reason in message. */
 vg_spiece *vg_spiece_new(const void *proto, size_t size, char *message, size_t message_size);
+/* NULL is a no-op. */
 void vg_spiece_free(vg_spiece *sp);
 /* Best segmentation of text[0..size) as ids into ids[0..room): the number of ids, also when it is more than room (then only room
  * are stored); -1 on failure. Adjacent unknown characters give one id. */

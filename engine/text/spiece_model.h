@@ -36,10 +36,12 @@ typedef struct vg_spiece_model {
 /* Only Unigram models. Errors: VG_E_FORMAT, VG_E_UNSUPPORTED, VG_E_NOMEM. */
 vg_status vg_spiece_model_parse(const void *bytes, size_t size, const char *name,
                                 vg_spiece_model *model, vg_err *err);
+/* All zero is empty. */
 void vg_spiece_model_deinit(vg_spiece_model *model);
 /* Built piece by piece from another format: room for `count` pieces, then each with the checks that _parse makes (text of 1 to 1024 bytes
  * of UTF-8, a usable score, one unknown piece). `model` begins as {.unk = -1}. name: the file, in messages. */
 vg_status vg_spiece_model_reserve(vg_spiece_model *model, int count, const char *name, vg_err *err);
+/* text: `length` bytes, copied. type: of SentencePiece's ModelProto. Errors: VG_E_FORMAT naming the piece, VG_E_NOMEM. */
 vg_status vg_spiece_model_add(vg_spiece_model *model, const char *text, size_t length, float score,
                               uint64_t type, const char *name, vg_err *err);
 /* The same pieces as a fresh ModelProto without any normalisation: text is segmented as it is. malloc'd. */
@@ -49,6 +51,7 @@ vg_status vg_spiece_model_serialise(const vg_spiece_model *model, void **bytes, 
 /* The precompiled character map as HuggingFace's tokenizers applies it: a grapheme under 6 bytes is looked up as a whole, else
  * each of its characters; the *shortest* entry that matches a prefix replaces all of what was looked up. *normal is malloc'd. */
 vg_status vg_charsmap_check(const uint8_t *charsmap, size_t size, const char *name, vg_err *err);
+/* charsmap NULL: the text stays as it is. Errors: VG_E_ARG (no UTF-8), VG_E_NOMEM. */
 vg_status vg_charsmap_apply(const uint8_t *charsmap, size_t size, const char *text,
                             size_t text_size, char **normal, size_t *normal_size, vg_err *err);
 #endif

@@ -13,12 +13,16 @@ typedef struct vg_text32 {
     bool failed;
 } vg_text32;
 
+/* All zero is empty. */
 void vg_text32_deinit(vg_text32 *t);
+/* One more; a failed allocation is remembered in `failed`. */
 void vg_text32_add(vg_text32 *t, uint32_t code);
+/* The same for several. */
 void vg_text32_append(vg_text32 *t, const uint32_t *codes, size_t count);
 void vg_text32_from_utf8(vg_text32 *t, const char *text); /* valid UTF-8; appends */
 char *vg_text32_to_utf8(
     const vg_text32 *t); /* malloc'd; NUL characters left out; NULL when out of memory */
+/* The same code points? */
 bool vg_text32_equal(const vg_text32 *a, const vg_text32 *b);
 /* Replace *t by *by (moved). */
 void vg_text32_take(vg_text32 *t, vg_text32 *by);

@@ -19,6 +19,7 @@ vg_status vg_tokenizer_check(const char *dir, int *vocab, vg_err *err);
 /* From the bytes of a model file alone; the special tokens are its control pieces. For fuzzing. */
 vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *name,
                                    vg_tokenizer **tokenizer, vg_err *err);
+/* NULL is a no-op. */
 void vg_tokenizer_close(vg_tokenizer *tokenizer);
 int vg_tokenizer_vocab(
     const vg_tokenizer *tokenizer); /* pieces plus added tokens: ids are below this */

@@ -20,8 +20,10 @@ vg_status vg_umt5_weights(const vg_umt5_config *config, const char *component,
 
 typedef struct vg_umt5 vg_umt5;
 
+/* Load DIR's weights in `compute` (F32, BF16). Errors: as vg_module_open. */
 vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config *config,
                        vg_dtype compute, vg_umt5 **encoder, vg_err *err);
+/* NULL is a no-op. */
 void vg_umt5_close(vg_umt5 *encoder);
 
 /* One row: ids[length], 0 <= id < vocab (checked). mask: length entries of 0/1 (masked keys are ignored; the outputs of masked

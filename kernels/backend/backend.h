@@ -43,9 +43,9 @@ typedef struct vg_device_info {
         [64]; /* of the matrix products: "cuBLASLt 13.1.0", "OpenBLAS 0.3.21"; "" while it has not been opened */
 } vg_device_info;
 
+#define VG_DEVICE_ID_MAX 64
 /* The name of a physical device, the same for every process of the machine whatever CUDA_VISIBLE_DEVICES says: "cpu", "gpu-" and the UUID of
  * the GPU or of its MIG instance, or its PCI bus id. Takes no memory of the device. Errors: VG_E_DEVICE, VG_E_UNSUPPORTED. */
-#define VG_DEVICE_ID_MAX 64
 vg_status vg_backend_identify(vg_device_kind kind, int device, char id[VG_DEVICE_ID_MAX],
                               vg_err *err);
 
@@ -136,14 +136,18 @@ struct vg_backend {
  * Errors: VG_E_UNSUPPORTED when the build lacks the backend, VG_E_DEVICE without a usable driver or GPU. */
 vg_status vg_backend_open(vg_device_kind kind, int device, int threads, vg_backend **be,
                           vg_err *err);
+/* Waits for what is queued. NULL is a no-op. */
 void vg_backend_close(vg_backend *be);
 
 /* Let the backend time the algorithms of large matrix products on first use, and keep its choices in a file in this folder (made if
  * absent), by device and library version. Results repeat bit for bit as long as the file stays; without a folder they always do. */
 vg_status vg_backend_keep_choices(vg_backend *be, const char *folder, vg_err *err);
 
+/* Is the cancel flag set? */
 bool vg_backend_cancelled(const vg_backend *be);
+/* Has this backend the operation? False for VG_OP_COUNT. */
 bool vg_backend_supports(const vg_backend *be, vg_op op);
+/* As things are now. Errors: VG_E_DEVICE. */
 vg_status vg_backend_info(vg_backend *be, vg_device_info *info, vg_err *err);
 
 /* Are mapped files readable by operations as they are? */
@@ -159,15 +163,20 @@ void vg_backend_unreserve(vg_backend *be);
 
 /* Memory of the backend, counted in bytes_now / bytes_peak. The caller releases with vg_backend_release. */
 vg_status vg_backend_alloc(vg_backend *be, size_t bytes, void **memory, vg_err *err);
+/* bytes: as allocated. NULL is a no-op. */
 void vg_backend_release(vg_backend *be, void *memory, size_t bytes);
 /* Fault injection for tests: the next n allocations succeed, the one after them fails once with VG_E_NOMEM. Counts
  * vg_backend_alloc and the scratch memory that operations take. Negative n switches it off. */
 void vg_backend_fail_after(vg_backend *be, int64_t n);
+/* All of `to` from host memory, which may be changed only after the next vg_backend_sync. Errors: VG_E_DEVICE. */
 vg_status vg_backend_upload(vg_backend *be, vg_tensor *to, const void *from_host, vg_err *err);
+/* All of `from` to host memory; waits for it. Errors: VG_E_DEVICE. */
 vg_status vg_backend_download(vg_backend *be, void *to_host, const vg_tensor *from, vg_err *err);
 vg_status vg_backend_copy(vg_backend *be, vg_tensor *to, const vg_tensor *from,
                           vg_err *err); /* same bytes */
+/* All bytes of the tensor, asynchronously. */
 vg_status vg_backend_zero(vg_backend *be, vg_tensor *to, vg_err *err);
+/* Wait until all that was asked for is done. Errors: VG_E_DEVICE, also of earlier operations. */
 vg_status vg_backend_sync(vg_backend *be, vg_err *err);
 
 /* Values of a product that become codes exist for as many columns at a time as fit here; products of 1664 columns are 6 % slower than whole
@@ -182,7 +191,9 @@ vg_status vg_backend_count_allocation(vg_backend *be, size_t bytes, vg_err *err)
 
 /* The tables, for vg_backend_open only. The CUDA one is absent in builds without VGEN_CUDA. */
 vg_status vg_cpu_backend_open(int threads, vg_backend **be, vg_err *err);
+/* device: CUDA ordinal. */
 vg_status vg_cuda_backend_open(int device, vg_backend **be, vg_err *err);
+/* vg_backend_identify of a GPU; id of `size` bytes. */
 vg_status vg_cuda_identify(int device, char *id, size_t size, vg_err *err);
 
 /* A backend that stores and computes nothing and counts what would be allocated, so that a plan is made by the code that will run. It

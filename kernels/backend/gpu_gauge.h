@@ -26,6 +26,7 @@ typedef struct vg_gpu_metric_info {
     const char *unit;  /* "W" */
     vg_gpu_over over;
 } vg_gpu_metric_info;
+/* Its row of gpu_metrics.def. */
 const vg_gpu_metric_info *vg_gpu_metric_describe(vg_gpu_metric metric);
 
 /* One reading. A metric holds something only where its bit is set; it is 0 elsewhere. */
@@ -34,6 +35,7 @@ typedef struct vg_gpu_sample {
     double value[VG_GPU_METRIC_COUNT]; /* units: kernels/backend/gpu_metrics.def */
 } vg_gpu_sample;
 
+/* Was it measured? What was not is no 0. */
 static inline bool vg_gpu_has(const vg_gpu_sample *sample, vg_gpu_metric metric)
 {
     return (sample->valid >> metric & 1u) != 0;

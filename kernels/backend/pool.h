@@ -17,6 +17,7 @@ extern "C" {
 
 typedef struct vg_pool vg_pool;
 
+/* Empty. Errors: VG_E_NOMEM. */
 vg_status vg_pool_new(vg_pool **pool, vg_err *err);
 void vg_pool_free(vg_pool *pool); /* the regions stay the caller's */
 

@@ -35,10 +35,12 @@ void vg_profile_clear(vg_profile *profile, int section);
 
 /* In order of their first call; borrowed until the next call of an operation. */
 int vg_profile_count(const vg_profile *profile);
+/* index: 0 to count - 1. */
 const vg_profile_entry *vg_profile_at(const vg_profile *profile, int index);
 
 /* For the wrappers: around the call of the operation; end only after one that succeeded. Errors: VG_E_NOMEM, VG_E_DEVICE. */
 vg_status vg_profile_begin(vg_profile *profile, vg_op op, const vg_op_cost *cost, vg_err *err);
+/* Counts the call that the last begin was for. */
 vg_status vg_profile_end(vg_profile *profile, vg_err *err);
 
 #ifdef __cplusplus

@@ -20,7 +20,7 @@ typedef struct side {
 struct vg_staging {
     vg_backend *be;
     size_t bytes;
-    int next, taken; /* sides of the next crossing, and of the next _take */
+    int next, taken; /* sides of the next transfer, and of the next _in_take */
     side sides[2];
 };
 
@@ -34,7 +34,7 @@ static vg_status open_side(vg_staging *f, side *s, vg_err *err)
     return f->be->ops->pin(f->be, f->bytes, &s->host, err);
 }
 
-vg_status vg_staging_new(vg_backend *be, size_t bytes, vg_staging **ferry, vg_err *err)
+vg_status vg_staging_new(vg_backend *be, size_t bytes, vg_staging **staging, vg_err *err)
 {
     vg_status status = VG_OK;
     vg_staging *f = calloc(1, sizeof *f);
@@ -48,7 +48,7 @@ vg_status vg_staging_new(vg_backend *be, size_t bytes, vg_staging **ferry, vg_er
         vg_staging_free(f);
         return status;
     }
-    *ferry = f;
+    *staging = f;
     return VG_OK;
 }
 
@@ -72,7 +72,7 @@ void vg_staging_free(vg_staging *f)
     free(f);
 }
 
-/* The side's last crossing has ended, and what came out of it is where it belongs. */
+/* The side's last transfer has ended, and what came out of it is where it belongs. */
 static vg_status settle(vg_staging *f, side *s, vg_err *err)
 {
     void *to = s->to;
@@ -87,7 +87,7 @@ static vg_status settle(vg_staging *f, side *s, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_staging_board(vg_staging *f, void **device, vg_err *err)
+vg_status vg_staging_out_room(vg_staging *f, void **device, vg_err *err)
 {
     side *s = &f->sides[f->next];
     VG_TRY(settle(f, s, err));
@@ -95,8 +95,8 @@ vg_status vg_staging_board(vg_staging *f, void **device, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_staging_send(vg_staging *f, size_t bytes, void *to, vg_staging_delivered *delivered,
-                          void *user, vg_err *err)
+vg_status vg_staging_out_send(vg_staging *f, size_t bytes, void *to,
+                              vg_staging_delivered *delivered, void *user, vg_err *err)
 {
     const vg_backend_ops *ops = f->be->ops;
     side *s = &f->sides[f->next];
@@ -112,13 +112,13 @@ vg_status vg_staging_send(vg_staging *f, size_t bytes, void *to, vg_staging_deli
     return VG_OK;
 }
 
-vg_status vg_staging_arrive(vg_staging *f, vg_err *err)
+vg_status vg_staging_out_finish(vg_staging *f, vg_err *err)
 {
     VG_TRY(settle(f, &f->sides[f->next], err));
     return settle(f, &f->sides[f->next ^ 1], err);
 }
 
-vg_status vg_staging_load(vg_staging *f, void **host, vg_err *err)
+vg_status vg_staging_in_room(vg_staging *f, void **host, vg_err *err)
 {
     side *s = &f->sides[f->next];
     VG_TRY(f->be->ops->fence_wait(f->be, s->moved, err));
@@ -126,7 +126,7 @@ vg_status vg_staging_load(vg_staging *f, void **host, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_staging_bring(vg_staging *f, size_t bytes, vg_err *err)
+vg_status vg_staging_in_send(vg_staging *f, size_t bytes, vg_err *err)
 {
     const vg_backend_ops *ops = f->be->ops;
     side *s = &f->sides[f->next];
@@ -137,7 +137,7 @@ vg_status vg_staging_bring(vg_staging *f, size_t bytes, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_staging_take(vg_staging *f, void **device, vg_err *err)
+vg_status vg_staging_in_take(vg_staging *f, void **device, vg_err *err)
 {
     side *s = &f->sides[f->taken];
     VG_TRY(f->be->ops->fence_follow(f->be, VG_QUEUE_COMPUTE, s->moved, err));
@@ -145,7 +145,7 @@ vg_status vg_staging_take(vg_staging *f, void **device, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_staging_left(vg_staging *f, vg_err *err)
+vg_status vg_staging_in_done(vg_staging *f, vg_err *err)
 {
     VG_TRY(f->be->ops->fence_set(f->be, VG_QUEUE_COMPUTE, f->sides[f->taken].worked, err));
     f->taken ^= 1;

@@ -22,16 +22,20 @@ typedef struct vg_file_part {
     const void *bytes;
     size_t size;
 } vg_file_part;
+/* Errors as vg_file_write_atomic. */
 vg_status vg_file_write_atomic_parts(const char *path, const vg_file_part *parts, int count,
                                      vg_err *err);
 /* The same, not synced: for what is soon replaced again and can be lost, as a preview. */
 vg_status vg_file_write_volatile(const char *path, const void *bytes, size_t size, vg_err *err);
 /* mkdir -p; VG_OK when it is there already as a directory. Private: what is made is for its owner only (0700). */
 vg_status vg_file_make_dirs(const char *path, vg_err *err);
+/* Folders that are there already keep their mode. */
 vg_status vg_file_make_private_dirs(const char *path, vg_err *err);
 /* Remove a directory tree, or a single file (does not follow symbolic links). VG_OK when there is nothing at `path`. */
 vg_status vg_file_remove_tree(const char *path, vg_err *err);
+/* Of any kind; false also where it cannot be looked at. */
 bool vg_file_exists(const char *path);
+/* A folder, or a link to one. */
 bool vg_file_is_dir(const char *path);
 /* "a/b" from "a" and "b", malloc'd; aborts never: NULL on out of memory. */
 char *vg_path_join(const char *a, const char *b);

@@ -7,6 +7,7 @@
 
 #define VG_FNV1A_BEGIN UINT64_C(0xcbf29ce484222325)
 
+/* The hash of what was hashed into `hash` (VG_FNV1A_BEGIN: nothing) with these bytes behind it. */
 static inline uint64_t vg_fnv1a(uint64_t hash, const void *bytes, size_t size)
 {
     const uint8_t *at = (const uint8_t *)bytes;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+/* The bits as they are. */
 static inline float vg_f32_from_bits(uint32_t bits)
 {
     float f;
@@ -13,6 +14,7 @@ static inline float vg_f32_from_bits(uint32_t bits)
     return f;
 }
 
+/* The bits as they are. */
 static inline uint32_t vg_f32_bits(float f)
 {
     uint32_t bits;
@@ -20,6 +22,7 @@ static inline uint32_t vg_f32_bits(float f)
     return bits;
 }
 
+/* Exact. */
 static inline float vg_bf16_to_f32(uint16_t b)
 {
     return vg_f32_from_bits((uint32_t)b << 16);
@@ -34,6 +37,7 @@ static inline uint16_t vg_f32_to_bf16(float f)
     return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
 }
 
+/* The nearest BF16, as FP32. */
 static inline float vg_round_bf16(float f)
 {
     return vg_bf16_to_f32(vg_f32_to_bf16(f));
@@ -42,7 +46,9 @@ static inline float vg_round_bf16(float f)
 #ifdef __cplusplus
 extern "C" {
 #endif
+/* Exact. */
 float vg_f16_to_f32(uint16_t h);
+/* Round to nearest even; beyond 65504 infinity. */
 uint16_t vg_f32_to_f16(float f);
 float vg_e4m3_to_f32(uint8_t q); /* 0x7f and 0xff are NaN; there is no infinity */
 uint8_t

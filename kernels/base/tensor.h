@@ -46,6 +46,7 @@ const char *vg_dtype_name(vg_dtype dtype); /* the safetensors spelling, e.g. "BF
 
 /* Number of elements (1 for a scalar). The shape must have passed vg_shape_bytes once. */
 int64_t vg_tensor_numel(const vg_tensor *t);
+/* Likewise. */
 size_t vg_tensor_bytes(const vg_tensor *t);
 
 /* Bytes of a [shape[0], ..., shape[ndim-1]] array, overflow-checked. Errors: VG_E_SHAPE. */
@@ -72,6 +73,7 @@ vg_tensor vg_tensor_rows(const vg_tensor *t, int64_t begin, int64_t count);
 
 bool vg_tensor_is(const vg_tensor *t, vg_dtype dtype,
                   int ndim); /* non-NULL data and exactly this */
+/* The same number of dimensions and the same sizes; dtypes may differ. */
 bool vg_tensor_same_shape(const vg_tensor *a, const vg_tensor *b);
 
 /* "BF16 [300, 256]" into buf (always terminated); returns buf. For error messages. */

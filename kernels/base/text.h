@@ -9,9 +9,12 @@
 #include <stdio.h>
 #include "kernels/base/clock.h"
 
+/* Zeroed. */
 void *vg_xcalloc(size_t count, size_t size);
+/* As realloc. */
 void *vg_xrealloc(void *memory, size_t size);
 char *vg_xstrdup(const char *text); /* NULL in, NULL out */
+/* As asprintf; caller frees, never NULL. */
 char *vg_xstrf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A growing list of lines (warnings, names). Zero is empty. */
@@ -20,7 +23,9 @@ typedef struct vg_lines {
     int count;
 } vg_lines;
 void vg_lines_add(vg_lines *lines, char *owned); /* takes the string */
+/* By bytes. */
 void vg_lines_sort(vg_lines *lines);
+/* Empty afterwards. */
 void vg_lines_free(vg_lines *lines);
 
 /* One line without anything a terminal would act on: control characters (C0, DEL, C1) and bidirectional overrides become '?', line breaks and
@@ -33,6 +38,7 @@ char *vg_text_clean_to(char *buf, size_t size, const char *text);
 /* Cut to at most `columns` terminal columns, "..." at the end when something is missing. In place. */
 void vg_text_cut(char *text, int columns);
 int vg_text_columns(const char *text); /* width on a terminal */
+/* Valid from the first byte to the NUL? */
 bool vg_text_is_utf8(const char *text);
 
 /* Edits (insert, delete, replace, swap of neighbours) between two words. */
@@ -45,6 +51,7 @@ char *vg_text_real(double v); /* the shortest text that reads back as v; malloc'
 const char *vg_text_bytes(uint64_t bytes, char *buf, size_t size);
 /* The unit that so many bytes are written in, e.g. "MiB", and the bytes of one. */
 const char *vg_bytes_unit(uint64_t bytes, double *scale);
+/* An empty end counts. */
 bool vg_ends_with(const char *text, const char *end);
 const char *vg_text_work(int64_t tokens, double tflop, char *buf,
                          size_t size); /* "75600 tokens, 13040 TFLOP a step" */

@@ -18,7 +18,9 @@ typedef void vg_range_fn(void *ctx, int64_t begin, int64_t end, int worker);
 
 /* count: threads including the caller's, 0 = as many as this process may use. Errors: VG_E_ARG, VG_E_NOMEM. */
 vg_status vg_threads_new(int count, vg_threads **pool, vg_err *err);
+/* Waits for what runs. NULL is a no-op. */
 void vg_threads_free(vg_threads *pool);
+/* The caller's own included. */
 int vg_threads_count(const vg_threads *pool);
 
 /* Call fn for [0,grain), [grain,2*grain), ... up to n, each once, in any order, and wait for all of them.

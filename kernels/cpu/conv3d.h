@@ -46,6 +46,7 @@ static inline int64_t vg_conv_first_tap(const vg_conv_plan *p, int64_t t)
 
 /* conv3d_direct.c: AVX2 kernel for few channels. Reserves memory, then computes. */
 bool vg_conv_direct_fits(const vg_conv_plan *p);
+/* The plan without a matrix product, for few channels. Errors: VG_E_NOMEM, VG_E_CANCELLED. */
 vg_status vg_conv_direct(vg_conv_plan *p, vg_err *err);
 
 #endif

@@ -16,6 +16,7 @@ typedef struct vg_cpu_backend {
     size_t shared_bytes;
 } vg_cpu_backend;
 
+/* The backend, known to be the CPU's. */
 static inline vg_cpu_backend *vg_cpu(vg_backend *be)
 {
     return (vg_cpu_backend *)(void *)be;
@@ -33,6 +34,7 @@ static inline float *vg_cpu_scratch(vg_backend *be, int worker)
 /* One buffer of `floats` floats for all workers, 64-byte aligned; contents are undefined. Errors: VG_E_NOMEM. */
 vg_status vg_cpu_shared_reserve(vg_backend *be, size_t floats, vg_err *err);
 
+/* fn over [0, n) in pieces of at least `grain`, on all threads; returns when all is done. */
 static inline void vg_cpu_for(vg_backend *be, int64_t n, int64_t grain, vg_range_fn *fn, void *ctx)
 {
     vg_parallel_for_until(vg_cpu(be)->pool, n, grain, fn, ctx, be->cancel);
@@ -50,6 +52,7 @@ static inline size_t vg_cpu_round(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
+/* Element `offset` of a contiguous tensor. */
 static inline void *vg_cpu_at(const vg_tensor *t, int64_t offset)
 {
     return (char *)t->data + offset * (int64_t)vg_dtype_size(t->dtype);
@@ -104,6 +107,7 @@ float vg_cpu_sum_squares(const float *x, int64_t n, float mean); /* sum (x - mea
 /* C[m,n] = A[m,k] B[n,k]^T (nt) or A[m,k] B[k,n] (nn), plus C if add. Leading dimensions in elements. One thread. */
 void vg_cpu_gemm_nt(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
                     int64_t ldb, bool add, float *c, int64_t ldc);
+/* C = A B, row-major, FP32. */
 void vg_cpu_gemm_nn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
                     int64_t ldb, bool add, float *c, int64_t ldc);
 

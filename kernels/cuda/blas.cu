@@ -25,8 +25,9 @@
 
 #define BLAS_FUNCTIONS(X)                                                                          \
     X(Create)                                                                                      \
-    X(Destroy) X(GetVersion) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic)                \
-        X(MatmulAlgoCheck) X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)      \
+    X(Destroy)                                                                                     \
+    X(GetVersion) X(GetStatusString) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulAlgoCheck)        \
+        X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)                         \
             X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute)   \
                 X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)
 

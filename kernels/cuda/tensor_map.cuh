@@ -15,7 +15,7 @@ vg_status vg_cuda_tensor_map(const char *op, const void *data, int rank, const i
                              const int *box, CUtensorMap *map, vg_err *err);
 
 // The same for bytes: boxes of 64 or 128 innermost, swizzled by as many.
-vg_status vg_cuda_tensor_map_bytes(const char *op, const void *data, int rank, const int64_t *dims, const int *box, CUtensorMap *map,
-                                   vg_err *err);
+vg_status vg_cuda_tensor_map_bytes(const char *op, const void *data, int rank, const int64_t *dims,
+                                   const int *box, CUtensorMap *map, vg_err *err);
 
 #endif

@@ -228,11 +228,13 @@ static inline int64_t vg_codes_blocks(int64_t n)
 {
     return (n + VG_CODES_BLOCK - 1) / VG_CODES_BLOCK;
 }
+/* In tokens; 1: every one is taken. */
 static inline int64_t vg_codes_stride(int64_t n)
 {
     return n < 2 * VG_CODES_SAMPLE ? 1 : n / VG_CODES_SAMPLE;
 }
 #define VG_CODES_PLACE(j) ((j) / 16 * 16 + (j) % 8 / 2 * 4 + (j) % 16 / 8 * 2 + (j) % 2)
+/* The place of token j, by the macro's formula. */
 static inline int64_t vg_codes_place(int64_t j)
 {
     return VG_CODES_PLACE(j);
@@ -245,6 +247,7 @@ static inline size_t vg_head_codes_scratch(int64_t n, int64_t dim)
     int64_t sampled = n / vg_codes_stride(n) + 1;
     return (size_t)((n + 3) / 4 * 4 + (sampled / 64 + 2) * dim) * sizeof(float);
 }
+/* Of value codes: n tokens, channels of all heads. */
 static inline size_t vg_value_codes_scratch(int64_t n, int64_t channels)
 {
     return (size_t)(((n + 511) / 512 * 3 + 1) * channels) * sizeof(float);
@@ -358,7 +361,9 @@ typedef enum vg_op {
     VG_OP_COUNT
 } vg_op;
 
+/* "?" for what is no operation. */
 const char *vg_op_name(vg_op op);
+/* The row's one line. */
 const char *vg_op_help(vg_op op);
 
 #define VG_OP(name, help)                                                                          \

@@ -63,7 +63,9 @@ typedef struct vg_operands {
     } args;
 } vg_operands;
 
+/* Arguments of the maker's case; the maker says whether it failed. */
 void vg_operands_make(vg_op op, vg_operand_maker *m, vg_operands *o);
+/* What the call costs at least. */
 void vg_operands_cost(const vg_operands *o, vg_op_cost *cost);
 vg_status vg_operands_run(vg_backend *be, const vg_operands *o,
                           vg_err *err); /* kernels/backend/dispatch.c */

@@ -2,6 +2,7 @@
  * is computed, and `vgen models` says the same; what is adjusted is said, too. */
 #include "tests/app/test_cli_small.h"
 
+#include <sys/stat.h>
 #include "engine/checkpoint/checkpoint.h"
 #include "kernels/base/json.h"
 
@@ -410,6 +411,168 @@ static void test_cli_checkpoints_refuse_huge_sizes_at_once(void **state)
     }
 }
 
+/* ---- weights that are replaced while a job lasts ---- */
+
+/* The component's weights with its first bias of FP numbers moved: another file of the same shapes. */
+static void nudge(const char *dir, const char *component, const char *file, const char *tensor)
+{
+    char folder[600], path[1300];
+    vg_weights *weights;
+    vg_err err;
+    in_dir(folder, dir, component);
+    CHECK_OK(vg_weights_open(folder, &weights, &err), err);
+    int count = vg_weights_count(weights);
+    vg_safetensors_entry *all = calloc((size_t)count, sizeof *all);
+    uint8_t *changed = NULL;
+    assert_true(all && vg_weights_find(weights, tensor));
+    for (int i = 0; i < count; i++) {
+        vg_tensor t = *vg_weights_tensor(weights, i);
+        if (strcmp(vg_weights_name(weights, i), tensor) == 0) {
+            size_t bytes = vg_tensor_bytes(&t);
+            changed = malloc(bytes);
+            assert_non_null(changed);
+            memcpy(changed, t.data, bytes);
+            changed[bytes - 1] ^= 0x80; /* the sign of the last number */
+            t.data = changed;
+        }
+        all[i] = (vg_safetensors_entry){vg_weights_name(weights, i), t};
+    }
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    CHECK_OK(vg_safetensors_write(path, all, count, NULL, &err), err);
+    free(changed);
+    free(all);
+    vg_weights_close(weights);
+}
+
+static const char *in_cli(const char *name)
+{
+    static char paths[16][700];
+    static int next;
+    char *path = paths[next++ % 16];
+    snprintf(path, sizeof paths[0], "%s/%s", cli_dir, name);
+    return path;
+}
+
+/* One comparison of test/replaced in a jobs folder of its own, its frames in NAME-<variant>.safetensors; stopped after a step if asked. */
+static void compare_into(const char *name, bool stop)
+{
+    char frames[64];
+    snprintf(frames, sizeof frames, "%s.safetensors", name);
+    cli_result r =
+        CLI("compare", "--model", "test/replaced", "--jobs-dir", in_cli(name), "--save-frames",
+            in_cli(frames), "--prompt", "x", "--num-frames", "5", "--quantization",
+            "bf16,fp8-block", stop ? "--max-steps-run=1" : "--quiet", SIZE);
+    if (r.status != 0)
+        fail_msg("%s: %s", name, r.err);
+    cli_result_free(&r);
+}
+
+static cli_result resume(const char *name)
+{
+    return CLI("resume", "last", "--jobs-dir", in_cli(name));
+}
+
+static bool same_frames(const char *a, const char *b)
+{
+    char x[64], y[64];
+    bool same = true;
+    for (int i = 0; i < 2; i++) {
+        snprintf(x, sizeof x, "%s-%s.safetensors", a, i ? "fp8-block" : "bf16");
+        snprintf(y, sizeof y, "%s-%s.safetensors", b, i ? "fp8-block" : "bf16");
+        same = same && cli_same_file(in_cli(x), in_cli(y));
+    }
+    return same;
+}
+
+/* The only job of a jobs folder, and a file in it. */
+static const char *in_job(const char *name, const char *file)
+{
+    static char path[900];
+    char *dir;
+    size_t n;
+    cli_result r = CLI("show", "last", "--json", "--jobs-dir", in_cli(name));
+    cJSON *root = cJSON_Parse(r.out);
+    dir = cJSON_GetObjectItem(root, "dir")->valuestring;
+    n = strlen(dir);
+    snprintf(path, sizeof path, "%.*s/%s", (int)n, dir, file);
+    cJSON_Delete(root);
+    cli_result_free(&r);
+    return path;
+}
+
+static void test_cli_checkpoints_replaced_weights_matter_where_they_are_read(void **state)
+{
+    char model[400], vae[600], text[600], expert[600];
+    (void)state;
+    snprintf(model, sizeof model, "%s", make_snapshot("replaced", TINY_B, "vae"));
+    in_dir(vae, model, "vae/" VAE);
+    /* The other two as copies as well. */
+    static const char *const own[][3] = {{"text_encoder", "config.json", TEXT},
+                                         {"transformer_2", "config.json", VAE}};
+    for (int i = 0; i < 2; i++) {
+        char folder[600], from[600], to[700];
+        vg_err err;
+        in_dir(folder, model, own[i][0]);
+        assert_int_equal(unlink(folder), 0);
+        CHECK_OK(vg_file_make_dirs(folder, &err), err);
+        for (int k = 1; k < 3; k++) {
+            snprintf(from, sizeof from, TINY_B "/%s/%s", own[i][0], own[i][k]);
+            snprintf(to, sizeof to, "%s/%s", folder, own[i][k]);
+            copy_file(from, to);
+        }
+    }
+    in_dir(text, model, "text_encoder/" TEXT);
+    in_dir(expert, model, "transformer_2/" VAE);
+    compare_into("first", false);
+    compare_into("unfinished", true);
+    compare_into("second", false);
+    assert_true(same_frames("first", "second"));
+
+    /* A repaired VAE: what it gives from the beginning, it gives to finished latents; figures and copies follow. */
+    nudge(model, "vae", VAE, "decoder.conv_out.bias");
+    compare_into("wanted", false);
+    assert_false(same_frames("wanted", "second"));
+    assert_int_equal(unlink(in_job("second", "variants/fp8-block/frames.mkv")), 0);
+    cli_result r = resume("second");
+    if (r.status != 0 || !strstr(r.err, "the decoder is not the one that the job was made with"))
+        fail_msg("exit %d: %s", r.status, r.err);
+    cli_result_free(&r);
+    assert_true(same_frames("wanted", "second"));
+    char *metrics = strdup(in_job("wanted", "variants/fp8-block/metrics.json"));
+    assert_true(cli_same_file(metrics, in_job("second", "variants/fp8-block/metrics.json")));
+    free(metrics);
+    /* Made once, and not at each resume. */
+    struct stat before, after;
+    assert_int_equal(stat(in_job("second", "variants/bf16/frames.mkv"), &before), 0);
+    r = resume("second");
+    assert_int_equal(r.status, 0);
+    cli_result_free(&r);
+    assert_int_equal(stat(in_job("second", "variants/bf16/frames.mkv"), &after), 0);
+    assert_true(before.st_ino == after.st_ino);
+    copy_file(TINY_B "/vae/" VAE, vae);
+
+    /* A text encoder matters to nothing behind the prompt's hidden states. An expert matters to what is left to denoise, and is named. */
+    nudge(model, "text_encoder", TEXT, "encoder.final_layer_norm.weight");
+    nudge(model, "transformer_2", VAE, "proj_out.bias");
+    r = resume("unfinished");
+    if (r.status == 0 ||
+        !strstr(r.err, "the weights of transformer_2 are not those the job was made with"))
+        fail_msg("exit %d: %s", r.status, r.err);
+    cli_result_free(&r);
+    assert_int_equal(unlink(in_job("first", "variants/bf16/frames.mkv")), 0);
+    r = resume("first");
+    if (r.status != 0)
+        fail_msg("%s", r.err);
+    cli_result_free(&r);
+    copy_file(TINY_B "/transformer_2/" VAE, expert);
+    r = resume("unfinished");
+    if (r.status != 0)
+        fail_msg("%s", r.err);
+    cli_result_free(&r);
+    assert_true(same_frames("first", "unfinished"));
+    copy_file(TINY_B "/text_encoder/" TEXT, text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_cli_checkpoints_know_labels_in_lower_case),
         cmocka_unit_test(test_cli_checkpoints_say_what_they_adjust),
         cmocka_unit_test(test_cli_checkpoints_refuse_huge_sizes_at_once),
+        cmocka_unit_test(test_cli_checkpoints_replaced_weights_matter_where_they_are_read),
     };
     return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

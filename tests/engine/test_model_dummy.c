@@ -96,8 +96,8 @@ static void test_model_dummy_runs(void **state)
     char identity[17], real[17];
     vg_model *files = open_model(GOLDEN "tiny-b");
     (void)state;
-    CHECK_OK(vg_model_identity(model, identity, &err), err);
-    CHECK_OK(vg_model_identity(files, real, &err), err);
+    CHECK_OK(vg_model_identity(model, "vae", identity, &err), err);
+    CHECK_OK(vg_model_identity(files, "vae", real, &err), err);
     assert_string_not_equal(identity, real);
     CHECK_OK(vg_plan_make(model, &p, &plan, &err), err);
     vg_latents first = denoised(engine, model, &p), again = denoised(engine, model, &p);

@@ -289,23 +289,45 @@ static void test_model_engine_parts_are_listed(void **state)
     vg_model_close(model);
 }
 
-static void test_model_engine_identity_sees_every_component(void **state)
+/* Each component has its own: another VAE is another VAE, and nothing else. */
+static void test_model_engine_identity_of_each_component(void **state)
 {
+    static const char *const folders[] = {"text_encoder", "transformer", "transformer_2", "vae"};
     vg_err err;
-    char one[17], two[17];
+    char one[4][17], two[17];
+    const char *found[VG_COMPONENTS_MAX];
     vg_weights *weights;
     vg_model *model = open_model(GOLDEN "tiny-b");
-    CHECK_OK(vg_model_identity(model, one, &err), err);
-    CHECK_OK(vg_model_identity(model, two, &err), err);
-    assert_string_equal(one, two);
+    for (int i = 0; i < 4; i++) {
+        CHECK_OK(vg_model_identity(model, folders[i], one[i], &err), err);
+        CHECK_OK(vg_model_identity(model, folders[i], two, &err), err);
+        assert_string_equal(one[i], two);
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(one[i], one[k]);
+    }
+    CHECK_FAILS(vg_model_identity(model, "nothing", two, &err), VG_E_MISSING, err);
+    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_LOAD, found), 4);
+    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_TEXT, found), 1);
+    assert_string_equal(found[0], "text_encoder");
+    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_ENCODE, found), 0);
+    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_DENOISE, found), 2);
+    assert_true(!strcmp(found[0], "transformer") && !strcmp(found[1], "transformer_2"));
+    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_DECODE, found), 1);
+    assert_string_equal(found[0], "vae");
+    vg_model_close(model);
+    model = open_model(GOLDEN "tiny-i2v");
+    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_ENCODE, found), 1);
+    assert_string_equal(found[0], "vae");
     vg_model_close(model);
     link_model(state, GOLDEN "tiny-b", "vae");
     CHECK_OK(vg_weights_open(GOLDEN "tiny-b/vae", &weights, &err), err);
     write_weights(state, "vae", "diffusion_pytorch_model", weights, -1, 3);
     vg_weights_close(weights);
     model = open_model(*state);
-    CHECK_OK(vg_model_identity(model, two, &err), err);
-    assert_string_not_equal(one, two);
+    for (int i = 0; i < 4; i++) {
+        CHECK_OK(vg_model_identity(model, folders[i], two, &err), err);
+        assert_true((strcmp(one[i], two) == 0) == (i < 3));
+    }
     vg_model_close(model);
 }
 
@@ -747,8 +769,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_model_engine_refuses_what_it_cannot_run, scratch_open,
                                         scratch_close),
         cmocka_unit_test(test_model_engine_parts_are_listed),
-        cmocka_unit_test_setup_teardown(test_model_engine_identity_sees_every_component,
-                                        scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_identity_of_each_component, scratch_open,
+                                        scratch_close),
         cmocka_unit_test(test_model_engine_precision_counts),
         cmocka_unit_test(test_model_engine_flop_is_the_table),
         cmocka_unit_test(test_model_engine_plan_covers_the_run),

@@ -355,6 +355,62 @@ static void test_model_sequence_ends_where_the_store_fails(void **state)
     }
 }
 
+/* ---- a store that opens inputs, and forbids weights ---- */
+
+typedef struct gate {
+    vg_stage forbidden;
+    int asked[VG_STAGE_COUNT], opened, closed;
+    bool fails; /* to open */
+} gate;
+
+static vg_status open_gate(void *user, vg_generate_params *params, vg_err *err)
+{
+    gate *g = user;
+    (void)params;
+    g->opened++;
+    return g->fails ? VG_FAIL(err, VG_E_FORMAT, "the picture is gone") : VG_OK;
+}
+
+static void close_gate(void *user)
+{
+    ((gate *)user)->closed++;
+}
+
+static vg_status ask_gate(void *user, const vg_generate_params *params, vg_stage stage, vg_err *err)
+{
+    gate *g = user;
+    (void)params;
+    g->asked[stage]++;
+    return stage == g->forbidden ? VG_FAIL(err, VG_E_ARG, "other weights") : VG_OK;
+}
+
+static void test_model_sequence_asks_before_it_reads(void **state)
+{
+    static const vg_stage order[] = {VG_STAGE_TEXT, VG_STAGE_ENCODE, VG_STAGE_CALIBRATE,
+                                     VG_STAGE_DENOISE, VG_STAGE_COUNT};
+    (void)state;
+    for (int i = 0; i < 6; i++) { /* 5: inputs that cannot be opened */
+        gate g = {.forbidden = i < 5 ? order[i] : VG_STAGE_COUNT, .fails = i == 5};
+        const vg_store store = {.user = &g,
+                                .open_inputs = open_gate,
+                                .close_inputs = close_gate,
+                                .check_weights = ask_gate};
+        run r;
+        vg_err err = {0};
+        vg_latents latents = {0};
+        begin(&r);
+        r.s.store = &store;
+        vg_status status = vg_sequence_run(&r.s, &latents, &err);
+        assert_int_equal(status, i < 4 ? VG_E_ARG : i == 4 ? VG_OK : VG_E_FORMAT);
+        for (int k = 0; k < 4; k++)
+            assert_int_equal(g.asked[order[k]], i < 5 && k <= i);
+        assert_true(g.opened == 1 && g.closed == 1);
+        assert_true(r.told.text == (i > 1 && i < 5) && r.told.denoise == (i == 4));
+        vg_latents_deinit(&latents);
+        end(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_model_sequence_without_a_store),
         cmocka_unit_test(test_model_sequence_calibrates_small),
         cmocka_unit_test(test_model_sequence_ends_where_the_store_fails),
+        cmocka_unit_test(test_model_sequence_asks_before_it_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

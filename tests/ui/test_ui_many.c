@@ -101,8 +101,10 @@ static void test_ui_thousands_of_jobs_keep_no_one_waiting(void **state)
         count, first * 1e3, all * 1e3, longest * 1e3, grown, again * 1e3, key * 1e3);
     /* Processor time, which a busy machine does not stretch; several times what is measured, for sanitizers. */
     assert_true(first < 0.3 && longest < 0.3);
-    assert_true(grown < 60);
     assert_true(again < 0.02 && key < 0.1);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which keep what was freed */
+    assert_true(grown < 60);
+#endif
     vg_ui_deinit(&ui);
     vg_term_close(&ui.term);
     vg_tui_host_close(host);

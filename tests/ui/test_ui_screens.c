@@ -589,6 +589,56 @@ static void test_ui_a_waiting_job_is_cancelled_not_deleted(void **state)
     close_session(s);
 }
 
+static void test_ui_the_log_scrolls_and_has_levels(void **state)
+{
+    (void)state;
+    session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, false);
+    type(s, "\r");
+    play_to(s, "\"done\"");
+    type(s, "2");
+    assert_true(shows(s, "comparison clip written"));
+    assert_false(shows(s, "started on cpu"));
+    for (int i = 0; i < 20; i++)
+        type(s, "\x1b[5~"); /* further than there is */
+    assert_true(shows(s, "started on cpu"));
+    assert_false(shows(s, "comparison clip written"));
+    type(s, "\x1b[6~");
+    assert_false(shows(s, "started on cpu"));
+    type(s, "\x1b[F");
+    assert_true(shows(s, "comparison clip written"));
+    type(s, "l"); /* without stages */
+    assert_false(shows(s, "comparison clip written"));
+    assert_true(shows(s, "layers: 60 FP8"));
+    type(s, "l"); /* endings */
+    assert_false(shows(s, "layers: 60 FP8"));
+    assert_true(shows(s, " done"));
+    type(s, "ll"); /* errors: there are none; then all again */
+    assert_true(shows(s, "comparison clip written"));
+    close_session(s);
+}
+
+static void test_ui_a_damaged_job_is_listed_and_can_be_deleted(void **state)
+{
+    (void)state;
+    session *s = open_session(24, 80, VG_DEPTH_256, VG_GLYPHS_FULL, true);
+    char path[400];
+    tape *t = tape_host_tape(s->world, "20261103-231500-two-cats");
+    snprintf(path, sizeof path, "%s/%s", t->dir, VG_JOB_SUMMARY);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/%s", t->dir, VG_JOB_FILE);
+    tape_write(path, "{\"vgen_job\": 1, \"created\": 1799820000, \"vari");
+    vg_tui_store_changed(&s->world->real->store, -1);
+    tape_append(t, "{}"); /* the summary is out of date as well */
+    step(s, 0.01);
+    type(s, "4\x1b[B\x1b[B");
+    assert_true(shows(s, "damaged"));
+    assert_true(shows(s, "job.json"));
+    assert_false(shows(s, "r resume"));
+    type(s, "x\r");
+    assert_false(shows(s, "damaged"));
+    close_session(s);
+}
+
 static void test_ui_broken_frames_say_so_and_are_not_asked_for_again(void **state)
 {
     (void)state;
@@ -793,6 +843,8 @@ int main(void)
         cmocka_unit_test(test_ui_a_preset_is_replaced_after_a_question),
         cmocka_unit_test(test_ui_delete_asks_in_full_and_chooses_the_neighbour),
         cmocka_unit_test(test_ui_a_waiting_job_is_cancelled_not_deleted),
+        cmocka_unit_test(test_ui_the_log_scrolls_and_has_levels),
+        cmocka_unit_test(test_ui_a_damaged_job_is_listed_and_can_be_deleted),
         cmocka_unit_test(test_ui_broken_frames_say_so_and_are_not_asked_for_again),
         cmocka_unit_test(test_ui_typed_values_are_checked_as_typed),
         cmocka_unit_test(test_ui_pastes_are_one_text_without_controls),

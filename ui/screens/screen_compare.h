@@ -42,7 +42,9 @@ typedef struct vg_compare {
 
 /* Which variants the panes show, left to right; -1 is the difference. Returns their number. */
 int vg_compare_panes(const vg_compare *s, const vg_ui_job *j, int *panes);
+/* The `layout` of its vg_screen; empty (count 0) without a job. */
 void vg_compare_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out);
+/* The `draw` of its vg_screen: reads, writes cells, changes nothing. */
 void vg_compare_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area);
 /* Compute one picture that will be shown soon; true when there may be more to do. */
 bool vg_compare_prepare(const vg_ui *ui, const vg_compare *s, const vg_ui_job *j);

@@ -372,6 +372,11 @@ static void draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area)
             draw_row(ui, j, j == chosen, g, (vg_rect){r.row + n - top, r.col, 1, r.cols - 1});
     }
     vg_list_bar(g, r.row, r.col + r.cols - 1, r.rows, top, shown);
+    if (list.unread) {
+        char more[32];
+        snprintf(more, sizeof more, "reading %d more", list.unread);
+        vg_text_right(g, h.row, h.col, h.cols - 1, VG_R_DIM, more);
+    }
     if (chosen && l.r[R_DETAIL].col > area.col)
         draw_side(ui, chosen, g, l.r[R_DETAIL]);
     else if (l.r[R_DETAIL].rows && chosen)

@@ -19,9 +19,11 @@ typedef struct vg_setup {
     char *saving;    /* name of the preset that may be replaced, while that is asked */
 } vg_setup;
 
+/* The `layout` of its vg_screen: VG_SETUP_RECTS rectangles, the plan beside the form where that is wide enough, else below. */
 void vg_setup_layout(const vg_ui *ui, const void *state, vg_rect area, vg_layout *out);
 /* Fields placed inside the form's rectangle, scrolled so that the focus is visible. */
 void vg_setup_form(const vg_ui *ui, const vg_setup *s, vg_rect area, vg_form *form, int *scroll);
+/* The `draw` of its vg_screen: reads, writes cells, changes nothing. */
 void vg_setup_draw(const vg_ui *ui, const void *state, vg_grid *g, vg_rect area);
 /* Where the focused field is edited: its value's rectangle, larger for a text. */
 vg_rect vg_setup_edit_rect(const vg_setup *s, const vg_ui_field *f, vg_rect value, vg_rect area);

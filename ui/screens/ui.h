@@ -89,6 +89,7 @@ typedef struct vg_screen {
 #define VG_SCREEN(name, title, about, back) extern const vg_screen vg_screen_##name;
 #include "ui/screens/screens.def"
 #undef VG_SCREEN
+/* The screen of a number (VG_SCREEN_name); an unknown one gives the first. Never NULL. */
 const vg_screen *vg_screen_get(int id);
 const char *vg_screen_name(int id);  /* "compare" */
 const char *vg_screen_title(int id); /* "Compare" */
@@ -142,9 +143,13 @@ enum { VG_MIN_COLS = 60, VG_MIN_ROWS = 16 };
 /* ---- shell.c: the frame around a screen ---- */
 bool vg_ui_init(vg_ui *ui, const vg_ui_host *host,
                 const vg_ui_options *options); /* the terminal is open already */
+/* The states of all screens, pictures and grid; the terminal stays open. */
 void vg_ui_deinit(vg_ui *ui);
+/* Open a screen (VG_SCREEN_name); what was typed in others stays. */
 void vg_ui_open(vg_ui *ui, int screen);
+/* A key, click or report of the terminal goes to the popup, the screen or the bindings, in this order. */
 void vg_ui_key(vg_ui *ui, const vg_key *key);
+/* Draw everything into the grid: tabs, screen, messages, footer, popup. Below VG_MIN_COLS x VG_MIN_ROWS, what size is needed. Nothing is sent. */
 void vg_ui_draw(vg_ui *ui);
 /* Draw and send now, before something that takes its time. */
 void vg_ui_show(vg_ui *ui);
@@ -165,22 +170,32 @@ const vg_binding *vg_common_bindings(int *count);
 const vg_ui_job *vg_ui_job_now(const vg_ui *ui);
 /* A `when` of bindings: some variant of that job can be looked at. */
 bool vg_ui_has_frames(const vg_ui *ui, const void *state);
+/* From now on run and compare show this job (id copied). */
 void vg_ui_show_job(vg_ui *ui, const char *id);
 /* What several screens offer of a job, said on the messages row: go on with it, fill the form with its settings and open it. */
 bool vg_ui_job_resume(vg_ui *ui, const char *id);
+/* The form takes the settings of job `id` and opens; when it cannot be read the messages row says why. */
 void vg_ui_job_settings(vg_ui *ui, const char *id);
+/* "queued", "running", ...; static. */
 const char *vg_job_state_name(vg_ui_job_state state);
+/* Its colour by meaning; plain states are dim. */
 vg_text_role vg_job_state_role(vg_ui_job_state state);
 /* A sign that reads without colour: queued, running, done, failed, ... */
 uint32_t vg_job_state_sign(const vg_grid *g, vg_ui_job_state state);
 
 /* ---- popup.c ---- */
+/* A list to choose from; items end with NULL and are copied. filtered: typing narrows it. The screen's `answer` gets tag, index and text. */
 void vg_popup_list(vg_ui *ui, int tag, const char *title, const char *const *items, int selected,
                    bool filtered);
+/* One line to type, which begins with `initial`; Enter answers with it. Texts are copied. */
 void vg_popup_prompt(vg_ui *ui, int tag, const char *title, const char *text, const char *initial);
+/* A question: Enter or y answers (index 1); n, q and Esc close it unanswered. Texts are copied. */
 void vg_popup_confirm(vg_ui *ui, int tag, const char *title, const char *text);
+/* Free its texts; no answer is told. Nothing is open afterwards. */
 void vg_popup_close(vg_ui *ui);
+/* A key for the popup that is open: moves, edits, answers or closes. Esc and Ctrl-C close without an answer. */
 void vg_popup_key(vg_ui *ui, const vg_key *key);
+/* Over what the grid shows; nothing when none is open. */
 void vg_popup_draw(const vg_ui *ui, vg_grid *g);
 
 #endif

@@ -28,6 +28,7 @@ typedef struct vg_cell {
     uint8_t width; /* 1, 2, or 0: right half of the cell before */
 } vg_cell;
 
+/* Would they look alike? */
 static inline bool vg_cell_same(const vg_cell *a, const vg_cell *b)
 {
     return a->cp[0] == b->cp[0] && a->cp[1] == b->cp[1] && a->cp[2] == b->cp[2] && a->fg == b->fg &&
@@ -70,10 +71,14 @@ typedef struct vg_grid {
 
 /* Make (or remake) room for rows x cols cells, all blank. Sizes are clamped to 1..1000; 0 memory left ends the program cleanly. */
 void vg_grid_resize(vg_grid *g, int rows, int cols);
+/* NULL is a no-op. */
 void vg_grid_free(vg_grid *g);
+/* Blanks in the plain role. */
 void vg_grid_clear(vg_grid *g);
 
+/* The grid's theme for a role; all zero without a theme. */
 vg_style vg_role_style(const vg_grid *g, vg_text_role role);
+/* The role of a variant's colour; the four repeat, and a number below 0 takes the first. */
 static inline vg_text_role vg_variant_role(int variant)
 {
     return (vg_text_role)(VG_R_VARIANT0 + (variant < 0 ? 0 : variant % 4));
@@ -85,7 +90,9 @@ int vg_put(vg_grid *g, int row, int col, uint32_t cp, vg_style style);
 /* Text from (row, col) in at most `cols` columns; what does not fit ends with an ellipsis. Control characters become '?'.
  * Returns the columns written. */
 int vg_text(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *s);
+/* vg_text in a style instead of a role; NULL writes nothing. */
 int vg_text_style(vg_grid *g, int row, int col, int cols, vg_style style, const char *s);
+/* vg_text of what printf would write, cut at 1023 bytes. */
 int vg_textf(vg_grid *g, int row, int col, int cols, vg_text_role role, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 /* The same for text that ends in a path: what does not fit is left out of the path's middle, so that the file's name stays. */
@@ -97,8 +104,11 @@ int vg_text_block(vg_grid *g, vg_rect r, vg_text_role role, const char *s);
 
 /* Blank a rectangle in a role's background; make it look like a role without touching its glyphs (focus bars). */
 void vg_fill(vg_grid *g, vg_rect r, vg_text_role role);
+/* Cells outside the grid are left out. */
 void vg_paint(vg_grid *g, vg_rect r, vg_text_role role);
+/* Lines from (row, col) to the right; '-' in ASCII. */
 void vg_hline(vg_grid *g, int row, int col, int cols, vg_text_role role);
+/* Lines down from (row, col); '|' in ASCII. */
 void vg_vline(vg_grid *g, int row, int col, int rows, vg_text_role role);
 /* A box with an optional title in its top edge; the inside is blanked. Returns the inside. */
 vg_rect vg_box(vg_grid *g, vg_rect r, const char *title);
@@ -112,6 +122,7 @@ static inline uint32_t vg_glyph(const vg_grid *g, uint32_t ascii, uint32_t basic
 /* Middle dot, dash and the like as text. */
 const char *vg_dot(const vg_grid *g);
 
+/* Is the cell in the rectangle? */
 static inline bool vg_inside(vg_rect r, int row, int col)
 {
     return row >= r.row && row < r.row + r.rows && col >= r.col && col < r.col + r.cols;

@@ -77,6 +77,7 @@ void vg_input_feed(vg_input *in, const char *bytes, size_t n, vg_key_sink sink, 
 void vg_input_flush(vg_input *in, vg_key_sink sink, void *user);
 /* True while vg_input_flush would do something. */
 bool vg_input_waiting(const vg_input *in);
+/* All zero is empty. */
 void vg_input_deinit(vg_input *in);
 
 #endif

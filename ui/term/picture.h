@@ -11,12 +11,14 @@ typedef struct vg_pictures vg_pictures;
 
 /* depth and glyphs of the terminal; cell_aspect = cell height / width; enabled false: a line of text takes the picture's place. */
 vg_pictures *vg_pictures_new(vg_depth depth, vg_glyphs glyphs, double cell_aspect, bool enabled);
+/* NULL is a no-op. */
 void vg_pictures_free(vg_pictures *p);
 /* The terminal told its cell size: forget everything computed for another one. */
 void vg_pictures_set_aspect(vg_pictures *p, double cell_aspect);
 
 /* The largest rectangle inside `room`, centred, that shows w x h pixels undistorted (to half a cell). Pure. */
 vg_rect vg_picture_fit(vg_rect room, int w, int h, double cell_aspect);
+/* The same for this terminal's cell aspect. */
 vg_rect vg_pictures_fit(const vg_pictures *p, vg_rect room, int w, int h);
 
 /* Draw rgb [h, w, 3] into exactly `r` (from vg_pictures_fit). (owner, serial) name the content: the same pair must always mean the

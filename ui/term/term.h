@@ -45,6 +45,7 @@ void vg_term_flush(vg_term *t, const vg_grid *g);
 
 /* Read the size again (after SIGWINCH); true when it changed. For the null terminal use vg_term_set_size. */
 bool vg_term_update_size(vg_term *t);
+/* Each from 1 to 1000; the next flush draws everything again. */
 void vg_term_set_size(vg_term *t, int rows, int cols);
 
 /* Ctrl-Z: leave the screen, stop, come back when continued. */
@@ -60,11 +61,13 @@ int vg_term_read(vg_term *t, char *out, size_t size);
 bool vg_term_cell(vg_term *t, int row, int col, vg_cell *out);
 
 /* ---- term_direct.c ---- */
+/* vg_term_flush where t->direct: the cells that differ as escape sequences with 24-bit colour, in one write. */
 void vg_direct_flush(vg_term *t, const vg_grid *g);
 
 /* ---- term_guard.c: signals, crash, stderr. Process-wide by nature, so its state is static there. ---- */
 /* Returns the descriptor that signal numbers can be read from (one byte each), -1 on failure. */
 int vg_guard_begin(const char *restore, size_t restore_size, int tty);
+/* Signals and terminal modes as before _begin, and what stderr caught is printed. Nothing without a _begin. */
 void vg_guard_end(void);
 /* Next signal that arrived, 0 none. */
 int vg_guard_take(void);

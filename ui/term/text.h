@@ -11,6 +11,7 @@
 /* Bytes of the code point that ends before offset `at` (0 at the start), and of the one that begins there. Combining marks
  * belong to their base: one press of an arrow key moves over both. */
 size_t vg_utf8_before(const char *s, size_t at);
+/* s has `length` bytes; 0 at its end. */
 size_t vg_utf8_after(const char *s, size_t length, size_t at);
 
 /* Columns of a code point: 0 combining, 1, 2 wide. Control and unassigned characters count 1 (they are drawn as '?'). */
@@ -21,6 +22,7 @@ bool vg_cp_safe(uint32_t cp);
 
 /* Columns of a string, of its first `bytes` bytes. */
 int vg_text_width(const char *s);
+/* Of the first `bytes` bytes. */
 int vg_text_width_n(const char *s, size_t bytes);
 
 /* Bytes of s that fit in `columns`. */

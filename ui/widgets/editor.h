@@ -17,6 +17,7 @@ typedef struct vg_editor {
 
 /* Replace the text; the cursor goes to the end. */
 void vg_editor_set(vg_editor *e, const char *text, bool multiline);
+/* All zero is empty. */
 void vg_editor_deinit(vg_editor *e);
 
 enum { VG_EDITOR_IGNORED, VG_EDITOR_MOVED, VG_EDITOR_CHANGED };

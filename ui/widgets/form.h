@@ -29,6 +29,7 @@ int vg_form_next(const vg_form *form, int from, int step);
 int vg_form_beside(const vg_form *form, int from, int step);
 /* Column of a CHOICES field's box inside its value, its row in *row: boxes wrap at cols. */
 int vg_form_choice_at(const vg_ui_field *f, int choice, int cols, int *row);
+/* Where a field stands; borrowed from form, NULL when it is not placed. */
 const vg_form_item *vg_form_item_of(const vg_form *form, int field);
 
 #endif

@@ -16,6 +16,7 @@ void vg_bar(vg_grid *g, int row, int col, int cols, double fraction, double mark
 typedef struct vg_level {
     double now, others, peak, planned, total; /* 0: none */
 } vg_level;
+/* At (row, col), `cols` cells wide. */
 void vg_gauge(vg_grid *g, int row, int col, int cols, const vg_level *level, vg_text_role role);
 
 /* sparkline.c: the last samples that fit, one a cell, in one row; lo..hi is the scale (equal: from the samples). NaN: a gap. */
@@ -36,6 +37,7 @@ typedef struct vg_plot_spec {
     const char *unit;
     bool zero_based; /* the scale starts at 0 */
 } vg_plot_spec;
+/* Nothing where r has less than 2 rows, or 4 columns beside the scale; a line of text where no sample is finite. */
 void vg_plot(vg_grid *g, vg_rect r, const vg_plot_spec *spec);
 /* The curve alone, without scale or cursor. */
 void vg_curve(vg_grid *g, vg_rect r, const vg_series *s, int index, int points, double lo,
@@ -48,6 +50,7 @@ void vg_scrubber(vg_grid *g, int row, int col, int cols, int position, int count
                  vg_text_role role);
 /* Frame under a column of the track; the column of a frame. */
 int vg_scrubber_frame(int col, int cols, int count);
+/* Clamped to the track; 0 when there is one frame or column. */
 int vg_scrubber_col(int frame, int cols, int count);
 
 /* list.c: first row to show so that `selected` is visible, moving `top` as little as possible. */

@@ -25,12 +25,10 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, wan_dit_load_globals(d, err), fail);
-    VG_TRY_GOTO(status, wan_dit_open_stream(d, dir, component, options, err), fail);
-    for (int64_t i = 0; i < config->layers; i++)
-        VG_TRY_GOTO(status,
-                    d->blocks[i].streamed < 0 ? wan_dit_load_block(d, i, err)
-                                              : wan_dit_load_streamed(d, i, err),
-                    fail);
+    VG_TRY_GOTO(status,
+                vg_blocks_open(engine, dir, component, options, d->module,
+                               &d->weights.lists[WAN_DIT_BLOCKS], &d->loaded, err),
+                fail);
     VG_TRY_GOTO(status, vg_module_loaded(d->module, err), fail);
     *dit = d;
     return VG_OK;
@@ -50,7 +48,7 @@ void wan_dit_close(wan_dit *d)
     for (int i = 0; i < WAN_TEXTS; i++)
         vg_arena_free(d->text[i]);
     vg_module_close(d->module);
-    vg_stream_free(d->stream);
+    vg_blocks_close(d->loaded);
     vg_weight_table_deinit(&d->weights);
     free(d->blocks);
     free(d);
@@ -63,7 +61,7 @@ const vg_module *wan_dit_module(const wan_dit *d)
 
 size_t wan_dit_host_bytes(const wan_dit *d)
 {
-    return d->stream ? vg_stream_host_bytes(d->stream) : 0;
+    return vg_blocks_host_bytes(d->loaded);
 }
 
 /* ---- forward ---- */
@@ -290,11 +288,11 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int sl
     for (int64_t i = 0; i < c->layers; i++) {
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
-        VG_TRY(wan_dit_bind(d, i, err));
+        VG_TRY(vg_blocks_bind(d->loaded, i, err));
         VG_TRY(self_attention(d, i, &r, err));
         VG_TRY(cross_attention(d, i, &r, err));
         VG_TRY(feed_forward(d, i, &r, err));
-        VG_TRY(wan_dit_release(d, i, err));
+        VG_TRY(vg_blocks_release(d->loaded, i, err));
         if (progress)
             progress(user, (int)i + 1, (int)c->layers);
     }

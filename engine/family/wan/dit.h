@@ -8,9 +8,12 @@ typedef struct wan_dit wan_dit;
 
 #define WAN_TEXTS 2 /* prompts kept at a time: with and without the condition */
 
+/* Open DIR's transformer `component` and load it: globals and blocks, options->streamed of them to the host. The caller closes *dit. Errors:
+ * VG_E_NOMEM, those of vg_module_open and vg_blocks_open. */
 vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component,
                        const wan_dit_config *config, const vg_module_options *options,
                        wan_dit **dit, vg_err *err);
+/* Its memory of the backend and the host is given back. NULL is a no-op. */
 void wan_dit_close(wan_dit *dit);
 
 /* Embed a prompt: host [tokens, text_dim] FP32. Computes and keeps the text embedding's keys and values of every layer. */
@@ -20,6 +23,7 @@ vg_status wan_dit_set_text(wan_dit *dit, int slot, const float *rows, int64_t to
 /* v = DiT(x, timestep, text in slot). x [Cin,T,h,w], v [Cout,T,h,w], both act dtype on the backend; v is written last and may not
  * alias x. progress (or NULL) is called after each block. Cancel is seen at block boundaries. */
 typedef void wan_dit_progress(void *user, int done, int of);
+/* Errors: VG_E_SHAPE (x, or a grid that patches do not divide), VG_E_CANCELLED, those of the operations. */
 vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, double timestep, int slot,
                           const atomic_int *cancel, wan_dit_progress *progress, void *user,
                           vg_tensor *v, vg_err *err);
@@ -33,10 +37,12 @@ vg_status wan_dit_weights(const wan_dit_config *config, const char *component,
 
 /* Linear layers of the blocks, for calibration: fn is called for each with its running maximum enabled. */
 vg_status wan_dit_calibrate_begin(wan_dit *dit, vg_err *err);
+/* After the forwards; amax is the largest |input| of the layer. Nothing without calibrate_begin. Errors: VG_E_NOMEM, VG_E_DEVICE. */
 vg_status wan_dit_calibrate_each(const wan_dit *dit,
                                  void (*fn)(void *user, const char *layer, float amax), void *user,
                                  vg_err *err);
 
+/* Video tokens of one forward; latent is C,T,h,w, patches divide it. */
 int64_t wan_dit_tokens(const wan_dit_config *config, const int64_t latent[4]);
 /* FLOP of one forward: wan 9.2, without the cached cross-attention keys and values. */
 double wan_dit_flop(const wan_dit_config *config, int64_t video_tokens, int64_t text_tokens);

@@ -42,12 +42,12 @@ static vg_status text_rows(wan_dit *d, int slot, const float *rows, int64_t toke
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled while preparing the prompt");
         VG_TRY(wan_dit_matrix(d->text[slot], d->compute, tokens, c->dim, &k, err));
         VG_TRY(wan_dit_matrix(d->text[slot], d->compute, tokens, c->dim, &v, err));
-        VG_TRY(wan_dit_bind(d, i, err));
+        VG_TRY(vg_blocks_bind(d->loaded, i, err));
         VG_TRY(vg_linear_run(
             d->work, (const vg_linear_layer *const[]){&b->linear[ATTN2_K], &b->linear[ATTN2_V]}, 2,
             &context, VG_ACT_NONE, (vg_tensor *const[]){&k, &v}, err));
         VG_TRY(wan_dit_norm_heads(d, &b->norm_k2, NULL, NULL, &k, err));
-        VG_TRY(wan_dit_release(d, i, err));
+        VG_TRY(vg_blocks_release(d->loaded, i, err));
         b->text[slot].k = wan_dit_heads_of(d, &k);
         b->text[slot].v = wan_dit_heads_of(d, &v);
     }

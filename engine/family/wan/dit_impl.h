@@ -1,11 +1,10 @@
-/* dit_impl.h: the inside of dit.h, shared by its files: dit_weights.c (what a transformer consists of, and loading it), dit_stream.c (blocks
- * that are kept on the host), dit_condition.c (what a forward needs to know beside the latents), dit.c (the forward) and dit_precision.c
- * (calibration, precision, plan). */
+/* dit_impl.h: the inside of dit.h, shared by its files: dit_weights.c (what a transformer consists of), dit_condition.c (what a forward needs
+ * to know beside the latents), dit.c (loading, and the forward) and dit_precision.c (calibration, and what a forward costs). */
 #ifndef VG_ENGINE_FAMILY_WAN_DIT_IMPL_H
 #define VG_ENGINE_FAMILY_WAN_DIT_IMPL_H
 
 #include "engine/family/wan/dit.h"
-#include "engine/checkpoint/stream.h"
+#include "engine/layers/blocks.h"
 #include "engine/layers/input_ranges.h"
 
 #include <string.h>
@@ -37,8 +36,6 @@ typedef struct wan_dit_block {
     struct {
         vg_tensor k, v; /* [tokens, heads, head_dim] */
     } text[WAN_TEXTS];
-    int streamed; /* number among the streamed blocks; -1: resident */
-    char *at;     /* streamed: where the weights of its linear layers begin */
 } wan_dit_block;
 
 struct wan_dit {
@@ -47,8 +44,7 @@ struct wan_dit {
     vg_backend *be;
     vg_weight_table weights;
     vg_module *module;
-    vg_stream *stream;  /* NULL: all blocks are resident */
-    size_t block_bytes; /* room of a streamed block */
+    vg_blocks *loaded; /* of blocks below; a block is bound while it is run */
     vg_linear_layer patch, global[GLOBAL_LINEARS];
     vg_tensor table; /* [2, dim] F32 */
     wan_dit_block *blocks;
@@ -64,24 +60,18 @@ struct wan_dit {
 
 /* dit_weights.c. The table of this transformer; loading its parts. */
 vg_status wan_dit_open_weights(wan_dit *dit, const char *component, vg_err *err);
+/* Everything outside of the blocks: embeddings and head. */
 vg_status wan_dit_load_globals(wan_dit *dit, vg_err *err);
-vg_status wan_dit_load_block(wan_dit *dit, int64_t i, vg_err *err);
-
-/* dit_stream.c. Choose which options->streamed blocks are streamed; load one of them; before and after a block is run: its weights point to
- * where they lie now, until _release. */
-vg_status wan_dit_open_stream(wan_dit *dit, const char *dir, const char *component,
-                              const vg_module_options *options, vg_err *err);
-vg_status wan_dit_load_streamed(wan_dit *dit, int64_t i, vg_err *err);
-vg_status wan_dit_bind(wan_dit *dit, int64_t i, vg_err *err);
-vg_status wan_dit_release(wan_dit *dit, int64_t i, vg_err *err);
 
 /* dit_condition.c. Fill rope_cos and rope_sin for a grid of patches, mod for a timestep; nothing happens where they hold that already. */
 vg_status wan_dit_prepare_rope(wan_dit *dit, const int64_t grid[3], vg_err *err);
+/* timestep: 0 to 1000. */
 vg_status wan_dit_embed_timestep(wan_dit *dit, double timestep, vg_err *err);
 /* x = RMSNorm(x) over all heads, then RoPE with cos and sin unless NULL. x [tokens, dim], in place. */
 vg_status wan_dit_norm_heads(const wan_dit *dit, const vg_tensor *w, const vg_tensor *cos,
                              const vg_tensor *sin, vg_tensor *x, vg_err *err);
 
+/* An uninitialised [rows,columns] from the arena. Errors: VG_E_NOMEM. */
 static inline vg_status wan_dit_matrix(vg_arena *arena, vg_dtype dtype, int64_t rows,
                                        int64_t columns, vg_tensor *t, vg_err *err)
 {

@@ -93,8 +93,3 @@ vg_status wan_dit_load_globals(wan_dit *d, vg_err *err)
 {
     return vg_module_load(d->module, &d->weights.lists[WAN_DIT_GLOBALS], 0, err);
 }
-
-vg_status wan_dit_load_block(wan_dit *d, int64_t i, vg_err *err)
-{
-    return vg_module_load(d->module, &d->weights.lists[WAN_DIT_BLOCKS], i, err);
-}

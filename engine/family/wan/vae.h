@@ -21,8 +21,11 @@ typedef struct wan_vae {
     vg_tensor scale, shift;          /* [z] F32: 1/std, mean */
 } wan_vae;
 
+/* Open DIR's VAE and load its halves (WAN_VAE_DECODER, WAN_VAE_ENCODER or both); convolutions run in `compute`. The caller closes *vae. Errors:
+ * VG_E_NOMEM, those of vg_module_open. */
 vg_status wan_vae_open(vg_engine *engine, const char *dir, const wan_vae_config *config,
                        vg_dtype compute, int halves, wan_vae **vae, vg_err *err);
+/* NULL is a no-op. */
 void wan_vae_close(wan_vae *vae);
 /* What these halves consist of; the caller deinitialises. */
 vg_status wan_vae_weights(const wan_vae_config *config, int halves, vg_weight_table *table,
@@ -49,6 +52,7 @@ vg_status wan_vae_decode(wan_vae *vae, const float *latents, const int64_t shape
  * mean, not normalised; T from wan_vae_latent_frames, h and w from wan_vae_latent_size. */
 vg_status wan_vae_encode(wan_vae *vae, const float *sample, const int64_t shape[4], bool tiling,
                          const vg_hooks *hooks, float *latents, vg_err *err);
+/* Height or width of the latents for so many pixels: each level but the first halves it. */
 static inline int64_t wan_vae_latent_size(const wan_vae_config *config, int64_t pixels)
 {
     for (int64_t i = 1; i < config->levels; i++)

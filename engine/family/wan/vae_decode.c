@@ -13,8 +13,8 @@ typedef struct decode_job {
     const vg_hooks *hooks;
     int done, of;
     vg_arena *arena;
-    vg_staging *ferry; /* frames on their way to the host */
-    uint8_t *rgb;      /* whole-frame output, one of the two */
+    vg_staging *staging; /* frames on their way to the host */
+    uint8_t *rgb;        /* whole-frame output, one of the two */
     float *sample;
     vg_tile *tile; /* tiled output */
 } decode_job;
@@ -68,7 +68,7 @@ static vg_status send_frames(decode_job *job, int64_t first, const vg_tensor *fr
     bool bytes = job->rgb && !job->tile;
     float *values = job->tile ? job->tile->v : job->sample;
     void *to = bytes ? (void *)(job->rgb + at) : (void *)(values + at), *device;
-    VG_TRY(vg_staging_board(job->ferry, &device, err));
+    VG_TRY(vg_staging_out_room(job->staging, &device, err));
     vg_tensor out = vg_tensor_of(device, bytes ? VG_U8 : VG_F32, 4, frames->shape);
     if (bytes)
         VG_TRY(vg_frames_to_u8(be, &(vg_frames_to_u8_args){.x = frames, .y = &out}, err));
@@ -76,7 +76,7 @@ static vg_status send_frames(decode_job *job, int64_t first, const vg_tensor *fr
         VG_TRY(vg_backend_copy(be, &out, frames, err));
     else
         VG_TRY(vg_cast(be, &(vg_cast_args){.x = frames, .y = &out}, err));
-    return vg_staging_send(job->ferry, vg_tensor_bytes(&out), to, frames_delivered, job, err);
+    return vg_staging_out_send(job->staging, vg_tensor_bytes(&out), to, frames_delivered, job, err);
 }
 
 /* Bytes of the frames of one chunk. */
@@ -97,7 +97,7 @@ static vg_status decode_region(decode_job *job, const float *host, const int64_t
     size_t mark = vg_arena_mark(job->arena);
     int64_t first = 0;
     VG_TRY_GOTO(status, prepare(job, host, shape, &z, err), done);
-    VG_TRY_GOTO(status, vg_staging_new(v->be, chunk_bytes(job, shape), &job->ferry, err), done);
+    VG_TRY_GOTO(status, vg_staging_new(v->be, chunk_bytes(job, shape), &job->staging, err), done);
     VG_TRY_GOTO(
         status,
         wan_vae_state_new(v->decoder, v->be, shape[2], shape[3], shape[1] > 1 ? 1 : 0, &state, err),
@@ -108,11 +108,11 @@ static vg_status decode_region(decode_job *job, const float *host, const int64_t
         VG_TRY_GOTO(status, send_frames(job, first, &frames, err), done);
         first += frames.shape[0];
     }
-    status = vg_staging_arrive(job->ferry, err);
+    status = vg_staging_out_finish(job->staging, err);
 done:
     wan_vae_state_free(state);
-    vg_staging_free(job->ferry);
-    job->ferry = NULL;
+    vg_staging_free(job->staging);
+    job->staging = NULL;
     vg_arena_reset(job->arena, mark);
     return status;
 }

@@ -13,7 +13,7 @@ typedef struct encode_job {
     const int64_t *shape;
     const vg_hooks *hooks;
     vg_arena *arena;
-    vg_staging *ferry; /* frames on their way to the device */
+    vg_staging *staging; /* frames on their way to the device */
     int done, of;
 } encode_job;
 
@@ -28,7 +28,7 @@ static vg_status send_chunk(encode_job *job, int64_t t, const region *r, vg_err 
     int64_t first = t ? 1 + CHUNK * (t - 1) : 0, count = t ? CHUNK : 1;
     int64_t lines = count * r->height, planes = 3 * lines;
     void *host;
-    VG_TRY(vg_staging_load(job->ferry, &host, err));
+    VG_TRY(vg_staging_in_room(job->staging, &host, err));
     float *to = host;
     for (int64_t i = 0; to && i < planes; i++)
         memcpy(
@@ -38,7 +38,7 @@ static vg_status send_chunk(encode_job *job, int64_t t, const region *r, vg_err 
                     s[3] +
                 r->x,
             (size_t)r->width * sizeof *to);
-    return vg_staging_bring(job->ferry, (size_t)(planes * r->width) * sizeof *to, err);
+    return vg_staging_in_send(job->staging, (size_t)(planes * r->width) * sizeof *to, err);
 }
 
 /* The frames that came as [count,height,width,3] in the compute dtype. */
@@ -49,11 +49,11 @@ static vg_status take_chunk(encode_job *job, int64_t t, const region *r, vg_tens
     const int64_t count = t ? CHUNK : 1, shape[4] = {count, r->height, r->width, 3};
     void *device;
     VG_TRY(vg_arena_tensor(job->arena, job->vae->compute, 4, shape, frames, err));
-    VG_TRY(vg_staging_take(job->ferry, &device, err));
+    VG_TRY(vg_staging_in_take(job->staging, &device, err));
     vg_tensor planes = vg_tensor_make(device, VG_F32, 4, 3, count, r->height, r->width);
     VG_TRY(vg_channel_affine(
         be, &(vg_channel_affine_args){.x = &planes, .to_channels_last = true, .y = frames}, err));
-    return vg_staging_left(job->ferry, err);
+    return vg_staging_in_done(job->staging, err);
 }
 
 /* quant_conv's mean half, to host FP32 [t,h,w,z]. */
@@ -86,7 +86,7 @@ static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
     int64_t written = 0, most = out->frames > 1 ? CHUNK : 1;
     VG_TRY_GOTO(status,
                 vg_staging_new(v->be, (size_t)(most * height * width * 3) * sizeof(float),
-                               &job->ferry, err),
+                               &job->staging, err),
                 done);
     VG_TRY_GOTO(status,
                 wan_vae_state_new(v->encoder, v->be, height, width, out->frames > 1 ? CHUNK : 0,
@@ -115,8 +115,8 @@ static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
     }
 done:
     wan_vae_state_free(state);
-    vg_staging_free(job->ferry);
-    job->ferry = NULL;
+    vg_staging_free(job->staging);
+    job->staging = NULL;
     return status;
 }
 

@@ -17,12 +17,15 @@ vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_d
 /* Add what one half consists of to a table. */
 vg_status wan_vae_net_weights(const wan_vae_config *config, bool encoder, vg_weight_table *table,
                               vg_err *err);
+/* The weights stay the module's. NULL is a no-op. */
 void wan_vae_net_free(wan_vae_net *net);
 
 /* Histories and work memory for one clip (or tile) of frames [height, width] at the net's input. */
 typedef struct wan_vae_state wan_vae_state;
+/* Errors: VG_E_NOMEM. chunk_frames: of every chunk but the first; 0: there is no other. net and be must outlive it. */
 vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t height, int64_t width,
                             int64_t chunk_frames, wan_vae_state **state, vg_err *err);
+/* NULL is a no-op. */
 void wan_vae_state_free(wan_vae_state *state);
 
 /* Run the next chunk: x [T,H,W,Cin]; *y [T',H',W',Cout] is valid until the next chunk. The first chunk has one frame. */

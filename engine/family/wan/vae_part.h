@@ -4,9 +4,12 @@
 
 #include "engine/family/wan/vae.h"
 
+/* For `open` of a vg_stage_part: the half (WAN_VAE_...) of DIR's VAE in the compute dtype of p; *self is a wan_vae. */
 vg_status wan_vae_part_open(vg_engine *engine, const vg_model *model, const vg_generate_params *p,
                             const char *dir, int half, void **self, vg_err *err);
+/* self: from _open; NULL is a no-op. */
 void wan_vae_part_close(void *self);
+/* Bytes of its weights, views into files included. */
 size_t wan_vae_part_bytes(const void *self);
 
 /* Run one half over the clip, or over one tile of it, on a backend that only counts. */

@@ -44,20 +44,27 @@ typedef struct wan_config {
 extern const char *const wan_expert_names[WAN_EXPERTS_MAX + 1]; /* "transformer", "transformer_2" */
 
 /* config.c */
+/* Does the family claim this checkpoint, by the classes that model_index.json names? */
 bool wan_probe(const vg_checkpoint *checkpoint);
+/* Read and check all config files of the checkpoint; *config is a wan_config. Errors: VG_E_FORMAT, VG_E_UNSUPPORTED, VG_E_NOMEM. */
 vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err);
+/* NULL is a no-op. */
 void wan_config_free(void *config);
+/* The latent-to-RGB matrix published for Wan2.1; false: the VAE's statistics are others, none is known. */
 bool wan_preview(const vg_model *model, vg_preview *preview);
+/* Borrowed as long as the model. */
 static inline const wan_config *wan_config_of(const vg_model *model)
 {
     return vg_model_config(model);
 }
+/* Channels that the transformer sees beside the noise; 0 for text to video. */
 static inline int64_t wan_condition_channels(const wan_config *config)
 {
     return config->image ? config->dit[0].in_channels - config->dit[0].out_channels : 0;
 }
 
 /* wan.c */
+/* C,T,h,w of the latents for the clip that params ask for; its sizes are checked already. */
 void wan_latent_shape(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
 
 /* Names of the family's conditions: hidden states of the text encoder [tokens, text_dim], and what an image-to-video transformer sees beside
@@ -72,6 +79,7 @@ extern const vg_encoder wan_text_encoder_row, wan_image_encoder_row;
 vg_status wan_check_tokenizer(const vg_model *model, vg_err *err);
 extern const vg_denoiser wan_denoiser_row;
 extern const vg_decoder wan_decoder_row;
+/* A clip's latents for measuring previews: sample, shape and latents as in wan_vae_encode, but normalised; opens and closes DIR's encoder in FP32. */
 vg_status wan_preview_encode(vg_engine *engine, const vg_model *model, const char *dir,
                              const float *sample, const int64_t shape[4], float *latents,
                              vg_err *err);
