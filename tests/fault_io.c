@@ -3,6 +3,7 @@
  *
  *   FAULT_UNDER     folders, ':' between them; without it nothing is counted
  *   FAULT_AT        which call fails, from 0; -1 none
+ *   FAULT_HANG      which call never returns, whatever signals come
  *   FAULT_ERRNO     with what (a number); EIO
  *   FAULT_COMMAND   only in a process whose first argument is this one
  *   FAULT_LOG       each call is written there: "NUMBER NAME PATH"
@@ -27,7 +28,7 @@
 #include <unistd.h>
 
 static const char *under = "", *log_path;
-static long fail_at = -1;
+static long fail_at = -1, hang_at = -1;
 static int fail_errno = EIO;
 static atomic_long calls;
 
@@ -46,6 +47,8 @@ __attribute__((constructor)) static void begin(void)
     }
     if ((text = getenv("FAULT_AT")))
         fail_at = atol(text);
+    if ((text = getenv("FAULT_HANG")))
+        hang_at = atol(text);
     if ((text = getenv("FAULT_ERRNO")))
         fail_errno = atoi(text);
     log_path = getenv("FAULT_LOG");
@@ -74,6 +77,8 @@ static bool fails(const char *name, const char *path)
         return false;
     }
     long mine = atomic_fetch_add(&calls, 1);
+    while (mine == hang_at)
+        pause();
     if (log_path) {
         int fd = (int)syscall(SYS_openat, AT_FDCWD, log_path,
                               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

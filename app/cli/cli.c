@@ -8,6 +8,7 @@
 #include <string.h>
 #include "app/cli/cmd_job.h"
 #include "app/job/device.h"
+#include "app/settings/paths.h"
 #include "app/settings/presets.h"
 
 #define VG_COMMAND(name) extern const vg_command vg_command_##name;
@@ -208,7 +209,8 @@ int vg_cli_main(int argc, char **argv)
     vg_args args;
     vg_err err = {0};
     int status;
-    if (vg_args_parse(command, argc - 2, argv + 2, &args, &err) != VG_OK) {
+    if (vg_args_parse(command, argc - 2, argv + 2, &args, &err) != VG_OK ||
+        (!args.help && vg_paths_check(&err) != VG_OK)) {
         /* Who asked for JSON behind the mistake asked for it all the same. */
         for (int i = 2; i < argc; i++) {
             for (int k = 0; !strcmp(argv[i], "--json") && command->specs && command->specs[k].name;

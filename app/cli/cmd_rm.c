@@ -1,44 +1,33 @@
 /* cmd_rm.c: vgen rm. */
-#include <unistd.h>
+#include <stdlib.h>
 #include "app/cli/cmd_job.h"
+#include "app/settings/paths.h"
 #include "app/worker/worker.h"
 
-/* Cancel and wait until the worker is gone. */
-static int stop(vg_args *args, const vg_job *job)
-{
-    vg_err err = {0};
-    if (!vg_args_has(args, "force")) {
-        fprintf(stderr, "vgen rm: %s is running; cancel it first, or use --force\n", job->id);
-        return VG_EXIT_FAILURE;
-    }
-    if (vg_worker_cancel(job->dir, &err) != VG_OK && err.code != VG_E_MISSING)
-        return vg_cli_fail(args, &err);
-    for (int i = 0; i < 600 && vg_job_running(job->dir, NULL); i++)
-        usleep(100 * 1000);
-    if (!vg_job_running(job->dir, NULL))
-        return VG_EXIT_OK;
-    fprintf(stderr, "vgen rm: %s does not stop; try again later\n", job->id);
-    return VG_EXIT_FAILURE;
-}
-
+/* By its folder alone: what job.json says, and whether it can be read, does not matter. */
 static int remove_one(vg_args *args, const char *name)
 {
-    vg_job job;
-    vg_snapshot snapshot;
+    char *jobs = vg_paths_jobs(vg_args_get(args, "jobs-dir")), *dir = NULL, *id = NULL;
     vg_err err = {0};
-    int status = vg_cmd_job_open(args, name, &job, &snapshot);
-    if (status != VG_EXIT_OK)
-        return status;
-    if (!vg_job_state_is_final(snapshot.state) || vg_job_running(job.dir, NULL))
-        status = stop(args, &job);
-    if (status == VG_EXIT_OK) {
-        if (vg_file_remove_tree(job.dir, &err) != VG_OK)
-            status = vg_cli_fail(args, &err);
-        else
-            printf("removed %s\n", job.id);
+    vg_status status = vg_job_find_any(jobs, name, &dir, &err);
+    if (status == VG_OK) {
+        id = vg_job_id_of(dir);
+        if (vg_args_has(args, "force") && vg_job_running(dir, NULL))
+            status = vg_worker_stop(dir, VG_WORKER_GRACE_S, NULL, &err);
+        if (status == VG_OK || !vg_job_running(dir, NULL)) /* it may have ended by itself */
+            status = vg_job_remove(dir, &err);
+        if (status == VG_E_BUSY)
+            status = VG_FAIL(&err, VG_E_BUSY, "%s is running; cancel it first, or use --force", id);
     }
-    vg_cmd_job_close(&job, &snapshot);
-    return status;
+    if (status == VG_OK) {
+        fputs("removed ", stdout);
+        vg_text_print(stdout, id);
+        putchar('\n');
+    }
+    free(jobs);
+    free(dir);
+    free(id);
+    return status == VG_OK ? VG_EXIT_OK : vg_cli_fail(args, &err);
 }
 
 static int run(vg_args *args)

@@ -66,6 +66,10 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
                         const vg_variants *variants, int batch, vg_job *job, vg_err *err);
 /* May a file be written to `path`, which needs this ending? VG_E_ARG; key: what asks for it, for the message. */
 vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err);
+/* The same for all files that the job writes outside of its folder, as they are now. */
+vg_status vg_job_check_outputs(const vg_job *job, vg_err *err);
+/* Can a job write a file of this name? It fits the file system, and it is UTF-8, as all text of job.json. VG_E_ARG. */
+vg_status vg_job_check_name(const char *key, const char *path, vg_err *err);
 /* Can this job's clips be written (vg_clip_probe)? VG_E_UNSUPPORTED, VG_E_ARG or VG_E_NOMEM with one line. */
 vg_status vg_job_probe_clips(const vg_job *job, vg_err *err);
 /* Read DIR/job.json. Nothing in it is trusted. */
@@ -75,8 +79,22 @@ vg_status vg_job_parse(const char *text, size_t size, const char *name, vg_job *
 
 /* A folder's name, a beginning or an end of it that only one job has, "last", or a path. *dir is malloc'd. */
 vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err *err);
+/* The same, also where job.json is gone or cannot be read: for removing. */
+vg_status vg_job_find_any(const char *jobs_dir, const char *name, char **dir, vg_err *err);
 /* Folders of all jobs, newest first. */
 void vg_job_list(const char *jobs_dir, vg_lines *dirs);
+
+/* What a job is called, from its folder: the folder's name; where that has something that cannot be shown, with a few digits behind it that tell
+ * it from others that would look the same. malloc'd. */
+char *vg_job_id_of(const char *dir);
+/* May this process write into the folder? It is this user's, and holds files and folders only: nothing that leads elsewhere or waits.
+ * VG_E_IO, VG_E_FORMAT, VG_E_MISSING. */
+vg_status vg_job_check_folder(const char *dir, vg_err *err);
+/* Remove a job, whatever its job.json says, and the link by which it was named. VG_E_BUSY: a worker is on it. Killed in between, the rest goes
+ * with vg_job_sweep. */
+vg_status vg_job_remove(const char *dir, vg_err *err);
+/* Remove what kills left half made and half removed. */
+void vg_job_sweep(const char *jobs_dir);
 
 char *vg_job_path(const vg_job *job, const char *file);                              /* malloc'd */
 char *vg_job_variant_path(const vg_job *job, int variant, const char *file_or_null); /* malloc'd */

@@ -1,12 +1,10 @@
 /* job_create.c: from what a person asks to a job's folder. See job.h. */
 #include "app/job/job_create.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "app/settings/paths.h"
@@ -54,24 +52,6 @@ static char *new_id(const char *prompt)
 
 /* ---- the folder ---- */
 
-/* Folders that a kill left half made, older than an hour. */
-static void sweep(const char *jobs_dir)
-{
-    DIR *dir = opendir(jobs_dir);
-    struct dirent *item;
-    while (dir && (item = readdir(dir))) {
-        struct stat st;
-        if (strncmp(item->d_name, ".new-", 5))
-            continue;
-        char *path = vg_xstrf("%s/%s", jobs_dir, item->d_name);
-        if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && time(NULL) - st.st_mtime > 3600)
-            (void)vg_file_remove_tree(path, NULL);
-        free(path);
-    }
-    if (dir)
-        closedir(dir);
-}
-
 /* Fill a folder under a hidden name, then give it its name: a job folder always has a whole job.json. */
 static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_media *media,
                              vg_err *err)
@@ -87,7 +67,7 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
         const char *init = vg_settings_get(&job->settings, VG_OPT_init_latents);
         cJSON *root = vg_job_to_json(job);
         vg_event_writer events = {.fd = -1};
-        status = vg_file_make_dirs(variants, err);
+        status = vg_file_make_private_dirs(variants, err);
         if (status == VG_OK && *init)
             status = vg_job_init_latents_copy(init, hidden, err);
         if (status == VG_OK)
@@ -147,6 +127,24 @@ static void take_variants(vg_job *job, const vg_variants *asked)
     }
 }
 
+/* What job.json will hold, and what is printed of it as JSON, is UTF-8. */
+static vg_status check_texts(const vg_job *job, const char *dir, vg_err *err)
+{
+    VG_TRY(vg_job_check_name("jobs folder", dir, err));
+    for (int i = 0; i < job->variants_count; i++) {
+        const vg_job_outputs *o = &job->variants[i].outputs;
+        VG_TRY(vg_job_check_name("model", job->variants[i].model_dir, err));
+        if (o->output)
+            VG_TRY(vg_job_check_name("output", o->output, err));
+        if (o->save_latents)
+            VG_TRY(vg_job_check_name("save_latents", o->save_latents, err));
+        if (o->save_frames)
+            VG_TRY(vg_job_check_name("save_frames", o->save_frames, err));
+    }
+    return job->comparison_output ? vg_job_check_name("output", job->comparison_output, err)
+                                  : VG_OK;
+}
+
 vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
                         const vg_variants *variants, int batch, vg_job *job, vg_err *err)
 {
@@ -174,9 +172,10 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
         goto done;
     }
     dir = vg_paths_jobs(jobs_dir);
-    VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
+    VG_TRY_GOTO(status, check_texts(&made, dir, err), done);
+    VG_TRY_GOTO(status, vg_file_make_private_dirs(dir, err), done);
     real = realpath(dir, NULL);
-    sweep(real ? real : dir);
+    vg_job_sweep(real ? real : dir);
     VG_TRY_GOTO(status, make_folder(real ? real : dir, &made, &media, err), done);
     *job = made;
     made = (vg_job){0};

@@ -77,16 +77,32 @@ static vg_status take_text(const cJSON *o, const char *name, const char *key, bo
     if (text && strlen(text) >= PATH_MAX)
         return VG_FAIL(err, VG_E_FORMAT, "%s: %s is %zu bytes long, at most %d", name, key,
                        strlen(text), PATH_MAX - 1);
-    *to = vg_xstrdup(text);
+    *to = text ? vg_text_clean(text) : NULL; /* it may come from anybody, and goes to a terminal */
     return VG_OK;
 }
 
 static vg_status take_path(const cJSON *o, const char *name, const char *key, bool needed,
                            char **to, vg_err *err)
 {
+    const char *text = NULL;
     VG_TRY(take_text(o, name, key, needed, to, err));
     if (*to && **to != '/')
         return VG_FAIL(err, VG_E_FORMAT, "%s: %s is not an absolute path", name, key);
+    VG_TRY(vg_json_get_string(o, name, key, &text, err));
+    free(*to);
+    *to = vg_xstrdup(text);
+    return VG_OK;
+}
+
+/* A file that the job will write. Its place is looked at before it is (vg_job_check_outputs). */
+static vg_status take_output(const cJSON *o, const char *name, const char *key, const char *ending,
+                             char **to, vg_err *err)
+{
+    VG_TRY(take_path(o, name, key, false, to, err));
+    const char *file = *to ? strrchr(*to, '/') + 1 : "";
+    size_t n = strlen(file), m = strlen(ending);
+    if (*to && (n <= m || strcasecmp(file + n - m, ending)))
+        return VG_FAIL(err, VG_E_FORMAT, "%s: %s: %s does not end in %s", name, key, *to, ending);
     return VG_OK;
 }
 
@@ -129,9 +145,9 @@ static vg_status parse_variant(const cJSON *item, const char *name, const vg_var
         v->model_dir = vg_xstrdup(job->model_dir);
         v->identity = vg_xstrdup(job->identity);
     }
-    VG_TRY(take_path(item, name, "output", false, &v->outputs.output, err));
-    VG_TRY(take_path(item, name, "save_latents", false, &v->outputs.save_latents, err));
-    return take_path(item, name, "save_frames", false, &v->outputs.save_frames, err);
+    VG_TRY(take_output(item, name, "output", ".mp4", &v->outputs.output, err));
+    VG_TRY(take_output(item, name, "save_latents", ".safetensors", &v->outputs.save_latents, err));
+    return take_output(item, name, "save_frames", ".safetensors", &v->outputs.save_frames, err);
 }
 
 static vg_status parse_variants(const cJSON *root, const char *name, vg_job *job, vg_err *err)
@@ -179,7 +195,7 @@ static vg_status parse_root(const cJSON *root, const char *name, vg_job *job, vg
     VG_TRY(take_path(model, name, "dir", true, &job->model_dir, err));
     VG_TRY(take_text(model, name, "family", false, &job->family, err));
     VG_TRY(take_text(model, name, "weights_identity", false, &job->identity, err));
-    VG_TRY(take_path(root, name, "comparison_output", false, &job->comparison_output, err));
+    VG_TRY(take_output(root, name, "comparison_output", ".mp4", &job->comparison_output, err));
     VG_TRY(vg_settings_from_json(&job->settings, cJSON_GetObjectItemCaseSensitive(root, "settings"),
                                  name, NULL, err));
     VG_TRY(vg_settings_from_json(&job->resolved, cJSON_GetObjectItemCaseSensitive(root, "resolved"),
@@ -224,7 +240,7 @@ vg_status vg_job_open(const char *dir, vg_job *job, vg_err *err)
     VG_TRY_GOTO(status, vg_file_read(path, VG_JOB_FILE_BYTES_MAX, &text, &size, err), done);
     VG_TRY_GOTO(status, vg_job_parse(text, size, path, job, err), done);
     job->dir = absolute;
-    job->id = vg_text_clean(strrchr(absolute, '/') + 1); /* for people; paths come from dir */
+    job->id = vg_job_id_of(absolute); /* for people; paths come from dir */
     absolute = NULL;
 done:
     free(absolute);

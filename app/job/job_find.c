@@ -56,7 +56,22 @@ static double created_of(const char *path, const struct stat *st)
     return created;
 }
 
-void vg_job_list(const char *jobs_dir, vg_lines *dirs)
+/* Something that this program made, whatever is left of it. */
+static bool was_a_job(const char *dir)
+{
+    static const char *const files[] = {VG_JOB_FILE, VG_EVENTS_FILE, VG_JOB_LOCK, "variants"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof files / sizeof *files && !found; i++) {
+        struct stat st;
+        char *path = vg_xstrf("%s/%s", dir, files[i]);
+        found = lstat(path, &st) == 0;
+        free(path);
+    }
+    return found;
+}
+
+/* any: job.json need not be there. */
+static void list_jobs(const char *jobs_dir, bool any, vg_lines *dirs)
 {
     listed *list = NULL;
     size_t n = 0;
@@ -68,7 +83,8 @@ void vg_job_list(const char *jobs_dir, vg_lines *dirs)
             continue;
         char *path = vg_xstrf("%s/%s", jobs_dir, item->d_name),
              *file = vg_xstrf("%s/%s", path, VG_JOB_FILE);
-        if (stat(file, &st) == 0 && S_ISREG(st.st_mode)) {
+        bool good = stat(file, &st) == 0 && S_ISREG(st.st_mode);
+        if (good || (any && was_a_job(path) && lstat(path, &st) == 0)) {
             list = vg_xrealloc(list, (n + 1) * sizeof *list);
             list[n++] = (listed){path, created_of(file, &st)};
         } else {
@@ -85,7 +101,25 @@ void vg_job_list(const char *jobs_dir, vg_lines *dirs)
     free(list);
 }
 
-vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err *err)
+void vg_job_list(const char *jobs_dir, vg_lines *dirs)
+{
+    list_jobs(jobs_dir, false, dirs);
+}
+
+/* The newest that can be opened: one that is damaged must not stand before the others. */
+static const char *newest(const vg_lines *dirs)
+{
+    for (int i = 0; i < dirs->count; i++) {
+        vg_job job = {0};
+        if (vg_job_open(dirs->items[i], &job, NULL) == VG_OK) {
+            vg_job_deinit(&job);
+            return dirs->items[i];
+        }
+    }
+    return dirs->count ? dirs->items[0] : NULL;
+}
+
+static vg_status find(const char *jobs_dir, const char *name, bool any, char **dir, vg_err *err)
 {
     vg_lines dirs = {0};
     const char *found = NULL;
@@ -93,31 +127,36 @@ vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err
     vg_status status = VG_OK;
     if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, "..")) {
         char *file = vg_xstrf("%s/%s", name, VG_JOB_FILE);
-        bool good = vg_file_exists(file);
+        bool good = vg_file_exists(file) || (any && was_a_job(name));
         free(file);
         if (!good)
             return VG_FAIL(err, VG_E_MISSING, "%s: there is no %s, so this is not a job", name,
                            VG_JOB_FILE);
-        char *real = realpath(name, NULL);
+        char *real = any ? NULL : realpath(name, NULL); /* a link is removed as well */
         *dir = real ? real : vg_paths_absolute(name);
+        for (size_t n = strlen(*dir); n > 1 && (*dir)[n - 1] == '/'; n--)
+            (*dir)[n - 1] = 0;
         return VG_OK;
     }
-    vg_job_list(jobs_dir, &dirs);
+    list_jobs(jobs_dir, any, &dirs);
     size_t n = strlen(name);
     for (int pass = 0; pass < 3 && !matches; pass++) {
         for (int i = 0; i < dirs.count; i++) {
-            const char *id = strrchr(dirs.items[i], '/') + 1;
-            if (pass == 0   ? !strcmp(id, name)
-                : pass == 1 ? n && !strncmp(id, name, n)
+            /* As it is on the disk, or as it is shown. */
+            const char *raw = strrchr(dirs.items[i], '/') + 1;
+            char *id = vg_job_id_of(dirs.items[i]);
+            if (pass == 0   ? !strcmp(id, name) || !strcmp(raw, name)
+                : pass == 1 ? n && (!strncmp(id, name, n) || !strncmp(raw, name, n))
                             : n >= 4 && vg_ends_with(id, name)) {
                 matches++;
                 found = dirs.items[i];
             }
+            free(id);
         }
     }
     if (!matches && !strcmp(name, "last") && dirs.count) {
         matches = 1;
-        found = dirs.items[0];
+        found = newest(&dirs);
     }
     if (matches == 1)
         *dir = vg_xstrdup(found);
@@ -131,4 +170,14 @@ vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err
                          jobs_dir);
     vg_lines_free(&dirs);
     return status;
+}
+
+vg_status vg_job_find(const char *jobs_dir, const char *name, char **dir, vg_err *err)
+{
+    return find(jobs_dir, name, false, dir, err);
+}
+
+vg_status vg_job_find_any(const char *jobs_dir, const char *name, char **dir, vg_err *err)
+{
+    return find(jobs_dir, name, true, dir, err);
 }

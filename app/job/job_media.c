@@ -74,7 +74,7 @@ vg_status vg_job_media_read(const vg_settings *settings, vg_job_media *m, vg_err
 vg_status vg_job_media_keep(const vg_job_media *m, const char *dir, vg_err *err)
 {
     char *folder = vg_xstrf("%s/%s", dir, VG_JOB_INPUTS);
-    vg_status status = m->count ? vg_file_make_dirs(folder, err) : VG_OK;
+    vg_status status = m->count ? vg_file_make_private_dirs(folder, err) : VG_OK;
     for (int i = 0; i < m->count && status == VG_OK; i++) {
         char *path = vg_xstrf("%s/%s", folder, m->name[i]);
         status = vg_file_write_atomic(path, m->bytes[i], m->size[i], err);

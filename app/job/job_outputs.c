@@ -29,7 +29,8 @@ vg_status vg_job_check_output(const char *key, const char *path, const char *end
     size_t n = strlen(path), m = strlen(ending);
     vg_status status = VG_OK;
     *(slash == folder ? slash + 1 : slash) = 0;
-    if (n <= m || strcasecmp(path + n - m, ending))
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    if (strlen(name) <= m || strcasecmp(path + n - m, ending))
         status = VG_FAIL(err, VG_E_ARG, "%s: %s does not end in %s", key, path, ending);
     else if (!vg_file_is_dir(folder))
         status = VG_FAIL(err, VG_E_ARG, "%s: there is no folder %s", key, folder);
@@ -39,6 +40,22 @@ vg_status vg_job_check_output(const char *key, const char *path, const char *end
         status = VG_FAIL(err, VG_E_ARG, "%s: the folder %s cannot be written", key, folder);
     free(folder);
     return status;
+}
+
+vg_status vg_job_check_outputs(const vg_job *job, vg_err *err)
+{
+    for (int i = 0; i < job->variants_count; i++) {
+        const vg_job_outputs *o = &job->variants[i].outputs;
+        if (o->output)
+            VG_TRY(vg_job_check_output("output", o->output, ".mp4", err));
+        if (o->save_latents)
+            VG_TRY(vg_job_check_output("save_latents", o->save_latents, ".safetensors", err));
+        if (o->save_frames)
+            VG_TRY(vg_job_check_output("save_frames", o->save_frames, ".safetensors", err));
+    }
+    return job->comparison_output
+               ? vg_job_check_output("output", job->comparison_output, ".mp4", err)
+               : VG_OK;
 }
 
 /* The same file by two spellings: its folder is there (vg_job_check_output), it need not be. malloc'd. */

@@ -13,13 +13,19 @@ vg_status vg_event_writer_open(const char *job_dir, vg_event_writer *writer, vg_
 {
     char *path = vg_xstrf("%s/%s", job_dir, VG_EVENTS_FILE);
     vg_status status = VG_OK;
-    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    struct stat st;
+    /* The folder may come from anybody: neither a link is followed nor a pipe waited for. */
+    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0) {
         status = VG_FAIL(err, VG_E_IO, "%s: cannot open for writing: %s", path, strerror(errno));
         goto done;
     }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        status = VG_FAIL(err, VG_E_IO, "%s: not a regular file", path);
+        close(fd);
+        goto done;
+    }
     /* A torn last line: end it, so that the next event has a line of its own. */
-    struct stat st;
     char last = '\n';
     if (fstat(fd, &st) == 0 && st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 &&
         last != '\n') {

@@ -21,6 +21,17 @@ static struct flock whole_file(short type)
     return fl;
 }
 
+/* Does it lie where everyone can write? */
+static bool is_everyones(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = vg_xstrf("%.*s", slash > path ? (int)(slash - path) : 1, slash ? path : ".");
+    struct stat st;
+    bool open_to_all = stat(folder, &st) == 0 && (st.st_mode & S_IWOTH);
+    free(folder);
+    return open_to_all;
+}
+
 /* Others may lie in wait where everyone can write: no link is followed, no pipe waited for, and a file with a second name is not written
  * to. A file that another user made is opened without O_CREAT: the kernel refuses that in such folders (fs.protected_regular). */
 static int open_lock(const char *path, int flags)
@@ -31,10 +42,8 @@ static int open_lock(const char *path, int flags)
         int fd = open(path, flags | always);
         if (fd < 0 && errno == ENOENT && flags == O_RDWR) {
             fd = open(path, flags | O_CREAT | O_EXCL | always, 0600);
-            if (fd >= 0)
-                (void)fchmod(
-                    fd,
-                    0666); /* whatever the umask is: the lock of a device is everyone's. A job's folder is closed to others */
+            if (fd >= 0 && is_everyones(path))
+                (void)fchmod(fd, 0666); /* the lock of a device, whatever the umask is */
         }
         if (fd < 0 && (errno == EEXIST || (errno == ENOENT && flags == O_RDWR)))
             continue; /* made, or removed, between the two calls */

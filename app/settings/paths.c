@@ -20,7 +20,24 @@ static char *home(void)
     if (h && *h == '/')
         return vg_xstrdup(h);
     struct passwd *pw = getpwuid(getuid());
-    return vg_xstrdup(pw && pw->pw_dir && *pw->pw_dir == '/' ? pw->pw_dir : "/tmp");
+    return vg_xstrdup(pw && pw->pw_dir && *pw->pw_dir == '/' ? pw->pw_dir : "");
+}
+
+vg_status vg_paths_check(vg_err *err)
+{
+    static const char *const variables[] = {"XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"};
+    char *h = home();
+    bool good = *h;
+    free(h);
+    for (size_t i = 0; i < sizeof variables / sizeof *variables && !good; i++) {
+        const char *v = getenv(variables[i]);
+        if (!v || *v != '/')
+            return VG_FAIL(err, VG_E_IO,
+                           "there is no place for jobs and settings: this user has no home "
+                           "folder; set HOME, or XDG_STATE_HOME, XDG_CACHE_HOME and "
+                           "XDG_CONFIG_HOME, to a folder of your own");
+    }
+    return VG_OK;
 }
 
 /* The XDG rule: a relative value is as good as none. */

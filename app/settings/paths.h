@@ -5,6 +5,8 @@
 #include "kernels/base/text.h"
 #include "kernels/base/fileio.h"
 
+/* Is there a home, or what stands for it? A folder that others can write, as /tmp, never does. To be asked before any of the others. VG_E_IO. */
+vg_status vg_paths_check(vg_err *err);
 char *vg_paths_state(void);  /* $XDG_STATE_HOME/vgen, ~/.local/state/vgen */
 char *vg_paths_cache(void);  /* $XDG_CACHE_HOME/vgen */
 char *vg_paths_config(void); /* $XDG_CONFIG_HOME/vgen */

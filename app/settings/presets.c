@@ -190,7 +190,7 @@ vg_status vg_presets_save(const char *name, const vg_settings *s, const char *co
         cJSON_AddItemToObject(root, item->string, cJSON_DetachItemViaPointer(settings, item));
         item = next;
     }
-    vg_status status = vg_file_make_dirs(dir, err);
+    vg_status status = vg_file_make_private_dirs(dir, err);
     if (status == VG_OK)
         status = vg_json_save(file, root, err);
     cJSON_Delete(settings);

@@ -104,7 +104,12 @@ static int run(const vg_args *args)
     vg_tui_host *host = NULL;
     vg_err err = {0};
     char message[VG_ERR_MESSAGE_MAX] = "", *job_dir = NULL, *job_id = NULL;
-    int status = VG_EXIT_USAGE;
+    int status = VG_EXIT_FAILURE;
+    if (vg_paths_check(&err) != VG_OK) {
+        usage(err.message);
+        goto done;
+    }
+    status = VG_EXIT_USAGE;
     if (!choose(args, "pictures", "auto|symbols|sixel|kitty|none", &options.pictures, &err) ||
         !choose(args, "colors", "auto|truecolor|256|16|mono", &options.colors, &err) ||
         first_form(args, &form, &err) != VG_OK) {
@@ -132,7 +137,7 @@ static int run(const vg_args *args)
             usage(err.message);
             goto done;
         }
-        job_id = vg_text_clean(strrchr(job_dir, '/') + 1);
+        job_id = vg_job_id_of(job_dir);
         options.job = job_id;
     }
     status = vg_ui_run(&host->table, &options, message, sizeof message);

@@ -338,9 +338,8 @@ bool vg_tui_job_refresh(vg_tui_job *job)
 vg_tui_job *vg_tui_job_new(const char *dir)
 {
     vg_tui_job *job = vg_xcalloc(1, sizeof *job);
-    const char *slash = strrchr(dir, '/');
     job->dir = vg_xstrdup(dir);
-    job->id = vg_text_clean(slash ? slash + 1 : dir);
+    job->id = vg_job_id_of(dir);
     job->watch = -1;
     return job;
 }

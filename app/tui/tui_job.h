@@ -34,10 +34,11 @@ typedef struct vg_tui_job {
     int64_t built_ms;
     vg_ui_job ui;
     /* of the store */
-    int watch;     /* inotify, -1 none */
-    bool touched;  /* something happened in its folder */
-    bool seen;     /* during a scan */
-    uint64_t used; /* when it was last asked for */
+    int watch;           /* inotify, -1 none */
+    bool touched;        /* something happened in its folder */
+    bool seen;           /* during a scan */
+    uint64_t used;       /* when it was last asked for */
+    double cancel_asked; /* Unix time, 0 not yet */
 } vg_tui_job;
 
 vg_tui_job *vg_tui_job_new(const char *dir); /* nothing is read yet */

@@ -142,7 +142,7 @@ static void save_last_form(const vg_settings *form)
 {
     char *state = vg_paths_state(), *path = last_form_path();
     cJSON *root = vg_settings_to_json(form);
-    if (vg_file_make_dirs(state, NULL) == VG_OK)
+    if (vg_file_make_private_dirs(state, NULL) == VG_OK)
         (void)vg_json_save(path, root, NULL);
     cJSON_Delete(root);
     free(state);

@@ -1,8 +1,6 @@
 /* tui_store.c: see tui_store.h. */
 #include "app/tui/tui_store.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -242,15 +240,20 @@ static const vg_ui_job *get(void *self, const char *id)
 static bool cancel(void *self, const char *id, char *message, size_t size)
 {
     vg_tui_job *job = find(self, id);
-    pid_t pid = 0;
+    vg_err err = {0};
     if (!job)
         return vg_tui_say(message, size, "this job is gone");
-    if (!vg_job_running(job->dir, &pid) || pid <= 1)
+    if (!vg_job_running(job->dir, NULL))
         return vg_tui_say(message, size,
                           vg_tui_job_alive(job) ? "the worker is just starting; try again"
                                                 : "this job is not running");
-    if (kill(pid, SIGTERM) != 0)
-        return vg_tui_say(message, size, strerror(errno));
+    /* Asked once more after a while, it is ended where it is. */
+    double now = vg_now_unix();
+    bool again = job->cancel_asked > 0 && now - job->cancel_asked >= VG_WORKER_GRACE_S;
+    if ((again ? vg_worker_kill(job->dir, 0.05, &err) : vg_worker_cancel(job->dir, &err)) != VG_OK)
+        return vg_tui_say(message, size, err.message);
+    if (job->cancel_asked <= 0 || again)
+        job->cancel_asked = now;
     return true;
 }
 
@@ -273,7 +276,7 @@ static bool remove_job(void *self, const char *id, char *message, size_t size)
         return vg_tui_say(message, size, "this job is gone");
     if (vg_job_running(job->dir, NULL) || vg_tui_job_alive(job))
         return vg_tui_say(message, size, "this job is running; cancel it first");
-    if (vg_file_remove_tree(job->dir, &err) != VG_OK)
+    if (vg_job_remove(job->dir, &err) != VG_OK)
         return vg_tui_say(message, size, err.message);
     s->scan_wanted = true;
     vg_tui_store_refresh(s);
@@ -308,7 +311,7 @@ bool vg_tui_store_start(vg_tui_store *s, const char *dir, int max_steps, char *m
 vg_status vg_tui_store_init(vg_tui_store *s, const char *dir, vg_tui_start start, vg_tui_wake *wake,
                             vg_err *err)
 {
-    VG_TRY(vg_file_make_dirs(dir, err));
+    VG_TRY(vg_file_make_private_dirs(dir, err));
     char *real = realpath(dir, NULL);
     *s = (vg_tui_store){.wake = wake,
                         .dir = real ? real : vg_paths_absolute(dir),

@@ -5,10 +5,8 @@
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "app/job/device_lock.h"
 #include "app/settings/paths.h"
@@ -163,6 +161,7 @@ static void note_moved_frames(vg_worker *w)
 static vg_status run_variants(vg_worker *w, vg_err *err)
 {
     note_moved_frames(w);
+    VG_TRY(vg_job_check_outputs(&w->job, err));
     VG_TRY(vg_worker_check_files(w, err));
     vg_worker_check_decoders(w);
     VG_TRY(vg_job_probe_clips(&w->job, err));
@@ -220,8 +219,10 @@ int vg_worker_run(const char *job_dir, int max_steps)
     int lock = -1, result = 1;
     char pid[32];
     take_signals();
-    if (vg_job_open(job_dir, &w.job, &err) != VG_OK) {
+    if (vg_job_open(job_dir, &w.job, &err) != VG_OK ||
+        vg_job_check_folder(w.job.dir, &err) != VG_OK) {
         fprintf(stderr, "vgen work: %s\n", err.message);
+        vg_job_deinit(&w.job);
         return 1;
     }
     char *lock_path = vg_job_path(&w.job, VG_JOB_LOCK);
@@ -264,70 +265,4 @@ done:
     free(lock_path);
     vg_job_deinit(&w.job);
     return result;
-}
-
-/* ---- from outside ---- */
-
-extern char **environ;
-
-vg_status vg_worker_start(const char *job_dir, int max_steps, pid_t *pid, vg_err *err)
-{
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    sigset_t none, defaults;
-    char steps[24];
-    char *log = vg_xstrf("%s/worker.log", job_dir);
-    char *argv[] = {"vgen", "work", (char *)job_dir, NULL, NULL, NULL};
-    vg_event_writer events = {.fd = -1};
-    const vg_job_event asked = vg_job_event_of(VG_JOB_EVENT_resume);
-    if (max_steps > 0) {
-        snprintf(steps, sizeof steps, "%d", max_steps);
-        argv[3] = "--max-steps-run";
-        argv[4] = steps;
-    }
-    /* Said first, so that whoever looks in the next second sees a job that begins, not one that was left. */
-    vg_status status = vg_event_writer_open(job_dir, &events, err);
-    if (status == VG_OK)
-        status = vg_event_write(&events, &asked, err);
-    vg_event_writer_close(&events);
-    if (status != VG_OK) {
-        free(log);
-        return status;
-    }
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0644);
-    posix_spawn_file_actions_adddup2(&files, 1, 2);
-    posix_spawnattr_init(&attributes);
-    sigemptyset(&none);
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGINT);
-    sigaddset(&defaults, SIGTERM);
-    sigaddset(&defaults, SIGPIPE);
-    sigaddset(&defaults, SIGCHLD);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &defaults);
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int rc = posix_spawn(pid, "/proc/self/exe", &files, &attributes, argv, environ);
-    if (rc)
-        status = VG_FAIL(err, VG_E_IO, "cannot start a worker: %s", strerror(rc));
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&attributes);
-    free(log);
-    return status;
-}
-
-vg_status vg_worker_cancel(const char *job_dir, vg_err *err)
-{
-    pid_t pid = 0;
-    /* The lock appears a moment after the process. */
-    for (int i = 0; i < 20 && !vg_job_running(job_dir, &pid); i++)
-        usleep(25 * 1000);
-    if (pid <= 1)
-        return VG_FAIL(err, VG_E_MISSING, "no worker is on this job");
-    if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
-        return VG_FAIL(err, VG_E_IO, "cannot signal the worker (process %ld): %s", (long)pid,
-                       strerror(errno));
-    return VG_OK;
 }

@@ -142,7 +142,7 @@ static vg_status save_scales(void *user, const vg_input_scales *scales, vg_err *
         status = vg_worker_scales_seal(p.path, p.key, w->made_with_scales[w->variant], err);
     if (status == VG_OK)
         vg_worker_note(w, "input scales: measured on this prompt");
-    if (status == VG_OK && !w->init_latents && vg_file_make_dirs(p.folder, NULL) == VG_OK)
+    if (status == VG_OK && !w->init_latents && vg_file_make_private_dirs(p.folder, NULL) == VG_OK)
         (void)vg_worker_scales_copy(p.path, p.cache, p.key, NULL, NULL);
     scales_place_free(&p);
     return status;

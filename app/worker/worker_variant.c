@@ -226,7 +226,7 @@ static vg_status run(vg_worker *w, vg_err *err)
     params.init_latents = w->init_latents;
     params.init_latents_shape = w->init_latents ? w->init_shape : NULL;
     VG_TRY_GOTO(status, vg_model_defaults(w->model, &params, err), done);
-    VG_TRY_GOTO(status, vg_file_make_dirs(dir, err), done);
+    VG_TRY_GOTO(status, vg_file_make_private_dirs(dir, err), done);
     w->params = &params;
     plan_memory(w, &params);
     status = run_sequence(w, &sequence, err);

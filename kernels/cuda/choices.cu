@@ -32,11 +32,11 @@ static void make_folder(const char *folder)
 
     for (char *at = path; path && (at = strchr(at + 1, '/'));) {
         *at = '\0';
-        (void)mkdir(path, 0777);
+        (void)mkdir(path, 0700);
         *at = '/';
     }
     if (path)
-        (void)mkdir(path, 0777);
+        (void)mkdir(path, 0700);
     free(path);
 }
 
@@ -98,7 +98,7 @@ bool vg_choices_lock(vg_choices *c)
 {
     if (!c->path)
         return false;
-    c->lock = open(c->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    c->lock = open(c->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (c->lock < 0)
         return false;
     if (flock(c->lock, LOCK_EX) == 0)
@@ -166,6 +166,7 @@ static bool write_text(const char *path, const char *text)
     snprintf(temporary, size, "%s.tmp", path);
     file = fopen(temporary, "wb");
     if (file) {
+        (void)fchmod(fileno(file), 0600);
         ok = fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
         ok = fclose(file) == 0 && ok && rename(temporary, path) == 0;
     }
