@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "app/cli/cli.h"
+#include "app/job/kind.h"
 #include "app/worker/worker.h"
 
 #define POLL_MS 100
@@ -322,27 +323,9 @@ static void print_outputs(const vg_job *job)
     }
 }
 
-static void print_table(const vg_snapshot *snapshot,
-                        void (*print)(FILE *, const vg_report_row *, int, const char *))
-{
-    vg_lines paths = {0};
-    char *comparison = vg_job_path(snapshot->job, VG_JOB_COMPARISON);
-    vg_report_row *rows = vg_snapshot_rows(snapshot, &paths);
-    int n = snapshot->variants_count;
-    bool any = false;
-    for (int i = 0; i < n; i++)
-        any = any || snapshot->variants[i].step > 0;
-    if (any)
-        print(stdout, rows, n,
-              snapshot->comparison_ready && vg_file_exists(comparison) ? comparison : NULL);
-    vg_lines_free(&paths);
-    free(rows);
-    free(comparison);
-}
-
 void vg_attach_print_markdown(const vg_snapshot *snapshot)
 {
-    print_table(snapshot, vg_report_print_markdown);
+    snapshot->job->kind->print(snapshot, stdout, true);
 }
 
 void vg_attach_print_result(const vg_snapshot *snapshot, bool json)
@@ -359,6 +342,6 @@ void vg_attach_print_result(const vg_snapshot *snapshot, bool json)
         vg_text_print(stdout, snapshot->message);
     }
     putchar('\n');
-    print_table(snapshot, vg_report_print);
+    snapshot->job->kind->print(snapshot, stdout, false);
     print_outputs(snapshot->job);
 }

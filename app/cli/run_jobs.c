@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "app/cli/attach.h"
+#include "app/job/kind.h"
 #include "app/worker/worker.h"
 
 #define PROMPT_FILE_LIMIT_BYTES (16u << 20)
@@ -30,8 +31,8 @@ static int run_one(vg_args *args, const vg_settings *settings, const vg_variants
     vg_err err = {0};
     pid_t worker = 0;
     bool json = vg_args_has(args, "json");
-    if (vg_job_create(vg_args_get(args, "jobs-dir"), settings, variants, batch, &job, &err) !=
-        VG_OK) {
+    if (vg_job_create(vg_args_get(args, "jobs-dir"), &vg_job_kind_generate, settings, variants,
+                      batch, &job, &err) != VG_OK) {
         /* One object on stdout, also when earlier prompts have their results in it. */
         if (!json || !batch)
             return vg_cli_fail(args, &err);

@@ -1,5 +1,6 @@
 /* fold.c: from events to a snapshot. See fold.h. */
 #include "app/job/fold.h"
+#include "app/job/kind.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,7 +38,7 @@ static void take_bytes(uint64_t *to, uint64_t said)
         *to = said;
 }
 
-static void take_text(char **to, const char *said)
+void vg_fold_text(char **to, const char *said)
 {
     free(*to);
     *to = vg_text_clean(said);
@@ -142,24 +143,6 @@ static void fold_variant(vg_snapshot *s, int i, const vg_job_event *e)
         v->parts = e->parts > 0 ? e->parts : 0;
         vg_text_clean_to(v->stage, sizeof v->stage, e->stage);
         break;
-    case VG_JOB_EVENT_preview:
-        v->preview_w = e->width > 0 ? e->width : 0;
-        v->preview_h = e->height > 0 ? e->height : 0;
-        v->preview_serial++;
-        break;
-    case VG_JOB_EVENT_precision:
-        take_text(&v->precision, e->text);
-        break;
-    case VG_JOB_EVENT_frames:
-        v->frames_ready = true;
-        break;
-    case VG_JOB_EVENT_clip:
-        v->clip_ready = true;
-        break;
-    case VG_JOB_EVENT_metrics:
-        memcpy(v->means, e->means.of, sizeof v->means);
-        v->metrics_ready = v->metrics_unread = true;
-        break;
     default:
         break;
     }
@@ -171,7 +154,7 @@ static void finish(vg_snapshot *s, vg_last last, const vg_job_event *e)
 {
     s->last = last;
     s->ended = isfinite(e->t) ? e->t : 0;
-    take_text(&s->message, e->message);
+    vg_fold_text(&s->message, e->message);
     s->stopped = last == VG_LAST_STOPPED;
 }
 
@@ -202,13 +185,13 @@ static void fold_gpu(vg_snapshot *s, const vg_gpu_sample *sample)
 static void start(vg_snapshot *s, const vg_job_event *e)
 {
     s->last = VG_LAST_STARTED;
-    take_text(&s->message, "");
+    vg_fold_text(&s->message, "");
     s->runs++;
     s->stopped = false;
     take_bytes(&s->memory_total, e->memory_total);
     s->memory_is_device = e->memory_is_device;
     if (*e->device)
-        take_text(&s->device, e->device);
+        vg_fold_text(&s->device, e->device);
 }
 
 static void fold_job(vg_snapshot *s, const vg_job_event *e)
@@ -218,13 +201,13 @@ static void fold_job(vg_snapshot *s, const vg_job_event *e)
     case VG_JOB_EVENT_created:
     case VG_JOB_EVENT_resume:
         s->last = VG_LAST_ASKED;
-        take_text(&s->message, "");
+        vg_fold_text(&s->message, "");
         s->stopped = false;
         break;
     case VG_JOB_EVENT_queued:
         s->last = VG_LAST_QUEUED;
         snprintf(line, sizeof line, "waiting for %.120s", e->waiting_for);
-        take_text(&s->message, line);
+        vg_fold_text(&s->message, line);
         break;
     case VG_JOB_EVENT_started:
         start(s, e);
@@ -235,9 +218,6 @@ static void fold_job(vg_snapshot *s, const vg_job_event *e)
         break;
     case VG_JOB_EVENT_gpu:
         fold_gpu(s, &e->readings);
-        break;
-    case VG_JOB_EVENT_comparison:
-        s->comparison_ready = true;
         break;
     case VG_JOB_EVENT_done:
         finish(s, VG_LAST_DONE, e);
@@ -269,5 +249,7 @@ void vg_fold(vg_snapshot *s, const vg_job_event *e)
         fold_variant(s, variant, e);
     else
         fold_job(s, e);
+    if (s->job) /* every snapshot that is folded has one */
+        s->job->kind->fold(s, variant, e);
     vg_fold_log(&s->log, e, variant);
 }

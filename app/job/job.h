@@ -41,7 +41,10 @@ typedef struct vg_job_variant {
     vg_job_outputs outputs;
 } vg_job_variant;
 
+typedef struct vg_job_kind vg_job_kind; /* kind.h */
+
 typedef struct vg_job {
+    const vg_job_kind *kind;
     char *id;  /* the folder's name */
     char *dir; /* absolute */
     double created;
@@ -62,7 +65,7 @@ void vg_job_deinit(vg_job *job);
  *   variants   NULL or none: one for each scheme of `quantization`
  *   batch      0, or the number of the prompt in a batch: goes into the names of outputs
  * Errors: VG_E_ARG for what the person asked, else what the model said. */
-vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
+vg_status vg_job_create(const char *jobs_dir, const vg_job_kind *kind, const vg_settings *settings,
                         const vg_variants *variants, int batch, vg_job *job, vg_err *err);
 /* May a file be written to `path`, which needs this ending? VG_E_ARG; key: what asks for it, for the message. */
 vg_status vg_job_check_output(const char *key, const char *path, const char *ending, vg_err *err);

@@ -1,5 +1,6 @@
 /* job_create.c: from what a person asks to a job's folder. See job.h. */
 #include "app/job/job_create.h"
+#include "app/job/kind.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -145,7 +146,7 @@ static vg_status check_texts(const vg_job *job, const char *dir, vg_err *err)
                                   : VG_OK;
 }
 
-vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
+vg_status vg_job_create(const char *jobs_dir, const vg_job_kind *kind, const vg_settings *settings,
                         const vg_variants *variants, int batch, vg_job *job, vg_err *err)
 {
     vg_job made = {0};
@@ -153,24 +154,20 @@ vg_status vg_job_create(const char *jobs_dir, const vg_settings *settings,
     vg_job_media media = {0};
     vg_status status;
     char *dir = NULL, *real = NULL;
+    made.kind = kind;
     made.created = vg_now_unix();
     made.code_version = vg_xstrdup(VG_VERSION);
     vg_settings_copy(&made.settings, settings);
     if (!variants || !variants->count)
         VG_TRY_GOTO(status, vg_variants_make(settings, NULL, 0, &of_schemes, err), done);
     take_variants(&made, of_schemes.count ? &of_schemes : variants);
-    VG_TRY_GOTO(status, vg_job_plan_outputs(&made, batch, err), done);
     const char *device = vg_settings_get(settings, VG_OPT_device);
     made.device = vg_xstrdup(*device ? device : vg_device_default());
     if (*device)
         VG_TRY_GOTO(status, vg_device_check(device, err), done);
     VG_TRY_GOTO(status, vg_job_media_read(&made.settings, &media, err), done);
     VG_TRY_GOTO(status, take_paths(&made.settings, &media, err), done);
-    VG_TRY_GOTO(status, vg_job_resolve(&made, &media, err), done);
-    if (vg_job_probe_clips(&made, err) != VG_OK) {
-        status = err ? err->code = VG_E_ARG : VG_E_ARG;
-        goto done;
-    }
+    VG_TRY_GOTO(status, kind->create(&made, &media, batch, err), done);
     dir = vg_paths_jobs(jobs_dir);
     VG_TRY_GOTO(status, check_texts(&made, dir, err), done);
     VG_TRY_GOTO(status, vg_file_make_private_dirs(dir, err), done);

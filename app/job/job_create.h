@@ -9,8 +9,9 @@
 cJSON *vg_job_to_json(const vg_job *job);
 /* Names of the outputs that the settings ask for, checked: ending, folder, one name for one file. VG_E_ARG. */
 vg_status vg_job_plan_outputs(vg_job *job, int batch, vg_err *err);
-/* Open the checkpoints; fill in resolved settings, folders, identities, labels. Errors: VG_E_ARG for what was asked, else what the model said. */
-vg_status vg_job_resolve(vg_job *job, const vg_job_media *media, vg_err *err);
+/* Of a job that makes clips (vg_job_kind.create): open the checkpoints; fill in resolved settings, folders, identities, labels; check that the
+ * clips can be written. Errors: VG_E_ARG for what was asked, else what the model said. */
+vg_status vg_job_create_clips(vg_job *job, const vg_job_media *media, int batch, vg_err *err);
 /* Into a job's folder, so that it resumes even when the file goes. */
 vg_status vg_job_init_latents_copy(const char *from, const char *dir, vg_err *err);
 #endif

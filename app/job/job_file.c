@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "app/job/job_create.h"
+#include "app/job/kind.h"
 
 /* 1: a variant was a scheme. */
 #define JOB_VERSION 2
@@ -51,6 +52,7 @@ cJSON *vg_job_to_json(const vg_job *job)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "vgen_job", JOB_VERSION);
+    add_text(root, "kind", job->kind->name);
     cJSON_AddNumberToObject(root, "created", (double)(int64_t)(job->created * 1000) / 1000);
     add_text(root, "code_version", job->code_version);
     add_text(root, "device", job->device);
@@ -181,6 +183,14 @@ static vg_status parse_root(const cJSON *root, const char *name, vg_job *job, vg
         return VG_FAIL(err, VG_E_FORMAT,
                        "%s: not a job of this version (vgen_job is %d, it needs 1 to %d)", name,
                        (int)version, JOB_VERSION);
+    const char *kind_name = vg_job_kinds[0]->name;
+    VG_TRY(vg_json_get_string(root, name, "kind", &kind_name, err));
+    job->kind = vg_job_kind_find(kind_name);
+    if (!job->kind) {
+        char clean[48];
+        return VG_FAIL(err, VG_E_FORMAT, "%s: a job of kind %s is not known to this version", name,
+                       vg_text_clean_to(clean, sizeof clean, kind_name));
+    }
     VG_TRY(vg_json_get_double(root, name, "created", 0, 1e11, &job->created, err));
     VG_TRY(take_text(root, name, "code_version", false, &job->code_version, err));
     VG_TRY(take_text(root, name, "device", true, &job->device, err));

@@ -252,7 +252,7 @@ done:
     return status;
 }
 
-vg_status vg_job_resolve(vg_job *job, const vg_job_media *media, vg_err *err)
+static vg_status resolve(vg_job *job, const vg_job_media *media, vg_err *err)
 {
     models m = {0};
     vg_model *reference = NULL;
@@ -266,4 +266,13 @@ vg_status vg_job_resolve(vg_job *job, const vg_job_media *media, vg_err *err)
     }
     models_close(&m);
     return status;
+}
+
+vg_status vg_job_create_clips(vg_job *job, const vg_job_media *media, int batch, vg_err *err)
+{
+    VG_TRY(vg_job_plan_outputs(job, batch, err));
+    VG_TRY(resolve(job, media, err));
+    if (vg_job_probe_clips(job, err) != VG_OK)
+        return err ? err->code = VG_E_ARG : VG_E_ARG;
+    return VG_OK;
 }

@@ -168,6 +168,9 @@ vg_job_memory vg_snapshot_memory(const vg_snapshot *snapshot);
 /* The table's rows for vg_report_*, variants_count of them, malloc'd; strings and metrics are borrowed from the snapshot, clip paths are malloc'd
  * into `paths`. */
 vg_report_row *vg_snapshot_rows(const vg_snapshot *snapshot, vg_lines *paths);
+/* Of a job that makes clips: vg_job_kind.report and .print. */
+void vg_snapshot_report_clips(const vg_snapshot *snapshot, cJSON *json);
+void vg_snapshot_print_clips(const vg_snapshot *snapshot, FILE *out, bool markdown);
 /* {"job": ..., "state": ..., "variants": [...]}: the result object of --json. Caller deletes. */
 cJSON *vg_snapshot_json(const vg_snapshot *snapshot);
 #endif

@@ -1,5 +1,5 @@
 /* snapshot_report.c: a snapshot as rows of the table, and as the result object of --json. See snapshot.h. */
-#include "app/job/snapshot.h"
+#include "app/job/kind.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -108,17 +108,9 @@ static cJSON *variant_json(const vg_snapshot *s, int i)
     return o;
 }
 
-cJSON *vg_snapshot_json(const vg_snapshot *s)
+void vg_snapshot_report_clips(const vg_snapshot *s, cJSON *o)
 {
     const vg_job *job = s->job;
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "job", job->id);
-    cJSON_AddStringToObject(o, "dir", job->dir);
-    cJSON_AddStringToObject(o, "state", vg_job_state_text(s->state));
-    if (*s->message)
-        cJSON_AddStringToObject(o, "message", s->message);
-    cJSON_AddNumberToObject(o, "created", job->created);
-    cJSON_AddStringToObject(o, "device", s->device);
     cJSON *model = cJSON_AddObjectToObject(o, "model");
     cJSON_AddStringToObject(model, "dir", job->model_dir);
     cJSON_AddStringToObject(model, "family", job->family ? job->family : "");
@@ -131,5 +123,36 @@ cJSON *vg_snapshot_json(const vg_snapshot *s)
     add_path(o, "comparison_clip", comparison, s->comparison_ready && vg_file_exists(comparison));
     if (job->comparison_output)
         cJSON_AddStringToObject(o, "comparison_output", job->comparison_output);
+}
+
+cJSON *vg_snapshot_json(const vg_snapshot *s)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "job", s->job->id);
+    cJSON_AddStringToObject(o, "kind", s->job->kind->name);
+    cJSON_AddStringToObject(o, "dir", s->job->dir);
+    cJSON_AddStringToObject(o, "state", vg_job_state_text(s->state));
+    if (*s->message)
+        cJSON_AddStringToObject(o, "message", s->message);
+    cJSON_AddNumberToObject(o, "created", s->job->created);
+    cJSON_AddStringToObject(o, "device", s->device);
+    s->job->kind->report(s, o);
     return o;
+}
+
+void vg_snapshot_print_clips(const vg_snapshot *s, FILE *out, bool markdown)
+{
+    vg_lines paths = {0};
+    char *comparison = vg_job_path(s->job, VG_JOB_COMPARISON);
+    vg_report_row *rows = vg_snapshot_rows(s, &paths);
+    bool any = false, whole = s->comparison_ready && vg_file_exists(comparison);
+    for (int i = 0; i < s->variants_count; i++)
+        any = any || s->variants[i].step > 0;
+    if (any && markdown)
+        vg_report_print_markdown(out, rows, s->variants_count, whole ? comparison : NULL);
+    else if (any)
+        vg_report_print(out, rows, s->variants_count, whole ? comparison : NULL);
+    vg_lines_free(&paths);
+    free(rows);
+    free(comparison);
 }

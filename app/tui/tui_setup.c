@@ -1,5 +1,6 @@
 /* tui_setup.c: see tui_setup.h. */
 #include "app/tui/tui_setup.h"
+#include "app/job/kind.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -158,7 +159,8 @@ static bool start(void *self, char *id, size_t id_size, const char **key, char *
     *key = NULL;
     if (!vg_tui_form_check(&s->form, key, message, size))
         return false;
-    if (vg_job_create(s->store->dir, &s->form.settings, NULL, 0, &job, &err) != VG_OK) {
+    if (vg_job_create(s->store->dir, &vg_job_kind_generate, &s->form.settings, NULL, 0, &job,
+                      &err) != VG_OK) {
         *key = vg_tui_form_field_of(err.message);
         return vg_tui_say(message, size, err.message);
     }

@@ -1,7 +1,9 @@
 /* test_job.c: job folders: making, reading, finding, locks, and the state that is derived from journal and lock. */
 #include "tests/app/test_cli.h"
 
+#include "app/job/fold.h"
 #include "app/job/job.h"
+#include "app/job/kind.h"
 #include "app/job/lock.h"
 #include "app/job/snapshot.h"
 
@@ -26,7 +28,7 @@ static void make(vg_job *job, const char *prompt, const char *quantization)
     CHECK_OK(vg_settings_set(&s, VG_OPT_num_inference_steps, "3", &err), err);
     CHECK_OK(vg_settings_set(&s, VG_OPT_seed, "18446744073709551615", &err), err);
     CHECK_OK(vg_settings_set(&s, VG_OPT_output, "/tmp/some.clip.mp4", &err), err);
-    CHECK_OK(vg_job_create(jobs_dir, &s, NULL, 2, job, &err), err);
+    CHECK_OK(vg_job_create(jobs_dir, &vg_job_kind_generate, &s, NULL, 2, job, &err), err);
     vg_settings_deinit(&s);
 }
 
@@ -42,6 +44,7 @@ static void test_job_reads_back_as_it_was_made(void **state)
     assert_string_equal(a.id, b.id);
     assert_string_equal(a.model_dir, b.model_dir);
     assert_string_equal(a.identity, b.identity);
+    assert_ptr_equal(b.kind, &vg_job_kind_generate);
     assert_int_equal(b.variants_count, 2);
     assert_string_equal(b.variants[1].outputs.output, "/tmp/some.clip-2-fp8.mp4");
     assert_string_equal(b.comparison_output, "/tmp/some.clip-2.mp4");
@@ -333,11 +336,80 @@ static void test_job_refuses_what_cannot_work_before_it_runs(void **state)
         CHECK_OK(vg_settings_set(&s, VG_OPT_num_frames, "1025", &err), err);
         CHECK_OK(vg_settings_set(&s, VG_OPT_width, "8192", &err), err);
         CHECK_OK(vg_settings_set(&s, cases[i].id, cases[i].value, &err), err);
-        CHECK_FAILS(vg_job_create(jobs_dir, &s, NULL, 0, &job, &err), VG_E_ARG, err);
+        CHECK_FAILS(vg_job_create(jobs_dir, &vg_job_kind_generate, &s, NULL, 0, &job, &err),
+                    VG_E_ARG, err);
         if (!strstr(err.message, cases[i].word))
             fail_msg("%s", err.message);
         vg_settings_deinit(&s);
     }
+}
+
+static void test_job_kinds_are_whole(void **state)
+{
+    (void)state;
+    int count = 0;
+    for (; vg_job_kinds[count]; count++) {
+        const vg_job_kind *k = vg_job_kinds[count];
+        assert_true(k->name && *k->name && k->help && *k->help);
+        assert_true(k->create && k->run && k->fold && k->report && k->print);
+        assert_ptr_equal(vg_job_kind_find(k->name), k); /* so names are distinct, too */
+    }
+    assert_true(count >= 1);
+    assert_null(vg_job_kind_find("no-such"));
+    assert_null(vg_job_kind_find(""));
+}
+
+static int folded, folded_variant;
+
+static void fold_other(vg_snapshot *s, int variant, const vg_job_event *e)
+{
+    (void)s;
+    folded += e->type == VG_JOB_EVENT_frames || e->type == VG_JOB_EVENT_comparison;
+    folded_variant = variant;
+}
+
+static void report_other(const vg_snapshot *s, cJSON *json)
+{
+    (void)s;
+    cJSON_AddNumberToObject(json, "layers", 7);
+}
+
+/* What differs between kinds is asked of the kind, what is common is done for all. */
+static void test_job_of_another_kind(void **state)
+{
+    (void)state;
+    static const vg_job_kind other = {
+        .name = "other", .help = "a test", .fold = fold_other, .report = report_other};
+    vg_job job;
+    vg_snapshot s;
+    make(&job, "x", "bf16");
+    assert_string_equal(job.kind->name, "generate");
+    job.kind = &other;
+    vg_snapshot_init(&s, &job);
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_frames);
+    e.variant = "bf16";
+    vg_fold(&s, &e);
+    assert_int_equal(folded, 1);
+    assert_int_equal(folded_variant, 0);
+    assert_false(s.variants[0].frames_ready); /* of jobs that make clips */
+    e = vg_job_event_of(VG_JOB_EVENT_comparison);
+    vg_fold(&s, &e);
+    assert_int_equal(folded, 2);
+    assert_int_equal(folded_variant, -1);
+    assert_false(s.comparison_ready);
+    e = vg_job_event_of(VG_JOB_EVENT_step);
+    e.variant = "bf16";
+    e.step = 2;
+    vg_fold(&s, &e);
+    assert_int_equal(s.variants[0].step, 2); /* of all jobs */
+    cJSON *json = vg_snapshot_json(&s);
+    assert_string_equal(cJSON_GetObjectItem(json, "kind")->valuestring, "other");
+    assert_true(cJSON_GetObjectItem(json, "layers")->valuedouble == 7);
+    assert_non_null(cJSON_GetObjectItem(json, "state"));
+    assert_null(cJSON_GetObjectItem(json, "comparison_clip"));
+    cJSON_Delete(json);
+    vg_snapshot_deinit(&s);
+    vg_job_deinit(&job);
 }
 
 int main(void)
@@ -349,6 +421,8 @@ int main(void)
         cmocka_unit_test(test_snapshot_follows_the_journal_and_the_lock),
         cmocka_unit_test(test_snapshot_gives_readings_to_the_variant_at_work),
         cmocka_unit_test(test_summary_is_believed_while_the_journal_stays),
+        cmocka_unit_test(test_job_kinds_are_whole),
+        cmocka_unit_test(test_job_of_another_kind),
         cmocka_unit_test(test_job_refuses_what_cannot_work_before_it_runs),
     };
     return cmocka_run_group_tests(tests, setup, cli_teardown);
