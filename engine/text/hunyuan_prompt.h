@@ -6,7 +6,8 @@
 #include "engine/text/bpe.h"
 #include "engine/text/byt5.h"
 
-#define VG_HUNYUAN_CROP   108 /* tokens of the chat in front of the prompt, whose states are dropped */
+#define VG_HUNYUAN_CROP                                                                            \
+    108 /* tokens of the chat in front of the prompt, whose states are dropped */
 #define VG_HUNYUAN_TOKENS 1000 /* most behind them */
 #define VG_HUNYUAN_GLYPHS 256  /* most tokens of the words within quotes */
 

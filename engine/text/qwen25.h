@@ -50,6 +50,6 @@ void vg_qwen25_close(vg_qwen25 *encoder);
  * progress (or NULL): after each layer. Errors: VG_E_ARG (an id out of range, no token, crop >= length), VG_E_CANCELLED at a layer's end,
  * those of vg_module_load. Tests: test_model_qwen25. */
 vg_status vg_qwen25_run(vg_qwen25 *encoder, const vg_qwen25_text *texts, int count,
-                        const atomic_int *cancel,
-                        void (*progress)(void *user, int done, int of), void *user, vg_err *err);
+                        const atomic_int *cancel, void (*progress)(void *user, int done, int of),
+                        void *user, vg_err *err);
 #endif
