@@ -233,6 +233,7 @@ def by_hand():
     texts = [p.encode() for p in PROMPTS.values() if len(p) < 600]
     texts += [t.encode() for t in TOKENS] + [bytes.fromhex(s) for s in SNIPPETS + SPACES]
     texts += [("x" + t + "y " + t + " z").encode() for t in TOKENS]
+    texts += ["x\u0345\u0eba \u0eca\u0eba \U00011935\U00011930 \U00011938 e\u0301\u0898\u0327".encode()]  # newer than the library's NFC
     texts += [b" " * 300 + b"x", b"\n" * 50, b"a" * 400, ("猫" * 90).encode(), b"\xf0\x9f" * 20, b"word words sword word, _word word"]
     return texts
 
