@@ -16,8 +16,8 @@
 #include "engine/text/prompt.h"
 #include "kernels/base/utf8.h"
 
-#define METASPACE       "\xe2\x96\x81"
-#define METASPACE_BYTES 3
+static const char METASPACE[3] = {'\xe2', '\x96', '\x81'}; /* U+2581; no string: no NUL */
+#define METASPACE_BYTES sizeof METASPACE
 
 /* Ids collected so far; counting goes on when the array is full, so that truncation can be told. */
 typedef struct id_list {

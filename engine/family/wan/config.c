@@ -242,13 +242,20 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
     return VG_OK;
 }
 
+static bool equal_values(const double *a, const double *b, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 /* The published Wan2.1 matrix, when the latent statistics are the published ones. */
 bool wan_preview(const vg_model *model, vg_preview *preview)
 {
     const wan_vae_config *c = &wan_config_of(model)->vae;
-    if (c->z_dim != 16 || c->base_dim != 96 ||
-        memcmp(c->mean, wan21_mean, sizeof wan21_mean) != 0 ||
-        memcmp(c->std, wan21_std, sizeof wan21_std) != 0)
+    if (c->z_dim != 16 || c->base_dim != 96 || !equal_values(c->mean, wan21_mean, 16) ||
+        !equal_values(c->std, wan21_std, 16))
         return false;
     preview->channels = 16;
     memcpy(preview->factor, wan21_rgb, sizeof wan21_rgb);
