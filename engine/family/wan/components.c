@@ -28,10 +28,10 @@ static vg_status encode_rows(vg_engine *engine, vg_model *model, const vg_compon
         goto done;
     }
     VG_TRY_GOTO(status, vg_model_weights_dir(model, "text_encoder", &dir, err), done);
-    VG_TRY_GOTO(
-        status,
-        vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(params->compute), &encoder, err),
-        done);
+    VG_TRY_GOTO(status,
+                vg_umt5_open(engine, dir, "text_encoder", &c->text,
+                             vg_compute_dtype(params->compute), &encoder, err),
+                done);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t i = 0; i < length; i++) {
             double id = ids[r * length + i];
