@@ -42,6 +42,7 @@ static const struct {
     {"jpeglib", "app/media"},
     {"jerror", "app/media"},
     {"sentencepiece", "engine/text"},
+    {"pcre2", "engine/text"},
 };
 
 /* What a model family's folder may not even see through other headers: it knows no budgets, schedulers, states, jobs, nor the run's inside. */
