@@ -256,7 +256,8 @@ static void test_safetensors_checksum_finds_every_bit(void **state)
     uint8_t codes[7] = {1, 2, 3, 4, 5, 6, 7};
     vg_err err;
     vg_safetensors *st;
-    char *path = scratch_path(state, "sealed.safetensors"), *bytes;
+    const char *path = scratch_path(state, "sealed.safetensors");
+    char *bytes;
     size_t size;
     for (int i = 0; i < 24; i++)
         values[i] = (float)i;
