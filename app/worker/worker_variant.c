@@ -53,6 +53,7 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
         cJSON_AddNumberToObject(root, "planned_bytes", (double)w->planned_bytes);
         cJSON_AddStringToObject(root, "planned_stage", w->planned_stage);
     }
+    vg_energy_json(root, "joules_per_step", &v->energy, v->s_per_it);
     cJSON *gpu = v->gauges ? vg_gauges_json(v->gauges) : NULL;
     cJSON_AddItemToObject(root, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *precision = vg_precision_report_json(report);
