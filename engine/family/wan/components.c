@@ -1,6 +1,7 @@
 /* components.c: single parts of a Wan model for `vgen component`: named tensors in, named FP32 tensors out. Every input is checked, with one
  * clear line about what is wrong; a batch is run row by row. */
 #include "engine/family/wan/dit.h"
+#include "engine/family/wan/vace_component.h"
 #include "engine/family/wan/vae.h"
 
 #include "engine/run/component_io.h"
@@ -27,10 +28,10 @@ static vg_status encode_rows(vg_engine *engine, vg_model *model, const vg_compon
         goto done;
     }
     VG_TRY_GOTO(status, vg_model_weights_dir(model, "text_encoder", &dir, err), done);
-    VG_TRY_GOTO(
-        status,
-        vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(params->compute), &encoder, err),
-        done);
+    VG_TRY_GOTO(status,
+                vg_umt5_open(engine, dir, "text_encoder", &c->text,
+                             vg_compute_dtype(params->compute), &encoder, err),
+                done);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t i = 0; i < length; i++) {
             double id = ids[r * length + i];
@@ -94,6 +95,7 @@ typedef struct dit_inputs {
     float *x, *text;
     double *t;
     int64_t x_shape[5], text_shape[3], t_shape[1];
+    wan_control_inputs control;
 } dit_inputs;
 
 static vg_status check_dit_inputs(const char *part, const wan_dit_config *c, const dit_inputs *i,
@@ -162,6 +164,8 @@ static vg_status forward_rows(vg_engine *engine, vg_model *model, const vg_compo
     VG_TRY_GOTO(status, wan_dit_open(engine, dir, name, c, &options, &dit, err), done);
     VG_TRY_GOTO(status, vg_arena_new(engine->be, (size_t)1 << 20, &arena, err), done);
     for (int64_t b = 0; b < i->x_shape[0]; b++) {
+        VG_TRY_GOTO(status,
+                    wan_control_inputs_set(&i->control, b, options.compute, arena, dit, err), done);
         VG_TRY_GOTO(
             status,
             wan_dit_set_text(dit, 0, i->text + b * text, i->text_shape[1], params->cancel, err),
@@ -199,6 +203,7 @@ static vg_status run_dit(vg_engine *engine, vg_model *model, const vg_component_
                 done);
     VG_TRY_GOTO(status, vg_input_timestep(in, part, i.x_shape[0], i.t_shape, &i.t, err), done);
     VG_TRY_GOTO(status, check_dit_inputs(part, c, &i, err), done);
+    VG_TRY_GOTO(status, wan_control_inputs_read(in, part, c, i.x_shape[0], &i.control, err), done);
     const int64_t shape[5] = {i.x_shape[0], c->out_channels, i.x_shape[2], i.x_shape[3],
                               i.x_shape[4]};
     VG_TRY_GOTO(status, vg_output_f32("sample", 5, shape, out, out_count, &values, err), done);
@@ -207,6 +212,7 @@ done:
     free(i.x);
     free(i.text);
     free(i.t);
+    wan_control_inputs_deinit(&i.control);
     return vg_output_finish(status, out, out_count);
 }
 
@@ -325,7 +331,7 @@ const vg_part wan_parts[WAN_PARTS] = {
     {"text-encoder", "input_ids, attention_mask [B,L] -> last_hidden_state [B,L,d]",
      run_text_encoder},
     {"transformer",
-     "hidden_states [B,C,T,h,w], timestep [B], [1] or [], encoder_hidden_states [B,L,text_dim] -> sample [B,C,T,h,w]",
+     "hidden_states [B,C,T,h,w], timestep [B], [1] or [], encoder_hidden_states [B,L,text_dim]; of VACE also control_hidden_states [B,96,T,h,w], control_hidden_states_scale [vace_layers] (or 1 each) -> sample [B,C,T,h,w]",
      run_transformer},
     {"transformer_2", "the same, low-noise expert", run_transformer_2},
     {"vae-decode", "latents [B,z,T,h,w], not normalised -> sample [B,3,F,H,W] in [-1,1]",

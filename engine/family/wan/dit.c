@@ -5,17 +5,35 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* A block of the control branch runs behind the block to which it adds its hint. */
+static void make_order(wan_dit *d)
+{
+    const wan_dit_config *c = &d->config;
+    int64_t at = 0, hints = 0;
+    for (int64_t i = 0; i < c->layers; i++) {
+        d->order[at++] = i;
+        if (hints < c->vace_count && c->vace_layers[hints] == i)
+            d->order[at++] = c->layers + hints++;
+    }
+}
+
 vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component,
                        const wan_dit_config *config, const vg_module_options *options,
                        wan_dit **dit, vg_err *err)
 {
     vg_status status;
     wan_dit *d = calloc(1, sizeof *d);
-    if (!d || !(d->blocks = calloc((size_t)config->layers, sizeof *d->blocks))) {
-        free(d);
+    if (!d)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %s", component);
-    }
     d->config = *config;
+    d->count = wan_dit_blocks(config);
+    d->blocks = calloc((size_t)d->count, sizeof *d->blocks);
+    d->order = calloc((size_t)d->count, sizeof *d->order);
+    if (!d->blocks || !d->order) {
+        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for %s", component);
+        goto fail;
+    }
+    make_order(d);
     d->compute = options->compute;
     d->be = engine->be;
     d->timestep = NAN;
@@ -25,10 +43,7 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, wan_dit_load_globals(d, err), fail);
-    VG_TRY_GOTO(status,
-                vg_blocks_open(engine, dir, component, options, d->module,
-                               &d->weights.lists[WAN_DIT_BLOCKS], &d->loaded, err),
-                fail);
+    VG_TRY_GOTO(status, wan_dit_load_blocks(d, engine, dir, component, options, err), fail);
     VG_TRY_GOTO(status, vg_module_loaded(d->module, err), fail);
     *dit = d;
     return VG_OK;
@@ -50,6 +65,7 @@ void wan_dit_close(wan_dit *d)
     vg_module_close(d->module);
     vg_blocks_close(d->loaded);
     vg_weight_table_deinit(&d->weights);
+    free(d->order);
     free(d->blocks);
     free(d);
 }
@@ -66,51 +82,27 @@ size_t wan_dit_host_bytes(const wan_dit *d)
 
 /* ---- forward ---- */
 
-/* The residual stream is touched three times a block, each time by one operation that adds the result of a part, normalises the sum and
- * writes what the linear layers of the next part read (`in`). */
-typedef struct dit_run {
-    int slot;
-    vg_tensor h;          /* [N, dim] residual stream */
-    vg_tensor a, q, k, v; /* [N, dim] */
-    vg_tensor hidden;     /* bytes, for the feed of FFN_DOWN */
-    vg_feed in;           /* in a */
-} dit_run;
-
-/* What follows LayerNorm, and which layers read the result. */
-typedef struct dit_norm {
-    const vg_tensor *scale, *shift, *w, *b; /* [dim] F32: a modulation or an affine pair */
-    const vg_linear_layer *readers[3];
-    int count;
-} dit_norm;
-
-static vg_tensor modulation(const wan_dit *d, int64_t layer, int which)
+static vg_tensor modulation(const wan_dit *d, int64_t block, int which)
 {
-    vg_tensor row = vg_tensor_rows(&d->mod, layer * MODULATIONS + which, 1);
+    vg_tensor row = vg_tensor_rows(&d->mod, block * MODULATIONS + which, 1);
     return vg_tensor_reshape(&row, 1, d->config.dim);
 }
 
-/* The norm in front of self-attention, or of the head behind the last block. */
-typedef struct dit_entry {
-    vg_tensor scale, shift;
-    dit_norm norm;
-} dit_entry;
-
-static void entry_of(const wan_dit *d, int64_t layer, dit_entry *e)
+void wan_dit_entry_of(const wan_dit *d, int64_t block, wan_dit_entry *e)
 {
-    bool head = layer == d->config.layers;
-    e->scale = modulation(d, layer, head ? HEAD_SCALE : SCALE_MSA);
-    e->shift = modulation(d, layer, head ? HEAD_SHIFT : SHIFT_MSA);
-    e->norm = (dit_norm){.scale = &e->scale, .shift = &e->shift};
+    bool head = block == d->count;
+    e->scale = modulation(d, block, head ? HEAD_SCALE : SCALE_MSA);
+    e->shift = modulation(d, block, head ? HEAD_SHIFT : SHIFT_MSA);
+    e->norm = (wan_dit_norm){.scale = &e->scale, .shift = &e->shift};
     if (head) {
         e->norm.readers[e->norm.count++] = &d->global[PROJ_OUT];
         return;
     }
     for (int j = ATTN1_Q; j <= ATTN1_V; j++)
-        e->norm.readers[e->norm.count++] = &d->blocks[layer].linear[j];
+        e->norm.readers[e->norm.count++] = &d->blocks[block].linear[j];
 }
 
-/* in = norm(h), for the first block. */
-static vg_status enter(const wan_dit *d, dit_run *r, const dit_norm *n, vg_err *err)
+vg_status wan_dit_enter(const wan_dit *d, wan_dit_run *r, const wan_dit_norm *n, vg_err *err)
 {
     vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
     return vg_layer_norm_modulate(d->be,
@@ -123,10 +115,12 @@ static vg_status enter(const wan_dit *d, dit_run *r, const dit_norm *n, vg_err *
                                   err);
 }
 
-/* h += y * gate, in = norm(h). */
-static vg_status add_and_norm(const wan_dit *d, dit_run *r, const vg_tensor *y,
-                              const vg_tensor *gate, const dit_norm *n, vg_err *err)
+vg_status wan_dit_add(const wan_dit *d, wan_dit_run *r, const vg_tensor *y, const vg_tensor *gate,
+                      const wan_dit_norm *n, vg_err *err)
 {
+    if (!n)
+        return vg_gate_residual(
+            d->be, &(vg_gate_residual_args){.x = &r->h, .y = y, .gate = gate, .out = &r->h}, err);
     vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
     return vg_residual_norm(d->be,
                             &(vg_residual_norm_args){.x = &r->h,
@@ -144,7 +138,7 @@ static vg_status add_and_norm(const wan_dit *d, dit_run *r, const vg_tensor *y,
 }
 
 /* in = attention(q, k, v), for the output projection. */
-static vg_status attend(const wan_dit *d, dit_run *r, const vg_linear_layer *reader,
+static vg_status attend(const wan_dit *d, wan_dit_run *r, const vg_linear_layer *reader,
                         const vg_tensor *k, const vg_tensor *v, vg_err *err)
 {
     vg_tensor qh = wan_dit_heads_of(d, &r->q), yh = wan_dit_heads_of(d, &r->a);
@@ -161,16 +155,16 @@ static vg_status attend(const wan_dit *d, dit_run *r, const vg_linear_layer *rea
 }
 
 /* One linear layer of the present feed. */
-static vg_status project(const wan_dit *d, dit_run *r, const vg_linear_layer *layer, vg_tensor *y,
-                         vg_err *err)
+static vg_status project(const wan_dit *d, wan_dit_run *r, const vg_linear_layer *layer,
+                         vg_tensor *y, vg_err *err)
 {
     return vg_linear_run_fed(d->work, &layer, 1, &r->in, VG_ACT_NONE, &y, err);
 }
 
-static vg_status self_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
+static vg_status self_attention(wan_dit *d, int64_t block, wan_dit_run *r, vg_err *err)
 {
-    const wan_dit_block *b = &d->blocks[layer];
-    vg_tensor gate = modulation(d, layer, GATE_MSA);
+    const wan_dit_block *b = &d->blocks[block];
+    vg_tensor gate = modulation(d, block, GATE_MSA);
     VG_TRY(
         vg_linear_run_fed(d->work,
                           (const vg_linear_layer *const[]){&b->linear[ATTN1_Q], &b->linear[ATTN1_K],
@@ -181,24 +175,25 @@ static vg_status self_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *e
     vg_tensor k = wan_dit_heads_of(d, &r->k), v = wan_dit_heads_of(d, &r->v);
     VG_TRY(attend(d, r, &b->linear[ATTN1_O], &k, &v, err));
     VG_TRY(project(d, r, &b->linear[ATTN1_O], &r->q, err));
-    return add_and_norm(
+    return wan_dit_add(
         d, r, &r->q, &gate,
-        &(dit_norm){
+        &(wan_dit_norm){
             .w = &b->norm2_w, .b = &b->norm2_b, .readers = {&b->linear[ATTN2_Q]}, .count = 1},
         err);
 }
 
-static vg_status cross_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
+static vg_status cross_attention(wan_dit *d, int64_t block, wan_dit_run *r, vg_err *err)
 {
-    const wan_dit_block *b = &d->blocks[layer];
-    vg_tensor scale = modulation(d, layer, C_SCALE), shift = modulation(d, layer, C_SHIFT);
+    const wan_dit_block *b = &d->blocks[block];
+    vg_tensor scale = modulation(d, block, C_SCALE), shift = modulation(d, block, C_SHIFT);
     VG_TRY(project(d, r, &b->linear[ATTN2_Q], &r->q, err));
     VG_TRY(wan_dit_norm_heads(d, &b->norm_q2, NULL, NULL, &r->q, err));
     VG_TRY(attend(d, r, &b->linear[ATTN2_O], &b->text[r->slot].k, &b->text[r->slot].v, err));
     VG_TRY(project(d, r, &b->linear[ATTN2_O], &r->q, err));
-    return add_and_norm(
+    return wan_dit_add(
         d, r, &r->q, NULL,
-        &(dit_norm){.scale = &scale, .shift = &shift, .readers = {&b->linear[FFN_UP]}, .count = 1},
+        &(wan_dit_norm){
+            .scale = &scale, .shift = &shift, .readers = {&b->linear[FFN_UP]}, .count = 1},
         err);
 }
 
@@ -207,22 +202,29 @@ static vg_tensor hidden_like(const wan_dit *d, int64_t rows)
     return vg_tensor_make(NULL, d->compute, 2, rows, d->config.ffn_dim);
 }
 
-static vg_status feed_forward(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
+static vg_status feed_forward(wan_dit *d, int64_t block, wan_dit_run *r, const wan_dit_norm *next,
+                              vg_err *err)
 {
-    const wan_dit_block *b = &d->blocks[layer];
+    const wan_dit_block *b = &d->blocks[block];
     const vg_linear_layer *down = &b->linear[FFN_DOWN];
-    vg_tensor gate = modulation(d, layer, C_GATE), like = hidden_like(d, r->h.shape[0]);
+    vg_tensor gate = modulation(d, block, C_GATE), like = hidden_like(d, r->h.shape[0]);
     vg_feed hidden;
-    dit_entry next;
-    entry_of(d, layer + 1, &next);
     vg_feed_make(&down, 1, &like, r->hidden.data, &hidden);
     VG_TRY(vg_linear_feed(d->work, &b->linear[FFN_UP], &r->in, VG_ACT_GELU_TANH, &hidden, err));
     VG_TRY(vg_linear_run_fed(d->work, &down, 1, &hidden, VG_ACT_NONE, (vg_tensor *const[]){&r->q},
                              err));
-    return add_and_norm(d, r, &r->q, &gate, &next.norm, err);
+    return wan_dit_add(d, r, &r->q, &gate, next, err);
 }
 
-static vg_status head(wan_dit *d, dit_run *r, vg_tensor *v, vg_err *err)
+vg_status wan_dit_block_run(wan_dit *d, int64_t block, wan_dit_run *r, const wan_dit_norm *next,
+                            vg_err *err)
+{
+    VG_TRY(self_attention(d, block, r, err));
+    VG_TRY(cross_attention(d, block, r, err));
+    return feed_forward(d, block, r, next, err);
+}
+
+static vg_status head(wan_dit *d, wan_dit_run *r, vg_tensor *v, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
     vg_tensor out;
@@ -234,16 +236,11 @@ static vg_status head(wan_dit *d, dit_run *r, vg_tensor *v, vg_err *err)
         err);
 }
 
-static vg_status embed_patches(wan_dit *d, const vg_tensor *x, dit_run *r, vg_err *err)
+static vg_status embed_patches(wan_dit *d, const vg_tensor *x, wan_dit_run *r, vg_err *err)
 {
-    const wan_dit_config *c = &d->config;
     size_t mark = vg_arena_mark(d->work);
     vg_tensor rows;
-    VG_TRY(wan_dit_matrix(d->work, d->compute, r->h.shape[0], d->patch.k, &rows, err));
-    VG_TRY(vg_patchify(
-        d->be,
-        &(vg_patchify_args){.x = x, .patch = {c->patch[0], c->patch[1], c->patch[2]}, .y = &rows},
-        err));
+    VG_TRY(wan_dit_patches(d, x, &d->patch, &rows, err));
     VG_TRY(vg_linear_run1(d->work, &d->patch, &rows, VG_ACT_NONE, &r->h, err));
     vg_arena_reset(d->work, mark);
     return VG_OK;
@@ -251,22 +248,57 @@ static vg_status embed_patches(wan_dit *d, const vg_tensor *x, dit_run *r, vg_er
 
 /* The buffers of a forward. a also holds feeds; hidden is as large as the widest feed of any block's FFN_DOWN, half of the values where
  * its layers read codes. */
-static vg_status take_buffers(wan_dit *d, int64_t n, dit_run *r, vg_err *err)
+static vg_status take_buffers(wan_dit *d, int64_t n, wan_dit_run *r, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
-    vg_tensor *rows[] = {&r->h, &r->q, &r->k, &r->v}, like = hidden_like(d, n), bytes;
-    size_t most = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    vg_tensor *rows[] = {&r->h, &r->q, &r->k, &r->v, &r->c}, like = hidden_like(d, n), bytes;
+    size_t most = 0, count = sizeof rows / sizeof rows[0] - (c->vace_count ? 0 : 1);
+    for (size_t i = 0; i < count; i++)
         VG_TRY(wan_dit_matrix(d->work, d->compute, n, c->dim, rows[i], err));
     VG_TRY(vg_arena_tensor(d->work, VG_U8, 1, (const int64_t[]){(int64_t)vg_feed_most_bytes(&r->h)},
                            &bytes, err));
     r->a = vg_tensor_of(bytes.data, d->compute, 2, r->h.shape);
-    for (int64_t i = 0; i < c->layers; i++) {
+    for (int64_t i = 0; i < d->count; i++) {
         const vg_linear_layer *down = &d->blocks[i].linear[FFN_DOWN];
         size_t wanted = vg_feed_bytes(&down, 1, &like);
         most = wanted > most ? wanted : most;
     }
     return vg_arena_tensor(d->work, VG_U8, 1, (const int64_t[]){(int64_t)most}, &r->hidden, err);
+}
+
+/* The norm behind what runs at a place of the order. */
+static void norm_behind(const wan_dit *d, int64_t place, wan_dit_entry *e)
+{
+    do
+        place++;
+    while (place < d->count && d->order[place] >= d->config.layers);
+    wan_dit_entry_of(d, place < d->count ? d->order[place] : d->count, e);
+}
+
+/* A block of the transformer; or one of the control branch, which adds to h where that block has left it. */
+static vg_status run_place(wan_dit *d, int64_t place, wan_dit_run *r, vg_err *err)
+{
+    int64_t block = d->order[place], next = place + 1 < d->count ? d->order[place + 1] : 0;
+    wan_dit_entry e;
+    norm_behind(d, place, &e);
+    if (block >= d->config.layers)
+        return wan_dit_add_hint(d, block, r, &e.norm, err);
+    return wan_dit_block_run(d, block, r, next >= d->config.layers ? NULL : &e.norm, err);
+}
+
+static vg_status run_places(wan_dit *d, wan_dit_run *r, const atomic_int *cancel,
+                            wan_dit_progress *progress, void *user, vg_err *err)
+{
+    for (int64_t i = 0; i < d->count; i++) {
+        if (vg_cancelled(cancel))
+            return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
+        VG_TRY(vg_blocks_bind(d->loaded, i, err));
+        VG_TRY(run_place(d, i, r, err));
+        VG_TRY(vg_blocks_release(d->loaded, i, err));
+        if (progress)
+            progress(user, (int)i + 1, (int)d->count);
+    }
+    return VG_OK;
 }
 
 static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int slot,
@@ -277,25 +309,18 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int sl
     const int64_t grid[3] = {x->shape[1] / c->patch[0], x->shape[2] / c->patch[1],
                              x->shape[3] / c->patch[2]};
     int64_t n = grid[0] * grid[1] * grid[2];
-    dit_run r = {.slot = slot};
-    dit_entry first;
+    wan_dit_run r = {.slot = slot};
+    wan_dit_entry first;
+    VG_TRY(wan_dit_check_control(d, n, err));
     VG_TRY(wan_dit_prepare_rope(d, grid, err));
     VG_TRY(wan_dit_embed_timestep(d, timestep, err));
     VG_TRY(take_buffers(d, n, &r, err));
     VG_TRY(embed_patches(d, x, &r, err));
-    entry_of(d, 0, &first);
-    VG_TRY(enter(d, &r, &first.norm, err));
-    for (int64_t i = 0; i < c->layers; i++) {
-        if (vg_cancelled(cancel))
-            return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
-        VG_TRY(vg_blocks_bind(d->loaded, i, err));
-        VG_TRY(self_attention(d, i, &r, err));
-        VG_TRY(cross_attention(d, i, &r, err));
-        VG_TRY(feed_forward(d, i, &r, err));
-        VG_TRY(vg_blocks_release(d->loaded, i, err));
-        if (progress)
-            progress(user, (int)i + 1, (int)c->layers);
-    }
+    if (c->vace_count)
+        VG_TRY(wan_dit_begin_control(d, &r, err));
+    wan_dit_entry_of(d, 0, &first);
+    VG_TRY(wan_dit_enter(d, &r, &first.norm, err));
+    VG_TRY(run_places(d, &r, cancel, progress, user, err));
     return head(d, &r, v, err);
 }
 
@@ -304,6 +329,7 @@ vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int s
                           vg_tensor *v, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
+    int64_t last = d->order[d->count - 1];
     char text[96];
     if (x->ndim != 4 || x->shape[0] != c->in_channels || x->shape[1] < 1 ||
         x->shape[1] % c->patch[0] || x->shape[2] < 1 || x->shape[2] % c->patch[1] ||
@@ -312,7 +338,7 @@ vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int s
                        "latents are %s; [%lld, T, h, w] with h, w multiples of %d, %d are wanted",
                        vg_tensor_describe(x, text, sizeof text), (long long)c->in_channels,
                        c->patch[1], c->patch[2]);
-    if (slot < 0 || slot >= WAN_TEXTS || !d->blocks[c->layers - 1].text[slot].k.data) /* set last */
+    if (slot < 0 || slot >= WAN_TEXTS || !d->blocks[last].text[slot].k.data) /* set last */
         return VG_FAIL(err, VG_E_ARG, "no prompt was set for this forward");
     if (!isfinite(timestep))
         return VG_FAIL(err, VG_E_ARG, "the timestep is not a finite number");

@@ -35,8 +35,8 @@ static vg_status text_rows(wan_dit *d, int slot, const float *rows, int64_t toke
     VG_TRY(wan_dit_matrix(d->work, d->compute, tokens, c->dim, &context, err));
     VG_TRY(vg_linear_run1(d->work, &d->global[TEXT_1], &x, VG_ACT_GELU_TANH, &hidden, err));
     VG_TRY(vg_linear_run1(d->work, &d->global[TEXT_2], &hidden, VG_ACT_NONE, &context, err));
-    for (int64_t i = 0; i < c->layers; i++) {
-        wan_dit_block *b = &d->blocks[i];
+    for (int64_t i = 0; i < d->count; i++) {
+        wan_dit_block *b = &d->blocks[d->order[i]];
         vg_tensor k, v;
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled while preparing the prompt");
@@ -59,7 +59,7 @@ vg_status wan_dit_set_text(wan_dit *d, int slot, const float *rows, int64_t toke
 {
     size_t mark = vg_arena_mark(d->work);
     vg_arena_reset(d->text[slot], 0);
-    for (int64_t i = 0; i < d->config.layers; i++)
+    for (int64_t i = 0; i < d->count; i++)
         d->blocks[i].text[slot].k.data = NULL;
     vg_status status = text_rows(d, slot, rows, tokens, cancel, err);
     vg_arena_reset(d->work, mark);
@@ -78,14 +78,14 @@ static vg_status add_f32(const wan_dit *d, const vg_tensor *a, const vg_tensor *
 static vg_status add_tables(wan_dit *d, const vg_tensor *temb, const vg_tensor *proj, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
-    VG_TRY(wan_dit_matrix(d->step, VG_F32, c->layers * MODULATIONS + HEAD_MODULATIONS, c->dim,
+    VG_TRY(wan_dit_matrix(d->step, VG_F32, d->count * MODULATIONS + HEAD_MODULATIONS, c->dim,
                           &d->mod, err));
-    for (int64_t i = 0; i < c->layers; i++) {
+    for (int64_t i = 0; i < d->count; i++) {
         vg_tensor rows = vg_tensor_rows(&d->mod, i * MODULATIONS, MODULATIONS);
         VG_TRY(add_f32(d, &d->blocks[i].table, proj, &rows, err));
     }
     for (int i = 0; i < HEAD_MODULATIONS; i++) {
-        vg_tensor row = vg_tensor_rows(&d->mod, c->layers * MODULATIONS + i, 1),
+        vg_tensor row = vg_tensor_rows(&d->mod, d->count * MODULATIONS + i, 1),
                   table = vg_tensor_rows(&d->table, i, 1);
         VG_TRY(add_f32(d, &table, temb, &row, err));
     }

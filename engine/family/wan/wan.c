@@ -125,7 +125,8 @@ static const vg_mode modes[] = {
 
 static bool allows(const vg_model *model, const vg_mode *mode)
 {
-    return wan_config_of(model)->image == (mode->needs != 0);
+    const wan_config *c = wan_config_of(model);
+    return !wan_is_vace(c) && c->image == (mode->needs != 0);
 }
 
 extern const vg_family vg_family_wan;
