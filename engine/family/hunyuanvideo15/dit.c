@@ -32,8 +32,13 @@ vg_status hv_dit_open(vg_engine *engine, const char *dir, const hv_dit_config *c
         status = VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
         goto fail;
     }
-    vg_arena **arenas[] = {&d->own,  &d->schedule,         &d->rope,            &d->step,
-                           &d->work, &d->branch[0].memory, &d->branch[1].memory};
+    vg_arena **arenas[] = {&d->own,
+                           &d->schedule,
+                           &d->rope,
+                           &d->step,
+                           &d->work,
+                           &d->branch[0].memory,
+                           &d->branch[1].memory};
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, hv_dit_open_weights(d, err), fail);
@@ -246,8 +251,7 @@ static vg_status embed_patches(hv_dit *d, const vg_tensor *x, vg_tensor *h, vg_e
     size_t mark = vg_arena_mark(d->work);
     vg_tensor rows;
     VG_TRY(hv_matrix(d->work, d->compute, h->shape[0], d->patch.k, &rows, err));
-    VG_TRY(
-        vg_patchify(d->be, &(vg_patchify_args){.x = x, .patch = {1, 1, 1}, .y = &rows}, err));
+    VG_TRY(vg_patchify(d->be, &(vg_patchify_args){.x = x, .patch = {1, 1, 1}, .y = &rows}, err));
     VG_TRY(vg_linear_run1(d->work, &d->patch, &rows, VG_ACT_NONE, h, err));
     vg_arena_reset(d->work, mark);
     return VG_OK;
@@ -260,8 +264,7 @@ static vg_status head(hv_dit *d, const dit_run *r, vg_tensor *v, vg_err *err)
     VG_TRY(hv_matrix(d->work, d->compute, r->of[VIDEO].h.shape[0], out->n, &rows, err));
     VG_TRY(vg_linear_run_fed(d->work, &out, 1, &r->of[VIDEO].in, VG_ACT_NONE,
                              (vg_tensor *const[]){&rows}, err));
-    return vg_unpatchify(d->be, &(vg_unpatchify_args){.x = &rows, .patch = {1, 1, 1}, .y = v},
-                         err);
+    return vg_unpatchify(d->be, &(vg_unpatchify_args){.x = &rows, .patch = {1, 1, 1}, .y = v}, err);
 }
 
 static vg_status take_bytes(hv_dit *d, size_t bytes, void **memory, vg_err *err)
@@ -273,12 +276,11 @@ static vg_status take_bytes(hv_dit *d, size_t bytes, void **memory, vg_err *err)
 }
 
 /* The most that any FFN_DOWN is fed. */
-static size_t hidden_bytes(const hv_dit *d, const dit_run *r)
+static size_t hidden_bytes(const hv_dit *d, const int64_t tokens[STREAMS])
 {
     size_t most = 0;
     for (int i = 0; i < STREAMS; i++) {
-        vg_tensor like =
-            vg_tensor_make(NULL, d->compute, 2, r->of[i].h.shape[0], d->config.ffn_dim);
+        vg_tensor like = vg_tensor_make(NULL, d->compute, 2, tokens[i], d->config.ffn_dim);
         for (int64_t b = 0; b < d->config.layers; b++) {
             const vg_linear_layer *down = &d->blocks[b].stream[i].linear[FFN_DOWN];
             size_t bytes = vg_feed_bytes(&down, 1, &like);
@@ -297,22 +299,21 @@ static vg_status take_buffers(hv_dit *d, const int64_t tokens[STREAMS], dit_run 
     void *memory;
     VG_TRY(hv_matrix(d->work, d->compute, all, dim, &h, err));
     VG_TRY(hv_matrix(d->work, d->compute, all, dim, &out, err));
-    for (int i = 0, first = 0; i < STREAMS; first += (int)tokens[i], i++) {
-        r->of[i].h = vg_tensor_rows(&h, first, tokens[i]);
-        r->of[i].out = vg_tensor_rows(&out, first, tokens[i]);
-        VG_TRY(take_bytes(d, vg_feed_most_bytes(&r->of[i].h), &memory, err));
-        r->of[i].a = vg_tensor_of(memory, d->compute, 2, r->of[i].h.shape);
-    }
-    size_t one = (vg_tensor_bytes(&h) + 255) / 256 * 256, most = hidden_bytes(d, r);
+    size_t one = (vg_tensor_bytes(&h) + 255) / 256 * 256, most = hidden_bytes(d, tokens);
     VG_TRY(take_bytes(d, most > 4 * one ? most : 4 * one, &memory, err));
     r->hidden = shared = memory;
     for (int i = 0; i < 4; i++)
         *joint[i] = vg_tensor_of(shared + (size_t)i * one, d->compute, 2, h.shape);
     for (int i = 0; i < STREAMS; i++) {
+        dit_stream *s = &r->of[i];
         int64_t first = i == VIDEO ? 0 : tokens[VIDEO];
-        vg_tensor *own[] = {&r->of[i].q, &r->of[i].k, &r->of[i].v, &r->of[i].att};
+        vg_tensor *own[] = {&s->q, &s->k, &s->v, &s->att};
         for (int j = 0; j < 4; j++)
             *own[j] = vg_tensor_rows(joint[j], first, tokens[i]);
+        s->h = vg_tensor_rows(&h, first, tokens[i]);
+        s->out = vg_tensor_rows(&out, first, tokens[i]);
+        VG_TRY(take_bytes(d, vg_feed_most_bytes(&s->h), &memory, err));
+        s->a = vg_tensor_of(memory, d->compute, 2, s->h.shape);
     }
     return VG_OK;
 }

@@ -26,7 +26,8 @@ vg_status hv_dit_set_schedule(hv_dit *dit, const double *timesteps, const double
 /* The text side of one branch: host FP32 rows of valid tokens only; of text at least one, of the others none or some. Rows are read before
  * it returns. */
 typedef struct hv_text {
-    const float *text, *glyphs, *image; /* [tokens, text_dim], [glyph_tokens, glyph_dim], [image_tokens, image_dim] */
+    const float *text, *glyphs,
+        *image; /* [tokens, text_dim], [glyph_tokens, glyph_dim], [image_tokens, image_dim] */
     int64_t text_tokens, glyph_tokens, image_tokens;
 } hv_text;
 /* Projects, and keeps, what no timestep changes. Errors: VG_E_ARG, VG_E_NOMEM, those of the operations. */

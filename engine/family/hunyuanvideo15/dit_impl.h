@@ -86,8 +86,9 @@ struct hv_dit {
     /* of the schedule */
     double *timesteps, *next; /* next: NULL = not embedded */
     int steps, at;            /* at: the chosen one, -1 = none */
-    vg_tensor *mods; /* two a block, then the last norm's: [steps, modulations * dim] compute dtype */
-    vg_tensor *mod;  /* the same for the chosen step, [modulations, dim] F32 */
+    vg_tensor
+        *mods; /* two a block, then the last norm's: [steps, modulations * dim] compute dtype */
+    vg_tensor *mod;         /* the same for the chosen step, [modulations, dim] F32 */
     vg_tensor refine_times; /* [steps, dim]: the refiner's embedding of each timestep */
     int64_t grid[3];        /* video tokens that the rope tables are for */
     vg_tensor rope_cos, rope_sin;

@@ -25,8 +25,8 @@ void hv_dit_drop_schedule(hv_dit *d)
 static bool is_present(const hv_dit *d, const double *timesteps, const double *next, int steps)
 {
     size_t bytes = (size_t)steps * sizeof *timesteps;
-    return d->steps == steps && memcmp(d->timesteps, timesteps, bytes) == 0 &&
-           !d->next == !next && (!next || memcmp(d->next, next, bytes) == 0);
+    return d->steps == steps && memcmp(d->timesteps, timesteps, bytes) == 0 && !d->next == !next &&
+           (!next || memcmp(d->next, next, bytes) == 0);
 }
 
 static vg_status keep(const double *values, int count, double **kept, vg_err *err)
@@ -52,7 +52,8 @@ static vg_status take_schedule(hv_dit *d, const double *timesteps, const double 
 }
 
 /* Cosines, then sines, of the timesteps in the model's dtype. */
-static vg_status sinusoids(hv_dit *d, const double *timesteps, int steps, vg_tensor *to, vg_err *err)
+static vg_status sinusoids(hv_dit *d, const double *timesteps, int steps, vg_tensor *to,
+                           vg_err *err)
 {
     const int half = HV_FREQ / 2;
     vg_tensor raw;
@@ -155,7 +156,8 @@ static vg_status make_mods(hv_dit *d, vg_module *module, const vg_tensor *silu,
         VG_TRY(run_item(d, module, HV_BLOCK_MODS, i, room.data, (size_t)bytes, silu,
                         &d->mods[STREAMS * i], STREAMS, err));
     }
-    return run_item(d, module, HV_LAST_MOD, 0, NULL, 0, silu, &d->mods[STREAMS * c->layers], 1, err);
+    return run_item(d, module, HV_LAST_MOD, 0, NULL, 0, silu, &d->mods[STREAMS * c->layers], 1,
+                    err);
 }
 
 static vg_status make_schedule(hv_dit *d, const atomic_int *cancel, vg_err *err)

@@ -29,8 +29,8 @@ static vg_status norm(hv_dit *d, const hv_affine *a, float eps, const vg_tensor 
                       vg_err *err)
 {
     return vg_layer_norm_modulate(
-        d->be,
-        &(vg_layer_norm_modulate_args){.x = x, .w = &a->w, .b = &a->b, .eps = eps, .y = y}, err);
+        d->be, &(vg_layer_norm_modulate_args){.x = x, .w = &a->w, .b = &a->b, .eps = eps, .y = y},
+        err);
 }
 
 /* y[i,:] = row `type` of cond_type_embed. */
@@ -47,8 +47,8 @@ static vg_status repeat_type(hv_dit *d, int type, vg_tensor *y, vg_err *err)
     if (status == VG_OK)
         status = vg_backend_upload(d->be, &ids, host, err);
     if (status == VG_OK)
-        status = vg_embedding(
-            d->be, &(vg_embedding_args){.table = &d->types, .ids = &ids, .y = y}, err);
+        status =
+            vg_embedding(d->be, &(vg_embedding_args){.table = &d->types, .ids = &ids, .y = y}, err);
     if (status == VG_OK)
         status = vg_backend_sync(d->be, err);
     free(host);
@@ -211,14 +211,14 @@ static vg_status refiner_attention(hv_dit *d, const hv_refiner_block *r, const v
                                                           &r->linear[ATTN_V]},
                          3, x, VG_ACT_NONE, (vg_tensor *const[]){&rows[0], &rows[1], &rows[2]},
                          err));
-    VG_TRY(vg_attention(d->be,
-                        &(vg_attention_args){.q = &heads[0],
-                                             .k = &heads[1],
-                                             .v = &heads[2],
-                                             .scale =
-                                                 (float)(1.0 / sqrt((double)d->config.head_dim)),
-                                             .y = &heads[3]},
-                        err));
+    VG_TRY(
+        vg_attention(d->be,
+                     &(vg_attention_args){.q = &heads[0],
+                                          .k = &heads[1],
+                                          .v = &heads[2],
+                                          .scale = (float)(1.0 / sqrt((double)d->config.head_dim)),
+                                          .y = &heads[3]},
+                     err));
     return vg_linear_run1(d->work, &r->linear[ATTN_O], &rows[3], VG_ACT_NONE, y, err);
 }
 
@@ -265,8 +265,8 @@ vg_status hv_dit_text_rows(hv_dit *d, int branch, vg_tensor *y, vg_err *err)
     VG_TRY(refiner_condition(d, b, &silu, err));
     for (int64_t i = 0; i < d->config.refiner_layers; i++)
         VG_TRY(refine(d, &d->refiner[i], &silu, &h, err));
-    VG_TRY(vg_gate_residual(d->be, &(vg_gate_residual_args){.x = &h, .y = &b->types, .out = &h},
-                            err));
+    VG_TRY(
+        vg_gate_residual(d->be, &(vg_gate_residual_args){.x = &h, .y = &b->types, .out = &h}, err));
     vg_arena_reset(d->work, mark);
     return VG_OK;
 }

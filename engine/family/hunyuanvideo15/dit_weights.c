@@ -4,16 +4,28 @@
 #include <stdlib.h>
 
 /* Extents that follow from the config. */
-enum { DIM = 1, FFN, REFINE_FFN, MODS, TWICE, HEAD_DIM, TEXT_DIM, GLYPH_DIM, IMAGE_DIM, CHANNELS, OUT };
+enum {
+    DIM = 1,
+    FFN,
+    REFINE_FFN,
+    MODS,
+    TWICE,
+    HEAD_DIM,
+    TEXT_DIM,
+    GLYPH_DIM,
+    IMAGE_DIM,
+    CHANNELS,
+    OUT
+};
 
-#define F32                VG_WEIGHT_F32
-#define QUANT              VG_WEIGHT_QUANTISABLE
-#define FREQ               VG_FIXED(HV_FREQ)
-#define INNER              VG_FIXED(HV_GLYPH_INNER)
-#define ONE                VG_FIXED(1)
-#define COUNT(rows)        ((int)(sizeof rows / sizeof rows[0]))
-#define REFINE_TIME(n)     "context_embedder.time_text_embed.timestep_embedder.linear_" n
-#define REFINE_POOL(n)     "context_embedder.time_text_embed.text_embedder.linear_" n
+#define F32            VG_WEIGHT_F32
+#define QUANT          VG_WEIGHT_QUANTISABLE
+#define FREQ           VG_FIXED(HV_FREQ)
+#define INNER          VG_FIXED(HV_GLYPH_INNER)
+#define ONE            VG_FIXED(1)
+#define COUNT(rows)    ((int)(sizeof rows / sizeof rows[0]))
+#define REFINE_TIME(n) "context_embedder.time_text_embed.timestep_embedder.linear_" n
+#define REFINE_POOL(n) "context_embedder.time_text_embed.text_embedder.linear_" n
 #define AFFINE(name, field, ...)                                                                   \
     ROW(name ".weight", TENSOR, field.w, F32, __VA_ARGS__),                                        \
         ROW(name ".bias", TENSOR, field.b, F32, __VA_ARGS__)
