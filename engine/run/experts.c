@@ -77,6 +77,7 @@ vg_status vg_expert_bind(vg_denoise_run *r, vg_err *err)
     const vg_denoiser *d = r->family->denoiser;
     const vg_binding binding = {.conditions = r->conditions,
                                 .latent = r->shape,
+                                .params = r->p,
                                 .guided = r->guided,
                                 .cancel = r->cb ? r->cb->cancel : NULL};
     VG_TRY(d->bind(r->denoiser, &binding, err));

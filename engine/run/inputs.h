@@ -49,6 +49,7 @@ typedef struct vg_mode {
     const char *name;    /* "flf2v", a row of engine/family/modes.def */
     const char *help;    /* "a clip between two pictures" */
     unsigned needs, may; /* VG_ROLE_BITs: roles it cannot do without, roles that it takes as well */
+    unsigned one_of;     /* roles of which it needs one at least, and takes all; 0: none */
     int frames_min;      /* the shortest clip; 0: any */
 } vg_mode;
 
