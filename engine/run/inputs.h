@@ -29,7 +29,7 @@ typedef struct vg_media {
     vg_frames frames;
 } vg_media;
 
-/* Borrowed. Several references keep their order; any other role comes once. */
+/* Borrowed. Several references keep their order, up to VG_REFERENCES_MAX; any other role comes once. */
 typedef struct vg_inputs {
     const char *prompt, *negative_prompt; /* UTF-8; NULL = "" */
     const vg_media *media;

@@ -22,6 +22,7 @@
 #define VG_FLOW_SHIFT_MAX   100
 #define VG_CONDITIONING_MIN 0
 #define VG_CONDITIONING_MAX 10
+#define VG_REFERENCES_MAX   8 /* pictures */
 #define VG_TEXT_TOKENS_MIN  1
 #define VG_TEXT_TOKENS_MAX  4096
 
