@@ -187,6 +187,84 @@ static void test_model_vace_references_are_no_frames(void **state)
     close_run(&r);
 }
 
+/* ---- blocks of the control branch are blocks ---- */
+
+static vg_plan_stage stage_of(const golden_run *r, const char *name)
+{
+    vg_err err;
+    vg_plan plan;
+    CHECK_OK(vg_plan_make(r->model, &r->p, &plan, &err), err);
+    for (int i = 0; i < plan.count; i++)
+        if (strcmp(plan.stages[i].name, name) == 0)
+            return plan.stages[i];
+    fail_msg("the plan has no stage %s", name);
+    return plan.stages[0];
+}
+
+/* They are streamed from the host in the order of running, within the planned bytes and with the same bytes out. */
+static void test_model_vace_streams_all_blocks(void **state)
+{
+    static const vg_scheme schemes[] = {VG_SCHEME_BF16, VG_SCHEME_FP8, VG_SCHEME_FP8_BLOCK};
+    (void)state;
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        vg_err err;
+        golden_run r;
+        vg_conditions c;
+        vg_latents resident, streamed;
+        open_run(&r, "r2v-2", true);
+        encode(&r, &c);
+        r.p.scheme = schemes[i];
+        r.p.fp8_act = VG_FP8_ACT_DYNAMIC;
+        CHECK_OK(vg_denoise(r.engine, r.model, &r.p, &c, NULL, NULL, &resident, &err), err);
+        r.p.memory_limit = 1;
+        vg_plan_stage first = stage_of(&r, "transformer"), second = stage_of(&r, "transformer_2");
+        assert_int_equal(first.blocks, 3 + 2);
+        assert_int_equal(first.streamed, first.blocks);
+        assert_int_equal(second.streamed, 2 + 2);
+        r.p.memory_limit = vg_plan_total(&first) > vg_plan_total(&second) ? vg_plan_total(&first)
+                                                                          : vg_plan_total(&second);
+        CHECK_OK(vg_denoise(r.engine, r.model, &r.p, &c, NULL, NULL, &streamed, &err), err);
+        assert_true(streamed.peak_bytes <= r.p.memory_limit);
+        assert_memory_equal(streamed.values, resident.values,
+                            (size_t)(16 * 4 * 24) * sizeof *resident.values);
+        vg_latents_deinit(&streamed);
+        vg_latents_deinit(&resident);
+        vg_conditions_deinit(&c);
+        close_run(&r);
+    }
+}
+
+/* Every layer of theirs is calibrated, and becomes FP8; hints of eight bits are near those of sixteen. */
+static void test_model_vace_calibrates_all_blocks(void **state)
+{
+    static const char *const layers[] = {"vace_blocks.0.proj_in",    "vace_blocks.0.attn1.to_q",
+                                         "vace_blocks.0.proj_out",   "vace_blocks.1.ffn.net.2",
+                                         "vace_blocks.1.attn2.to_k", "vace_blocks.1.proj_out"};
+    vg_err err;
+    golden_run r;
+    vg_conditions c;
+    vg_input_scales *scales;
+    (void)state;
+    open_run(&r, "r2v-2", false);
+    encode(&r, &c);
+    CHECK_OK(vg_calibrate(r.engine, r.model, &r.p, &c, r.p.steps, NULL, &scales, &err), err);
+    for (int expert = 0; expert < 2; expert++)
+        for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+            float scale = 0;
+            CHECK_OK(vg_input_scales_find(scales, expert ? "transformer_2" : "transformer",
+                                          layers[i], &scale, &err),
+                     err);
+            assert_true(scale > 1e-4f && scale < 1 && scale != 1.0f);
+        }
+    r.p.scheme = VG_SCHEME_FP8;
+    r.p.input_scales = scales;
+    double error = latents_error(&r, &c);
+    assert_true(error > 1e-2 && error < 0.3);
+    vg_input_scales_free(scales);
+    vg_conditions_deinit(&c);
+    close_run(&r);
+}
+
 /* ---- mistakes ---- */
 
 static void test_model_vace_order_of_references_matters(void **state)
@@ -351,6 +429,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model_vace_runs),
         cmocka_unit_test(test_model_vace_references_are_no_frames),
+        cmocka_unit_test(test_model_vace_streams_all_blocks),
+        cmocka_unit_test(test_model_vace_calibrates_all_blocks),
         cmocka_unit_test(test_model_vace_order_of_references_matters),
         cmocka_unit_test(test_model_vace_mask_matters),
         cmocka_unit_test(test_model_vace_greys_of_the_mask_matter),
