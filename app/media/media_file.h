@@ -18,7 +18,7 @@ typedef struct vg_media_file {
 
 /* Read a file into memory, *bytes malloc'd, and decode all of it: damage at its end is found now, not after the work.
  *   kinds  bits of what it may be; a .safetensors file holds frames [T,H,W,3] and is what is wanted
- * Errors, each one line that starts with the path: VG_E_MISSING, VG_E_IO, VG_E_FORMAT, VG_E_UNSUPPORTED, VG_E_NOMEM. Tests: test_media_file. */
+ * Errors, each one line that starts with the path: VG_E_MISSING, VG_E_IO, VG_E_FORMAT, VG_E_UNSUPPORTED, VG_E_NOMEM. Tests: test_cli_vace. */
 vg_status vg_media_file_read(const char *path, unsigned kinds, vg_media_file *file, char **bytes,
                              size_t *size, vg_err *err);
 /* Free the frames; all zero afterwards. */
