@@ -424,6 +424,48 @@ static void test_model_vace_refuses_what_does_not_fit(void **state)
     close_run(&r);
 }
 
+/* Configurations of a control branch that nothing can run. */
+static void test_model_vace_refuses_configurations(void **state)
+{
+    static const struct {
+        const char *component, *key, *value, *says;
+        vg_status wanted;
+    } cases[] = {
+        {"transformer", "vace_layers", "[]", "vace_layers is empty", VG_E_FORMAT},
+        {"transformer", "vace_layers", "[1, 2]", "vace_layers[0] is 1", VG_E_FORMAT},
+        {"transformer", "vace_layers", "[0, 3]", "vace_layers[1] is 3", VG_E_FORMAT},
+        {"transformer", "vace_layers", "[0, 0]", "vace_layers[1] is 0", VG_E_FORMAT},
+        {"transformer", "vace_layers", "[0, 1.5]", "vace_layers[1] is 1.5", VG_E_FORMAT},
+        {"transformer", "vace_layers", "[0, \"1\"]", "vace_layers", VG_E_FORMAT},
+        {"transformer", "vace_layers", "7", "vace_layers", VG_E_FORMAT},
+        {"transformer", "vace_in_channels", "95", "vace_in_channels is 95; 96", VG_E_UNSUPPORTED},
+        {"transformer", "vace_in_channels", "-1", "vace_in_channels", VG_E_FORMAT},
+        {"transformer_2", "vace_layers", "[0]", "has 1 entries, transformer's 2", VG_E_UNSUPPORTED},
+        {"transformer_2", "_class_name", "\"WanTransformer3DModel\"", "vace_layers",
+         VG_E_UNSUPPORTED},
+    };
+    vg_err err;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cJSON *json;
+        vg_model *model;
+        char path[512], name[64];
+        CHECK_OK(vg_file_remove_tree(*state, &err), err);
+        CHECK_OK(vg_file_make_dirs(*state, &err), err);
+        link_model(state, MODEL, cases[i].component);
+        snprintf(path, sizeof path, MODEL "/%s/config.json", cases[i].component);
+        CHECK_OK(vg_json_load(path, &json, &err), err);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, cases[i].key);
+        cJSON_AddItemToObject(json, cases[i].key, cJSON_Parse(cases[i].value));
+        snprintf(name, sizeof name, "%s/config.json", cases[i].component);
+        CHECK_OK(vg_json_save(scratch_path(state, name), json, &err), err);
+        cJSON_Delete(json);
+        vg_status status = vg_model_open(*state, VG_LOAD_FILES, &model, &err);
+        if (status != cases[i].wanted || !strstr(err.message, cases[i].says))
+            fail_msg("%s %s = %s: %s (%s)", cases[i].component, cases[i].key, cases[i].value,
+                     vg_status_name(status), err.message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +480,8 @@ int main(void)
         cmocka_unit_test(test_model_vace_scale_matters),
         cmocka_unit_test(test_model_vace_frames_of_the_mask),
         cmocka_unit_test(test_model_vace_refuses_what_does_not_fit),
+        cmocka_unit_test_setup_teardown(test_model_vace_refuses_configurations, scratch_open,
+                                        scratch_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
