@@ -23,6 +23,10 @@
 #define VG_CONDITIONING_MIN 0
 #define VG_CONDITIONING_MAX 10
 #define VG_REFERENCES_MAX   8 /* pictures */
+#define VG_EDGE_MIN         0 /* blocks, or steps */
+#define VG_EDGE_MAX         1000
+#define VG_COSINE_MIN       0
+#define VG_COSINE_MAX       1
 #define VG_TEXT_TOKENS_MIN  1
 #define VG_TEXT_TOKENS_MAX  4096
 
