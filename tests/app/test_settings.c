@@ -405,7 +405,7 @@ static void test_settings_rows_say_what_they_decide(void **state)
     for (int i = 0; i < VG_OPT_COUNT; i++) {
         const vg_option *o = &vg_options[i];
         assert_int_equal(strspn(o->decides, "PSC"), strlen(o->decides));
-        assert_int_equal(strspn(o->flags, "FPHV"), strlen(o->flags));
+        assert_int_equal(strspn(o->flags, "FPHQV"), strlen(o->flags));
         if (*o->decides) /* what decides scales or conditions decides pixels */
             assert_true(vg_option_decides(o, VG_DECIDES_PIXELS));
         assert_int_equal(vg_option_applies(o, "t2v"), !*o->modes);
