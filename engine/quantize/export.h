@@ -1,7 +1,7 @@
 /* export.h: one folder of a denoiser written as ModelOpt FP8: layout A of modelopt-fp8 1.1 to 1.3, as the public calibration scripts make it with
  * nvidia-modelopt 0.43 and diffusers.
  *
- * A quantised layer X becomes X.weight (E4M3), X.weight_scale (F32: a scalar, or [ceil(N/128), 1, ceil(K/128), 1]) and X.input_scale (F32 scalar).
+ * A quantised layer X becomes X.weight (E4M3), X.weight_scale (F32: a scalar, or [ceil(N/128), 1, ceil(K/128), 1] where that is more than one) and X.input_scale (F32 scalar).
  * Everything else is BF16, but for what the weight table keeps in FP32. */
 #ifndef VG_ENGINE_QUANTIZE_EXPORT_H
 #define VG_ENGINE_QUANTIZE_EXPORT_H

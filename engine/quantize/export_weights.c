@@ -71,7 +71,8 @@ static vg_status add_scales(pieces *p, const vg_weight_place *place, int weight,
     piece *w = &p->list[weight];
     const int64_t tiles[4] = {vg_quant_groups(w->shape.shape[0]), 1,
                               vg_quant_groups(w->shape.shape[1]), 1};
-    bool block = w->precision == VG_PRECISION_BLOCK;
+    /* A layer that is one tile has a scalar, as ModelOpt leaves it. */
+    bool block = w->precision == VG_PRECISION_BLOCK && tiles[0] * tiles[2] > 1;
     w->weight_scale = p->count;
     w->input_scale = p->count + 1;
     snprintf(name, sizeof name, "%s.weight_scale", place->name);
