@@ -8,6 +8,7 @@ to the last digits), then its transformers are loaded in BF16, as the scripts lo
 On a GPU, where the scripts run, torch divides a BF16 weight by a 0-d FP32 scale in BF16: scale and quotient are rounded. On this CPU it
 keeps the scale in FP32; so the scale is rounded here before ModelOpt divides (case "gpu"), which is the same arithmetic.
 
+Per case `moved`: by how much (relative) the second expert's amax differ when the first is not quantised while they are measured.
 Per case and folder: tensors {name: [dtype, shape, FNV-1a 64 of the bytes]}, `quantization_config`, and amax {layer: value} of the inputs.
 """
 
@@ -93,10 +94,21 @@ def calibrate(case):
         model = getattr(pipe, folder)
         mtq.quantize(model, config(case["block"]), forward_loop(pipe, case))
         keep_some(model)
-        amax[folder] = {name: float(module.input_quantizer._amax) for name, module in model.named_modules()
-                        if isinstance(module, torch.nn.Linear) and hasattr(module, "input_quantizer")
-                        and module.input_quantizer.is_enabled}
+        amax[folder] = ranges_of(model)
     return amax
+
+
+def measured_plain(case):
+    """The second expert's amax behind a first one that is not quantised."""
+    pipe = open_pipeline(case)
+    mtq.quantize(pipe.transformer_2, config(case["block"]), forward_loop(pipe, case))
+    keep_some(pipe.transformer_2)
+    return ranges_of(pipe.transformer_2)
+
+
+def ranges_of(model):
+    return {name: float(module.input_quantizer._amax) for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and hasattr(module, "input_quantizer") and module.input_quantizer.is_enabled}
 
 
 def export(case, folder, amax):
@@ -155,6 +167,9 @@ def main():
                 "tensors": {n: [dtype_name(t), list(t.shape), fnv(t.contiguous().view(-1).view(torch.uint8).numpy().tobytes())]
                             for n, t in sorted(tensors.items())}}
         golden["cases"][name] = {k: v for k, v in case.items()} | {"label": label(case["block"]), "folders": folders}
+        if len(amax) == 2:
+            plain = measured_plain(case)
+            golden["cases"][name]["moved"] = max(abs(plain[k] - v) / v for k, v in amax["transformer_2"].items())
         print(name, {f: len(v["tensors"]) for f, v in folders.items()})
     text = json.dumps(golden, indent=1)
     text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text)
