@@ -21,8 +21,13 @@ vg_report_row *vg_snapshot_rows(const vg_snapshot *s, vg_lines *paths)
             .planned_bytes = s->memory_is_device ? v->planned_bytes : 0,
             .peak_stage = v->peak_stage[0] ? v->peak_stage : NULL,
             .weight_bytes = v->weight_bytes,
+            .joules_per_step = vg_energy_of(&v->energy, v->s_per_it),
+            .joules_from = vg_energy_source(&v->energy),
             .metrics = v->metrics.frames ? &v->metrics : NULL,
         };
+        const vg_attention_request asked = vg_settings_attention(&s->job->variants[i].resolved);
+        vg_layer_attentions_text(&v->attention, &asked, rows[i].attention,
+                                 sizeof rows[i].attention);
         if (v->clip_ready) {
             vg_lines_add(paths, vg_job_variant_path(s->job, i, VG_VARIANT_CLIP));
             rows[i].clip = paths->items[paths->count - 1];
@@ -101,6 +106,9 @@ static cJSON *variant_json(const vg_snapshot *s, int i)
     add_number(o, "planned_bytes", (double)v->planned_bytes, v->planned_bytes > 0);
     add_number(o, "weight_bytes", (double)v->weight_bytes, v->weight_bytes > 0);
     cJSON_AddStringToObject(o, "precision", v->precision);
+    const vg_attention_request asked = vg_settings_attention(&s->job->variants[i].resolved);
+    cJSON_AddItemToObject(o, "attention", vg_layer_attentions_json(&v->attention, &asked));
+    vg_energy_json(o, "joules_per_step", &v->energy, v->s_per_it);
     cJSON *gpu = v->gauges ? vg_gauges_json(v->gauges) : NULL;
     cJSON_AddItemToObject(o, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *metrics = v->metrics.frames ? vg_report_metrics_json(&v->metrics) : NULL;

@@ -77,9 +77,12 @@ typedef struct vg_report_row {
     size_t calibration_peak_bytes;    /* of calibration, which does not count above; 0 none */
     size_t planned_bytes;             /* what the plan said it would be; 0 unknown */
     size_t weight_bytes;              /* denoiser weights as loaded */
+    double joules_per_step;           /* of the GPU while denoising; NaN or negative: unknown */
+    const char *joules_from;          /* "energy counter", "power readings" */
     const char *clip;                 /* absolute path, or NULL; printed below the table */
     const vg_report_metrics *metrics; /* NULL = not measured */
-    const char *note; /* e.g. "failed: out of memory", or NULL; printed below the table */
+    char attention[320]; /* what its self-attention ran in, for below the table; "": BF16 */
+    const char *note;    /* e.g. "failed: out of memory", or NULL; printed below the table */
 } vg_report_row;
 
 /* Columns: variant, denoise s/it, wall s/it, wall s, peak memory, weights, and the metrics, at most 80 columns wide with the usual names; then the worst frames (counted from

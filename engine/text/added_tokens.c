@@ -142,11 +142,15 @@ bool vg_added_is_space(int32_t c)
            c == 0x205f || c == 0x3000;
 }
 
+/* \w of Rust's regular expressions: Alphabetic, marks, decimal digits, connectors, joiners. Of what is Alphabetic and neither letter, mark nor
+ * letter-like number there are the letters in circles and squares. */
 static bool is_word(int32_t c)
 {
     utf8proc_category_t category = c >= 0 ? utf8proc_category(c) : UTF8PROC_CATEGORY_CN;
-    return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO) ||
-           category == UTF8PROC_CATEGORY_PC;
+    return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
+           category == UTF8PROC_CATEGORY_PC || c == 0x200c || c == 0x200d ||
+           (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) ||
+           (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189);
 }
 
 size_t vg_added_back_one(const char *text, size_t at)

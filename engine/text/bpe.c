@@ -5,11 +5,11 @@
  *   4. each piece: its bytes as tokens, then of all neighbours that merge those of lowest rank, the leftmost first, until none is left. */
 #include "engine/text/bpe_impl.h"
 
+#include "engine/text/nfc.h"
 #include "kernels/base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 /* One token of a piece on its way; a list in an array. */
 typedef struct symbol {
@@ -159,26 +159,13 @@ static vg_status cut_out(work *w, unsigned which, const char *text, size_t size,
     return begin < size ? rest(w, text + begin, size - begin, err) : VG_OK;
 }
 
-vg_status vg_bpe_nfc(const char *text, size_t size, char **out, size_t *out_size, vg_err *err)
-{
-    utf8proc_uint8_t *made = NULL;
-    utf8proc_ssize_t length = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size,
-                                           &made, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    if (length < 0)
-        return VG_FAIL(err, VG_E_NOMEM, "the text cannot be normalised: %s",
-                       utf8proc_errmsg(length));
-    *out = (char *)made;
-    *out_size = (size_t)length;
-    return VG_OK;
-}
-
 static vg_status encode_stretch(work *w, const char *text, size_t size, vg_err *err)
 {
     char *normal = NULL;
     size_t normal_size;
     if (!w->t->nfc)
         return cut_out(w, VG_ADDED_NORMALIZED, text, size, encode_pieces, err);
-    VG_TRY(vg_bpe_nfc(text, size, &normal, &normal_size, err));
+    VG_TRY(vg_nfc(text, size, &normal, &normal_size, err));
     vg_status status = cut_out(w, VG_ADDED_NORMALIZED, normal, normal_size, encode_pieces, err);
     free(normal);
     return status;

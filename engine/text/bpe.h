@@ -13,7 +13,7 @@ typedef struct vg_bpe vg_bpe;
 /* DIR holds tokenizer.json, or vocab.json with merges.txt (then Qwen2's expression and NFC are taken), and, optionally,
  * tokenizer_config.json and added_tokens.json with more added tokens. Both give the same ids.
  * Errors: VG_E_MISSING, VG_E_FORMAT naming file and key, VG_E_UNSUPPORTED (another kind of tokenizer, by the name of what differs),
- * VG_E_NOMEM. Tests: test_bpe. */
+ * VG_E_NOMEM. Tests: test_hunyuan_tokens. */
 vg_status vg_bpe_open(const char *dir, vg_bpe **tokenizer, vg_err *err);
 /* From the text of a tokenizer.json alone. name: in messages. For fuzzing. */
 vg_status vg_bpe_open_memory(const char *json, size_t size, const char *name, vg_bpe **tokenizer,

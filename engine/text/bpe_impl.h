@@ -28,6 +28,4 @@ static inline size_t vg_merge_place(int32_t left, int32_t right, size_t mask)
     uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
     return (size_t)(key >> 32) & mask;
 }
-/* NFC of valid UTF-8, malloc'd. VG_E_NOMEM. */
-vg_status vg_bpe_nfc(const char *text, size_t size, char **out, size_t *out_size, vg_err *err);
 #endif

@@ -2,6 +2,7 @@
  * not do are refused by their names: they would change ids silently. */
 #include "engine/text/bpe_impl.h"
 
+#include "engine/text/nfc.h"
 #include "kernels/base/utf8.h"
 
 #include <limits.h>
@@ -404,7 +405,7 @@ static vg_status normalise_added(vg_bpe *t, vg_err *err)
         char *normal;
         if (!a->normalized)
             continue;
-        VG_TRY(vg_bpe_nfc(a->text, a->length, &normal, &a->length, err));
+        VG_TRY(vg_nfc(a->text, a->length, &normal, &a->length, err));
         free(a->text);
         a->text = normal;
         t->added.starts[(unsigned char)normal[0]] = true;

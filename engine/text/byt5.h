@@ -12,7 +12,7 @@ typedef struct vg_byt5 vg_byt5;
 
 /* The added tokens come from DIR's tokenizer_config.json and added_tokens.json; <pad>, </s> and <unk> are 0, 1 and 2, and <extra_id_N>
  * 259 + N, where no file says otherwise. A folder without either file is VG_E_MISSING. Other errors: VG_E_FORMAT, VG_E_UNSUPPORTED
- * (another class of tokenizer), VG_E_NOMEM. Tests: test_byt5. */
+ * (another class of tokenizer), VG_E_NOMEM. Tests: test_hunyuan_tokens. */
 vg_status vg_byt5_open(const char *dir, vg_byt5 **tokenizer, vg_err *err);
 /* NULL is a no-op. */
 void vg_byt5_close(vg_byt5 *tokenizer);

@@ -16,7 +16,7 @@
  *   ids     caller's [VG_HUNYUAN_CROP + most]; *count: how many are valid
  *   whole   how many the prompt has behind the crop, uncut (may be NULL): more than most, then its end was left out
  * Errors: those of vg_bpe_encode; VG_E_UNSUPPORTED when the tokenizer makes no more than VG_HUNYUAN_CROP tokens of the chat. Tests:
- * test_hunyuan_prompt. */
+ * test_hunyuan_tokens. */
 vg_status vg_hunyuan_prompt_ids(const vg_bpe *tokenizer, const char *prompt, int most, int32_t *ids,
                                 int *count, int *whole, vg_err *err);
 
