@@ -198,10 +198,11 @@ static void print_worst(FILE *out, const vg_report_row *row, const char *bullet)
             m->worst_frame >= row->metrics->frames)
             continue;
         value_text(info, m->frames[m->worst_frame], value, sizeof value);
-        if (!n++)
+        if (!n)
             fprintf(out, "%s%s: worst ", bullet, name);
         else
-            fputs(", ", out);
+            fputs(n % 2 ? ", " : ",\n    ", out); /* two a line fit */
+        n++;
         fprintf(out, "%s %s%s%s (frame %d)", info->label, value, *info->unit ? " " : "", info->unit,
                 m->worst_frame + 1);
         identical = m->identical_frames > identical ? m->identical_frames : identical;

@@ -162,13 +162,23 @@ typedef struct vg_rms_norm_rope_args {
     vg_tensor *y; /* [N,D], may alias x */
 } vg_rms_norm_rope_args;
 
+/* y[i, h r + k, :] = rotated x[i, h, :] for k = 0 .. r-1: out[j] = x[j] cos[j] - x[j+D/2] sin[j], out[j+D/2] = x[j+D/2] cos[j] + x[j] sin[j]; without
+ * tables x as it is. With BF16 each product is rounded, then the sum, as torch's rotate_half does. r > 1 spreads the keys and values of
+ * grouped queries. Source: hunyuanvideo15 4.2. */
+typedef struct vg_rotate_heads_args {
+    const vg_tensor *x;        /* [N,H,D] act dtype */
+    const vg_tensor *rope_cos; /* [N,D/2] F32 or NULL */
+    const vg_tensor *rope_sin;
+    vg_tensor *y; /* [N,H*r,D] dtype of x; may alias x when r is 1 */
+} vg_rotate_heads_args;
+
 /* y[i,h,:] = sum_j softmax_j( scale * q[i,h,:].k[j,h,:] + bias[h,i,j] ) v[j,h,:]. Non-causal. The working set is
  * O(tile), never [Nq,Nk]. */
 typedef struct vg_attention_args {
     const vg_tensor *q;    /* [Nq,H,D] act dtype */
     const vg_tensor *k;    /* [Nk,H,D] */
     const vg_tensor *v;    /* [Nk,H,D] */
-    const vg_tensor *bias; /* [H,Nq,Nk] F32 or NULL */
+    const vg_tensor *bias; /* [H,Nq,Nk] F32, or [1,Nq,Nk] for all heads, or NULL */
     float scale;
     vg_tensor *y; /* [Nq,H,D] act dtype */
     vg_quant_out quant;
