@@ -25,7 +25,7 @@ static bool takes_setting(const vg_command *command, int id)
     if (!s)
         return false;
     if (!strcmp(s, "*"))
-        return true;
+        return !vg_option_has(&vg_options[id], VG_OPTION_QUANTIZE);
     for (const char *at = s; (at = strstr(at, key)); at += n) {
         if ((at == s || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
             return true;

@@ -60,7 +60,9 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
     const vg_job_event created = vg_job_event_of(VG_JOB_EVENT_created);
     vg_status status = VG_OK;
     for (int attempt = 0; attempt < 8; attempt++) {
-        char *id = new_id(vg_settings_get(&job->settings, VG_OPT_prompt));
+        char *id =
+            new_id(job->kind == vg_job_kinds[0] ? vg_settings_get(&job->settings, VG_OPT_prompt)
+                                                : job->kind->name);
         char *hidden = vg_xstrf("%s/.new-%s", jobs_dir, id),
              *final = vg_xstrf("%s/%s", jobs_dir, id);
         char *file = vg_xstrf("%s/%s", hidden, VG_JOB_FILE),

@@ -25,10 +25,11 @@ typedef enum vg_option_id {
 } vg_option_id;
 
 /* Letters of options.def. */
-#define VG_OPTION_FORM   'F'
-#define VG_OPTION_KEPT   'P'
-#define VG_OPTION_HIDDEN 'H'
-#define VG_OPTION_VARIES 'V'
+#define VG_OPTION_FORM     'F'
+#define VG_OPTION_KEPT     'P'
+#define VG_OPTION_HIDDEN   'H'
+#define VG_OPTION_QUANTIZE 'Q' /* of vgen quantize alone */
+#define VG_OPTION_VARIES   'V'
 
 #define VG_DECIDES_PIXELS     'P'
 #define VG_DECIDES_SCALES     'S'

@@ -45,6 +45,7 @@ void vg_settings_params(const vg_settings *s, vg_generate_params *p)
     p->flow_grid = vg_settings_choice(s, VG_OPT_flow_grid); /* -1 is VG_UNSET_INT */
     p->scheme = vg_settings_schemes(s, schemes) ? schemes[0] : VG_SCHEME_BF16;
     p->precision = vg_settings_get(s, VG_OPT_precision);
+    p->ignore_layers = vg_settings_get(s, VG_OPT_ignore_layers);
     p->fp8_act = (vg_fp8_act)vg_settings_choice(s, VG_OPT_fp8_act);
     p->fp8_exact = vg_settings_choice(s, VG_OPT_fp8_sums) != 0;
     p->compute = (vg_compute)vg_settings_choice(s, VG_OPT_compute);

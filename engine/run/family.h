@@ -130,6 +130,16 @@ typedef struct vg_part {
                      vg_err *err);
 } vg_part;
 
+/* How public calibration scripts treat a family, for exports of it (engine/quantize). */
+typedef struct vg_export_recipe {
+    /* Fill what is unset and vgen.json does not say: size, length and guidance of a calibration. */
+    void (*defaults)(const vg_model *model, vg_generate_params *params);
+    const char *const *
+        ignore; /* patterns of layers that are never quantised, as exports list them; NULL-terminated */
+    /* Rules (engine/layers/precision_policy.h) of layers that could be, and are not unless somebody asks; NULL: none of this model. */
+    const char *(*kept)(const vg_model *model);
+} vg_export_recipe;
+
 struct vg_family {
     const char *name;  /* "wan" */
     const char *title; /* "Wan 2.x text to video" */
@@ -180,6 +190,8 @@ struct vg_family {
                                 vg_err *err);
     const vg_part *parts;
     int parts_count;
+    const vg_export_recipe
+        *recipe; /* NULL: the model's own defaults, and what its weight table says */
 };
 
 /* ---- what a family may ask ---- */

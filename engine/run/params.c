@@ -152,3 +152,19 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
     *params = p;
     return VG_OK;
 }
+
+#define CALIBRATION_STEPS 10
+
+vg_status vg_model_calibration_defaults(const vg_model *model, vg_generate_params *params,
+                                        vg_err *err)
+{
+    vg_generate_params p = *params;
+    if (p.steps == VG_UNSET_INT)
+        p.steps = CALIBRATION_STEPS;
+    vg_checkpoint_defaults_apply(&model->own, &p);
+    if (model->family->recipe)
+        model->family->recipe->defaults(model, &p);
+    VG_TRY(vg_model_defaults(model, &p, err));
+    *params = p;
+    return VG_OK;
+}

@@ -46,6 +46,8 @@ typedef struct vg_generate_params {
     vg_scheme scheme;
     const char
         *precision; /* rules on top of it (engine/layers/precision_policy.h); NULL or "": none */
+    const char *
+        ignore_layers; /* names, comma list: these and what is below them stay, or become, BF16; behind `precision` */
     vg_fp8_act fp8_act; /* FP8 per tensor made at load: static needs input_scales */
     bool fp8_exact;     /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
     vg_attention_kernel attention_kernel; /* of the denoiser, see vg_backend.attention */

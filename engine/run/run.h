@@ -51,6 +51,11 @@ vg_status vg_model_check_component(const vg_model *model, const char *component,
  * model (VG_E_ARG says the nearest right value). */
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err);
 
+/* The same for the calibration of an export: what is unset is as public scripts have it (10 steps, the family's recipe), where vgen.json does not say
+ * for what sizes the checkpoint was made. */
+vg_status vg_model_calibration_defaults(const vg_model *model, vg_generate_params *params,
+                                        vg_err *err);
+
 typedef struct vg_callbacks {
     void *user;
     void (*event)(void *user, const vg_event *event); /* or NULL */

@@ -160,4 +160,5 @@ const vg_family vg_family_wan = {
     .preview_encode = wan_preview_encode,
     .parts = wan_parts,
     .parts_count = WAN_PARTS,
+    .recipe = &wan_recipe,
 };

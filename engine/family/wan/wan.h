@@ -69,6 +69,7 @@ static inline int64_t wan_condition_channels(const wan_config *config)
     return config->image ? config->dit[0].in_channels - config->dit[0].out_channels : 0;
 }
 
+extern const vg_export_recipe wan_recipe; /* recipe.c */
 /* vace_config.c. The keys of a WanVACETransformer3DModel beside a WanTransformer3DModel's; c->layers is read already. Errors: VG_E_FORMAT. */
 vg_status wan_vace_config_read(const cJSON *json, const char *name, wan_dit_config *c, vg_err *err);
 /* Do both experts' branches take the control that the VAE's latents make? Errors: VG_E_UNSUPPORTED. */
