@@ -108,13 +108,9 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
 /* Where the pictures lay, from any folder. */
 static vg_status take_paths(vg_settings *settings, const vg_job_media *media, vg_err *err)
 {
-    for (int i = 0; i < media->count; i++) {
-        char *path = vg_paths_absolute(vg_settings_get(settings, media->option[i]));
-        vg_status status = vg_settings_set(settings, media->option[i], path, err);
-        free(path);
-        if (status != VG_OK)
-            return status;
-    }
+    for (int i = 0; i < media->count; i++)
+        if (media->nth[i] == 0)
+            VG_TRY(vg_settings_whole_paths(settings, media->option[i], err));
     return VG_OK;
 }
 

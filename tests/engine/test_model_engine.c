@@ -115,7 +115,7 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"transformer", "added_kv_proj_dim", "5120", VG_E_UNSUPPORTED},
         {"transformer", "pos_embed_seq_len", "514", VG_E_UNSUPPORTED},
         {"transformer", "vace_layers", "[0, 2]", VG_E_UNSUPPORTED},
-        {"transformer", "_class_name", "\"WanVACETransformer3DModel\"", VG_E_UNSUPPORTED},
+        {"transformer", "_class_name", "\"WanAnimateTransformer3DModel\"", VG_E_UNSUPPORTED},
         {"transformer", "qk_norm", "\"layer_norm\"", VG_E_UNSUPPORTED},
         {"transformer", "cross_attn_norm", "false", VG_E_UNSUPPORTED},
         {"transformer", "patch_size", "[2, 2, 2]", VG_E_UNSUPPORTED},
