@@ -133,7 +133,8 @@ static vg_status forward_row(wan_dit *dit, vg_arena *arena, vg_dtype compute,
         VG_TRY(vg_arena_tensor(arena, compute, 4, shape, &in, err));
         VG_TRY(vg_cast(be, &(vg_cast_args){.x = &raw, .y = &in}, err));
     }
-    VG_TRY(wan_dit_forward(dit, &in, t, 0, cancel, NULL, NULL, &v, err));
+    VG_TRY(
+        wan_dit_forward(dit, &in, &(wan_dit_time){.timestep = t}, 0, cancel, NULL, NULL, &v, err));
     result = v;
     if (compute != VG_F32) {
         VG_TRY(vg_arena_tensor(arena, VG_F32, 4, out_shape, &result, err));

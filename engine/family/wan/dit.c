@@ -18,10 +18,11 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     d->config = *config;
     d->compute = options->compute;
     d->be = engine->be;
-    d->timestep = NAN;
+    d->timestep[0] = d->timestep[WAN_FIRST_TIME] = NAN;
     VG_TRY_GOTO(status, wan_dit_open_weights(d, component, err), fail);
     VG_TRY_GOTO(status, vg_module_open(engine, dir, component, options, &d->module, err), fail);
-    vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step, &d->work};
+    vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step[0],
+                           &d->step[1], &d->work,    &d->image};
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, wan_dit_load_globals(d, err), fail);
@@ -43,10 +44,12 @@ void wan_dit_close(wan_dit *d)
         return;
     vg_input_ranges_free(d->ranges);
     vg_arena_free(d->work);
-    vg_arena_free(d->step);
+    for (int i = 0; i < WAN_TIMES; i++)
+        vg_arena_free(d->step[i]);
     vg_arena_free(d->rope);
     for (int i = 0; i < WAN_TEXTS; i++)
         vg_arena_free(d->text[i]);
+    vg_arena_free(d->image);
     vg_module_close(d->module);
     vg_blocks_close(d->loaded);
     vg_weight_table_deinit(&d->weights);
@@ -70,6 +73,7 @@ size_t wan_dit_host_bytes(const wan_dit *d)
  * writes what the linear layers of the next part read (`in`). */
 typedef struct dit_run {
     int slot;
+    int64_t first;        /* tokens in front that have a timestep of their own */
     vg_tensor h;          /* [N, dim] residual stream */
     vg_tensor a, q, k, v; /* [N, dim] */
     vg_tensor hidden;     /* bytes, for the feed of FFN_DOWN */
@@ -78,69 +82,109 @@ typedef struct dit_run {
 
 /* What follows LayerNorm, and which layers read the result. */
 typedef struct dit_norm {
-    const vg_tensor *scale, *shift, *w, *b; /* [dim] F32: a modulation or an affine pair */
+    int64_t layer; /* whose modulation, unless w is there; layers: the head's */
+    int scale, shift;
+    const vg_tensor *w, *b; /* [dim] F32: an affine pair */
     const vg_linear_layer *readers[3];
     int count;
 } dit_norm;
 
-static vg_tensor modulation(const wan_dit *d, int64_t layer, int which)
+/* What is added to the residual stream in front of it; no y: nothing. */
+typedef struct dit_add {
+    const vg_tensor *y;
+    int64_t layer;
+    int gate; /* of this layer's modulation; WHOLE: y as it is */
+} dit_add;
+
+enum { WHOLE = -1 };
+
+/* Tokens one after the other that have the same timestep. */
+typedef struct dit_stretch {
+    int64_t begin, count;
+    int time; /* 0 or WAN_FIRST_TIME */
+} dit_stretch;
+
+static vg_tensor modulation(const wan_dit *d, int time, int64_t layer, int which)
 {
-    vg_tensor row = vg_tensor_rows(&d->mod, layer * MODULATIONS + which, 1);
+    vg_tensor row = vg_tensor_rows(&d->mod[time], layer * MODULATIONS + which, 1);
     return vg_tensor_reshape(&row, 1, d->config.dim);
 }
 
 /* The norm in front of self-attention, or of the head behind the last block. */
-typedef struct dit_entry {
-    vg_tensor scale, shift;
-    dit_norm norm;
-} dit_entry;
-
-static void entry_of(const wan_dit *d, int64_t layer, dit_entry *e)
+static dit_norm entry_of(const wan_dit *d, int64_t layer)
 {
     bool head = layer == d->config.layers;
-    e->scale = modulation(d, layer, head ? HEAD_SCALE : SCALE_MSA);
-    e->shift = modulation(d, layer, head ? HEAD_SHIFT : SHIFT_MSA);
-    e->norm = (dit_norm){.scale = &e->scale, .shift = &e->shift};
-    if (head) {
-        e->norm.readers[e->norm.count++] = &d->global[PROJ_OUT];
-        return;
+    dit_norm n = {.layer = layer,
+                  .scale = head ? HEAD_SCALE : SCALE_MSA,
+                  .shift = head ? HEAD_SHIFT : SHIFT_MSA};
+    if (head)
+        n.readers[n.count++] = &d->global[PROJ_OUT];
+    for (int j = ATTN1_Q; !head && j <= ATTN1_V; j++)
+        n.readers[n.count++] = &d->blocks[layer].linear[j];
+    return n;
+}
+
+static vg_status norm_stretch(const wan_dit *d, dit_run *r, const dit_stretch *s,
+                              const dit_add *add, const dit_norm *n, vg_err *err)
+{
+    vg_tensor h = vg_tensor_rows(&r->h, s->begin, s->count), scale, shift, gate, more, values,
+              codes;
+    vg_quant_out quant = vg_feed_codes(&r->in);
+    bool coded = quant.kind != VG_QUANT_NONE, modulated = !n->w;
+    if (coded)
+        codes = vg_tensor_rows(&r->in.q, s->begin, s->count);
+    else
+        values = vg_tensor_rows(&r->in.x, s->begin, s->count);
+    if (modulated) {
+        scale = modulation(d, s->time, n->layer, n->scale);
+        shift = modulation(d, s->time, n->layer, n->shift);
     }
-    for (int j = ATTN1_Q; j <= ATTN1_V; j++)
-        e->norm.readers[e->norm.count++] = &d->blocks[layer].linear[j];
-}
-
-/* in = norm(h), for the first block. */
-static vg_status enter(const wan_dit *d, dit_run *r, const dit_norm *n, vg_err *err)
-{
-    vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
-    return vg_layer_norm_modulate(d->be,
-                                  &(vg_layer_norm_modulate_args){.x = &r->h,
-                                                                 .scale = n->scale,
-                                                                 .shift = n->shift,
-                                                                 .eps = (float)d->config.eps,
-                                                                 .y = vg_feed_values(&r->in),
-                                                                 .quant = vg_feed_codes(&r->in)},
-                                  err);
-}
-
-/* h += y * gate, in = norm(h). */
-static vg_status add_and_norm(const wan_dit *d, dit_run *r, const vg_tensor *y,
-                              const vg_tensor *gate, const dit_norm *n, vg_err *err)
-{
-    vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
+    quant.q = coded ? &codes : NULL;
+    if (!add->y)
+        return vg_layer_norm_modulate(
+            d->be,
+            &(vg_layer_norm_modulate_args){.x = &h,
+                                           .scale = modulated ? &scale : NULL,
+                                           .shift = modulated ? &shift : NULL,
+                                           .w = n->w,
+                                           .b = n->b,
+                                           .eps = (float)d->config.eps,
+                                           .y = coded ? NULL : &values,
+                                           .quant = quant},
+            err);
+    more = vg_tensor_rows(add->y, s->begin, s->count);
+    if (add->gate != WHOLE)
+        gate = modulation(d, s->time, add->layer, add->gate);
     return vg_residual_norm(d->be,
-                            &(vg_residual_norm_args){.x = &r->h,
-                                                     .add = y,
-                                                     .gate = gate,
-                                                     .sum = &r->h,
-                                                     .scale = n->scale,
-                                                     .shift = n->shift,
+                            &(vg_residual_norm_args){.x = &h,
+                                                     .add = &more,
+                                                     .gate = add->gate != WHOLE ? &gate : NULL,
+                                                     .sum = &h,
+                                                     .scale = modulated ? &scale : NULL,
+                                                     .shift = modulated ? &shift : NULL,
                                                      .w = n->w,
                                                      .b = n->b,
                                                      .eps = (float)d->config.eps,
-                                                     .y = vg_feed_values(&r->in),
-                                                     .quant = vg_feed_codes(&r->in)},
+                                                     .y = coded ? NULL : &values,
+                                                     .quant = quant},
                             err);
+}
+
+/* h += y * gate, in = norm(h). Scales of groups lie token by token beside each other, so a part of the tokens cannot write them: then values
+ * are written, and quantised when they are read. */
+static vg_status add_and_norm(const wan_dit *d, dit_run *r, const dit_add *add, const dit_norm *n,
+                              vg_err *err)
+{
+    int64_t tokens = r->h.shape[0];
+    const dit_stretch stretches[2] = {{0, r->first, WAN_FIRST_TIME},
+                                      {r->first, tokens - r->first, 0}};
+    vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
+    if (r->first && r->in.kind == VG_QUANT_GROUP_DYNAMIC)
+        r->in = (vg_feed){.kind = VG_QUANT_NONE, .x = r->a};
+    for (int i = 0; i < 2; i++)
+        if (stretches[i].count)
+            VG_TRY(norm_stretch(d, r, &stretches[i], add, n, err));
+    return VG_OK;
 }
 
 /* in = attention(q, k, v), for the output projection. */
@@ -170,7 +214,6 @@ static vg_status project(const wan_dit *d, dit_run *r, const vg_linear_layer *la
 static vg_status self_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
 {
     const wan_dit_block *b = &d->blocks[layer];
-    vg_tensor gate = modulation(d, layer, GATE_MSA);
     VG_TRY(
         vg_linear_run_fed(d->work,
                           (const vg_linear_layer *const[]){&b->linear[ATTN1_Q], &b->linear[ATTN1_K],
@@ -182,24 +225,51 @@ static vg_status self_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *e
     VG_TRY(attend(d, r, &b->linear[ATTN1_O], &k, &v, err));
     VG_TRY(project(d, r, &b->linear[ATTN1_O], &r->q, err));
     return add_and_norm(
-        d, r, &r->q, &gate,
+        d, r, &(dit_add){&r->q, layer, GATE_MSA},
         &(dit_norm){
             .w = &b->norm2_w, .b = &b->norm2_b, .readers = {&b->linear[ATTN2_Q]}, .count = 1},
         err);
 }
 
+/* a = round(attention to the prompt + attention to the pictures), with the same queries. k is free here. */
+static vg_status attend_both(const wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
+{
+    const wan_dit_block *b = &d->blocks[layer];
+    const wan_dit_context *contexts[] = {&b->text[r->slot], &b->image};
+    vg_tensor *to[] = {&r->a, &r->k}, qh = wan_dit_heads_of(d, &r->q);
+    for (int i = 0; i < 2; i++) {
+        vg_tensor yh = wan_dit_heads_of(d, to[i]);
+        VG_TRY(vg_attention(
+            d->be,
+            &(vg_attention_args){.q = &qh,
+                                 .k = &contexts[i]->k,
+                                 .v = &contexts[i]->v,
+                                 .scale = (float)(1.0 / sqrt((double)d->config.head_dim)),
+                                 .y = &yh},
+            err));
+    }
+    r->in = (vg_feed){.kind = VG_QUANT_NONE, .x = r->a};
+    return vg_gate_residual(d->be, &(vg_gate_residual_args){.x = &r->a, .y = &r->k, .out = &r->a},
+                            err);
+}
+
 static vg_status cross_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
 {
     const wan_dit_block *b = &d->blocks[layer];
-    vg_tensor scale = modulation(d, layer, C_SCALE), shift = modulation(d, layer, C_SHIFT);
     VG_TRY(project(d, r, &b->linear[ATTN2_Q], &r->q, err));
     VG_TRY(wan_dit_norm_heads(d, &b->norm_q2, NULL, NULL, &r->q, err));
-    VG_TRY(attend(d, r, &b->linear[ATTN2_O], &b->text[r->slot].k, &b->text[r->slot].v, err));
+    if (d->config.image_dim)
+        VG_TRY(attend_both(d, layer, r, err));
+    else
+        VG_TRY(attend(d, r, &b->linear[ATTN2_O], &b->text[r->slot].k, &b->text[r->slot].v, err));
     VG_TRY(project(d, r, &b->linear[ATTN2_O], &r->q, err));
-    return add_and_norm(
-        d, r, &r->q, NULL,
-        &(dit_norm){.scale = &scale, .shift = &shift, .readers = {&b->linear[FFN_UP]}, .count = 1},
-        err);
+    return add_and_norm(d, r, &(dit_add){&r->q, layer, WHOLE},
+                        &(dit_norm){.layer = layer,
+                                    .scale = C_SCALE,
+                                    .shift = C_SHIFT,
+                                    .readers = {&b->linear[FFN_UP]},
+                                    .count = 1},
+                        err);
 }
 
 static vg_tensor hidden_like(const wan_dit *d, int64_t rows)
@@ -211,15 +281,14 @@ static vg_status feed_forward(wan_dit *d, int64_t layer, dit_run *r, vg_err *err
 {
     const wan_dit_block *b = &d->blocks[layer];
     const vg_linear_layer *down = &b->linear[FFN_DOWN];
-    vg_tensor gate = modulation(d, layer, C_GATE), like = hidden_like(d, r->h.shape[0]);
+    vg_tensor like = hidden_like(d, r->h.shape[0]);
     vg_feed hidden;
-    dit_entry next;
-    entry_of(d, layer + 1, &next);
+    dit_norm next = entry_of(d, layer + 1);
     vg_feed_make(&down, 1, &like, r->hidden.data, &hidden);
     VG_TRY(vg_linear_feed(d->work, &b->linear[FFN_UP], &r->in, VG_ACT_GELU_TANH, &hidden, err));
     VG_TRY(vg_linear_run_fed(d->work, &down, 1, &hidden, VG_ACT_NONE, (vg_tensor *const[]){&r->q},
                              err));
-    return add_and_norm(d, r, &r->q, &gate, &next.norm, err);
+    return add_and_norm(d, r, &(dit_add){&r->q, layer, C_GATE}, &next, err);
 }
 
 static vg_status head(wan_dit *d, dit_run *r, vg_tensor *v, vg_err *err)
@@ -269,7 +338,7 @@ static vg_status take_buffers(wan_dit *d, int64_t n, dit_run *r, vg_err *err)
     return vg_arena_tensor(d->work, VG_U8, 1, (const int64_t[]){(int64_t)most}, &r->hidden, err);
 }
 
-static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int slot,
+static vg_status forward(wan_dit *d, const vg_tensor *x, const wan_dit_time *time, int slot,
                          const atomic_int *cancel, wan_dit_progress *progress, void *user,
                          vg_tensor *v, vg_err *err)
 {
@@ -277,14 +346,16 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int sl
     const int64_t grid[3] = {x->shape[1] / c->patch[0], x->shape[2] / c->patch[1],
                              x->shape[3] / c->patch[2]};
     int64_t n = grid[0] * grid[1] * grid[2];
-    dit_run r = {.slot = slot};
-    dit_entry first;
+    dit_run r = {.slot = slot, .first = time->first_tokens};
     VG_TRY(wan_dit_prepare_rope(d, grid, err));
-    VG_TRY(wan_dit_embed_timestep(d, timestep, err));
+    if (r.first < n)
+        VG_TRY(wan_dit_embed_timestep(d, 0, time->timestep, err));
+    if (r.first)
+        VG_TRY(wan_dit_embed_timestep(d, WAN_FIRST_TIME, time->first, err));
     VG_TRY(take_buffers(d, n, &r, err));
     VG_TRY(embed_patches(d, x, &r, err));
-    entry_of(d, 0, &first);
-    VG_TRY(enter(d, &r, &first.norm, err));
+    dit_norm first = entry_of(d, 0);
+    VG_TRY(add_and_norm(d, &r, &(dit_add){.y = NULL}, &first, err));
     for (int64_t i = 0; i < c->layers; i++) {
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
@@ -299,7 +370,7 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int sl
     return head(d, &r, v, err);
 }
 
-vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int slot,
+vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, const wan_dit_time *time, int slot,
                           const atomic_int *cancel, wan_dit_progress *progress, void *user,
                           vg_tensor *v, vg_err *err)
 {
@@ -314,10 +385,15 @@ vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int s
                        c->patch[1], c->patch[2]);
     if (slot < 0 || slot >= WAN_TEXTS || !d->blocks[c->layers - 1].text[slot].k.data) /* set last */
         return VG_FAIL(err, VG_E_ARG, "no prompt was set for this forward");
-    if (!isfinite(timestep))
+    if (c->image_dim && !d->blocks[c->layers - 1].image.k.data)
+        return VG_FAIL(err, VG_E_ARG, "no picture was set for this forward");
+    if (!isfinite(time->timestep) || !isfinite(time->first))
         return VG_FAIL(err, VG_E_ARG, "the timestep is not a finite number");
+    if (time->first_tokens < 0 || time->first_tokens > wan_dit_tokens(c, x->shape))
+        return VG_FAIL(err, VG_E_ARG, "%lld tokens with a timestep of their own, of %lld",
+                       (long long)time->first_tokens, (long long)wan_dit_tokens(c, x->shape));
     size_t mark = vg_arena_mark(d->work);
-    vg_status status = forward(d, x, timestep, slot, cancel, progress, user, v, err);
+    vg_status status = forward(d, x, time, slot, cancel, progress, user, v, err);
     vg_arena_reset(d->work, mark);
     return status;
 }

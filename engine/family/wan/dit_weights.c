@@ -2,14 +2,29 @@
 #include "engine/family/wan/dit_impl.h"
 
 /* Extents that follow from the config. */
-enum { DIM = 1, FFN, DIM6, FREQ, TEXT, PATCH_OUT, CHANNELS, PATCH_T, PATCH_H, PATCH_W };
+enum {
+    DIM = 1,
+    FFN,
+    DIM6,
+    FREQ,
+    TEXT,
+    PATCH_OUT,
+    CHANNELS,
+    PATCH_T,
+    PATCH_H,
+    PATCH_W,
+    IMAGE,
+    ADDED,
+    PLACES
+};
 
 #define F32              VG_WEIGHT_F32
 #define QUANT            VG_WEIGHT_QUANTISABLE
 #define TIME_EMBEDDER(n) "condition_embedder.time_embedder.linear_" n
 #define TEXT_EMBEDDER(n) "condition_embedder.text_embedder.linear_" n
 
-#define ROW(...) VG_WEIGHT_ROW(wan_dit, __VA_ARGS__)
+#define IMAGE_EMBEDDER "condition_embedder.image_embedder."
+#define ROW(...)       VG_WEIGHT_ROW(wan_dit, __VA_ARGS__)
 
 static const vg_weight_row globals[] = {
     ROW("patch_embedding", PATCH, patch, 0, DIM, CHANNELS, PATCH_T, PATCH_H, PATCH_W),
@@ -20,7 +35,18 @@ static const vg_weight_row globals[] = {
     ROW(TEXT_EMBEDDER("2"), LINEAR, global[TEXT_2], 0, DIM, DIM),
     ROW("proj_out", LINEAR, global[PROJ_OUT], 0, PATCH_OUT, DIM),
     ROW("scale_shift_table", TENSOR, table, F32, VG_FIXED(1), VG_FIXED(2), DIM),
+    /* with an image branch */
+    ROW(IMAGE_EMBEDDER "norm1.weight", TENSOR, image_w1, F32, IMAGE),
+    ROW(IMAGE_EMBEDDER "norm1.bias", TENSOR, image_b1, F32, IMAGE),
+    ROW(IMAGE_EMBEDDER "ff.net.0.proj", LINEAR, global[IMAGE_1], 0, IMAGE, IMAGE),
+    ROW(IMAGE_EMBEDDER "ff.net.2", LINEAR, global[IMAGE_2], 0, DIM, IMAGE),
+    ROW(IMAGE_EMBEDDER "norm2.weight", TENSOR, image_w2, F32, DIM),
+    ROW(IMAGE_EMBEDDER "norm2.bias", TENSOR, image_b2, F32, DIM),
+    /* with positions of its own */
+    ROW(IMAGE_EMBEDDER "pos_embed", TENSOR, image_pos, 0, VG_FIXED(1), PLACES, IMAGE),
 };
+#define GLOBALS_IMAGE     6 /* rows at the end */
+#define GLOBALS_POSITIONS 1
 #undef ROW
 #define ROW(...) VG_WEIGHT_ROW(wan_dit_block, __VA_ARGS__)
 
@@ -42,7 +68,12 @@ static const vg_weight_row block[] = {
     ROW("norm2.weight", TENSOR, norm2_w, F32, DIM),
     ROW("norm2.bias", TENSOR, norm2_b, F32, DIM),
     ROW("scale_shift_table", TENSOR, table, F32, VG_FIXED(1), VG_FIXED(MODULATIONS), DIM),
+    /* with an image branch */
+    ROW("attn2.add_k_proj", LINEAR, linear[IMAGE_K], QUANT, DIM, ADDED),
+    ROW("attn2.add_v_proj", LINEAR, linear[IMAGE_V], QUANT, DIM, ADDED),
+    ROW("attn2.norm_added_k.weight", TENSOR, norm_image_k, 0, DIM),
 };
+#define BLOCK_IMAGE 3 /* rows at the end */
 
 #define COUNT(rows) ((int)(sizeof rows / sizeof rows[0]))
 
@@ -53,7 +84,8 @@ static vg_status add_lists(const wan_dit_config *c, wan_dit *dit, vg_weight_tabl
     vg_weight_list list = {
         .count = 1,
         .rows = globals,
-        .rows_count = COUNT(globals),
+        .rows_count = COUNT(globals) - (c->image_dim ? 0 : GLOBALS_IMAGE) -
+                      (c->image_places ? 0 : GLOBALS_POSITIONS),
         .dims = {[DIM] = c->dim,
                  [FFN] = c->ffn_dim,
                  [DIM6] = MODULATIONS * c->dim,
@@ -63,13 +95,16 @@ static vg_status add_lists(const wan_dit_config *c, wan_dit *dit, vg_weight_tabl
                  [CHANNELS] = c->in_channels,
                  [PATCH_T] = c->patch[0],
                  [PATCH_H] = c->patch[1],
-                 [PATCH_W] = c->patch[2]},
+                 [PATCH_W] = c->patch[2],
+                 [IMAGE] = c->image_dim,
+                 [ADDED] = c->dim, /* what the image embedder gives */
+                 [PLACES] = c->image_places},
         .to = dit,
     };
     VG_TRY(vg_weight_table_add(table, &list, err));
     list.count = c->layers;
     list.rows = block;
-    list.rows_count = COUNT(block);
+    list.rows_count = COUNT(block) - (c->image_dim ? 0 : BLOCK_IMAGE);
     list.to = dit ? dit->blocks : NULL;
     list.stride = sizeof(wan_dit_block);
     memcpy(list.prefix, "blocks.%d.", sizeof "blocks.%d.");
