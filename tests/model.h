@@ -59,8 +59,8 @@ static inline void assert_same_conditions(const vg_conditions *a, const vg_condi
 static inline void link_model(void **state, const char *source, const char *component)
 {
     static const char *const entries[] = {
-        "model_index.json", "scheduler",     "tokenizer", "text_encoder",
-        "transformer",      "transformer_2", "vae"};
+        "model_index.json", "scheduler", "tokenizer",     "text_encoder",   "transformer",
+        "transformer_2",    "vae",       "image_encoder", "image_processor"};
     vg_err err;
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         char *from = vg_path_join(source, entries[i]);

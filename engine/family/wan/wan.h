@@ -102,6 +102,6 @@ vg_status wan_preview_encode(vg_engine *engine, const vg_model *model, const cha
                              vg_err *err);
 
 /* components.c */
-#define WAN_PARTS 5
+#define WAN_PARTS 6
 extern const vg_part wan_parts[WAN_PARTS];
 #endif
