@@ -49,9 +49,15 @@ int vg_cli_status(const vg_err *err)
     return err->code == VG_E_ARG ? VG_EXIT_USAGE : VG_EXIT_FAILURE;
 }
 
+static int usage_status(const vg_args *args)
+{
+    return args->command->usage_status ? args->command->usage_status : VG_EXIT_USAGE;
+}
+
 int vg_cli_fail(const vg_args *args, const vg_err *err)
 {
-    return fail(args, err->message, vg_cli_status(err));
+    int status = vg_cli_status(err);
+    return fail(args, err->message, status == VG_EXIT_USAGE ? usage_status(args) : status);
 }
 
 int vg_cli_usage(const vg_args *args, const char *format, ...)
@@ -61,7 +67,7 @@ int vg_cli_usage(const vg_args *args, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    return fail(args, text, VG_EXIT_USAGE);
+    return fail(args, text, usage_status(args));
 }
 
 void vg_cli_warn(const vg_lines *warnings)

@@ -8,6 +8,9 @@
 #define VG_EXIT_FAILURE   1
 #define VG_EXIT_USAGE     2
 #define VG_EXIT_CANCELLED 130
+/* Of vgen check alone, where 2 is an answer: warnings only, and a wrong use. */
+#define VG_EXIT_WARNINGS    2
+#define VG_EXIT_CHECK_USAGE 64
 
 /* One flag of a command that is not a setting. A table ends with a NULL name. */
 typedef struct vg_arg_spec {
@@ -37,6 +40,7 @@ typedef struct vg_command {
     const vg_arg_spec *specs; /* or NULL */
     int min_args, max_args;   /* words that are not flags */
     bool hidden;
+    int usage_status;          /* exit status of a wrong use; 0: VG_EXIT_USAGE */
     int (*run)(vg_args *args); /* exit status */
     /* Instead of run, of a command on the one job that its word names: opened before, closed afterwards (cmd_job.h). */
     int (*job)(vg_args *args, const struct vg_job *job, struct vg_snapshot *snapshot);
@@ -81,7 +85,7 @@ int vg_cli_status(const vg_err *err);
 int vg_cli_fail(const vg_args *args, const vg_err *err);
 /* {"error": message, "status": N}, control characters of the message replaced. Caller deletes. */
 cJSON *vg_cli_error_json(const char *message, int status);
-/* vg_cli_fail for a wrong use of the command: a message as of printf; returns VG_EXIT_USAGE. */
+/* vg_cli_fail for a wrong use of the command: a message as of printf; returns VG_EXIT_USAGE, or the command's own. */
 int vg_cli_usage(const vg_args *args, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* "warning: LINE" on stderr for each. */

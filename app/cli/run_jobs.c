@@ -22,17 +22,16 @@ const vg_arg_spec vg_run_jobs_specs[] = {
     {0},
 };
 
-/* One job from making to its result; *state of the ended job. */
-static int run_one(vg_args *args, const vg_settings *settings, const vg_variants *variants,
-                   int batch, cJSON *results, bool *went_away)
+int vg_run_job(vg_args *args, const vg_job_kind *kind, const vg_settings *settings,
+               const vg_variants *variants, int batch, cJSON *results, bool *went_away)
 {
     vg_job job = {0};
     vg_snapshot snapshot;
     vg_err err = {0};
     pid_t worker = 0;
     bool json = vg_args_has(args, "json");
-    if (vg_job_create(vg_args_get(args, "jobs-dir"), &vg_job_kind_generate, settings, variants,
-                      batch, &job, &err) != VG_OK) {
+    if (vg_job_create(vg_args_get(args, "jobs-dir"), kind, settings, variants, batch, &job, &err) !=
+        VG_OK) {
         /* One object on stdout, also when earlier prompts have their results in it. */
         if (!json || !batch)
             return vg_cli_fail(args, &err);
@@ -147,7 +146,8 @@ static int run_all(vg_args *args, vg_settings *settings, const vg_variants *vari
     for (int i = 0; i < n && result != VG_EXIT_CANCELLED && result != VG_EXIT_USAGE; i++) {
         if (prompts->count)
             (void)vg_settings_set(settings, VG_OPT_prompt, prompts->items[i], NULL);
-        int status = run_one(args, settings, variants, n > 1 ? i + 1 : 0, results, &went_away);
+        int status = vg_run_job(args, &vg_job_kind_generate, settings, variants, n > 1 ? i + 1 : 0,
+                                results, &went_away);
         result = status != VG_EXIT_OK ? status : result;
     }
     if (json && cJSON_GetArraySize(results)) {

@@ -215,7 +215,6 @@ vg_status vg_compose_plan(int width, int height, int count, bool differences, in
     /* The items of a row, and how many rows stand under each other for one row of variants. */
     bool pair = differences && count == 2;
     bool below = differences && count > 2;
-    differences = pair || below;
     int items = count + (pair ? 1 : 0);
     int difference_height = cell_height + gap / 2 + picture_height; /* without a caption */
     int item_height =
@@ -225,8 +224,9 @@ vg_status vg_compose_plan(int width, int height, int count, bool differences, in
     if (items > 3 && !below) {
         double best = 0;
         for (int c = 1; c <= items; c++) {
-            double aspect = (double)(c * (column + gap)) /
-                            ((double)((items + c - 1) / c) * block_height) / (16.0 / 9.0);
+            int lines = (items + c - 1) / c;
+            double aspect =
+                (double)(c * (column + gap)) / ((double)lines * block_height) / (16.0 / 9.0);
             double fit = aspect > 1 ? 1 / aspect : aspect;
             if (fit > best) {
                 best = fit;

@@ -111,7 +111,7 @@ static vg_status signal_worker(const char *job_dir, int number, vg_err *err)
 /* True: no worker is on it any more. */
 static bool wait_for_end(const char *job_dir, double seconds)
 {
-    for (double left = seconds; left > 0; left -= POLL_MS / 1000.0) {
+    for (int polls = (int)(seconds * 1000 / POLL_MS); polls > 0; polls--) {
         if (!vg_job_running(job_dir, NULL))
             return true;
         usleep(POLL_MS * 1000);

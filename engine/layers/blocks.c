@@ -6,100 +6,124 @@
 #include <stdlib.h>
 
 typedef struct place {
+    vg_block_place block;
     int streamed; /* number among the streamed blocks; -1: resident */
     char *at;     /* streamed: where the weights of its linear layers begin */
 } place;
 
 struct vg_blocks {
-    const vg_weight_list *list;
     vg_stream *stream; /* NULL: all blocks are resident */
     size_t bytes;      /* room of a streamed block */
-    place *places;
+    int64_t count;
+    place *places; /* in the order of running */
 };
 
 /* Bytes of the largest block's linear weights as they will be laid out. Nothing is read but headers; all blocks are loaded to one struct that
  * nobody looks at. */
-static vg_status measure(const vg_weight_list *list, const char *dir, const char *component,
-                         const vg_module_options *options, size_t *bytes, vg_err *err)
+static vg_status measure(vg_blocks *b, const char *dir, const char *component,
+                         const vg_module_options *options, vg_err *err)
 {
     vg_engine engine = {.threads = 1};
-    vg_weight_list scratch = *list;
     vg_module *module = NULL;
     vg_status status;
-    *bytes = 0;
-    scratch.to = calloc(1, list->stride);
-    scratch.stride = 0;
-    if (!scratch.to)
+    size_t stride = 0;
+    for (int64_t i = 0; i < b->count; i++)
+        if (b->places[i].block.list->stride > stride)
+            stride = b->places[i].block.list->stride;
+    void *nobody = calloc(1, stride);
+    if (!nobody)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for measuring blocks of %s", component);
     VG_TRY_GOTO(status, vg_dry_backend_open(VG_DEVICE_CUDA, &engine.be, err), done);
     VG_TRY_GOTO(status, vg_module_open(&engine, dir, component, options, &module, err), done);
-    for (int64_t i = 0; i < list->count; i++) {
-        vg_module_into(module, scratch.to, SIZE_MAX / 2); /* any address: nothing is written */
-        VG_TRY_GOTO(status, vg_module_load(module, &scratch, i, err), done);
-        if (vg_module_into_used(module) > *bytes)
-            *bytes = vg_module_into_used(module);
+    for (int64_t i = 0; i < b->count; i++) {
+        vg_weight_list scratch = *b->places[i].block.list;
+        scratch.to = nobody;
+        scratch.stride = 0;
+        vg_module_into(module, nobody, SIZE_MAX / 2); /* any address: nothing is written */
+        VG_TRY_GOTO(status, vg_module_load(module, &scratch, b->places[i].block.item, err), done);
+        if (vg_module_into_used(module) > b->bytes)
+            b->bytes = vg_module_into_used(module);
     }
 done:
     vg_module_close(module);
     if (engine.be)
         vg_backend_close(engine.be);
-    free(scratch.to);
+    free(nobody);
     return status;
 }
 
 /* Streamed blocks lie evenly between resident ones, so that copies have the longest time. */
 static void choose(vg_blocks *b, int streamed)
 {
-    int64_t count = b->list->count;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t before = i * streamed / count;
-        b->places[i].streamed = (i + 1) * streamed / count > before ? (int)before : -1;
+    for (int64_t i = 0; i < b->count; i++) {
+        int64_t before = i * streamed / b->count;
+        b->places[i].streamed = (i + 1) * streamed / b->count > before ? (int)before : -1;
     }
 }
 
-static vg_status load_streamed(vg_blocks *b, vg_module *module, int64_t item, vg_err *err)
+static vg_status load_streamed(vg_blocks *b, vg_module *module, place *p, vg_err *err)
 {
-    place *p = &b->places[item];
     void *memory;
     VG_TRY(vg_stream_place(b->stream, p->streamed, &memory, err));
     p->at = memory;
     vg_module_into(module, memory, b->bytes);
-    VG_TRY(vg_module_load(module, b->list, item, err));
+    VG_TRY(vg_module_load(module, p->block.list, p->block.item, err));
     VG_TRY(vg_module_settle(module, err));
     VG_TRY(vg_stream_keep(b->stream, p->streamed, vg_module_into_used(module), err));
     vg_module_into(module, NULL, 0);
     return VG_OK;
 }
 
-vg_status vg_blocks_open(vg_engine *engine, const char *dir, const char *component,
-                         const vg_module_options *options, vg_module *module,
-                         const vg_weight_list *list, vg_blocks **blocks, vg_err *err)
+static vg_status load(vg_blocks *b, vg_module *module, place *p, vg_err *err)
+{
+    return p->streamed < 0 ? vg_module_load(module, p->block.list, p->block.item, err)
+                           : load_streamed(b, module, p, err);
+}
+
+vg_status vg_blocks_open_order(vg_engine *engine, const char *dir, const char *component,
+                               const vg_module_options *options, vg_module *module,
+                               const vg_block_place *order, int64_t count, vg_blocks **blocks,
+                               vg_err *err)
 {
     int streamed = options->streamed;
     vg_status status;
-    if (streamed < 0 || streamed > list->count)
+    if (streamed < 0 || streamed > count)
         return VG_FAIL(err, VG_E_ARG, "%d of %lld blocks cannot be streamed", streamed,
-                       (long long)list->count);
+                       (long long)count);
     vg_blocks *b = calloc(1, sizeof *b);
-    if (!b || !(b->places = calloc((size_t)list->count, sizeof *b->places))) {
+    if (!b || !(b->places = calloc((size_t)count, sizeof *b->places))) {
         free(b);
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the blocks of %s", component);
     }
-    b->list = list;
+    b->count = count;
+    for (int64_t i = 0; i < count; i++)
+        b->places[i].block = order[i];
     if (streamed > 0) {
-        VG_TRY_GOTO(status, measure(list, dir, component, options, &b->bytes, err), fail);
+        VG_TRY_GOTO(status, measure(b, dir, component, options, err), fail);
         VG_TRY_GOTO(status, vg_stream_new(engine->be, streamed, b->bytes, &b->stream, err), fail);
     }
     choose(b, streamed);
-    for (int64_t i = 0; i < list->count; i++)
-        VG_TRY_GOTO(status,
-                    b->places[i].streamed < 0 ? vg_module_load(module, list, i, err)
-                                              : load_streamed(b, module, i, err),
-                    fail);
+    for (int64_t i = 0; i < count; i++)
+        VG_TRY_GOTO(status, load(b, module, &b->places[i], err), fail);
     *blocks = b;
     return VG_OK;
 fail:
     vg_blocks_close(b);
+    return status;
+}
+
+vg_status vg_blocks_open(vg_engine *engine, const char *dir, const char *component,
+                         const vg_module_options *options, vg_module *module,
+                         const vg_weight_list *list, vg_blocks **blocks, vg_err *err)
+{
+    vg_block_place *order = calloc((size_t)list->count, sizeof *order);
+    if (!order)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the blocks of %s", component);
+    for (int64_t i = 0; i < list->count; i++)
+        order[i] = (vg_block_place){list, i};
+    vg_status status = vg_blocks_open_order(engine, dir, component, options, module, order,
+                                            list->count, blocks, err);
+    free(order);
     return status;
 }
 
@@ -118,12 +142,12 @@ size_t vg_blocks_host_bytes(const vg_blocks *b)
 }
 
 /* Only the weights of linear layers move. */
-static void move(vg_blocks *b, int64_t item, char *to)
+static void move(place *p, char *to)
 {
-    place *p = &b->places[item];
-    char *block = (char *)b->list->to + (size_t)item * b->list->stride;
-    for (int row = 0; row < b->list->rows_count; row++) {
-        const vg_weight_row *r = &b->list->rows[row];
+    const vg_weight_list *list = p->block.list;
+    char *block = (char *)list->to + (size_t)p->block.item * list->stride;
+    for (int row = 0; row < list->rows_count; row++) {
+        const vg_weight_row *r = &list->rows[row];
         if (r->kind != VG_WEIGHT_LINEAR)
             continue;
         vg_tensor *w = &((vg_linear_layer *)(void *)(block + r->at))->w;
@@ -139,7 +163,7 @@ vg_status vg_blocks_bind(vg_blocks *b, int64_t item, vg_err *err)
     if (streamed < 0)
         return VG_OK;
     VG_TRY(vg_stream_bind(b->stream, streamed, &memory, err));
-    move(b, item, memory);
+    move(&b->places[item], memory);
     return VG_OK;
 }
 

@@ -1,5 +1,6 @@
-/* blocks.h: the repeated part of a model, the items of one list of its weight table (weight_table.h), loaded: each stays on the device, or
- * its linear layers' weights are kept on the host and come when the block is run (engine/checkpoint/stream.h). */
+/* blocks.h: the repeated part of a model, the items of one list of its weight table (weight_table.h) or of several that are run by turns,
+ * loaded: each stays on the device, or its linear layers' weights are kept on the host and come when the block is run
+ * (engine/checkpoint/stream.h). */
 #ifndef VG_ENGINE_LAYERS_BLOCKS_H
 #define VG_ENGINE_LAYERS_BLOCKS_H
 
@@ -7,9 +8,21 @@
 
 typedef struct vg_blocks vg_blocks;
 
+/* One block: an item of a list with structs to load to, without rows of kind HOST; the list is borrowed until close. */
+typedef struct vg_block_place {
+    const vg_weight_list *list;
+    int64_t item;
+} vg_block_place;
+
+/* Load blocks in the order in which they are run, which is what streaming goes by; `item` of the calls below is a place in this order.
+ *   order    [count], copied. Errors: those of vg_blocks_open */
+vg_status vg_blocks_open_order(vg_engine *engine, const char *dir, const char *component,
+                               const vg_module_options *options, vg_module *module,
+                               const vg_block_place *order, int64_t count, vg_blocks **blocks,
+                               vg_err *err);
 /* Load all items of a list, into the structs that it names, as options->streamed says: that many lie on the host, evenly between the others.
  *   module  opened from dir with these options; dir is looked at once more for the sizes of what is streamed
- *   list    with structs to load to, without rows of kind HOST; borrowed until close
+ *   list    as in vg_block_place
  * Errors: VG_E_ARG (more streamed than there are), those of vg_module_load and vg_stream_new. Tests: test_model_memory. */
 vg_status vg_blocks_open(vg_engine *engine, const char *dir, const char *component,
                          const vg_module_options *options, vg_module *module,

@@ -20,25 +20,45 @@ static vg_status check_place(const vg_weight_table *table, const vg_weights *wei
     return VG_OK;
 }
 
-vg_status vg_weight_table_check(const vg_weight_table *table, const vg_weights *weights,
-                                vg_err *err)
+void vg_weight_table_faults(const vg_weight_table *table, const vg_weights *weights,
+                            void (*fn)(void *user, const vg_weight_place *place, const vg_err *why),
+                            void *user)
 {
     vg_precision_census census;
     vg_weight_place place = {0};
-    vg_err first = {0}, next;
-    int wrong = 0;
     if (vg_weights_dummy(weights))
-        return VG_OK;
+        return;
     vg_precision_census_take(weights, &census);
     while (vg_weight_table_next(table, &place)) {
+        vg_err why = {0};
         vg_weight_resolve(&place, weights);
-        if (check_place(table, weights, &census, &place, wrong ? &next : &first) != VG_OK)
-            wrong++;
+        if (check_place(table, weights, &census, &place, &why) != VG_OK)
+            fn(user, &place, &why);
     }
-    if (wrong == 0)
+}
+
+typedef struct faults {
+    vg_err first;
+    int count;
+} faults;
+
+static void keep_first(void *user, const vg_weight_place *place, const vg_err *why)
+{
+    faults *f = user;
+    (void)place;
+    if (f->count++ == 0)
+        f->first = *why;
+}
+
+vg_status vg_weight_table_check(const vg_weight_table *table, const vg_weights *weights,
+                                vg_err *err)
+{
+    faults f = {.count = 0};
+    vg_weight_table_faults(table, weights, keep_first, &f);
+    if (f.count == 0)
         return VG_OK;
-    if (wrong > 1)
-        return VG_FAIL(err, first.code, "%.400s (and %d more of its weights)", first.message,
-                       wrong - 1);
-    return VG_FAIL(err, first.code, "%s", first.message);
+    if (f.count > 1)
+        return VG_FAIL(err, f.first.code, "%.400s (and %d more of its weights)", f.first.message,
+                       f.count - 1);
+    return VG_FAIL(err, f.first.code, "%s", f.first.message);
 }

@@ -10,4 +10,8 @@
  * the message counts the others. */
 vg_status vg_weight_table_check(const vg_weight_table *table, const vg_weights *weights,
                                 vg_err *err);
+/* The same, place by place: fn is called for each that is wrong, with why. */
+void vg_weight_table_faults(const vg_weight_table *table, const vg_weights *weights,
+                            void (*fn)(void *user, const vg_weight_place *place, const vg_err *why),
+                            void *user);
 #endif

@@ -119,7 +119,7 @@ static bool advise(const vg_model *model, const vg_generate_params *params, size
         }
         if (p.num_frames != params->num_frames) {
             snprintf(part, sizeof part, "--num-frames %d", p.num_frames);
-            at = say(text, size, at, part);
+            say(text, size, at, part);
         }
         return true;
     }

@@ -22,7 +22,7 @@ static vg_status plan_expert(const vg_model *model, const vg_generate_params *p,
     size_t limit = p->memory_limit;
     vg_plan_stage all, some;
     VG_TRY(vg_rehearse_expert(model, p, expert, 0, &all, err));
-    int blocks = all.blocks, first = VG_STREAM_SLOTS + 1, streamed = first;
+    int blocks = all.blocks, first = VG_STREAM_SLOTS + 1, streamed;
     *s = all;
     if (!limit || vg_plan_total(&all) <= limit || blocks < first)
         return VG_OK;

@@ -1,5 +1,4 @@
-/* text32.h: text as code points, for the steps of prompt cleaning, which are defined on characters. Private to engine/text/prompt.c,
- * ftfy.c, html_unescape.c. A failed allocation marks the text as failed; later calls do nothing, the end checks once. */
+/* text32.h: text as code points, for the steps of prompt cleaning, which are defined on characters. Private to engine/text. A failed allocation marks the text as failed; later calls do nothing, the end checks once. */
 #ifndef VG_ENGINE_TEXT_TEXT32_H
 #define VG_ENGINE_TEXT_TEXT32_H
 

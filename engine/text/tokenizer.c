@@ -11,13 +11,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "engine/text/prompt.h"
 #include "kernels/base/utf8.h"
 
-#define METASPACE       "\xe2\x96\x81"
-#define METASPACE_BYTES 3
+static const char METASPACE[3] = {'\xe2', '\x96', '\x81'}; /* U+2581; no string: no NUL */
+#define METASPACE_BYTES sizeof METASPACE
 
 /* Ids collected so far; counting goes on when the array is full, so that truncation can be told. */
 typedef struct id_list {
@@ -30,72 +29,6 @@ static void push(id_list *list, int id)
     if (list->count < list->room)
         list->ids[list->count] = id;
     list->count++;
-}
-
-static utf8proc_int32_t decode_at(const char *text, size_t size, size_t *length)
-{
-    utf8proc_int32_t code = -1;
-    utf8proc_ssize_t n =
-        utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)size, &code);
-
-    *length = n > 0 ? (size_t)n : 1;
-    return n > 0 ? code : -1;
-}
-
-/* Unicode White_Space. */
-static bool is_space(utf8proc_int32_t c)
-{
-    return (c >= 0x09 && c <= 0x0d) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
-           c == 0x205f || c == 0x3000;
-}
-
-static bool is_word(utf8proc_int32_t c)
-{
-    utf8proc_category_t category = c >= 0 ? utf8proc_category(c) : UTF8PROC_CATEGORY_CN;
-
-    return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO) ||
-           category == UTF8PROC_CATEGORY_PC;
-}
-
-/* Begin of the character that ends at `at`. */
-static size_t back_one(const char *text, size_t at)
-{
-    do
-        at--;
-    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80);
-    return at;
-}
-
-static bool word_beside(const char *text, size_t size, size_t begin, size_t end)
-{
-    size_t length;
-
-    if (begin > 0) {
-        size_t before = back_one(text, begin);
-        if (is_word(decode_at(text + before, size - before, &length)))
-            return true;
-    }
-    return end < size && is_word(decode_at(text + end, size - end, &length));
-}
-
-/* The longest added token at text[at]; NULL if none. */
-static const vg_added_token *match_added(const vg_tokenizer *t, const char *text, size_t size,
-                                         size_t at)
-{
-    const vg_added_token *best = NULL;
-
-    if (!t->starts[(unsigned char)text[at]])
-        return NULL;
-    for (int i = 0; i < t->added_count; i++) {
-        const vg_added_token *a = &t->added[i];
-        if (a->length <= size - at && (!best || a->length > best->length) &&
-            memcmp(text + at, a->text, a->length) == 0)
-            best = a;
-    }
-    if (best && best->single_word && word_beside(text, size, at, at + best->length))
-        return NULL;
-    return best;
 }
 
 /* Step 4 for one cut. */
@@ -136,8 +69,8 @@ static vg_status encode_stretch(const vg_tokenizer *t, const char *text, size_t 
     VG_TRY(vg_charsmap_apply(t->model.charsmap, t->model.charsmap_size, text, size, &normal,
                              &normal_size, err));
     while (normal_size > 0) {
-        size_t last = back_one(normal, normal_size);
-        if (!is_space(decode_at(normal + last, normal_size - last, &length)))
+        size_t last = vg_added_back_one(normal, normal_size);
+        if (!vg_added_is_space(vg_added_code_at(normal + last, normal_size - last, &length)))
             break;
         normal_size = last;
     }
@@ -180,28 +113,14 @@ done:
 static vg_status encode_all(const vg_tokenizer *t, const char *text, size_t size, id_list *list,
                             vg_err *err)
 {
-    size_t begin = 0, at = 0, length;
+    size_t begin = 0;
+    vg_added_hit hit;
 
-    while (at < size) {
-        const vg_added_token *a = match_added(t, text, size, at);
-        if (!a) {
-            at++;
-            continue;
-        }
-        size_t stop = at, go_on = at + a->length;
-        while (a->lstrip && stop > begin) {
-            size_t last = back_one(text, stop);
-            if (!is_space(decode_at(text + last, size - last, &length)))
-                break;
-            stop = last;
-        }
-        while (a->rstrip && go_on < size &&
-               is_space(decode_at(text + go_on, size - go_on, &length)))
-            go_on += length;
-        if (stop > begin)
-            VG_TRY(encode_stretch(t, text + begin, stop - begin, list, err));
-        push(list, a->id);
-        begin = at = go_on;
+    while (vg_added_tokens_next(&t->added, VG_ADDED_ALL, text, size, begin, &hit)) {
+        if (hit.begin > begin)
+            VG_TRY(encode_stretch(t, text + begin, hit.begin - begin, list, err));
+        push(list, hit.id);
+        begin = hit.end;
     }
     return begin < size ? encode_stretch(t, text + begin, size - begin, list, err) : VG_OK;
 }

@@ -10,92 +10,9 @@
 #include "kernels/base/json.h"
 
 #define MODEL_LIMIT_BYTES (64u << 20)
-#define ADDED_MAX         16384
 #define EXTRA_IDS_MAX     10000
 
 /* ---- added tokens ---- */
-
-static vg_status add_token(vg_tokenizer *t, const char *name, const char *text, int64_t id,
-                           const cJSON *flags, vg_err *err)
-{
-    vg_added_token token = {.length = strlen(text), .id = (int)id};
-
-    if (token.length == 0 || token.length > 1024)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: added token %lld has an empty or very long text",
-                       name, (long long)id);
-    if (id < 0 || id > INT32_MAX / 2)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: added token \"%s\" has the id %lld", name, text,
-                       (long long)id);
-    if (flags) {
-        VG_TRY(vg_json_get_bool(flags, name, "lstrip", &token.lstrip, err));
-        VG_TRY(vg_json_get_bool(flags, name, "rstrip", &token.rstrip, err));
-        VG_TRY(vg_json_get_bool(flags, name, "single_word", &token.single_word, err));
-    }
-    for (int i = 0; i < t->added_count; i++) {
-        if (strcmp(t->added[i].text, text) == 0)
-            return VG_OK;
-    }
-    if (t->added_count == ADDED_MAX)
-        return VG_FAIL(err, VG_E_FORMAT, "%s: more than %d added tokens", name, ADDED_MAX);
-    if ((t->added_count & (t->added_count - 1)) == 0) { /* full at each power of two */
-        vg_added_token *grown =
-            realloc(t->added, (t->added_count ? 2 * (size_t)t->added_count : 1) * sizeof *grown);
-        if (!grown)
-            return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
-        t->added = grown;
-    }
-    token.text = strdup(text);
-    if (!token.text)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", name);
-    t->added[t->added_count++] = token;
-    t->starts[(unsigned char)text[0]] = true;
-    if (t->vocab <= token.id)
-        t->vocab = token.id + 1;
-    return VG_OK;
-}
-
-/* tokenizer_config.json: {"added_tokens_decoder": {"0": {"content": "<pad>", ...}}} */
-static vg_status add_from_decoder(vg_tokenizer *t, const char *name, const cJSON *decoder,
-                                  vg_err *err)
-{
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, decoder)
-    {
-        const char *text = NULL;
-        char *end;
-        long long id = strtoll(item->string ? item->string : "", &end, 10);
-        if (!item->string || !item->string[0] || *end)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: added_tokens_decoder: \"%s\" is not an id", name,
-                           item->string ? item->string : "");
-        if (!cJSON_IsObject(item))
-            return VG_FAIL(err, VG_E_FORMAT, "%s: added token %lld is %s, must be an object", name,
-                           id, vg_json_kind(item));
-        VG_TRY(vg_json_get_string(item, name, "content", &text, err));
-        if (!text)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: added token %lld has no content", name, id);
-        VG_TRY(add_token(t, name, text, id, item, err));
-    }
-    return VG_OK;
-}
-
-/* tokenizer.json: {"added_tokens": [{"id": 0, "content": "<pad>", ...}]} */
-static vg_status add_from_list(vg_tokenizer *t, const char *name, const cJSON *list, vg_err *err)
-{
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, list)
-    {
-        const char *text = NULL;
-        int64_t id = -1;
-        VG_TRY(vg_json_get_string(item, name, "content", &text, err));
-        VG_TRY(vg_json_get_int(item, name, "id", 0, INT32_MAX / 2, &id, err));
-        if (!text || id < 0)
-            return VG_FAIL(err, VG_E_FORMAT, "%s: an added token has no content or no id", name);
-        VG_TRY(add_token(t, name, text, id, item, err));
-    }
-    return VG_OK;
-}
 
 /* Without any list: the model's own control pieces, and T5's extra ids, which count down behind the pieces. */
 static vg_status add_from_model(vg_tokenizer *t, const char *name, int64_t extra_ids, vg_err *err)
@@ -103,12 +20,13 @@ static vg_status add_from_model(vg_tokenizer *t, const char *name, int64_t extra
     for (int i = 0; i < t->model.count; i++) {
         const vg_piece *p = &t->model.pieces[i];
         if (p->type == VG_PIECE_CONTROL || p->type == VG_PIECE_UNKNOWN)
-            VG_TRY(add_token(t, name, p->text, i, NULL, err));
+            VG_TRY(vg_added_tokens_add(&t->added, name, p->text, i, NULL, err));
     }
     for (int64_t i = 0; i < extra_ids; i++) {
         char text[40];
         snprintf(text, sizeof text, "<extra_id_%lld>", (long long)i);
-        VG_TRY(add_token(t, name, text, t->model.count + extra_ids - 1 - i, NULL, err));
+        VG_TRY(vg_added_tokens_add(&t->added, name, text, t->model.count + extra_ids - 1 - i, NULL,
+                                   err));
     }
     return VG_OK;
 }
@@ -170,16 +88,15 @@ static vg_status special_token(const folder *f, const char *key, const char **te
 
 static vg_status load_added(vg_tokenizer *t, const char *dir, folder *f, vg_err *err)
 {
-    const cJSON *decoder = NULL, *list = NULL;
     int64_t extra_ids = 0;
 
-    VG_TRY(vg_json_get_object(f->config, f->config_path, "added_tokens_decoder", &decoder, err));
-    if (decoder && decoder->child)
-        return add_from_decoder(t, f->config_path, decoder, err);
+    VG_TRY(vg_added_tokens_add_decoder(&t->added, f->config_path, f->config, err));
+    if (t->added.count > 0)
+        return VG_OK;
     VG_TRY(need_whole(dir, f, err));
-    VG_TRY(vg_json_get_list(f->whole, f->whole_path, "added_tokens", 0, ADDED_MAX, &list, err));
-    if (list && list->child)
-        return add_from_list(t, f->whole_path, list, err);
+    VG_TRY(vg_added_tokens_add_list(&t->added, f->whole_path, f->whole, err));
+    if (t->added.count > 0)
+        return VG_OK;
     VG_TRY(
         vg_json_get_int(f->config, f->config_path, "extra_ids", 0, EXTRA_IDS_MAX, &extra_ids, err));
     return add_from_model(t, f->config_path, extra_ids, err);
@@ -187,11 +104,7 @@ static vg_status load_added(vg_tokenizer *t, const char *dir, folder *f, vg_err 
 
 static vg_status find_end(vg_tokenizer *t, const char *dir, const char *end, vg_err *err)
 {
-    t->eos = -1;
-    for (int i = 0; i < t->added_count; i++) {
-        if (strcmp(t->added[i].text, end) == 0)
-            t->eos = t->added[i].id;
-    }
+    t->eos = vg_added_tokens_find(&t->added, end);
     for (int i = 0; t->eos < 0 && i < t->model.count; i++) {
         if (strcmp(t->model.pieces[i].text, end) == 0)
             t->eos = i;
@@ -218,9 +131,7 @@ static vg_status start_model(vg_tokenizer *t, const char *name, vg_err *err)
 static vg_status load_model(vg_tokenizer *t, const void *bytes, size_t size, const char *name,
                             vg_err *err)
 {
-    VG_TRY(vg_spiece_model_parse(bytes, size, name, &t->model, err));
-    t->vocab = t->model.count;
-    return VG_OK;
+    return vg_spiece_model_parse(bytes, size, name, &t->model, err);
 }
 
 static vg_status load_whole(vg_tokenizer *t, const folder *f, const char *end, vg_err *err)
@@ -229,9 +140,7 @@ static vg_status load_whole(vg_tokenizer *t, const folder *f, const char *end, v
 
     VG_TRY(special_token(f, "unk_token", &unknown, err));
     VG_TRY(vg_tokenizer_json_model(f->whole, f->whole_path, unknown, &t->model, err));
-    VG_TRY(vg_tokenizer_json_check_end(f->whole, f->whole_path, end, err));
-    t->vocab = t->model.count;
-    return VG_OK;
+    return vg_tokenizer_json_check_end(f->whole, f->whole_path, end, err);
 }
 
 /* The model file under one of its names; *path NULL when there is none. */
@@ -298,8 +207,8 @@ vg_status vg_tokenizer_open_memory(const void *bytes, size_t size, const char *n
         status = start_model(t, name, err);
     if (status == VG_OK)
         status = add_from_model(t, name, 0, err);
-    for (int i = 0; i < t->added_count; i++)
-        t->eos = strcmp(t->added[i].text, "</s>") == 0 ? t->added[i].id : t->eos;
+    int end = vg_added_tokens_find(&t->added, "</s>");
+    t->eos = end >= 0 ? end : t->eos;
     if (status != VG_OK) {
         vg_tokenizer_close(t);
         return status;
@@ -337,7 +246,7 @@ vg_status vg_tokenizer_check(const char *dir, int *vocab, vg_err *err)
     vg_tokenizer *t;
 
     VG_TRY(open_folder(dir, false, &t, err));
-    *vocab = t->vocab;
+    *vocab = vg_tokenizer_vocab(t);
     vg_tokenizer_close(t);
     return VG_OK;
 }
@@ -346,9 +255,7 @@ void vg_tokenizer_close(vg_tokenizer *tokenizer)
 {
     if (!tokenizer)
         return;
-    for (int i = 0; i < tokenizer->added_count; i++)
-        free(tokenizer->added[i].text);
-    free(tokenizer->added);
+    vg_added_tokens_deinit(&tokenizer->added);
     vg_spiece_free(tokenizer->sp);
     vg_spiece_model_deinit(&tokenizer->model);
     free(tokenizer);
@@ -356,5 +263,6 @@ void vg_tokenizer_close(vg_tokenizer *tokenizer)
 
 int vg_tokenizer_vocab(const vg_tokenizer *tokenizer)
 {
-    return tokenizer->vocab;
+    return tokenizer->added.end > tokenizer->model.count ? tokenizer->added.end
+                                                         : tokenizer->model.count;
 }

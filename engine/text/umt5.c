@@ -1,5 +1,5 @@
 /* umt5.c: see umt5.h. Facts that break silently (wan 5.3, 10.11-10.13): scores are not scaled by 1/sqrt(d); every layer has its own
- * relative bias; gelu_new, not erf; `shared.weight` is the embedding whatever tie_word_embeddings says. */
+ * relative bias, T5's is the first layer's; gelu_new, not erf; `shared.weight` is the embedding whatever tie_word_embeddings says. */
 #include "engine/text/umt5.h"
 
 #include "engine/checkpoint/engine.h"
@@ -43,9 +43,10 @@ vg_status vg_umt5_config_read(const cJSON *json, const char *name, vg_umt5_confi
                         .eps = 1e-6};
     const char *type = "umt5", *ff = "gated-gelu", *act = NULL;
     VG_TRY(vg_json_get_string(json, name, "model_type", &type, err));
-    if (strcmp(type, "umt5") != 0)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: model_type is \"%s\"; only umt5 is supported",
-                       name, type);
+    c.shared_bias = strcmp(type, "t5") == 0;
+    if (!c.shared_bias && strcmp(type, "umt5") != 0)
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: model_type is \"%s\"; only umt5 and t5 are supported", name, type);
     VG_TRY(vg_json_get_int(json, name, "d_model", 1, 1 << 16, &c.d_model, err));
     VG_TRY(vg_json_get_int(json, name, "d_kv", 1, 1024, &c.d_kv, err));
     VG_TRY(vg_json_get_int(json, name, "num_heads", 1, 1024, &c.heads, err));
@@ -117,6 +118,9 @@ static const vg_weight_row layer_rows[] = {
     ROW(DENSE "wo", LINEAR, wo, PLAIN, MODEL, FF),
     ROW("layer.0.layer_norm.weight", TENSOR, norm1, 0, MODEL),
     ROW("layer.1.layer_norm.weight", TENSOR, norm2, 0, MODEL),
+};
+
+static const vg_weight_row bias_rows[] = {
     ROW(ATTENTION "relative_attention_bias.weight", HOST, bias, 0, BUCKETS, HEADS),
 };
 #undef ROW
@@ -142,6 +146,10 @@ static vg_status add_lists(const vg_umt5_config *c, vg_umt5 *encoder, vg_weight_
     list.to = encoder ? encoder->layers : NULL;
     list.stride = sizeof(umt5_layer);
     memcpy(list.prefix, "encoder.block.%d.", sizeof "encoder.block.%d.");
+    VG_TRY(vg_weight_table_add(table, &list, err));
+    list.count = c->shared_bias ? 1 : c->layers;
+    list.rows = bias_rows;
+    list.rows_count = sizeof bias_rows / sizeof bias_rows[0];
     return vg_weight_table_add(table, &list, err);
 }
 
@@ -159,14 +167,15 @@ static vg_status load(vg_umt5 *e, vg_err *err)
     for (int i = 0; i < e->weights.count; i++)
         for (int64_t item = 0; item < e->weights.lists[i].count; item++)
             VG_TRY(vg_module_load(e->module, &e->weights.lists[i], item, err));
-    for (int64_t i = 0; i < c->layers && e->compute == VG_BF16; i++)
+    for (int64_t i = 0; i < c->layers && e->layers[i].bias && e->compute == VG_BF16; i++)
         for (int64_t j = 0; j < c->buckets * c->heads; j++)
             e->layers[i].bias[j] = vg_round_bf16(e->layers[i].bias[j]);
     return vg_module_loaded(e->module, err);
 }
 
-vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config *config,
-                       vg_dtype compute, vg_umt5 **encoder, vg_err *err)
+vg_status vg_umt5_open(vg_engine *engine, const char *dir, const char *component,
+                       const vg_umt5_config *config, vg_dtype compute, vg_umt5 **encoder,
+                       vg_err *err)
 {
     vg_status status;
     vg_umt5 *e = calloc(1, sizeof *e);
@@ -178,8 +187,7 @@ vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config 
     e->compute = compute;
     e->be = engine->be;
     vg_module_options options = {.compute = compute};
-    VG_TRY_GOTO(status, vg_module_open(engine, dir, "text_encoder", &options, &e->module, err),
-                fail);
+    VG_TRY_GOTO(status, vg_module_open(engine, dir, component, &options, &e->module, err), fail);
     VG_TRY_GOTO(status, vg_arena_new(e->be, (size_t)1 << 20, &e->arena, err), fail);
     VG_TRY_GOTO(status, load(e, err), fail);
     *encoder = e;
@@ -324,8 +332,9 @@ static vg_status run_allocated(vg_umt5 *e, const int32_t *ids, const uint8_t *ma
     for (int64_t i = 0; i < c->layers; i++) {
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in the text encoder");
-        VG_TRY(
-            upload_bias(e, &e->layers[i], mask, length, r.keys, buckets, host_bias, &r.bias, err));
+        if (e->layers[i].bias) /* T5's stays from the first layer on */
+            VG_TRY(upload_bias(e, &e->layers[i], mask, length, r.keys, buckets, host_bias, &r.bias,
+                               err));
         VG_TRY(run_layer(e, &e->layers[i], &r, err));
     }
     VG_TRY(vg_rms_norm(

@@ -1,4 +1,5 @@
-/* umt5.h: the UMT5 encoder (transformers UMT5EncoderModel): token ids in, last hidden state out. Source: wan 5.1-5.3. */
+/* umt5.h: the encoders of UMT5 and of T5 1.1, ByT5 among them (transformers UMT5EncoderModel, T5EncoderModel): token ids in, last hidden
+ * state out. T5 has one relative bias, of its first layer, for all. Source: wan 5.1-5.3, hunyuanvideo15 4.3. */
 #ifndef VG_ENGINE_TEXT_UMT5_H
 #define VG_ENGINE_TEXT_UMT5_H
 
@@ -8,9 +9,10 @@ typedef struct vg_umt5_config {
     int64_t d_model, d_kv, heads, d_ff, layers, vocab;
     int64_t buckets, max_distance;
     double eps;
+    bool shared_bias; /* T5: the first layer's relative bias serves all */
 } vg_umt5_config;
 
-/* Every value read and range-checked; anything but a gated-gelu encoder is VG_E_UNSUPPORTED naming the key. */
+/* Every value read and range-checked; anything but a gated-gelu encoder of model_type umt5 or t5 is VG_E_UNSUPPORTED naming the key. */
 vg_status vg_umt5_config_read(const cJSON *json, const char *name, vg_umt5_config *config,
                               vg_err *err);
 
@@ -20,9 +22,10 @@ vg_status vg_umt5_weights(const vg_umt5_config *config, const char *component,
 
 typedef struct vg_umt5 vg_umt5;
 
-/* Load DIR's weights in `compute` (F32, BF16). Errors: as vg_module_open. */
-vg_status vg_umt5_open(vg_engine *engine, const char *dir, const vg_umt5_config *config,
-                       vg_dtype compute, vg_umt5 **encoder, vg_err *err);
+/* Load DIR's weights in `compute` (F32, BF16). component: its name in messages ("text_encoder"). Errors: as vg_module_open. */
+vg_status vg_umt5_open(vg_engine *engine, const char *dir, const char *component,
+                       const vg_umt5_config *config, vg_dtype compute, vg_umt5 **encoder,
+                       vg_err *err);
 /* NULL is a no-op. */
 void vg_umt5_close(vg_umt5 *encoder);
 

@@ -16,6 +16,10 @@ int vg_utf8_decode(const char *s, size_t n, uint32_t *cp);
 /* Encode cp into out (4 bytes at most, no terminator); returns the length. */
 int vg_utf8_encode(uint32_t cp, char *out);
 
+/* A copy in which every broken stretch is one U+FFFD, as Python's bytes.decode("utf-8", "replace") and web browsers do: a stretch is the longest
+ * beginning of a well-formed character, or one byte. malloc'd, ended by a NUL that *out_size does not count; NULL when out of memory. */
+char *vg_utf8_repair(const char *text, size_t size, size_t *out_size);
+
 /* Is all of it UTF-8? *bad (may be NULL): where the first wrong byte is. */
 bool vg_utf8_valid(const char *text, size_t size, size_t *bad);
 

@@ -17,8 +17,8 @@ static const room rooms[] = {
     {"kernels", "", {"base", "op", "backend", "cpu", "cuda"}},
     {"engine",
      "kernels/base kernels/op kernels/backend ",
-     {"checkpoint", "layers", "text", "vision", "sampling", "metrics", "quantize", "run",
-      "family"}},
+     {"checkpoint", "layers", "text", "vision", "sampling", "metrics", "run", "family",
+      "quantize"}},
     {"ui", "kernels/base ", {"host", "term", "widgets", "screens"}},
     {"app",
      "kernels/base kernels/op kernels/backend engine/ ",
@@ -42,6 +42,7 @@ static const struct {
     {"jpeglib", "app/media"},
     {"jerror", "app/media"},
     {"sentencepiece", "engine/text"},
+    {"pcre2", "engine/text"},
 };
 
 /* What a model family's folder may not even see through other headers: it knows no budgets, schedulers, states, jobs, nor the run's inside. */

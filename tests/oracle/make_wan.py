@@ -8,12 +8,14 @@
   tiny-clip   as Wan2.1 I2V: 36 input channels, CLIP image encoder (3 layers, 17 tokens; names as transformers 5 writes them)
   tiny-flf2v  as Wan2.1 FLF2V: the same with positions for the tokens of two pictures
 
-Tokenizer and text encoder of all, the VAE of the last two and the image encoder of the last are links to other tiny models.
+Tokenizer and text encoder of all, the VAE of the last two, and of the last the image encoder and all weights of the transformer but its
+positions are links to other tiny models.
 
 component/: as make_components.py, with
-  transformer.in     tiny-ti2v: timestep [1,N], 0 for the tokens of the first latent frame; others: encoder_hidden_states_image [1 or 2,17,20]
-  vae-encode*        has no input of its own: it takes vae-decode*.out
-  image-encoder      pixel_values [2,3,28,28] -> image_embeds [2,17,20] = hidden_states[-2]
+  transformer.in     tiny-ti2v: timestep [1,N], 0 for the tokens of the first latent frame; others: encoder_hidden_states_image [1 or 2,17,20],
+                     and encoder_hidden_states is to be filled up with zero rows to 512
+  vae-encode[-tiled] what it makes of the frames that vae-decode[-tiled] makes; of tiled frames only that is kept
+  image-encoder      pixel_values [1,3,28,28] -> image_embeds [1,17,20] = hidden_states[-2]
   processor          rgb-K U8 [H,W,3] -> pixels-K F32 [3,28,28]: CLIPImageProcessor with Pillow
 Runs of 10 steps, NAME.safetensors with NAME.json beside it: init_latents, latents, latents_bf16 (transformer and text encoder in BF16, VAE and image
 encoder in FP32), image U8 [h0,w0,3], last_image, condition (what the VAE made of the pictures), image_embeds. The .json says what BF16 costs
@@ -30,10 +32,11 @@ import common
 import make_pictures
 import numpy as np
 import torch
-from common import GOLDEN, load, randn, save
+from common import GOLDEN, randn, save
 from diffusers import (AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideoPipeline, WanPipeline,
                        WanTransformer3DModel)
 from make_components import floats, run_decode, run_encode, write
+from safetensors.torch import load_file, save_file
 from make_tiny_models import LATENTS_MEAN, LATENTS_STD, UNIPC, rewrite_json, through_bf16
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel, T5TokenizerFast, UMT5EncoderModel
 
@@ -44,13 +47,13 @@ PROCESSOR = dict(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 2
                  image_mean=[0.48145466, 0.4578275, 0.40821073], image_std=[0.26862954, 0.26130258, 0.27577711])
 STEPS = 10
 DIT = dict(num_attention_heads=2, attention_head_dim=12, ffn_dim=40, num_layers=2, text_dim=TEXT_DIM, freq_dim=64)
-IMAGE = dict(in_channels=36, out_channels=16, image_dim=20, added_kv_proj_dim=24)
+IMAGE = dict(in_channels=36, out_channels=16, image_dim=20, added_kv_proj_dim=24, num_layers=1)
 Z = 6
 
 MODELS = {
     "tiny-ti2v": dict(dit=dict(in_channels=Z, out_channels=Z), shift=5.0, links=["tokenizer", "text_encoder"], of="tiny-i2v"),
     "tiny-clip": dict(dit=IMAGE, shift=3.0, links=["tokenizer", "text_encoder", "vae"], of="tiny-i2v"),
-    "tiny-flf2v": dict(dit=IMAGE | dict(pos_embed_seq_len=34, num_layers=1), shift=16.0, links=["tokenizer", "text_encoder", "vae"], of="tiny-i2v"),
+    "tiny-flf2v": dict(dit=IMAGE | dict(pos_embed_seq_len=34), shift=16.0, links=["tokenizer", "text_encoder", "vae"], of="tiny-i2v"),
 }
 
 RUNS = {
@@ -78,11 +81,25 @@ def liven_clip(model, *seed):
             common.fan_in_normal(p, 1.2, *key)
 
 
+def share_weights(folder, source):
+    """Two shards: a link to the source's file, and what that lacks."""
+    stem = "diffusion_pytorch_model"
+    mine, theirs = load_file(folder / f"{stem}.safetensors"), load_file(source / f"{stem}.safetensors")
+    assert all(torch.equal(mine[k], v) for k, v in theirs.items())
+    shards = [f"{stem}-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    (folder / shards[0]).symlink_to(Path("../..") / source.parent.name / source.name / f"{stem}.safetensors")
+    save_file({k: v for k, v in mine.items() if k not in theirs}, folder / shards[1], metadata={"format": "pt"})
+    (folder / f"{stem}.safetensors").unlink()
+    common.save_json(folder / f"{stem}.safetensors.index.json", {
+        "metadata": {"total_size": sum(v.nbytes for v in mine.values())},
+        "weight_map": {k: shards[k not in theirs] for k in sorted(mine)}})
+
+
 def make_model(name, spec):
     out, source = GOLDEN / name, GOLDEN / spec["of"]
     shutil.rmtree(out, ignore_errors=True)
     transformer = WanTransformer3DModel(**DIT | spec["dit"]).eval()
-    common.liven_transformer(transformer, name, "transformer")
+    common.liven_transformer(transformer, "tiny-clip" if name == "tiny-flf2v" else name, "transformer")
     parts = dict(transformer=through_bf16(transformer), scheduler=UniPCMultistepScheduler(flow_shift=spec["shift"], **UNIPC),
                  tokenizer=T5TokenizerFast.from_pretrained(source / "tokenizer"),
                  text_encoder=UMT5EncoderModel.from_pretrained(source / "text_encoder"))
@@ -112,6 +129,9 @@ def make_model(name, spec):
                 out.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, out / path.name)
 
+    if name == "tiny-flf2v":  # all but its positions are tiny-clip's
+        share_weights(out / "transformer", GOLDEN / "tiny-clip" / "transformer")
+
     def index(v):
         v["tokenizer"] = ["transformers", "T5TokenizerFast"]
         for key in ("_name_or_path", "boundary_ratio", "transformer_2", *(() if name == "tiny-ti2v" else ("expand_timesteps",))):
@@ -128,9 +148,12 @@ def make_model(name, spec):
 
 def run_transformer(model, inp):
     dtype = model.dtype
-    extra = {k: v.to(dtype) for k, v in inp.items() if k == "encoder_hidden_states_image"}
+    extra, text = {}, inp["encoder_hidden_states"]
+    if "encoder_hidden_states_image" in inp:  # the reference takes all but the last 512 rows for pictures
+        extra["encoder_hidden_states_image"] = inp["encoder_hidden_states_image"].to(dtype)
+        text = torch.nn.functional.pad(text, (0, 0, 0, 512 - text.shape[1]))
     return {"sample": model(hidden_states=inp["hidden_states"].to(dtype), timestep=inp["timestep"],
-                            encoder_hidden_states=inp["encoder_hidden_states"].to(dtype), **extra).sample}
+                            encoder_hidden_states=text.to(dtype), **extra).sample}
 
 
 def run_clip(model, inp):
@@ -140,12 +163,6 @@ def run_clip(model, inp):
 def both(cls, folder):
     return {"": cls.from_pretrained(folder, torch_dtype=torch.float32).float().eval(),
             ".bf16": cls.from_pretrained(folder, torch_dtype=torch.bfloat16).eval()}
-
-
-def write_out(out, name, inp, run, models):
-    """As make_components.write, of an input that lies in another file."""
-    for suffix, model in models.items():
-        save(out / f"{name}{suffix}.out.safetensors", floats(run(model, inp)))
 
 
 def components(name):
@@ -166,16 +183,21 @@ def components(name):
     write(out, "transformer", inp, run_transformer, models)
     if name == "tiny-ti2v":
         models = both(AutoencoderKLWan, folder / "vae")
-        for suffix, size in (("", (3, 2, 1)), ("-tiled", (1, 1, 25))):  # tiles of 16 latents; encoding, of 32
-            write(out, f"vae-decode{suffix}", {"latents": 1.2 * randn((1, Z, *size), name, "decode", suffix)}, run_decode, {"": models[""]})
-            write_out(out, f"vae-encode{suffix}", load(out / f"vae-decode{suffix}.out.safetensors"), run_encode, models)
+        for suffix, size in (("", (3, 1, 1)), ("-tiled", (1, 1, 25))):  # tiles of 16 latents; encoding, of 32
+            latents = {"latents": 1.2 * randn((1, Z, *size), name, "decode", suffix)}
+            save(out / f"vae-decode{suffix}.in.safetensors", latents)
+            frames = run_decode(models[""], latents)
+            if not suffix:
+                save(out / "vae-decode.out.safetensors", frames)
+            for bf16, model in models.items():
+                save(out / f"vae-encode{suffix}{bf16}.out.safetensors", floats(run_encode(model, frames)))
             models = {"": models[""]}
             models[""].enable_tiling()
     if name == "tiny-clip":
         models = both(CLIPVisionModel, folder / "image_encoder")
-        write(out, "image-encoder", {"pixel_values": randn((2, 3, 28, 28), name, "pixels")}, run_clip, models)
+        write(out, "image-encoder", {"pixel_values": randn((1, 3, 28, 28), name, "pixels")}, run_clip, models)
         processor, tensors = CLIPImageProcessor.from_pretrained(folder / "image_processor"), {}
-        for i, (height, width) in enumerate([(41, 30), (29, 57), (7, 9)]):
+        for i, (height, width) in enumerate([(37, 30), (17, 41)]):
             picture = make_pictures.scene(height, width, "clip", i)
             tensors[f"rgb-{i}"] = torch.from_numpy(np.array(picture))
             tensors[f"pixels-{i}"] = processor(images=picture, return_tensors="pt").pixel_values[0].float()

@@ -1,6 +1,7 @@
 /* components.c: single parts of a Wan model for `vgen component`: named tensors in, named FP32 tensors out. Every input is checked, with one
  * clear line about what is wrong; a batch is run row by row. */
 #include "engine/family/wan/dit.h"
+#include "engine/family/wan/vace_component.h"
 #include "engine/family/wan/vae.h"
 
 #include "engine/run/component_io.h"
@@ -27,10 +28,10 @@ static vg_status encode_rows(vg_engine *engine, vg_model *model, const vg_compon
         goto done;
     }
     VG_TRY_GOTO(status, vg_model_weights_dir(model, "text_encoder", &dir, err), done);
-    VG_TRY_GOTO(
-        status,
-        vg_umt5_open(engine, dir, &c->text, vg_compute_dtype(params->compute), &encoder, err),
-        done);
+    VG_TRY_GOTO(status,
+                vg_umt5_open(engine, dir, "text_encoder", &c->text,
+                             vg_compute_dtype(params->compute), &encoder, err),
+                done);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t i = 0; i < length; i++) {
             double id = ids[r * length + i];
@@ -94,6 +95,7 @@ typedef struct dit_inputs {
     float *x, *text, *image; /* image: NULL where the transformer looks at none */
     wan_dit_time *times;     /* of each row */
     int64_t x_shape[5], text_shape[3], image_shape[3], t_rows;
+    wan_control_inputs control;
 } dit_inputs;
 
 static int64_t pictures_of(const wan_dit_config *c)
@@ -105,19 +107,19 @@ static int64_t pictures_of(const wan_dit_config *c)
 static vg_status read_tokens_row(const char *part, const double *t, int64_t tokens,
                                  wan_dit_time *time, vg_err *err)
 {
-    int64_t first = 1;
+    int64_t first = 1, again;
     while (first < tokens && t[first] == t[0])
         first++;
-    *time = (wan_dit_time){.timestep = t[tokens - 1], .first = t[0], .first_tokens = first};
-    if (first == tokens)
-        time->first_tokens = 0;
-    for (int64_t i = first; i < tokens; i++)
-        if (t[i] != t[tokens - 1])
-            return VG_FAIL(
-                err, VG_E_UNSUPPORTED,
-                "%s: timestep changes at tokens %lld and %lld of a row; once is possible: the "
-                "first tokens may have another than all others",
-                part, (long long)first, (long long)i);
+    for (again = first; again < tokens && t[again] == t[first];)
+        again++;
+    if (again < tokens)
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "%s: timestep changes at tokens %lld and %lld of a row; once is possible: the "
+            "first tokens may have another than all others",
+            part, (long long)first, (long long)again);
+    *time = (wan_dit_time){
+        .timestep = t[tokens - 1], .first = t[0], .first_tokens = first < tokens ? first : 0};
     return VG_OK;
 }
 
@@ -220,6 +222,8 @@ static vg_status forward_rows(vg_engine *engine, vg_model *model, const vg_compo
     VG_TRY_GOTO(status, wan_dit_open(engine, dir, name, c, &options, &dit, err), done);
     VG_TRY_GOTO(status, vg_arena_new(engine->be, (size_t)1 << 20, &arena, err), done);
     for (int64_t b = 0; b < i->x_shape[0]; b++) {
+        VG_TRY_GOTO(status,
+                    wan_control_inputs_set(&i->control, b, options.compute, arena, dit, err), done);
         VG_TRY_GOTO(
             status,
             wan_dit_set_text(dit, 0, i->text + b * text, i->text_shape[1], params->cancel, err),
@@ -267,6 +271,7 @@ static vg_status run_dit(vg_engine *engine, vg_model *model, const vg_component_
             done);
     VG_TRY_GOTO(status, read_times(in, part, c, &i, err), done);
     VG_TRY_GOTO(status, check_dit_inputs(part, c, &i, err), done);
+    VG_TRY_GOTO(status, wan_control_inputs_read(in, part, c, i.x_shape[0], &i.control, err), done);
     const int64_t shape[5] = {i.x_shape[0], c->out_channels, i.x_shape[2], i.x_shape[3],
                               i.x_shape[4]};
     VG_TRY_GOTO(status, vg_output_f32("sample", 5, shape, out, out_count, &values, err), done);
@@ -276,6 +281,7 @@ done:
     free(i.text);
     free(i.image);
     free(i.times);
+    wan_control_inputs_deinit(&i.control);
     return vg_output_finish(status, out, out_count);
 }
 
@@ -442,7 +448,7 @@ const vg_part wan_parts[WAN_PARTS] = {
     {"text-encoder", "input_ids, attention_mask [B,L] -> last_hidden_state [B,L,d]",
      run_text_encoder},
     {"transformer",
-     "hidden_states [B,C,T,h,w], timestep [B], [1] or [], or by token [B,N] or [1,N], encoder_hidden_states [B,L,text_dim], with an image encoder encoder_hidden_states_image [B,n,image_dim] (two rows to each where there are two pictures) -> sample [B,C,T,h,w]",
+     "hidden_states [B,C,T,h,w], timestep [B], [1] or [], or by token [B,N] or [1,N], encoder_hidden_states [B,L,text_dim], with an image encoder encoder_hidden_states_image [B,n,image_dim] (two rows to each where there are two pictures); of VACE also control_hidden_states [B,96,T,h,w], control_hidden_states_scale [vace_layers] (or 1 each) -> sample [B,C,T,h,w]",
      run_transformer},
     {"transformer_2", "the same, low-noise expert", run_transformer_2},
     {"image-encoder",

@@ -12,6 +12,9 @@
 #define VAE_CLASS   "AutoencoderKLWan"
 #define TEXT_CLASS  "WanPipeline"
 #define IMAGE_CLASS "WanImageToVideoPipeline"
+#define VACE_CLASS  "WanVACEPipeline"
+#define PLAIN_DIT   "WanTransformer3DModel"
+#define VACE_DIT    "WanVACETransformer3DModel"
 
 const char *const wan_expert_names[WAN_EXPERTS_MAX + 1] = {"transformer", "transformer_2"};
 
@@ -20,9 +23,12 @@ bool wan_probe(const vg_checkpoint *checkpoint)
     const char *pipeline = vg_checkpoint_class(checkpoint);
     const char *transformer = vg_checkpoint_component(checkpoint, "transformer");
     const char *vae = vg_checkpoint_component(checkpoint, "vae");
-    return pipeline && (strcmp(pipeline, TEXT_CLASS) == 0 || strcmp(pipeline, IMAGE_CLASS) == 0) &&
-           transformer && strcmp(transformer, "WanTransformer3DModel") == 0 &&
-           (!vae || strcmp(vae, VAE_CLASS) == 0);
+    if (!pipeline || !transformer || (vae && strcmp(vae, VAE_CLASS) != 0))
+        return false;
+    if (strcmp(pipeline, VACE_CLASS) == 0)
+        return strcmp(transformer, VACE_DIT) == 0;
+    return (strcmp(pipeline, TEXT_CLASS) == 0 || strcmp(pipeline, IMAGE_CLASS) == 0) &&
+           strcmp(transformer, PLAIN_DIT) == 0;
 }
 
 static vg_status must_be_null(const cJSON *json, const char *name, const char *key,
@@ -86,14 +92,17 @@ static vg_status read_dit(const cJSON *json, const char *name, wan_dit_config *o
                         .freq_dim = 256,
                         .rope_max = 1024,
                         .eps = 1e-6};
-    const char *qk_norm = "rms_norm_across_heads", *class_name = "WanTransformer3DModel";
+    const char *qk_norm = "rms_norm_across_heads", *class_name = PLAIN_DIT;
     bool cross_norm = true;
     VG_TRY(vg_json_get_string(json, name, "_class_name", &class_name, err));
-    if (strcmp(class_name, "WanTransformer3DModel") != 0)
+    bool vace = strcmp(class_name, VACE_DIT) == 0;
+    if (!vace && strcmp(class_name, PLAIN_DIT) != 0)
         return VG_FAIL(err, VG_E_UNSUPPORTED,
-                       "%s: _class_name is \"%s\"; only WanTransformer3DModel is supported", name,
-                       class_name);
-    VG_TRY(must_be_null(json, name, "vace_layers", "a VACE model", err));
+                       "%s: _class_name is \"%s\"; only " PLAIN_DIT " and " VACE_DIT
+                       " are supported",
+                       name, class_name);
+    if (!vace)
+        VG_TRY(must_be_null(json, name, "vace_layers", "a VACE model", err));
     VG_TRY(vg_quantization_check(json, name, err));
     VG_TRY(vg_json_get_string(json, name, "qk_norm", &qk_norm, err));
     if (strcmp(qk_norm, "rms_norm_across_heads") != 0)
@@ -123,6 +132,8 @@ static vg_status read_dit(const cJSON *json, const char *name, wan_dit_config *o
         return VG_FAIL(err, VG_E_FORMAT,
                        "%s: num_attention_heads x attention_head_dim = %lld is too large", name,
                        (long long)c.dim);
+    if (vace)
+        VG_TRY(wan_vace_config_read(json, name, &c, err));
     *out = c;
     return VG_OK;
 }
@@ -265,13 +276,20 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
     return VG_OK;
 }
 
+static bool equal_values(const double *a, const double *b, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 /* The published Wan2.1 matrix, when the latent statistics are the published ones. */
 bool wan_preview(const vg_model *model, vg_preview *preview)
 {
     const wan_vae_config *c = &wan_config_of(model)->vae;
-    if (c->z_dim != 16 || c->base_dim != 96 ||
-        memcmp(c->mean, wan21_mean, sizeof wan21_mean) != 0 ||
-        memcmp(c->std, wan21_std, sizeof wan21_std) != 0)
+    if (c->z_dim != 16 || c->base_dim != 96 || !equal_values(c->mean, wan21_mean, 16) ||
+        !equal_values(c->std, wan21_std, 16))
         return false;
     preview->channels = 16;
     memcpy(preview->factor, wan21_rgb, sizeof wan21_rgb);
@@ -344,6 +362,11 @@ static vg_status decide_image(const vg_checkpoint *checkpoint, wan_config *c, vg
     const wan_dit_config *d = &c->dit[0];
     const char *class_name = vg_checkpoint_class(checkpoint);
     c->image = d->in_channels != d->out_channels;
+    if (wan_is_vace(c) != (strcmp(class_name, VACE_CLASS) == 0))
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "transformer/config.json: a transformer %s does not fit the %s of model_index.json",
+            wan_is_vace(c) ? "with a control branch" : "without a control branch", class_name);
     if (c->image && c->first_frame)
         return VG_FAIL(
             err, VG_E_UNSUPPORTED,
@@ -401,7 +424,8 @@ static vg_status check_together(const wan_config *c, vg_err *err)
                            "transformer_2/config.json: image_dim or pos_embed_seq_len differ from "
                            "transformer's");
     }
-    return check_clip(c, err);
+    VG_TRY(check_clip(c, err));
+    return wan_vace_config_check(c, err);
 }
 
 vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err)

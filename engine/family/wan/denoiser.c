@@ -169,7 +169,7 @@ static vg_status calibrate_each(const void *self,
 
 static int blocks(const vg_model *model, int expert)
 {
-    return (int)wan_config_of(model)->dit[expert].layers;
+    return (int)wan_dit_blocks(&wan_config_of(model)->dit[expert]);
 }
 
 const vg_denoiser wan_denoiser_row = {

@@ -5,17 +5,35 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* A block of the control branch runs behind the block to which it adds its hint. */
+static void make_order(wan_dit *d)
+{
+    const wan_dit_config *c = &d->config;
+    int64_t at = 0, hints = 0;
+    for (int64_t i = 0; i < c->layers; i++) {
+        d->order[at++] = i;
+        if (hints < c->vace_count && c->vace_layers[hints] == i)
+            d->order[at++] = c->layers + hints++;
+    }
+}
+
 vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component,
                        const wan_dit_config *config, const vg_module_options *options,
                        wan_dit **dit, vg_err *err)
 {
     vg_status status;
     wan_dit *d = calloc(1, sizeof *d);
-    if (!d || !(d->blocks = calloc((size_t)config->layers, sizeof *d->blocks))) {
-        free(d);
+    if (!d)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %s", component);
-    }
     d->config = *config;
+    d->count = wan_dit_blocks(config);
+    d->blocks = calloc((size_t)d->count, sizeof *d->blocks);
+    d->order = calloc((size_t)d->count, sizeof *d->order);
+    if (!d->blocks || !d->order) {
+        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for %s", component);
+        goto fail;
+    }
+    make_order(d);
     d->compute = options->compute;
     d->be = engine->be;
     d->timestep[0] = d->timestep[WAN_FIRST_TIME] = NAN;
@@ -26,10 +44,7 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, wan_dit_load_globals(d, err), fail);
-    VG_TRY_GOTO(status,
-                vg_blocks_open(engine, dir, component, options, d->module,
-                               &d->weights.lists[WAN_DIT_BLOCKS], &d->loaded, err),
-                fail);
+    VG_TRY_GOTO(status, wan_dit_load_blocks(d, engine, dir, component, options, err), fail);
     VG_TRY_GOTO(status, vg_module_loaded(d->module, err), fail);
     *dit = d;
     return VG_OK;
@@ -53,6 +68,7 @@ void wan_dit_close(wan_dit *d)
     vg_module_close(d->module);
     vg_blocks_close(d->loaded);
     vg_weight_table_deinit(&d->weights);
+    free(d->order);
     free(d->blocks);
     free(d);
 }
@@ -69,126 +85,121 @@ size_t wan_dit_host_bytes(const wan_dit *d)
 
 /* ---- forward ---- */
 
-/* The residual stream is touched three times a block, each time by one operation that adds the result of a part, normalises the sum and
- * writes what the linear layers of the next part read (`in`). */
-typedef struct dit_run {
-    int slot;
-    int64_t first;        /* tokens in front that have a timestep of their own */
-    vg_tensor h;          /* [N, dim] residual stream */
-    vg_tensor a, q, k, v; /* [N, dim] */
-    vg_tensor hidden;     /* bytes, for the feed of FFN_DOWN */
-    vg_feed in;           /* in a */
-} dit_run;
-
-/* What follows LayerNorm, and which layers read the result. */
-typedef struct dit_norm {
-    int64_t layer; /* whose modulation, unless w is there; layers: the head's */
-    int scale, shift;
-    const vg_tensor *w, *b; /* [dim] F32: an affine pair */
-    const vg_linear_layer *readers[3];
-    int count;
-} dit_norm;
-
-/* What is added to the residual stream in front of it; no y: nothing. */
-typedef struct dit_add {
-    const vg_tensor *y;
-    int64_t layer;
-    int gate; /* of this layer's modulation; WHOLE: y as it is */
-} dit_add;
-
-enum { WHOLE = -1 };
-
 /* Tokens one after the other that have the same timestep. */
 typedef struct dit_stretch {
     int64_t begin, count;
     int time; /* 0 or WAN_FIRST_TIME */
 } dit_stretch;
 
-static vg_tensor modulation(const wan_dit *d, int time, int64_t layer, int which)
+static vg_tensor modulation(const wan_dit *d, int time, int64_t block, int which)
 {
-    vg_tensor row = vg_tensor_rows(&d->mod[time], layer * MODULATIONS + which, 1);
+    vg_tensor row = vg_tensor_rows(&d->mod[time], block * MODULATIONS + which, 1);
     return vg_tensor_reshape(&row, 1, d->config.dim);
 }
 
-/* The norm in front of self-attention, or of the head behind the last block. */
-static dit_norm entry_of(const wan_dit *d, int64_t layer)
+wan_dit_norm wan_dit_entry_of(const wan_dit *d, int64_t block)
 {
-    bool head = layer == d->config.layers;
-    dit_norm n = {.layer = layer,
-                  .scale = head ? HEAD_SCALE : SCALE_MSA,
-                  .shift = head ? HEAD_SHIFT : SHIFT_MSA};
+    bool head = block == d->count;
+    wan_dit_norm n = {.block = block,
+                      .scale = head ? HEAD_SCALE : SCALE_MSA,
+                      .shift = head ? HEAD_SHIFT : SHIFT_MSA};
     if (head)
         n.readers[n.count++] = &d->global[PROJ_OUT];
     for (int j = ATTN1_Q; !head && j <= ATTN1_V; j++)
-        n.readers[n.count++] = &d->blocks[layer].linear[j];
+        n.readers[n.count++] = &d->blocks[block].linear[j];
     return n;
 }
 
-static vg_status norm_stretch(const wan_dit *d, dit_run *r, const dit_stretch *s,
-                              const dit_add *add, const dit_norm *n, vg_err *err)
+/* The tensors of one stretch. */
+typedef struct dit_part {
+    vg_tensor h, y, gate, scale, shift, values, codes;
+    vg_quant_out quant;
+} dit_part;
+
+static void part_of(const wan_dit *d, wan_dit_run *r, const dit_stretch *s, const wan_dit_sum *sum,
+                    const wan_dit_norm *n, dit_part *p)
 {
-    vg_tensor h = vg_tensor_rows(&r->h, s->begin, s->count), scale, shift, gate, more, values,
-              codes;
-    vg_quant_out quant = vg_feed_codes(&r->in);
-    bool coded = quant.kind != VG_QUANT_NONE, modulated = !n->w;
-    if (coded)
-        codes = vg_tensor_rows(&r->in.q, s->begin, s->count);
-    else
-        values = vg_tensor_rows(&r->in.x, s->begin, s->count);
-    if (modulated) {
-        scale = modulation(d, s->time, n->layer, n->scale);
-        shift = modulation(d, s->time, n->layer, n->shift);
+    *p = (dit_part){.h = vg_tensor_rows(&r->h, s->begin, s->count)};
+    if (sum->y) {
+        p->y = vg_tensor_rows(sum->y, s->begin, s->count);
+        if (sum->gate != WAN_UNGATED)
+            p->gate = modulation(d, s->time, sum->block, sum->gate);
     }
-    quant.q = coded ? &codes : NULL;
-    if (!add->y)
-        return vg_layer_norm_modulate(
+    if (!n)
+        return;
+    if (!n->w) {
+        p->scale = modulation(d, s->time, n->block, n->scale);
+        p->shift = modulation(d, s->time, n->block, n->shift);
+    }
+    p->quant = vg_feed_codes(&r->in);
+    if (p->quant.kind == VG_QUANT_NONE) {
+        p->values = vg_tensor_rows(&r->in.x, s->begin, s->count);
+    } else {
+        p->codes = vg_tensor_rows(&r->in.q, s->begin, s->count);
+        p->quant.q = &p->codes;
+    }
+}
+
+static vg_tensor *or_null(vg_tensor *t)
+{
+    return t->data ? t : NULL;
+}
+
+static vg_status add_stretch(const wan_dit *d, wan_dit_run *r, const dit_stretch *s,
+                             const wan_dit_sum *sum, const wan_dit_norm *n, vg_err *err)
+{
+    dit_part p;
+    part_of(d, r, s, sum, n, &p);
+    if (!n)
+        return vg_gate_residual(
             d->be,
-            &(vg_layer_norm_modulate_args){.x = &h,
-                                           .scale = modulated ? &scale : NULL,
-                                           .shift = modulated ? &shift : NULL,
-                                           .w = n->w,
-                                           .b = n->b,
-                                           .eps = (float)d->config.eps,
-                                           .y = coded ? NULL : &values,
-                                           .quant = quant},
+            &(vg_gate_residual_args){.x = &p.h, .y = &p.y, .gate = or_null(&p.gate), .out = &p.h},
             err);
-    more = vg_tensor_rows(add->y, s->begin, s->count);
-    if (add->gate != WHOLE)
-        gate = modulation(d, s->time, add->layer, add->gate);
+    if (!sum->y)
+        return vg_layer_norm_modulate(d->be,
+                                      &(vg_layer_norm_modulate_args){.x = &p.h,
+                                                                     .scale = or_null(&p.scale),
+                                                                     .shift = or_null(&p.shift),
+                                                                     .w = n->w,
+                                                                     .b = n->b,
+                                                                     .eps = (float)d->config.eps,
+                                                                     .y = or_null(&p.values),
+                                                                     .quant = p.quant},
+                                      err);
     return vg_residual_norm(d->be,
-                            &(vg_residual_norm_args){.x = &h,
-                                                     .add = &more,
-                                                     .gate = add->gate != WHOLE ? &gate : NULL,
-                                                     .sum = &h,
-                                                     .scale = modulated ? &scale : NULL,
-                                                     .shift = modulated ? &shift : NULL,
+                            &(vg_residual_norm_args){.x = &p.h,
+                                                     .add = &p.y,
+                                                     .gate = or_null(&p.gate),
+                                                     .sum = &p.h,
+                                                     .scale = or_null(&p.scale),
+                                                     .shift = or_null(&p.shift),
                                                      .w = n->w,
                                                      .b = n->b,
                                                      .eps = (float)d->config.eps,
-                                                     .y = coded ? NULL : &values,
-                                                     .quant = quant},
+                                                     .y = or_null(&p.values),
+                                                     .quant = p.quant},
                             err);
 }
 
-/* h += y * gate, in = norm(h). Scales of groups lie token by token beside each other, so a part of the tokens cannot write them: then values
- * are written, and quantised when they are read. */
-static vg_status add_and_norm(const wan_dit *d, dit_run *r, const dit_add *add, const dit_norm *n,
-                              vg_err *err)
+/* Scales of groups lie token by token beside each other, so a part of the tokens cannot write them: then values are written, and quantised
+ * when they are read. */
+vg_status wan_dit_add(const wan_dit *d, wan_dit_run *r, const wan_dit_sum *sum,
+                      const wan_dit_norm *n, vg_err *err)
 {
-    int64_t tokens = r->h.shape[0];
     const dit_stretch stretches[2] = {{0, r->first, WAN_FIRST_TIME},
-                                      {r->first, tokens - r->first, 0}};
-    vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
-    if (r->first && r->in.kind == VG_QUANT_GROUP_DYNAMIC)
+                                      {r->first, r->h.shape[0] - r->first, 0}};
+    if (n)
+        vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
+    if (n && r->first && r->in.kind == VG_QUANT_GROUP_DYNAMIC)
         r->in = (vg_feed){.kind = VG_QUANT_NONE, .x = r->a};
     for (int i = 0; i < 2; i++)
         if (stretches[i].count)
-            VG_TRY(norm_stretch(d, r, &stretches[i], add, n, err));
+            VG_TRY(add_stretch(d, r, &stretches[i], sum, n, err));
     return VG_OK;
 }
 
 /* in = attention(q, k, v), for the output projection. */
-static vg_status attend(const wan_dit *d, dit_run *r, const vg_linear_layer *reader,
+static vg_status attend(const wan_dit *d, wan_dit_run *r, const vg_linear_layer *reader,
                         const vg_tensor *k, const vg_tensor *v, vg_err *err)
 {
     vg_tensor qh = wan_dit_heads_of(d, &r->q), yh = wan_dit_heads_of(d, &r->a);
@@ -205,15 +216,15 @@ static vg_status attend(const wan_dit *d, dit_run *r, const vg_linear_layer *rea
 }
 
 /* One linear layer of the present feed. */
-static vg_status project(const wan_dit *d, dit_run *r, const vg_linear_layer *layer, vg_tensor *y,
-                         vg_err *err)
+static vg_status project(const wan_dit *d, wan_dit_run *r, const vg_linear_layer *layer,
+                         vg_tensor *y, vg_err *err)
 {
     return vg_linear_run_fed(d->work, &layer, 1, &r->in, VG_ACT_NONE, &y, err);
 }
 
-static vg_status self_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
+static vg_status self_attention(wan_dit *d, int64_t block, wan_dit_run *r, vg_err *err)
 {
-    const wan_dit_block *b = &d->blocks[layer];
+    const wan_dit_block *b = &d->blocks[block];
     VG_TRY(
         vg_linear_run_fed(d->work,
                           (const vg_linear_layer *const[]){&b->linear[ATTN1_Q], &b->linear[ATTN1_K],
@@ -224,17 +235,17 @@ static vg_status self_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *e
     vg_tensor k = wan_dit_heads_of(d, &r->k), v = wan_dit_heads_of(d, &r->v);
     VG_TRY(attend(d, r, &b->linear[ATTN1_O], &k, &v, err));
     VG_TRY(project(d, r, &b->linear[ATTN1_O], &r->q, err));
-    return add_and_norm(
-        d, r, &(dit_add){&r->q, layer, GATE_MSA},
-        &(dit_norm){
+    return wan_dit_add(
+        d, r, &(wan_dit_sum){&r->q, block, GATE_MSA},
+        &(wan_dit_norm){
             .w = &b->norm2_w, .b = &b->norm2_b, .readers = {&b->linear[ATTN2_Q]}, .count = 1},
         err);
 }
 
 /* a = round(attention to the prompt + attention to the pictures), with the same queries. k is free here. */
-static vg_status attend_both(const wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
+static vg_status attend_both(const wan_dit *d, int64_t block, wan_dit_run *r, vg_err *err)
 {
-    const wan_dit_block *b = &d->blocks[layer];
+    const wan_dit_block *b = &d->blocks[block];
     const wan_dit_context *contexts[] = {&b->text[r->slot], &b->image};
     vg_tensor *to[] = {&r->a, &r->k}, qh = wan_dit_heads_of(d, &r->q);
     for (int i = 0; i < 2; i++) {
@@ -253,23 +264,23 @@ static vg_status attend_both(const wan_dit *d, int64_t layer, dit_run *r, vg_err
                             err);
 }
 
-static vg_status cross_attention(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
+static vg_status cross_attention(wan_dit *d, int64_t block, wan_dit_run *r, vg_err *err)
 {
-    const wan_dit_block *b = &d->blocks[layer];
+    const wan_dit_block *b = &d->blocks[block];
     VG_TRY(project(d, r, &b->linear[ATTN2_Q], &r->q, err));
     VG_TRY(wan_dit_norm_heads(d, &b->norm_q2, NULL, NULL, &r->q, err));
     if (d->config.image_dim)
-        VG_TRY(attend_both(d, layer, r, err));
+        VG_TRY(attend_both(d, block, r, err));
     else
         VG_TRY(attend(d, r, &b->linear[ATTN2_O], &b->text[r->slot].k, &b->text[r->slot].v, err));
     VG_TRY(project(d, r, &b->linear[ATTN2_O], &r->q, err));
-    return add_and_norm(d, r, &(dit_add){&r->q, layer, WHOLE},
-                        &(dit_norm){.layer = layer,
-                                    .scale = C_SCALE,
-                                    .shift = C_SHIFT,
-                                    .readers = {&b->linear[FFN_UP]},
-                                    .count = 1},
-                        err);
+    return wan_dit_add(d, r, &(wan_dit_sum){&r->q, block, WAN_UNGATED},
+                       &(wan_dit_norm){.block = block,
+                                       .scale = C_SCALE,
+                                       .shift = C_SHIFT,
+                                       .readers = {&b->linear[FFN_UP]},
+                                       .count = 1},
+                       err);
 }
 
 static vg_tensor hidden_like(const wan_dit *d, int64_t rows)
@@ -277,21 +288,29 @@ static vg_tensor hidden_like(const wan_dit *d, int64_t rows)
     return vg_tensor_make(NULL, d->compute, 2, rows, d->config.ffn_dim);
 }
 
-static vg_status feed_forward(wan_dit *d, int64_t layer, dit_run *r, vg_err *err)
+static vg_status feed_forward(wan_dit *d, int64_t block, wan_dit_run *r, const wan_dit_norm *next,
+                              vg_err *err)
 {
-    const wan_dit_block *b = &d->blocks[layer];
+    const wan_dit_block *b = &d->blocks[block];
     const vg_linear_layer *down = &b->linear[FFN_DOWN];
     vg_tensor like = hidden_like(d, r->h.shape[0]);
     vg_feed hidden;
-    dit_norm next = entry_of(d, layer + 1);
     vg_feed_make(&down, 1, &like, r->hidden.data, &hidden);
     VG_TRY(vg_linear_feed(d->work, &b->linear[FFN_UP], &r->in, VG_ACT_GELU_TANH, &hidden, err));
     VG_TRY(vg_linear_run_fed(d->work, &down, 1, &hidden, VG_ACT_NONE, (vg_tensor *const[]){&r->q},
                              err));
-    return add_and_norm(d, r, &(dit_add){&r->q, layer, C_GATE}, &next, err);
+    return wan_dit_add(d, r, &(wan_dit_sum){&r->q, block, C_GATE}, next, err);
 }
 
-static vg_status head(wan_dit *d, dit_run *r, vg_tensor *v, vg_err *err)
+vg_status wan_dit_block_run(wan_dit *d, int64_t block, wan_dit_run *r, const wan_dit_norm *next,
+                            vg_err *err)
+{
+    VG_TRY(self_attention(d, block, r, err));
+    VG_TRY(cross_attention(d, block, r, err));
+    return feed_forward(d, block, r, next, err);
+}
+
+static vg_status head(wan_dit *d, wan_dit_run *r, vg_tensor *v, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
     vg_tensor out;
@@ -303,16 +322,11 @@ static vg_status head(wan_dit *d, dit_run *r, vg_tensor *v, vg_err *err)
         err);
 }
 
-static vg_status embed_patches(wan_dit *d, const vg_tensor *x, dit_run *r, vg_err *err)
+static vg_status embed_patches(wan_dit *d, const vg_tensor *x, wan_dit_run *r, vg_err *err)
 {
-    const wan_dit_config *c = &d->config;
     size_t mark = vg_arena_mark(d->work);
     vg_tensor rows;
-    VG_TRY(wan_dit_matrix(d->work, d->compute, r->h.shape[0], d->patch.k, &rows, err));
-    VG_TRY(vg_patchify(
-        d->be,
-        &(vg_patchify_args){.x = x, .patch = {c->patch[0], c->patch[1], c->patch[2]}, .y = &rows},
-        err));
+    VG_TRY(wan_dit_patches(d, x, &d->patch, &rows, err));
     VG_TRY(vg_linear_run1(d->work, &d->patch, &rows, VG_ACT_NONE, &r->h, err));
     vg_arena_reset(d->work, mark);
     return VG_OK;
@@ -320,22 +334,56 @@ static vg_status embed_patches(wan_dit *d, const vg_tensor *x, dit_run *r, vg_er
 
 /* The buffers of a forward. a also holds feeds; hidden is as large as the widest feed of any block's FFN_DOWN, half of the values where
  * its layers read codes. */
-static vg_status take_buffers(wan_dit *d, int64_t n, dit_run *r, vg_err *err)
+static vg_status take_buffers(wan_dit *d, int64_t n, wan_dit_run *r, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
-    vg_tensor *rows[] = {&r->h, &r->q, &r->k, &r->v}, like = hidden_like(d, n), bytes;
-    size_t most = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    vg_tensor *rows[] = {&r->h, &r->q, &r->k, &r->v, &r->c}, like = hidden_like(d, n), bytes;
+    size_t most = 0, count = sizeof rows / sizeof rows[0] - (c->vace_count ? 0 : 1);
+    for (size_t i = 0; i < count; i++)
         VG_TRY(wan_dit_matrix(d->work, d->compute, n, c->dim, rows[i], err));
     VG_TRY(vg_arena_tensor(d->work, VG_U8, 1, (const int64_t[]){(int64_t)vg_feed_most_bytes(&r->h)},
                            &bytes, err));
     r->a = vg_tensor_of(bytes.data, d->compute, 2, r->h.shape);
-    for (int64_t i = 0; i < c->layers; i++) {
+    for (int64_t i = 0; i < d->count; i++) {
         const vg_linear_layer *down = &d->blocks[i].linear[FFN_DOWN];
         size_t wanted = vg_feed_bytes(&down, 1, &like);
         most = wanted > most ? wanted : most;
     }
     return vg_arena_tensor(d->work, VG_U8, 1, (const int64_t[]){(int64_t)most}, &r->hidden, err);
+}
+
+/* The norm behind what runs at a place of the order. */
+static wan_dit_norm norm_behind(const wan_dit *d, int64_t place)
+{
+    do
+        place++;
+    while (place < d->count && d->order[place] >= d->config.layers);
+    return wan_dit_entry_of(d, place < d->count ? d->order[place] : d->count);
+}
+
+/* A block of the transformer; or one of the control branch, which adds to h where that block has left it. */
+static vg_status run_place(wan_dit *d, int64_t place, wan_dit_run *r, vg_err *err)
+{
+    int64_t block = d->order[place], next = place + 1 < d->count ? d->order[place + 1] : 0;
+    wan_dit_norm norm = norm_behind(d, place);
+    if (block >= d->config.layers)
+        return wan_dit_add_hint(d, block, r, &norm, err);
+    return wan_dit_block_run(d, block, r, next >= d->config.layers ? NULL : &norm, err);
+}
+
+static vg_status run_places(wan_dit *d, wan_dit_run *r, const atomic_int *cancel,
+                            wan_dit_progress *progress, void *user, vg_err *err)
+{
+    for (int64_t i = 0; i < d->count; i++) {
+        if (vg_cancelled(cancel))
+            return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
+        VG_TRY(vg_blocks_bind(d->loaded, i, err));
+        VG_TRY(run_place(d, i, r, err));
+        VG_TRY(vg_blocks_release(d->loaded, i, err));
+        if (progress)
+            progress(user, (int)i + 1, (int)d->count);
+    }
+    return VG_OK;
 }
 
 static vg_status forward(wan_dit *d, const vg_tensor *x, const wan_dit_time *time, int slot,
@@ -346,7 +394,9 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, const wan_dit_time *tim
     const int64_t grid[3] = {x->shape[1] / c->patch[0], x->shape[2] / c->patch[1],
                              x->shape[3] / c->patch[2]};
     int64_t n = grid[0] * grid[1] * grid[2];
-    dit_run r = {.slot = slot, .first = time->first_tokens};
+    wan_dit_run r = {.slot = slot, .first = time->first_tokens};
+    wan_dit_norm first = wan_dit_entry_of(d, 0);
+    VG_TRY(wan_dit_check_control(d, n, err));
     VG_TRY(wan_dit_prepare_rope(d, grid, err));
     if (r.first < n)
         VG_TRY(wan_dit_embed_timestep(d, 0, time->timestep, err));
@@ -354,19 +404,10 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, const wan_dit_time *tim
         VG_TRY(wan_dit_embed_timestep(d, WAN_FIRST_TIME, time->first, err));
     VG_TRY(take_buffers(d, n, &r, err));
     VG_TRY(embed_patches(d, x, &r, err));
-    dit_norm first = entry_of(d, 0);
-    VG_TRY(add_and_norm(d, &r, &(dit_add){.y = NULL}, &first, err));
-    for (int64_t i = 0; i < c->layers; i++) {
-        if (vg_cancelled(cancel))
-            return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
-        VG_TRY(vg_blocks_bind(d->loaded, i, err));
-        VG_TRY(self_attention(d, i, &r, err));
-        VG_TRY(cross_attention(d, i, &r, err));
-        VG_TRY(feed_forward(d, i, &r, err));
-        VG_TRY(vg_blocks_release(d->loaded, i, err));
-        if (progress)
-            progress(user, (int)i + 1, (int)c->layers);
-    }
+    if (c->vace_count)
+        VG_TRY(wan_dit_begin_control(d, &r, err));
+    VG_TRY(wan_dit_add(d, &r, &(wan_dit_sum){.y = NULL}, &first, err));
+    VG_TRY(run_places(d, &r, cancel, progress, user, err));
     return head(d, &r, v, err);
 }
 
@@ -375,6 +416,7 @@ vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, const wan_dit_time *ti
                           vg_tensor *v, vg_err *err)
 {
     const wan_dit_config *c = &d->config;
+    int64_t last = d->order[d->count - 1];
     char text[96];
     if (x->ndim != 4 || x->shape[0] != c->in_channels || x->shape[1] < 1 ||
         x->shape[1] % c->patch[0] || x->shape[2] < 1 || x->shape[2] % c->patch[1] ||
@@ -383,9 +425,9 @@ vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, const wan_dit_time *ti
                        "latents are %s; [%lld, T, h, w] with h, w multiples of %d, %d are wanted",
                        vg_tensor_describe(x, text, sizeof text), (long long)c->in_channels,
                        c->patch[1], c->patch[2]);
-    if (slot < 0 || slot >= WAN_TEXTS || !d->blocks[c->layers - 1].text[slot].k.data) /* set last */
+    if (slot < 0 || slot >= WAN_TEXTS || !d->blocks[last].text[slot].k.data) /* set last */
         return VG_FAIL(err, VG_E_ARG, "no prompt was set for this forward");
-    if (c->image_dim && !d->blocks[c->layers - 1].image.k.data)
+    if (c->image_dim && !d->blocks[last].image.k.data)
         return VG_FAIL(err, VG_E_ARG, "no picture was set for this forward");
     if (!isfinite(time->timestep) || !isfinite(time->first))
         return VG_FAIL(err, VG_E_ARG, "the timestep is not a finite number");

@@ -20,6 +20,13 @@ void wan_dit_close(wan_dit *dit);
 vg_status wan_dit_set_text(wan_dit *dit, int slot, const float *rows, int64_t tokens,
                            const atomic_int *cancel, vg_err *err);
 
+/* Of a transformer with a control branch: what the branch sees in all forwards to come.
+ *   control  [vace_channels,T,h,w] compute dtype on the backend, borrowed; it may have fewer tokens than what is denoised, not more
+ *   scales   [vace_count] of the hints; NULL: 1 each
+ * Errors: VG_E_SHAPE. Tests: test_model_vace. */
+vg_status wan_dit_set_control(wan_dit *dit, const vg_tensor *control, const double *scales,
+                              vg_err *err);
+
 /* Embed pictures, of a transformer with an image branch (config image_dim): host [tokens, image_dim] FP32, the image encoder's hidden states of
  * one picture after the other. They hold for both prompts. Errors: VG_E_SHAPE (tokens that its positions do not fit). */
 vg_status wan_dit_set_image(wan_dit *dit, const float *rows, int64_t tokens,
@@ -39,6 +46,11 @@ vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, const wan_dit_time *
                           const atomic_int *cancel, wan_dit_progress *progress, void *user,
                           vg_tensor *v, vg_err *err);
 
+/* Blocks that one forward runs. */
+static inline int64_t wan_dit_blocks(const wan_dit_config *config)
+{
+    return config->layers + config->vace_count;
+}
 const vg_module *wan_dit_module(const wan_dit *dit); /* its weights; borrowed until close */
 size_t wan_dit_host_bytes(const wan_dit *dit);       /* page-locked, of streamed blocks */
 

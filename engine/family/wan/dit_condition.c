@@ -39,8 +39,8 @@ static vg_status keep_context(wan_dit *d, const vg_tensor *context, bool image, 
 {
     const wan_dit_config *c = &d->config;
     vg_arena *keep = image ? d->image : d->text[slot];
-    for (int64_t i = 0; i < c->layers; i++) {
-        wan_dit_block *b = &d->blocks[i];
+    for (int64_t i = 0; i < d->count; i++) {
+        wan_dit_block *b = &d->blocks[d->order[i]];
         const vg_linear_layer *layers[2] = {&b->linear[image ? IMAGE_K : ATTN2_K],
                                             &b->linear[image ? IMAGE_V : ATTN2_V]};
         wan_dit_context *to = image ? &b->image : &b->text[slot];
@@ -78,7 +78,7 @@ vg_status wan_dit_set_text(wan_dit *d, int slot, const float *rows, int64_t toke
 {
     size_t mark = vg_arena_mark(d->work);
     vg_arena_reset(d->text[slot], 0);
-    for (int64_t i = 0; i < d->config.layers; i++)
+    for (int64_t i = 0; i < d->count; i++)
         d->blocks[i].text[slot].k.data = NULL;
     vg_status status = text_rows(d, slot, rows, tokens, cancel, err);
     vg_arena_reset(d->work, mark);
@@ -127,7 +127,7 @@ vg_status wan_dit_set_image(wan_dit *d, const float *rows, int64_t tokens, const
                        (long long)tokens, (long long)c->image_places);
     size_t mark = vg_arena_mark(d->work);
     vg_arena_reset(d->image, 0);
-    for (int64_t i = 0; i < c->layers; i++)
+    for (int64_t i = 0; i < d->count; i++)
         d->blocks[i].image.k.data = NULL;
     vg_status status = image_rows(d, rows, tokens, cancel, err);
     vg_arena_reset(d->work, mark);
@@ -148,14 +148,14 @@ static vg_status add_tables(wan_dit *d, int time, const vg_tensor *temb, const v
 {
     const wan_dit_config *c = &d->config;
     vg_tensor *mod = &d->mod[time];
-    VG_TRY(wan_dit_matrix(d->step[time], VG_F32, c->layers * MODULATIONS + HEAD_MODULATIONS, c->dim,
+    VG_TRY(wan_dit_matrix(d->step[time], VG_F32, d->count * MODULATIONS + HEAD_MODULATIONS, c->dim,
                           mod, err));
-    for (int64_t i = 0; i < c->layers; i++) {
+    for (int64_t i = 0; i < d->count; i++) {
         vg_tensor rows = vg_tensor_rows(mod, i * MODULATIONS, MODULATIONS);
         VG_TRY(add_f32(d, &d->blocks[i].table, proj, &rows, err));
     }
     for (int i = 0; i < HEAD_MODULATIONS; i++) {
-        vg_tensor row = vg_tensor_rows(mod, c->layers * MODULATIONS + i, 1),
+        vg_tensor row = vg_tensor_rows(mod, d->count * MODULATIONS + i, 1),
                   table = vg_tensor_rows(&d->table, i, 1);
         VG_TRY(add_f32(d, &table, temb, &row, err));
     }

@@ -1,5 +1,6 @@
 /* dit_impl.h: the inside of dit.h, shared by its files: dit_weights.c (what a transformer consists of), dit_condition.c (what a forward needs
- * to know beside the latents), dit.c (loading, and the forward) and dit_precision.c (calibration, and what a forward costs). */
+ * to know beside the latents), dit.c (loading, and the forward), dit_vace.c (the control branch) and dit_precision.c (calibration, and what a
+ * forward costs). */
 #ifndef VG_ENGINE_FAMILY_WAN_DIT_IMPL_H
 #define VG_ENGINE_FAMILY_WAN_DIT_IMPL_H
 
@@ -27,13 +28,20 @@ enum {
 enum { SHIFT_MSA, SCALE_MSA, GATE_MSA, C_SHIFT, C_SCALE, C_GATE, MODULATIONS };
 enum { HEAD_SHIFT, HEAD_SCALE, HEAD_MODULATIONS };
 enum { TIME_1, TIME_2, TIME_PROJ, TEXT_1, TEXT_2, PROJ_OUT, IMAGE_1, IMAGE_2, GLOBAL_LINEARS };
-
 enum {
     WAN_FIRST_TIME = 1,
     WAN_TIMES
 }; /* timesteps that a forward may have: 0 of most tokens, one of the first ones */
 
-enum { WAN_DIT_GLOBALS, WAN_DIT_BLOCKS }; /* the lists of its weight table */
+/* The lists of its weight table; behind the blocks those of an image branch, or of a control branch: no transformer has both. */
+enum {
+    WAN_DIT_GLOBALS,
+    WAN_DIT_BLOCKS,
+    WAN_DIT_IMAGE_GLOBALS,
+    WAN_DIT_VACE_GLOBALS = WAN_DIT_IMAGE_GLOBALS,
+    WAN_DIT_VACE_FIRST, /* what only its first block has */
+    WAN_DIT_VACE_BLOCKS
+};
 
 /* What cross-attention reads: [tokens, heads, head_dim]. */
 typedef struct wan_dit_context {
@@ -42,6 +50,7 @@ typedef struct wan_dit_context {
 
 typedef struct wan_dit_block {
     vg_linear_layer linear[BLOCK_LINEARS];
+    vg_linear_layer hint;                         /* proj_out, of a block of the control branch */
     vg_tensor norm_q1, norm_k1, norm_q2, norm_k2; /* [dim], compute dtype */
     vg_tensor norm2_w, norm2_b;                   /* [dim] F32 */
     vg_tensor table;                              /* [6, dim] F32 */
@@ -60,22 +69,76 @@ struct wan_dit {
     vg_tensor table;              /* [2, dim] F32 */
     vg_tensor image_w1, image_b1; /* [image_dim] F32: norms around the image embedder */
     vg_tensor image_w2, image_b2; /* [dim] F32 */
-    vg_tensor image_pos;          /* [pos_tokens, image_dim], absent without */
-    wan_dit_block *blocks;
-    vg_arena *text[WAN_TEXTS]; /* keys and values of one prompt */
-    vg_arena *image;           /* and of the pictures */
+    vg_tensor image_pos;          /* [image_places, image_dim], absent without */
+    wan_dit_block *blocks;        /* config.layers of them, behind them the control branch's */
+    int64_t count;                /* of all blocks */
+    int64_t *order;               /* [count] numbers of blocks as they are run */
+    vg_linear_layer vace_patch, vace_in; /* of the control branch */
+    vg_tensor control;                   /* what it sees; borrowed */
+    float scales[WAN_VACE_MAX];          /* of its hints */
+    vg_arena *text[WAN_TEXTS];           /* keys and values of one prompt */
+    vg_arena *image;                     /* and of the pictures */
     vg_arena *rope, *step[WAN_TIMES], *work;
     int64_t grid[3]; /* patches the rope tables are for */
     vg_tensor rope_cos, rope_sin;
     double timestep[WAN_TIMES]; /* what mod holds; NaN = nothing */
     vg_tensor mod
-        [WAN_TIMES]; /* [6 layers + 2, dim] F32: each block's modulation, then the head's shift and scale */
+        [WAN_TIMES]; /* [6 count + 2, dim] F32: each block's modulation, then the head's shift and scale */
     vg_input_ranges *ranges; /* while calibrating */
 };
 
-/* dit_weights.c. The table of this transformer; loading its parts. */
+/* The residual stream is touched three times a block, each time by one operation that adds the result of a part, normalises the sum and
+ * writes what the linear layers of the next part read (`in`). */
+typedef struct wan_dit_run {
+    int slot;
+    int64_t first;        /* tokens in front that have a timestep of their own */
+    vg_tensor h;          /* [N, dim] residual stream */
+    vg_tensor c;          /* [N, dim] that of the control branch */
+    vg_tensor a, q, k, v; /* [N, dim] */
+    vg_tensor hidden;     /* bytes, for the feed of FFN_DOWN */
+    vg_feed in;           /* in a */
+} wan_dit_run;
+
+/* What follows LayerNorm, and which layers read the result. */
+typedef struct wan_dit_norm {
+    int64_t block; /* whose modulation, unless w is there; count: the head's */
+    int scale, shift;
+    const vg_tensor *w, *b; /* [dim] F32: an affine pair */
+    const vg_linear_layer *readers[3];
+    int count;
+} wan_dit_norm;
+
+/* What is added to the residual stream. */
+typedef struct wan_dit_sum {
+    const vg_tensor *y; /* NULL: nothing */
+    int64_t block;
+    int gate; /* of this block's modulation; WAN_UNGATED: y as it is */
+} wan_dit_sum;
+#define WAN_UNGATED (-1)
+
+/* dit.c. The norm in front of self-attention of a block, or (block: count) of the head. */
+wan_dit_norm wan_dit_entry_of(const wan_dit *dit, int64_t block);
+/* h += y * gate, in = norm(h); n NULL: only the sum. */
+vg_status wan_dit_add(const wan_dit *dit, wan_dit_run *r, const wan_dit_sum *sum,
+                      const wan_dit_norm *n, vg_err *err);
+/* h = block(h) from `in`, then as in wan_dit_add. The block is bound. */
+vg_status wan_dit_block_run(wan_dit *dit, int64_t block, wan_dit_run *r, const wan_dit_norm *next,
+                            vg_err *err);
+
+/* dit_vace.c. Is everything there that a forward over so many tokens needs? */
+vg_status wan_dit_check_control(const wan_dit *dit, int64_t tokens, vg_err *err);
+/* c = proj_in(embedded control) + h. */
+vg_status wan_dit_begin_control(wan_dit *dit, wan_dit_run *r, vg_err *err);
+/* Run a block of the control branch, add its hint to h, in = next(h). */
+vg_status wan_dit_add_hint(wan_dit *dit, int64_t block, wan_dit_run *r, const wan_dit_norm *next,
+                           vg_err *err);
+
+/* dit_weights.c. The table of this transformer, whose config and blocks are set; loading its parts. */
 vg_status wan_dit_open_weights(wan_dit *dit, const char *component, vg_err *err);
-/* Everything outside of the blocks: embeddings and head. */
+/* All blocks, in the order in which they are run. */
+vg_status wan_dit_load_blocks(wan_dit *dit, vg_engine *engine, const char *dir,
+                              const char *component, const vg_module_options *options, vg_err *err);
+/* Everything outside of the blocks: embeddings, head, and the way into the control branch. */
 vg_status wan_dit_load_globals(wan_dit *dit, vg_err *err);
 
 /* dit_condition.c. Fill rope_cos and rope_sin for a grid of patches, mod[time] for a timestep; nothing happens where they hold that already. */
@@ -91,6 +154,17 @@ static inline vg_status wan_dit_matrix(vg_arena *arena, vg_dtype dtype, int64_t 
                                        int64_t columns, vg_tensor *t, vg_err *err)
 {
     return vg_arena_tensor(arena, dtype, 2, (const int64_t[]){rows, columns}, t, err);
+}
+
+/* x [C,T,h,w] to rows [tokens, patch.k] of the arena. */
+static inline vg_status wan_dit_patches(const wan_dit *dit, const vg_tensor *x,
+                                        const vg_linear_layer *patch, vg_tensor *rows, vg_err *err)
+{
+    const int *p = dit->config.patch;
+    int64_t tokens = (x->shape[1] / p[0]) * (x->shape[2] / p[1]) * (x->shape[3] / p[2]);
+    VG_TRY(wan_dit_matrix(dit->work, dit->compute, tokens, patch->k, rows, err));
+    return vg_patchify(dit->be, &(vg_patchify_args){.x = x, .patch = {p[0], p[1], p[2]}, .y = rows},
+                       err);
 }
 
 /* [tokens, dim] as [tokens, heads, head_dim]. */

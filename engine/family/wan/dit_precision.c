@@ -23,5 +23,6 @@ double wan_dit_flop(const wan_dit_config *c, int64_t video_tokens, int64_t text_
     double n = (double)video_tokens, d = (double)c->dim, f = (double)c->ffn_dim,
            m = (double)text_tokens;
     double block = 8 * n * d * d + 4 * n * n * d + 4 * n * d * d + 4 * n * m * d + 4 * n * d * f;
-    return block * (double)c->layers;
+    double ways = c->vace_count ? 1.0 + (double)c->vace_count : 0; /* into and out of the branch */
+    return block * (double)wan_dit_blocks(c) + 2 * n * d * d * ways;
 }

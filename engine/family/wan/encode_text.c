@@ -57,8 +57,8 @@ static vg_status open_encoder(vg_engine *engine, const vg_model *model, const vg
         VG_TRY_GOTO(status, vg_tokenizer_open(tokenizer, &e->tokenizer, err), fail);
     }
     VG_TRY_GOTO(status,
-                vg_umt5_open(engine, dir, &wan_config_of(model)->text, vg_compute_dtype(p->compute),
-                             &e->encoder, err),
+                vg_umt5_open(engine, dir, "text_encoder", &wan_config_of(model)->text,
+                             vg_compute_dtype(p->compute), &e->encoder, err),
                 fail);
     free(tokenizer);
     *self = e;

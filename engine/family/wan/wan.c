@@ -114,6 +114,8 @@ static bool allows(const vg_model *model, const vg_mode *mode)
     const wan_config *c = wan_config_of(model);
     const wan_dit_config *d = &c->dit[0];
     bool two = mode->needs & VG_ROLE_BIT(LAST_IMAGE);
+    if (wan_is_vace(c))
+        return false;
     if (c->first_frame)
         return !two;
     if (d->image_dim)

@@ -4,7 +4,8 @@
  *   - patch embedding columns are channel-slowest, proj_out columns channel-fastest;
  *   - the zero rows of a padded prompt take part in cross-attention; there is no text mask;
  *   - boundary_ratio without transformer_2 means a single expert;
- *   - latent frame 0 never passes the VAE's temporal up- and downsampling.
+ *   - latent frame 0 never passes the VAE's temporal up- and downsampling;
+ *   - a hint of VACE is added behind its block, not in front of it; only vace block 0 sees the embedded noise.
  * Each is pinned by a golden: tests/test_model_*.c. */
 #ifndef VG_ENGINE_FAMILY_WAN_WAN_H
 #define VG_ENGINE_FAMILY_WAN_WAN_H
@@ -16,6 +17,7 @@
 #define WAN_EXPERTS_MAX 2
 #define WAN_Z_MAX       64
 #define WAN_LEVELS_MAX  8
+#define WAN_VACE_MAX    64 /* blocks of a control branch */
 
 typedef struct wan_dit_config {
     int64_t heads, head_dim, dim, ffn_dim, layers;
@@ -25,6 +27,10 @@ typedef struct wan_dit_config {
         image_places; /* tokens that have positions (of two pictures), 0: positions are not added */
     int patch[3];
     double eps;
+    int64_t vace_channels; /* of the control; 0: the transformer has no control branch */
+    int64_t vace_count;    /* blocks of the branch */
+    int64_t
+        vace_layers[WAN_VACE_MAX]; /* rising from 0: the block behind which each adds its hint */
 } wan_dit_config;
 
 typedef struct wan_vae_config {
@@ -72,6 +78,16 @@ static inline const wan_config *wan_config_of(const vg_model *model)
 static inline int64_t wan_condition_channels(const wan_config *config)
 {
     return config->image ? config->dit[0].in_channels - config->dit[0].out_channels : 0;
+}
+
+/* vace_config.c. The keys of a WanVACETransformer3DModel beside a WanTransformer3DModel's; c->layers is read already. Errors: VG_E_FORMAT. */
+vg_status wan_vace_config_read(const cJSON *json, const char *name, wan_dit_config *c, vg_err *err);
+/* Do both experts' branches take the control that the VAE's latents make? Errors: VG_E_UNSUPPORTED. */
+vg_status wan_vace_config_check(const wan_config *config, vg_err *err);
+/* Has the transformer a control branch? */
+static inline bool wan_is_vace(const wan_config *config)
+{
+    return config->dit[0].vace_count > 0;
 }
 
 /* wan.c */
