@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include "app/bench/bench_watch.h"
+#include "app/job/layer_attention.h"
 #include "app/settings/variants.h"
 #include "engine/run/limits.h"
 #include "kernels/backend/profile.h"
@@ -54,6 +55,8 @@ typedef struct vg_bench_plan {
 typedef struct vg_bench_result {
     char id[VG_VARIANT_ID_BYTES_MAX + 1], label[VG_VARIANT_LABEL_BYTES_MAX + 1];
     vg_scheme scheme;
+    vg_attention_request attention;
+    vg_layer_attentions attentions; /* what its tests found */
     vg_device_info device;
     char model[160]; /* as the settings name it */
     int64_t tokens;

@@ -258,6 +258,10 @@ void vg_bench_print(FILE *out, const vg_bench_plan *plan, const vg_bench_result 
         if (results[i].streamed_blocks)
             fprintf(out, "\n%s: %d blocks streamed from the host\n", results[i].label,
                     results[i].streamed_blocks);
+        char attention[320];
+        if (*vg_layer_attentions_text(&results[i].attentions, &results[i].attention, attention,
+                                      sizeof attention))
+            fprintf(out, "\n%s: %s\n", results[i].label, attention);
         if (*results[i].scales)
             fprintf(out, "\n%s: input scales %s\n", results[i].label, results[i].scales);
     }
@@ -359,6 +363,7 @@ static cJSON *result_json(const vg_bench_plan *plan, const vg_bench_result *r)
     cJSON_AddNumberToObject(o, "tflop_per_it", r->flop_per_it * 1e-12);
     add_known(o, "floor_s_per_it", r->floor_s_per_it > 0, r->floor_s_per_it);
     add_text(o, "fp8_input_scales", r->scales);
+    cJSON_AddItemToObject(o, "attention", vg_layer_attentions_json(&r->attentions, &r->attention));
     cJSON_AddItemToObject(o, "precision", vg_precision_report_json(&r->precision));
     cJSON *clocks = cJSON_AddObjectToObject(o, "clocks");
     for (int m = 0; m < VG_GPU_METRIC_COUNT; m++)

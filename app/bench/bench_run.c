@@ -41,6 +41,7 @@ const char *vg_bench_stage_name(vg_bench_stage stage)
 void vg_bench_result_deinit(vg_bench_result *r)
 {
     free(r->ops);
+    vg_layer_attentions_deinit(&r->attentions);
     *r = (vg_bench_result){0};
 }
 
@@ -147,6 +148,12 @@ static void on_event(void *user, const vg_event *event)
         on_step(b, event);
     else if (event->kind == VG_EVENT_PRECISION) /* what denoising begins with is its own */
         enter(b, VG_BENCH_DENOISE, false);
+    else if (event->kind == VG_EVENT_ATTENTION)
+        vg_layer_attentions_take(
+            &b->r->attentions,
+            &(vg_layer_attention){event->expert, event->step, event->attention->cosine,
+                                  event->attention->relative_l2, event->attention->largest_error,
+                                  event->attention->missed});
     else if (event->kind == VG_EVENT_NOTE)
         say(b, "%s", event->detail);
 }
@@ -301,6 +308,7 @@ static vg_status prepare(bench *b, const vg_variant *variant, vg_err *err)
     if (!vg_settings_is_set(&b->settings, VG_OPT_boundary_ratio))
         p->boundary_ratio = 0;
     VG_TRY(vg_model_defaults(b->model, p, err));
+    b->r->attention = p->attention;
     if (p->max_steps_run > p->steps)
         return VG_FAIL(err, VG_E_ARG,
                        "--steps-run %d and %d to warm up are more than the %d steps of the job",

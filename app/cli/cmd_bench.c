@@ -256,7 +256,7 @@ const vg_command vg_command_bench = {
         "  vgen bench --ops --only attention\n",
     .settings =
         "model load_format quantization prompt negative_prompt height width num_frames num_inference_steps guidance_scale guidance_scale_2 "
-        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act precision fp8_sums attention_kernel vae_use_tiling device threads vram_limit",
+        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act precision fp8_sums attention attention_limit attention_self_test attention_first_blocks attention_last_blocks attention_first_steps attention_last_steps attention_recipe attention_kernel vae_use_tiling device threads vram_limit",
     .specs = specs,
     .run = run,
 };

@@ -9,6 +9,7 @@
 
 typedef struct planned {
     const vg_variant *variant;
+    vg_attend attention;
     vg_plan plan;
     size_t limit; /* bytes it may take, 0 none */
 } planned;
@@ -30,6 +31,7 @@ static vg_status plan_variant(const vg_settings *s, planned *p, char **dir, size
                 done);
     VG_TRY_GOTO(status, vg_model_open(*dir, vg_settings_load_format(s), &model, err), done);
     vg_settings_params(s, &params);
+    p->attention = params.attention.mode;
     vg_device_budget(s, &params, limit);
     params.memory_limit = *limit;
     vg_job_media_give(&media, &params);
@@ -101,6 +103,7 @@ static cJSON *plan_json(const planned *p)
     cJSON_AddStringToObject(o, "variant", p->variant->id);
     cJSON_AddStringToObject(o, "label", p->variant->label);
     cJSON_AddStringToObject(o, "quantization", vg_scheme_name(vg_variant_scheme(p->variant)));
+    cJSON_AddStringToObject(o, "attention", vg_attend_name(p->attention));
     cJSON_AddNumberToObject(o, "tokens", (double)p->plan.tokens);
     cJSON_AddNumberToObject(o, "tflop_per_step", p->plan.tflop_per_step);
     cJSON *stages = cJSON_AddArrayToObject(o, "stages");

@@ -14,6 +14,15 @@ static void of_variant(vg_variant_snapshot *v, const vg_job_event *e)
     case VG_JOB_EVENT_precision:
         vg_fold_text(&v->precision, e->text);
         break;
+    case VG_JOB_EVENT_attention:
+        vg_layer_attentions_take(&v->attention,
+                                 &(vg_layer_attention){.expert = e->expert,
+                                                       .block = e->block,
+                                                       .cosine = e->cosine,
+                                                       .relative_l2 = e->relative_l2,
+                                                       .largest_error = e->largest_error,
+                                                       .missed = e->missed});
+        break;
     case VG_JOB_EVENT_frames:
         v->frames_ready = true;
         break;

@@ -169,8 +169,10 @@ static vg_status check_alike(const vg_model *a, const vg_generate_params *p, con
 static void label_by_precision(const vg_precision_report *r, const vg_generate_params *params,
                                vg_job_variant *v)
 {
-    bool of_scheme = !strcmp(v->label, vg_scheme_label(params->scheme));
+    char *own = vg_settings_scheme_label(&v->resolved, params->scheme);
+    bool of_scheme = !strcmp(v->label, own);
     bool rules = params->precision && *params->precision;
+    const char *attention = of_scheme ? vg_attend_label(params->attention.mode) : "";
     char *label = NULL;
     if (of_scheme && params->scheme == VG_SCHEME_BF16 && !r->layers[VG_PRECISION_HIGH] && !rules)
         label = vg_xstrdup("F32");
@@ -178,12 +180,13 @@ static void label_by_precision(const vg_precision_report *r, const vg_generate_p
         label = vg_xstrdup(r->layers[VG_PRECISION_TENSOR] ? "FP8 per-tensor and per-channel"
                                                           : "FP8 per-channel");
     else
-        label = vg_xstrdup(v->label);
+        label = vg_xstrdup(of_scheme ? vg_scheme_label(params->scheme) : v->label);
     free(v->label);
-    v->label =
-        vg_xstrf("%s%s%s", label, of_scheme && rules ? ", with rules" : "",
-                 params->scheme == VG_SCHEME_BF16 && r->dequantised ? " (dequantised FP8)" : "");
+    v->label = vg_xstrf(
+        "%s%s%s%s", label, of_scheme && rules ? ", with rules" : "",
+        params->scheme == VG_SCHEME_BF16 && r->dequantised ? " (dequantised FP8)" : "", attention);
     free(label);
+    free(own);
 }
 
 /* Is everything given that the mode needs? Whoever gave too little may not know what there is. */

@@ -86,6 +86,7 @@ static void deinit_variant(vg_variant_snapshot *v)
     free(v->step_s);
     free(v->gauges);
     free(v->precision);
+    vg_layer_attentions_deinit(&v->attention);
     vg_report_metrics_deinit(&v->metrics);
 }
 

@@ -4,6 +4,7 @@
 #define VG_APP_JOB_SNAPSHOT_H
 
 #include "app/job/job.h"
+#include "app/job/layer_attention.h"
 #include "app/report/report.h"
 
 typedef enum vg_job_state {
@@ -51,7 +52,8 @@ typedef struct vg_variant_snapshot {
     vg_gauge_figures
         *gauges; /* of the GPU: means over its denoise steps, peaks over all it did; NULL none */
     char peak_stage[24];
-    char *precision; /* "" unknown; owned, never NULL */
+    char *precision;               /* "" unknown; owned, never NULL */
+    vg_layer_attentions attention; /* of layers that were tested; empty from a summary */
     int preview_w, preview_h;
     uint64_t preview_serial; /* changes with the picture */
     bool frames_ready, clip_ready, metrics_ready;

@@ -23,6 +23,9 @@ vg_report_row *vg_snapshot_rows(const vg_snapshot *s, vg_lines *paths)
             .weight_bytes = v->weight_bytes,
             .metrics = v->metrics.frames ? &v->metrics : NULL,
         };
+        const vg_attention_request asked = vg_settings_attention(&s->job->variants[i].resolved);
+        vg_layer_attentions_text(&v->attention, &asked, rows[i].attention,
+                                 sizeof rows[i].attention);
         if (v->clip_ready) {
             vg_lines_add(paths, vg_job_variant_path(s->job, i, VG_VARIANT_CLIP));
             rows[i].clip = paths->items[paths->count - 1];
@@ -101,6 +104,8 @@ static cJSON *variant_json(const vg_snapshot *s, int i)
     add_number(o, "planned_bytes", (double)v->planned_bytes, v->planned_bytes > 0);
     add_number(o, "weight_bytes", (double)v->weight_bytes, v->weight_bytes > 0);
     cJSON_AddStringToObject(o, "precision", v->precision);
+    const vg_attention_request asked = vg_settings_attention(&s->job->variants[i].resolved);
+    cJSON_AddItemToObject(o, "attention", vg_layer_attentions_json(&v->attention, &asked));
     cJSON *gpu = v->gauges ? vg_gauges_json(v->gauges) : NULL;
     cJSON_AddItemToObject(o, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *metrics = v->metrics.frames ? vg_report_metrics_json(&v->metrics) : NULL;

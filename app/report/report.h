@@ -79,7 +79,8 @@ typedef struct vg_report_row {
     size_t weight_bytes;              /* denoiser weights as loaded */
     const char *clip;                 /* absolute path, or NULL; printed below the table */
     const vg_report_metrics *metrics; /* NULL = not measured */
-    const char *note; /* e.g. "failed: out of memory", or NULL; printed below the table */
+    char attention[320]; /* what its self-attention ran in, for below the table; "": BF16 */
+    const char *note;    /* e.g. "failed: out of memory", or NULL; printed below the table */
 } vg_report_row;
 
 /* Columns: variant, denoise s/it, wall s/it, wall s, peak memory, weights, and the metrics, at most 80 columns wide with the usual names; then the worst frames (counted from

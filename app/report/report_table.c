@@ -225,6 +225,9 @@ static void print_below(FILE *out, const vg_report_row *rows, int count,
         if (!rows[i].reference && rows[i].metrics)
             print_worst(out, &rows[i], bullet);
     for (int i = 0; i < count; i++)
+        if (*rows[i].attention)
+            print_line(out, bullet, rows[i].variant, rows[i].attention);
+    for (int i = 0; i < count; i++)
         if (rows[i].note && *rows[i].note)
             print_line(out, bullet, rows[i].variant, rows[i].note);
     for (int i = 0; i < count; i++)

@@ -3,10 +3,22 @@
 
 const char vg_choices_none[] = "|";
 
+const char vg_choices_attention[] =
+#define VG_ATTEND(id, name, label, of_id, help) "|" name
+#include "engine/layers/attention_modes.def"
+#undef VG_ATTEND
+    ;
+
 const char vg_choices_attention_kernel[] =
 #define VG_ATTENTION_KERNEL(id, name, help) "|" name
 #include "kernels/backend/attention_kernels.def"
 #undef VG_ATTENTION_KERNEL
+    ;
+
+const char vg_choices_attention_recipe[] =
+#define VG_ATTEND_RECIPE(id, name, k_mean, rotation, v_mean) "|" name
+#include "engine/layers/attention_recipes.def"
+#undef VG_ATTEND_RECIPE
     ;
 
 const char vg_choices_compute[] =

@@ -5,7 +5,9 @@
 
 /* Each begins with a '|' that is no part of it; VG_CHOICES leaves it out. */
 extern const char vg_choices_none[];
+extern const char vg_choices_attention[];        /* vg_attend */
 extern const char vg_choices_attention_kernel[]; /* vg_attention_kernel */
+extern const char vg_choices_attention_recipe[]; /* vg_attend_recipe */
 extern const char vg_choices_compute[];          /* vg_compute */
 extern const char vg_choices_device[];           /* vg_device_kind */
 extern const char vg_choices_flow_grid[];        /* vg_flow_grid */

@@ -308,3 +308,18 @@ const char *vg_settings_summary(const vg_settings *s, char *buf, size_t size)
         snprintf(buf + n, size - n, "seed %s", vg_settings_get(s, VG_OPT_seed));
     return buf;
 }
+
+static vg_attend attend_of(const vg_settings *s)
+{
+    return (vg_attend)vg_settings_choice(s, VG_OPT_attention);
+}
+
+char *vg_settings_scheme_label(const vg_settings *s, vg_scheme scheme)
+{
+    return vg_xstrf("%s%s", vg_scheme_label(scheme), vg_attend_label(attend_of(s)));
+}
+
+char *vg_settings_scheme_id(const vg_settings *s, vg_scheme scheme)
+{
+    return vg_xstrf("%s%s", vg_scheme_name(scheme), vg_attend_id(attend_of(s)));
+}

@@ -38,6 +38,10 @@ int vg_settings_choice(const vg_settings *s, vg_option_id id);
 uint64_t vg_settings_seed(const vg_settings *s); /* 0 while it is still to be drawn */
 /* A seed that is "random" becomes a number of 32 bits; any other stays. VG_E_IO: the system has no randomness. */
 vg_status vg_settings_draw_seed(vg_settings *s, vg_err *err);
+/* What a variant of these settings and this scheme is called by both: "FP8 per-tensor + attn8". malloc'd. */
+char *vg_settings_scheme_label(const vg_settings *s, vg_scheme scheme);
+/* The same for folders and files: "fp8-attn8". malloc'd. */
+char *vg_settings_scheme_id(const vg_settings *s, vg_scheme scheme);
 /* The schemes of `quantization` in order; returns the count (1 to VG_SCHEME_COUNT). */
 int vg_settings_schemes(const vg_settings *s, vg_scheme schemes[VG_SCHEME_COUNT]);
 
@@ -50,6 +54,8 @@ vg_status vg_settings_from_json(vg_settings *s, const cJSON *object, const char 
 
 /* The load format that the settings ask for, or the option's default. */
 vg_load_format vg_settings_load_format(const vg_settings *s);
+/* How self-attention is asked for. */
+vg_attention_request vg_settings_attention(const vg_settings *s);
 /* Fill the engine's parameters, for the first of several schemes. Strings are borrowed from s. */
 void vg_settings_params(const vg_settings *s, vg_generate_params *params);
 /* The values that vg_model_defaults found, back into settings (sizes, steps, guidance, ..., all set). */

@@ -9,6 +9,19 @@ vg_load_format vg_settings_load_format(const vg_settings *s)
     return (vg_load_format)vg_settings_choice(s, VG_OPT_load_format);
 }
 
+vg_attention_request vg_settings_attention(const vg_settings *s)
+{
+    return (vg_attention_request){
+        .mode = (vg_attend)vg_settings_choice(s, VG_OPT_attention),
+        .recipe = (vg_attend_recipe)vg_settings_choice(s, VG_OPT_attention_recipe),
+        .first_blocks = vg_settings_int(s, VG_OPT_attention_first_blocks),
+        .last_blocks = vg_settings_int(s, VG_OPT_attention_last_blocks),
+        .first_steps = vg_settings_int(s, VG_OPT_attention_first_steps),
+        .last_steps = vg_settings_int(s, VG_OPT_attention_last_steps),
+        .limit = vg_settings_real(s, VG_OPT_attention_limit),
+        .self_test = vg_settings_bool(s, VG_OPT_attention_self_test)};
+}
+
 void vg_settings_params(const vg_settings *s, vg_generate_params *p)
 {
     vg_scheme schemes[VG_SCHEME_COUNT];
@@ -37,6 +50,7 @@ void vg_settings_params(const vg_settings *s, vg_generate_params *p)
     p->compute = (vg_compute)vg_settings_choice(s, VG_OPT_compute);
     p->vae_compute = (vg_compute)vg_settings_choice(s, VG_OPT_vae_compute);
     p->attention_kernel = (vg_attention_kernel)vg_settings_choice(s, VG_OPT_attention_kernel);
+    p->attention = vg_settings_attention(s);
     p->vae_tiling = vg_settings_bool(s, VG_OPT_vae_use_tiling);
     p->max_steps_run = vg_settings_int(s, VG_OPT_max_steps_run);
     int device = vg_settings_choice(s, VG_OPT_device);

@@ -121,7 +121,7 @@ static char *label_of(const vg_settings *overlay)
     for (int i = 0; i < VG_OPT_COUNT; i++) {
         if (!overlay->text[i])
             continue;
-        scheme_alone = scheme_alone && i == VG_OPT_quantization;
+        scheme_alone = scheme_alone && (i == VG_OPT_quantization || i == VG_OPT_attention);
         /* Of a folder its name is enough. */
         const char *text = overlay->text[i], *slash = i == VG_OPT_model ? strrchr(text, '/') : NULL;
         char *longer = vg_xstrf("%s%s%s=%s", label, *label ? ", " : "", vg_options[i].key,
@@ -131,8 +131,8 @@ static char *label_of(const vg_settings *overlay)
     }
     if (scheme_alone && overlay->text[VG_OPT_quantization]) {
         free(label);
-        return vg_xstrdup(
-            vg_scheme_label((vg_scheme)vg_settings_choice(overlay, VG_OPT_quantization)));
+        return vg_settings_scheme_label(
+            overlay, (vg_scheme)vg_settings_choice(overlay, VG_OPT_quantization));
     }
     vg_text_clean_to(clean, sizeof clean, label);
     vg_text_cut(clean, 40);

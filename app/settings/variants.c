@@ -88,11 +88,12 @@ static char *id_of(const vg_variants *v, const char *label)
     return id;
 }
 
-static void add_scheme(vg_variants *v, vg_scheme scheme)
+/* shared: what else the variants have, as far as a scheme is called by it. */
+static void add_scheme(vg_variants *v, const vg_settings *shared, vg_scheme scheme)
 {
     vg_variant *added = append(v);
-    added->id = vg_xstrdup(vg_scheme_name(scheme));
-    added->label = vg_xstrdup(vg_scheme_label(scheme));
+    added->id = vg_settings_scheme_id(shared, scheme);
+    added->label = vg_settings_scheme_label(shared, scheme);
     (void)vg_settings_set(&added->overlay, VG_OPT_quantization, vg_scheme_name(scheme), NULL);
 }
 
@@ -121,15 +122,31 @@ static void name_it(vg_variants *v, vg_variant *variant, const char *label, cons
     variant->named = true;
 }
 
+/* Is it called by its scheme? Then also by what all variants share, and *id is what its folder is called; malloc'd. */
+static void name_by_scheme(const vg_settings *shared, const vg_settings *overlay, char **label,
+                           char **id)
+{
+    vg_scheme scheme = (vg_scheme)vg_settings_choice(overlay, VG_OPT_quantization);
+    char *own = vg_settings_scheme_label(overlay, scheme);
+    vg_settings all = {{0}};
+    if (!strcmp(*label, own)) {
+        vg_settings_copy(&all, shared);
+        vg_settings_merge(&all, overlay);
+        free(*label);
+        *label = vg_settings_scheme_label(&all, scheme);
+        *id = vg_settings_scheme_id(&all, scheme);
+        vg_settings_deinit(&all);
+    }
+    free(own);
+}
+
 static vg_status add_text(vg_variants *v, const vg_settings *shared, const char *text, vg_err *err)
 {
     vg_settings overlay = {{0}};
-    char *label = NULL;
+    char *label = NULL, *id = NULL;
     vg_status status = vg_variant_text_parse(text, &label, &overlay, err);
-    bool scheme_alone =
-        status == VG_OK && overlay.text[VG_OPT_quantization] &&
-        !strcmp(label,
-                vg_scheme_label((vg_scheme)vg_settings_choice(&overlay, VG_OPT_quantization)));
+    if (status == VG_OK && overlay.text[VG_OPT_quantization])
+        name_by_scheme(shared, &overlay, &label, &id);
     if (status == VG_OK && !overlay.text[VG_OPT_quantization])
         vg_settings_copy_one(&overlay, &v->items[0].overlay, VG_OPT_quantization);
     for (int i = 0; status == VG_OK && i < v->count; i++) {
@@ -148,16 +165,14 @@ static vg_status add_text(vg_variants *v, const vg_settings *shared, const char 
         status = VG_FAIL(err, VG_E_ARG, "a job has %d variants at most", VG_VARIANTS_MAX);
     if (status == VG_OK) {
         vg_variant *added = append(v);
-        name_it(v, added, label,
-                scheme_alone
-                    ? vg_scheme_name((vg_scheme)vg_settings_choice(&overlay, VG_OPT_quantization))
-                    : label);
+        name_it(v, added, label, id ? id : label);
         added->overlay = overlay;
         overlay = (vg_settings){{0}};
     }
 done:
     vg_settings_deinit(&overlay);
     free(label);
+    free(id);
     return status;
 }
 
@@ -168,7 +183,7 @@ vg_status vg_variants_make(const vg_settings *shared, const char *const *texts, 
     vg_variants made = {0};
     int n = vg_settings_schemes(shared, schemes);
     for (int i = 0; i < n; i++)
-        add_scheme(&made, schemes[i]);
+        add_scheme(&made, shared, schemes[i]);
     for (int i = 0; i < texts_count; i++) {
         vg_err inner = {0};
         char quoted[64];
@@ -246,7 +261,7 @@ vg_status vg_variants_add_json(vg_variants *v, const cJSON *o, const char *name,
                            scheme ? scheme : "(missing)");
         if (id_taken(v, scheme))
             return VG_FAIL(err, VG_E_FORMAT, "%s: variants: %s is there twice", name, scheme);
-        add_scheme(v, parsed);
+        add_scheme(v, &(vg_settings){{0}}, parsed);
         return VG_OK;
     }
     if (!good_id(id))

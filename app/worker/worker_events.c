@@ -148,6 +148,18 @@ static void tell_precision(vg_worker *w, const char *text)
     vg_worker_tell(w, e);
 }
 
+static void tell_attention(vg_worker *w, const vg_event *event)
+{
+    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_attention);
+    e.expert = event->expert;
+    e.block = event->step;
+    e.cosine = event->attention->cosine;
+    e.relative_l2 = event->attention->relative_l2;
+    e.largest_error = event->attention->largest_error;
+    e.missed = event->attention->missed;
+    vg_worker_tell(w, e);
+}
+
 static void on_event(void *user, const vg_event *event)
 {
     vg_worker *w = user;
@@ -171,6 +183,9 @@ static void on_event(void *user, const vg_event *event)
         break;
     case VG_EVENT_PREVIEW:
         write_preview(w, event);
+        break;
+    case VG_EVENT_ATTENTION:
+        tell_attention(w, event);
         break;
     case VG_EVENT_NOTE:
         vg_worker_note(w, "%s", event->detail ? event->detail : "");

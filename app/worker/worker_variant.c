@@ -60,6 +60,8 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
         precision, "rules",
         vg_settings_get(&w->job.variants[w->variant].resolved, VG_OPT_precision));
     cJSON_AddItemToObject(root, "precision", precision);
+    const vg_attention_request asked = vg_settings_attention(&w->job.variants[w->variant].resolved);
+    cJSON_AddItemToObject(root, "attention", vg_layer_attentions_json(&v->attention, &asked));
     cJSON *calls = cJSON_AddObjectToObject(root, "op_calls");
     const vg_backend *be = vg_engine_backend(w->engine);
     for (int i = 0; i < VG_OP_COUNT; i++)

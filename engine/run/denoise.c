@@ -51,6 +51,7 @@ vg_status vg_denoise_predict(vg_denoise_run *r, int step, vg_err *err)
         .x = &r->x,
         .timestep = vg_scheduler_timestep(r->scheduler, step),
         .next_timestep = last ? 0 : vg_scheduler_timestep(r->scheduler, step + 1),
+        .attention = vg_attention_for_step(r, step),
         .hooks = {.cancel = r->cb ? r->cb->cancel : NULL, .progress = block_done, .user = r},
     };
     VG_TRY(d->begin_step(r->denoiser, &at, err));
@@ -92,7 +93,9 @@ static vg_status save_state(vg_denoise_run *r, vg_err *err)
 {
     vg_denoise_state state = {.shape = {r->shape[0], r->shape[1], r->shape[2], r->shape[3]},
                               .latents = r->latents,
-                              .seconds_done = r->seconds_done};
+                              .seconds_done = r->seconds_done,
+                              .attention = r->attention.layers,
+                              .attention_count = r->attention.experts * r->attention.per_expert};
     if (!r->cb || !r->cb->save)
         return VG_OK;
     VG_TRY(vg_scheduler_save(r->scheduler, &state.scheduler, err));
@@ -118,6 +121,7 @@ static vg_status run_step(vg_denoise_run *r, vg_err *err)
     double seconds = vg_now() - begin;
     r->seconds_done += seconds;
     VG_TRY(save_state(r, err));
+    vg_attention_tell(r);
     vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_STEP,
                                .stage = r->stage,
                                .detail = "",
@@ -140,6 +144,7 @@ vg_status vg_denoise_check_cancel(const vg_denoise_run *r, int step, vg_err *err
 static vg_status loop(vg_denoise_run *r, vg_err *err)
 {
     int begin = vg_scheduler_at(r->scheduler), steps = vg_scheduler_steps(r->scheduler);
+    vg_attention_tell(r); /* what a run before this one found */
     while (vg_scheduler_at(r->scheduler) < steps) {
         if (r->p->max_steps_run != VG_UNSET_INT &&
             vg_scheduler_at(r->scheduler) - begin >= r->p->max_steps_run)
@@ -205,6 +210,7 @@ vg_status vg_denoise_run_begin(vg_denoise_run *r, const vg_denoise_state *resume
                               .grid = (vg_flow_grid)p->flow_grid};
     size_t count = numel(r->shape);
     VG_TRY(allocate(r, err));
+    VG_TRY(vg_attention_begin(r, resume, err));
     VG_TRY(vg_scheduler_new(&sp, r->be, (int64_t)count, &r->scheduler, err));
     if (resume)
         VG_TRY(restore(r, resume, err));
@@ -219,6 +225,7 @@ vg_status vg_denoise_run_begin(vg_denoise_run *r, const vg_denoise_state *resume
 void vg_denoise_run_release(vg_denoise_run *r)
 {
     vg_expert_release(r);
+    vg_attention_release(r);
     vg_scheduler_free(r->scheduler);
     vg_arena_free(r->arena);
     free(r->latents);

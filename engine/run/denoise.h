@@ -5,6 +5,7 @@
 
 #include "engine/checkpoint/prefetch.h"
 #include "engine/layers/calibrate.h"
+#include "engine/run/attention.h"
 #include "engine/run/model.h"
 
 typedef struct vg_denoise_run {
@@ -28,6 +29,7 @@ typedef struct vg_denoise_run {
     float *latents;         /* host copy of the last finished step */
     float *preview_latents; /* and of clean */
     uint8_t *picture;
+    vg_attention_run attention; /* attention.c */
     double seconds_done, progress_at;
     int forwards_done; /* of this step */
     /* experts.c */

@@ -4,6 +4,7 @@
 #ifndef VG_ENGINE_RUN_FAMILY_H
 #define VG_ENGINE_RUN_FAMILY_H
 
+#include "engine/layers/attention.h"
 #include "engine/layers/module.h"
 #include "engine/layers/weight_table.h"
 #include "engine/run/component.h"
@@ -91,7 +92,9 @@ typedef struct vg_denoise_step {
     const vg_tensor
         *x; /* latents [C,T,h,w] FP32 on the backend, unchanged until the last forward */
     double timestep, next_timestep; /* next: 0 behind the last step */
-    vg_hooks hooks;                 /* progress: blocks of a forward */
+    const vg_attention_step
+        *attention; /* for the self-attention of each block; until the next step */
+    vg_hooks hooks; /* progress: blocks of a forward */
 } vg_denoise_step;
 
 /* One expert, loaded on a backend. */
@@ -112,6 +115,8 @@ typedef struct vg_denoiser {
                                 void (*fn)(void *user, const char *layer, float amax), void *user,
                                 vg_err *err);
     int (*blocks)(const vg_model *model, int expert); /* transformer blocks, without loading */
+    /* Channels of a head of the blocks' self-attention, which goes through vg_self_attention_run; NULL: it does not, and has no 8 bits. */
+    int64_t (*head_dim)(const vg_model *model, int expert);
 } vg_denoiser;
 
 /* One runnable part of a model for `vgen component`: named tensors in, named tensors out (host, malloc'd data). */

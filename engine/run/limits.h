@@ -20,6 +20,10 @@
 #define VG_BOUNDARY_MAX    1
 #define VG_FLOW_SHIFT_MIN  0.01
 #define VG_FLOW_SHIFT_MAX  100
+#define VG_EDGE_MIN        0 /* blocks, or steps */
+#define VG_EDGE_MAX        1000
+#define VG_COSINE_MIN      0
+#define VG_COSINE_MAX      1
 #define VG_TEXT_TOKENS_MIN 1
 #define VG_TEXT_TOKENS_MAX 4096
 

@@ -28,6 +28,7 @@ void vg_generate_params_init(vg_generate_params *params)
                                    .flow_grid = VG_UNSET_INT,
                                    .scheme = VG_SCHEME_BF16,
                                    .fp8_act = VG_FP8_ACT_STATIC,
+                                   .attention = {.limit = VG_ATTENTION_LIMIT},
                                    .compute = VG_COMPUTE_BF16,
                                    .vae_compute = VG_COMPUTE_F32,
                                    .max_text_tokens = 512,
@@ -143,6 +144,7 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
         p.scheduler = model->scheduler.kind;
     VG_TRY(check_grid(model, &p, err));
     VG_TRY(vg_model_check_precision(model, &p, err));
+    VG_TRY(vg_attention_check_model(model, &p, err));
     VG_TRY(check_frames(model, &p, err));
     VG_TRY(vg_limits_check(&p, err)); /* of what the checkpoint's configs filled in */
     *params = p;

@@ -2,6 +2,7 @@
 #ifndef VG_ENGINE_RUN_PARAMS_H
 #define VG_ENGINE_RUN_PARAMS_H
 
+#include "engine/layers/attention.h"
 #include "engine/layers/calibrate.h"
 #include "engine/layers/linear.h"
 #include "engine/run/inputs.h"
@@ -48,6 +49,7 @@ typedef struct vg_generate_params {
     vg_fp8_act fp8_act; /* FP8 per tensor made at load: static needs input_scales */
     bool fp8_exact;     /* FP8 products with one scale a tensor: see vg_backend.fp8_exact */
     vg_attention_kernel attention_kernel; /* of the denoiser, see vg_backend.attention */
+    vg_attention_request attention;       /* of the denoiser: 8-bit codes, or in full */
     const vg_input_scales *input_scales;  /* of vg_calibrate, or NULL */
     vg_compute compute, vae_compute;
     bool vae_tiling;

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "engine/layers/attention.h"
+
 typedef enum vg_stage {
     VG_STAGE_LOAD,
     VG_STAGE_TEXT,
@@ -24,6 +26,7 @@ typedef enum vg_event_kind {
     VG_EVENT_STEP,
     VG_EVENT_PROGRESS,
     VG_EVENT_PREVIEW,
+    VG_EVENT_ATTENTION, /* detail: a transformer; step: a block of it; attention: what tests of it found */
     VG_EVENT_NOTE
 } vg_event_kind;
 
@@ -35,9 +38,10 @@ typedef struct vg_event {
     int step, steps; /* STEP: finished steps of all; PROGRESS: parts done of all (blocks, frames) */
     double seconds;  /* STEP, STAGE_END: duration of this step or stage, s */
     double timestep, sigma; /* STEP */
-    int expert;             /* STEP: 0 = transformer, 1 = transformer_2 */
+    int expert;             /* STEP, ATTENTION: 0 = transformer, 1 = transformer_2 */
     const uint8_t
         *preview; /* PREVIEW: RGB [preview_height, preview_width, 3] of the middle latent frame */
     int preview_width, preview_height;
+    const vg_attention_layer *attention; /* ATTENTION */
 } vg_event;
 #endif

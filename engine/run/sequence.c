@@ -57,7 +57,7 @@ static bool load_state(const vg_sequence *s, vg_denoise_state *state)
     if (!store->load_state || !store->load_state(store->user, &found))
         return false;
     if (found.scheduler.at > 0 && found.scheduler.at <= s->params->steps &&
-        shape_fits(s, found.shape) &&
+        shape_fits(s, found.shape) && vg_attention_state_fits(s->model, s->params, &found) &&
         vg_latents_check_finite(found.latents, found.shape, "the state", NULL) == VG_OK) {
         *state = found;
         return true;
@@ -237,6 +237,7 @@ static vg_status make_latents(making *m, vg_latents *out, vg_err *err)
                                .steps = p.steps});
     if (m->resumes)
         vg_emit_note(m->cb, VG_STAGE_DENOISE, "going on after step %d", begin);
+    VG_TRY(vg_attention_check_device(s->engine->be, s->model, s->params, err));
     VG_TRY(need_conditions(m, err));
     VG_TRY(need_scales(m, err));
     if (m->scales)

@@ -2,6 +2,7 @@
 #include "engine/run/state.h"
 
 #include "engine/checkpoint/safetensors.h"
+#include "engine/run/attention.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 void vg_denoise_state_deinit(vg_denoise_state *state)
 {
     free(state->latents);
+    free(state->attention);
     vg_scheduler_state_deinit(&state->scheduler);
     memset(state, 0, sizeof *state);
 }
@@ -44,6 +46,58 @@ static vg_status copy_f32(const vg_tensor *t, float **values, vg_err *err)
     return VG_OK;
 }
 
+/* ---- layers' attention: F64 [layers, ATTENTION_COLUMNS] ---- */
+
+enum { TESTS, MISSED, COSINE, RELATIVE_L2, LARGEST_ERROR, ATTENTION_COLUMNS };
+
+static vg_status attention_rows(const vg_denoise_state *state, double **rows, vg_err *err)
+{
+    *rows = calloc((size_t)state->attention_count * ATTENTION_COLUMNS + 1, sizeof **rows);
+    if (!*rows)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the attention of %d layers",
+                       state->attention_count);
+    for (int i = 0; i < state->attention_count; i++) {
+        const vg_attention_layer *layer = &state->attention[i];
+        double *row = *rows + (size_t)i * ATTENTION_COLUMNS;
+        row[TESTS] = layer->tests;
+        row[MISSED] = layer->missed;
+        row[COSINE] = layer->cosine;
+        row[RELATIVE_L2] = layer->relative_l2;
+        row[LARGEST_ERROR] = layer->largest_error;
+    }
+    return VG_OK;
+}
+
+/* Figures may be NaN: a test may find that. */
+static vg_status read_attention(const vg_safetensors *st, vg_denoise_state *s, vg_err *err)
+{
+    const vg_tensor *t;
+    if (!vg_safetensors_find(st, "attention"))
+        return VG_OK;
+    VG_TRY(want(st, "attention", VG_F64, 2, (const int64_t[]){-1, ATTENTION_COLUMNS}, &t, err));
+    if (t->shape[0] > VG_ATTENTION_LAYERS_MAX)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: the attention of %lld layers",
+                       vg_safetensors_path(st), (long long)t->shape[0]);
+    s->attention = calloc((size_t)t->shape[0], sizeof *s->attention);
+    if (!s->attention)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the attention of %lld layers",
+                       (long long)t->shape[0]);
+    s->attention_count = (int)t->shape[0];
+    for (int i = 0; i < s->attention_count; i++) {
+        double row[ATTENTION_COLUMNS];
+        memcpy(row, (const char *)t->data + (size_t)i * sizeof row, sizeof row);
+        if (!(row[TESTS] >= 0 && row[TESTS] <= 1e6))
+            return VG_FAIL(err, VG_E_FORMAT, "%s: %g tests of an attention layer",
+                           vg_safetensors_path(st), row[TESTS]);
+        s->attention[i] = (vg_attention_layer){.tests = (int)row[TESTS],
+                                               .missed = row[MISSED] != 0,
+                                               .cosine = row[COSINE],
+                                               .relative_l2 = row[RELATIVE_L2],
+                                               .largest_error = row[LARGEST_ERROR]};
+    }
+    return VG_OK;
+}
+
 /* ---- denoise state ---- */
 
 #define PREFIX "scheduler."
@@ -51,12 +105,14 @@ static vg_status copy_f32(const vg_tensor *t, float **values, vg_err *err)
 vg_status vg_denoise_state_write(const char *path, const vg_denoise_state *state,
                                  const char *const *metadata, vg_err *err)
 {
-    vg_safetensors_entry entries[3 + VG_SCHEDULER_STATE_MAX];
+    vg_safetensors_entry entries[4 + VG_SCHEDULER_STATE_MAX];
     char names[VG_SCHEDULER_STATE_MAX][sizeof PREFIX + 16];
     int64_t at[2] = {state->scheduler.at, state->scheduler.last_order};
     double seconds[1] = {state->seconds_done};
     int64_t numel = state->shape[0] * state->shape[1] * state->shape[2] * state->shape[3];
+    double *attention;
     int count = 3;
+    VG_TRY(attention_rows(state, &attention, err));
     entries[0] = (vg_safetensors_entry){"at", vg_tensor_make(at, VG_I64, 1, 2)};
     entries[1] = (vg_safetensors_entry){"seconds", vg_tensor_make(seconds, VG_F64, 1, 1)};
     entries[2] =
@@ -66,7 +122,13 @@ vg_status vg_denoise_state_write(const char *path, const vg_denoise_state *state
         entries[count++] = (vg_safetensors_entry){
             names[i], vg_tensor_make(state->scheduler.tensors[i].values, VG_F32, 1, numel)};
     }
-    return vg_safetensors_write(path, entries, count, metadata, err);
+    if (state->attention_count > 0)
+        entries[count++] = (vg_safetensors_entry){
+            "attention", vg_tensor_make(attention, VG_F64, 2, (int64_t)state->attention_count,
+                                        (int64_t)ATTENTION_COLUMNS)};
+    vg_status status = vg_safetensors_write(path, entries, count, metadata, err);
+    free(attention);
+    return status;
 }
 
 static vg_status read_state(const vg_safetensors *st, vg_denoise_state *s, vg_err *err)
@@ -88,6 +150,7 @@ static vg_status read_state(const vg_safetensors *st, vg_denoise_state *s, vg_er
     memcpy(s->shape, t->shape, sizeof s->shape);
     numel = vg_tensor_numel(t);
     VG_TRY(copy_f32(t, &s->latents, err));
+    VG_TRY(read_attention(st, s, err));
     for (int i = 0; i < vg_safetensors_count(st); i++) {
         const char *name = vg_safetensors_name(st, i);
         if (strncmp(name, PREFIX, sizeof PREFIX - 1) != 0)

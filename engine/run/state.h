@@ -2,6 +2,7 @@
 #ifndef VG_ENGINE_RUN_STATE_H
 #define VG_ENGINE_RUN_STATE_H
 
+#include "engine/layers/attention.h"
 #include "engine/sampling/scheduler.h"
 
 /* State after a finished step: enough to go on with the same result, bit for bit. Host memory. */
@@ -9,7 +10,9 @@ typedef struct vg_denoise_state {
     int64_t shape[4]; /* C,T,h,w */
     float *latents;   /* F32 */
     vg_scheduler_state scheduler;
-    double seconds_done; /* denoise seconds so far */
+    double seconds_done;           /* denoise seconds so far */
+    vg_attention_layer *attention; /* what is known of each layer, so that it goes on as it began */
+    int attention_count;           /* 0: nothing */
 } vg_denoise_state;
 /* Free the latents and the scheduler's tensors; all zero afterwards. */
 void vg_denoise_state_deinit(vg_denoise_state *state);

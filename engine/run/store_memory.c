@@ -76,6 +76,14 @@ static vg_status copy_state(const vg_denoise_state *from, vg_denoise_state *to, 
     s.scheduler.count = 0;
     vg_status status = copy(from->latents, bytes, &values, err);
     s.latents = values;
+    s.attention = NULL;
+    s.attention_count = 0;
+    if (status == VG_OK && from->attention_count > 0) {
+        status = copy(from->attention, (size_t)from->attention_count * sizeof *from->attention,
+                      &values, err);
+        s.attention = values;
+        s.attention_count = status == VG_OK ? from->attention_count : 0;
+    }
     for (int i = 0; status == VG_OK && i < from->scheduler.count; i++) {
         status = copy(from->scheduler.tensors[i].values, bytes, &values, err);
         s.scheduler.tensors[i].values = values;

@@ -553,6 +553,11 @@ vg_status vg_cuda_attention_codes(vg_backend *be, const vg_attention_codes_args 
             err, VG_E_UNSUPPORTED,
             "attention_codes: the kernel is for compute capability 9.0, this GPU has %d.%d; use BF16 attention",
             vg_cuda(be)->capability / 10, vg_cuda(be)->capability % 10);
+    if (a->q->shape[2] != D || (a->y && a->y->dtype != VG_BF16))
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "attention_codes: head size %lld, result %s: the cuda backend has head size %d and BF16",
+            (long long)a->q->shape[2], vg_dtype_name(a->y ? a->y->dtype : VG_BF16), D);
     VG_TRY(vg_cuda_enter(be, err));
     args.out = {a->y ? static_cast<__nv_bfloat16 *>(a->y->data) : nullptr, vg_cuda_codes(&a->quant),
                 (int)a->q->shape[0], (int)a->q->shape[1]};

@@ -212,14 +212,14 @@ typedef struct vg_value_codes_args {
 
 /* y[i,h,:] = mean + sum_j p_ij (codes_j scale) / sum_j p_ij with s_ij = q_scale k_scale sum_d q k (exact), p = 2^(scale log2(e) s_ij - m_i). The
  * p that meet v are rounded to E4M3, those of the sum below are not. m_i is a whole number that keeps the largest p of a row between 2^3 and 448;
- * weights below 2^-10 are lost. Head size 128, BF16 results. The GPU kernel is for compute capability 9.0; others answer
- * VG_E_UNSUPPORTED. Source: arXiv 2407.08608, 2505.21136. */
+ * weights below 2^-10 are lost. The GPU kernel is for compute capability 9.0, head size 128 and BF16 results; what it has not is
+ * VG_E_UNSUPPORTED. A result that is only quantised is rounded to BF16 before. Source: arXiv 2407.08608, 2505.21136. */
 typedef struct vg_attention_codes_args {
-    const vg_tensor *q, *q_scale;          /* [Nq,H,128] I8, [H,Nq] F32 */
-    const vg_tensor *k, *k_scale;          /* [Nk,H,128] I8, [H,ceil(Nk/VG_CODES_BLOCK)] F32 */
+    const vg_tensor *q, *q_scale;          /* [Nq,H,D] I8, [H,Nq] F32 */
+    const vg_tensor *k, *k_scale;          /* [Nk,H,D] I8, [H,ceil(Nk/VG_CODES_BLOCK)] F32 */
     const vg_tensor *v, *v_scale, *v_mean; /* as vg_value_codes makes them of Nk tokens */
     float scale;                           /* > 0 */
-    vg_tensor *y;                          /* [Nq,H,128] BF16 */
+    vg_tensor *y;                          /* [Nq,H,D] act dtype */
     vg_quant_out quant;
 } vg_attention_codes_args;
 

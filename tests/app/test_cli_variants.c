@@ -101,14 +101,17 @@ static void test_cli_variants_stop_and_go_on(void **state)
     char jobs[300], latents[2][400];
     outputs whole = outputs_of("whole"), steps = outputs_of("halves");
     snprintf(jobs, sizeof jobs, "%s/halves", cli_dir);
-    static const char *const variants[] = {"seed 1: seed=1", "fast: quantization=fp8,seed=1"};
-    CLI_EXPECT(0, "compare", SMALL, "--variant", variants[0], "--variant", variants[1],
-               "--save-latents", whole.latents, "-q");
-    CLI_EXPECT(0, "compare", SMALL, "--variant", variants[0], "--variant", variants[1],
-               "--save-latents", steps.latents, "--jobs-dir", jobs, "--max-steps-run", "2", "-q");
+    static const char *const variants[] = {
+        "seed 1: seed=1", "fast: quantization=fp8,seed=1",
+        "eight: quantization=fp8,attention=qk8v8,attention_limit=0.9997"}; /* some layers fall back */
+    CLI_EXPECT(0, "compare", SMALL, "--variant", variants[0], "--variant", variants[1], "--variant",
+               variants[2], "--save-latents", whole.latents, "-q");
+    CLI_EXPECT(0, "compare", SMALL, "--variant", variants[0], "--variant", variants[1], "--variant",
+               variants[2], "--save-latents", steps.latents, "--jobs-dir", jobs, "--max-steps-run",
+               "2", "-q");
     CLI_EXPECT(0, "resume", "last", "--jobs-dir", jobs, "-q");
-    static const char *const ids[] = {"bf16", "seed-1", "fast"};
-    for (size_t i = 0; i < 3; i++) {
+    static const char *const ids[] = {"bf16", "seed-1", "fast", "eight"};
+    for (size_t i = 0; i < 4; i++) {
         snprintf(latents[0], sizeof latents[0], "%s/whole.latents-%s.safetensors", cli_dir, ids[i]);
         snprintf(latents[1], sizeof latents[1], "%s/halves.latents-%s.safetensors", cli_dir,
                  ids[i]);

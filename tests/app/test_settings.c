@@ -344,6 +344,14 @@ static void test_settings_defaults_are_the_engines(void **state)
     assert_int_equal(p.vae_compute, e.vae_compute);
     assert_int_equal(p.vae_tiling, e.vae_tiling);
     assert_int_equal(p.attention_kernel, e.attention_kernel);
+    assert_int_equal(p.attention.mode, e.attention.mode);
+    assert_int_equal(p.attention.recipe, e.attention.recipe);
+    assert_true(p.attention.limit == e.attention.limit &&
+                p.attention.self_test == e.attention.self_test &&
+                p.attention.first_blocks == e.attention.first_blocks &&
+                p.attention.last_blocks == e.attention.last_blocks &&
+                p.attention.first_steps == e.attention.first_steps &&
+                p.attention.last_steps == e.attention.last_steps);
     assert_int_equal(p.max_steps_run, e.max_steps_run);
     assert_true(p.memory_limit == e.memory_limit && p.scheduler == e.scheduler);
     vg_settings_deinit(&s);
@@ -361,6 +369,8 @@ static void test_settings_choices_are_the_enums(void **state)
                  {VG_OPT_fp8_act, VG_FP8_ACT_COUNT},
                  {VG_OPT_fp8_sums, 2},
                  {VG_OPT_flow_grid, VG_FLOW_GRID_COUNT},
+                 {VG_OPT_attention, VG_ATTEND_COUNT},
+                 {VG_OPT_attention_recipe, VG_ATTEND_RECIPE_COUNT},
                  {VG_OPT_attention_kernel, VG_ATTENTION_KERNEL_COUNT},
                  {VG_OPT_load_format, VG_LOAD_FORMAT_COUNT},
                  {VG_OPT_device, VG_DEVICE_KIND_COUNT},
@@ -383,6 +393,8 @@ static void test_settings_choices_are_the_enums(void **state)
     CHECK_OK(from_text(&s,
                        "{\"compute\": \"f32\", \"vae_compute\": \"bf16\", \"fp8_sums\": \"exact\", "
                        "\"fp8_act\": \"weight-only\", \"attention_kernel\": \"mma\", "
+                       "\"attention\": \"qk8v8\", \"attention_recipe\": \"no-rotation\", "
+                       "\"attention_self_test\": true, "
                        "\"precision\": \"blocks.0.*=bf16\", "
                        "\"load_format\": \"dummy\", \"device\": \"cuda\"}",
                        NULL, &err),
@@ -393,6 +405,8 @@ static void test_settings_choices_are_the_enums(void **state)
     assert_true(p.fp8_exact);
     assert_int_equal(p.fp8_act, VG_FP8_ACT_WEIGHT_ONLY);
     assert_int_equal(p.attention_kernel, VG_ATTENTION_MMA);
+    assert_true(p.attention.mode == VG_ATTEND_QK8V8 && p.attention.self_test &&
+                p.attention.recipe == VG_ATTEND_RECIPE_NO_ROTATION);
     assert_string_equal(p.precision, "blocks.0.*=bf16");
     assert_int_equal(p.device, VG_DEVICE_CUDA);
     assert_int_equal(vg_settings_load_format(&s), VG_LOAD_DUMMY);

@@ -14,6 +14,7 @@ static const struct {
     {"two", VG_JOB_DONE, 2, {VG_JOB_DONE, VG_JOB_DONE}, {20, 20}},
     {"three", VG_JOB_DONE, 3, {VG_JOB_DONE, VG_JOB_DONE, VG_JOB_DONE}, {20, 20, 20}},
     {"resumed", VG_JOB_DONE, 2, {VG_JOB_DONE, VG_JOB_DONE}, {10, 10}},
+    {"attention", VG_JOB_DONE, 3, {VG_JOB_DONE, VG_JOB_DONE, VG_JOB_DONE}, {4, 4, 4}},
     {"gpu", VG_JOB_DONE, 3, {VG_JOB_DONE, VG_JOB_DONE, VG_JOB_DONE}, {20, 20, 20}},
     {"failed", VG_JOB_FAILED, 2, {VG_JOB_DONE, VG_JOB_FAILED}, {10, -1}},
     {"cancelled", VG_JOB_CANCELLED, 2, {VG_JOB_CANCELLED, VG_JOB_NOT_RUN}, {-1, 0}},
@@ -216,6 +217,90 @@ static void test_tapes_say_what_the_vocabulary_has(void **state)
             fail_msg("no tape has %s", vg_job_event_describe((vg_job_event_type)i)->name);
 }
 
+/* A layer that fell back is named where the job is read, and so is what its scheme is called. */
+static void test_tapes_name_layers_that_fell_back(void **state)
+{
+    (void)state;
+    tape *t = insert("attention", "attention-of-layers");
+    vg_job job = {0};
+    vg_snapshot s;
+    vg_err err;
+    vg_lines paths = {0};
+    tape_play(t, tape_length(t));
+    tape_hold(t, false);
+    CHECK_OK(vg_job_open(t->dir, &job, &err), err);
+    vg_snapshot_init(&s, &job);
+    vg_snapshot_refresh(&s, NULL, NULL);
+    assert_string_equal(s.variants[0].label, "BF16");
+    assert_string_equal(s.variants[1].label, "strict");
+    assert_string_equal(s.variants[2].label, "FP8 per-tensor + attn8");
+    assert_string_equal(s.variants[2].id, "fp8-attn8");
+    assert_int_equal(s.variants[0].attention.count, 0);
+    assert_int_equal(s.variants[1].attention.count, 6);
+    for (int i = 0; i < 6; i++) {
+        const vg_layer_attention *l = &s.variants[1].attention.layers[i];
+        assert_true(l->expert == i / 3 && l->block == i % 3 && l->missed == (l->cosine < 0.9999));
+    }
+    vg_report_row *rows_of_table = vg_snapshot_rows(&s, &paths);
+    assert_string_equal(rows_of_table[0].attention, "");
+    assert_string_equal(
+        rows_of_table[1].attention,
+        "attention with INT8 q and k, E4M3 v and weights: 6 layers tested, least cosine 0.999709, "
+        "3 below 0.9999 and so in BF16: transformer 2 block 0 (0.9997), transformer 2 block 1 "
+        "(0.9999), transformer 2 block 2 (0.9998)");
+    assert_string_equal(rows_of_table[2].attention,
+                        "attention with INT8 q and k, E4M3 v and weights: 6 layers tested, least "
+                        "cosine 0.999709, 0 below 0.999");
+    char *text = told(&s);
+    cJSON *json = cJSON_Parse(text);
+    const cJSON *strict = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(json, "variants"), 1),
+                *a = cJSON_GetObjectItemCaseSensitive(strict, "attention");
+    assert_string_equal(cJSON_GetObjectItem(a, "mode")->valuestring, "qk8v8");
+    assert_int_equal(cJSON_GetObjectItem(a, "layers_below_limit")->valueint, 3);
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(a, "layers")), 6);
+    cJSON_Delete(json);
+    free(text);
+    free(rows_of_table);
+    vg_lines_free(&paths);
+    vg_snapshot_deinit(&s);
+    vg_job_deinit(&job);
+    tape_free(t);
+}
+
+/* What is no layer of a model is left out; the newest word of one counts. */
+static void test_tapes_layers_are_not_trusted(void **state)
+{
+    (void)state;
+    vg_layer_attentions all = {0};
+    static const vg_layer_attention bad[] = {
+        {.expert = -1}, {.expert = 2}, {.block = -1}, {.block = 1 << 30}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        vg_layer_attentions_take(&all, &bad[i]);
+    assert_int_equal(all.count, 0);
+    static const int order[][2] = {{1, 3}, {0, 2}, {1, 0}, {0, 0}, {1, 3}};
+    for (int i = 0; i < 5; i++)
+        vg_layer_attentions_take(&all, &(vg_layer_attention){.expert = order[i][0],
+                                                             .block = order[i][1],
+                                                             .cosine = i == 4 ? NAN : 0.5,
+                                                             .missed = i == 4});
+    assert_int_equal(all.count, 4);
+    assert_true(all.layers[0].block == 0 && all.layers[1].block == 2 && all.layers[2].block == 0 &&
+                all.layers[3].block == 3 && all.layers[3].missed);
+    char text[320];
+    const vg_attention_request asked = {.mode = VG_ATTEND_QK8V8, .limit = 0.999};
+    vg_layer_attentions_text(&all, &asked, text, sizeof text);
+    assert_non_null(strstr(text, "least cosine nan, 1 below 0.999"));
+    char small[40]; /* cut, not written behind */
+    vg_layer_attentions_text(&all, &asked, small, sizeof small);
+    assert_int_equal(strlen(small), sizeof small - 1);
+    cJSON *json = vg_layer_attentions_json(&all, &asked);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(json, "least_cosine")));
+    cJSON_Delete(json);
+    vg_layer_attentions_deinit(&all);
+    vg_layer_attentions_text(&all, &asked, text, sizeof text);
+    assert_string_equal(text, "attention qk8v8: no layer was tested, all were BF16");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +308,8 @@ int main(void)
         cmocka_unit_test(test_tapes_fold_in_pieces_to_the_same),
         cmocka_unit_test(test_tapes_are_known_by_their_summaries),
         cmocka_unit_test(test_tapes_say_what_the_vocabulary_has),
+        cmocka_unit_test(test_tapes_name_layers_that_fell_back),
+        cmocka_unit_test(test_tapes_layers_are_not_trusted),
     };
     return cmocka_run_group_tests(tests, scratch_group_open, scratch_group_close);
 }

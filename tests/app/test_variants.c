@@ -43,6 +43,35 @@ static void test_variants_schemes_are_the_shorthand(void **state)
     vg_variants_deinit(&v);
 }
 
+/* 8-bit attention is in the name of what has it, however it was asked for. */
+static void test_variants_say_that_attention_has_8_bits(void **state)
+{
+    (void)state;
+    vg_variants v = {0};
+    vg_err err;
+    static const char *const texts[] = {"quantization=fp8,attention=qk8v8",
+                                        "attention=auto,quantization=bf16", "own: attention=qk8v8",
+                                        "quantization=fp8-block"};
+    make("bf16", texts, 4, &v);
+    expect(&v.items[0], "bf16", "BF16", VG_SCHEME_BF16);
+    expect(&v.items[1], "fp8-attn8", "FP8 per-tensor + attn8", VG_SCHEME_FP8);
+    expect(&v.items[2], "bf16-attn8-auto", "BF16 + attn8 auto", VG_SCHEME_BF16);
+    expect(&v.items[3], "own", "own", VG_SCHEME_BF16);
+    expect(&v.items[4], "fp8-block", "FP8 per-block", VG_SCHEME_FP8_BLOCK);
+    vg_variants_deinit(&v);
+    vg_settings s = shared_of("bf16,fp8");
+    CHECK_OK(vg_settings_set(&s, VG_OPT_attention, "qk8v8", &err), err);
+    static const char *const others[] = {"quantization=fp8-block",
+                                         "quantization=fp8,attention=bf16"};
+    CHECK_OK(vg_variants_make(&s, others, 2, &v, &err), err);
+    expect(&v.items[0], "bf16-attn8", "BF16 + attn8", VG_SCHEME_BF16);
+    expect(&v.items[1], "fp8-attn8", "FP8 per-tensor + attn8", VG_SCHEME_FP8);
+    expect(&v.items[2], "fp8-block-attn8", "FP8 per-block + attn8", VG_SCHEME_FP8_BLOCK);
+    expect(&v.items[3], "fp8", "FP8 per-tensor", VG_SCHEME_FP8);
+    vg_variants_deinit(&v);
+    vg_settings_deinit(&s);
+}
+
 static void test_variants_of_texts(void **state)
 {
     (void)state;
@@ -221,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_variants_schemes_are_the_shorthand),
+        cmocka_unit_test(test_variants_say_that_attention_has_8_bits),
         cmocka_unit_test(test_variants_of_texts),
         cmocka_unit_test(test_variants_one_that_changes_nothing_names_what_is_there),
         cmocka_unit_test(test_variants_wrong_ones_are_explained),

@@ -164,7 +164,7 @@ static void test_attention_codes_refuses_wrong_operands(void **state)
 {
     vg_attention_codes_args good = codes_operands(5, 70, 2), a;
     vg_tensor *y = check_tensor(VG_BF16, 3, 5, 2, CODES_D),
-              *y32 = check_tensor(VG_F32, 3, 5, 2, CODES_D),
+              *y8 = check_tensor(VG_I8, 3, 5, 2, CODES_D),
               *few = check_tensor(VG_I8, 3, 60, 2, CODES_D),
               *narrow = check_tensor(VG_I8, 3, 5, 2, 64),
               *q = check_tensor(VG_BF16, 3, 5, 2, CODES_D),
@@ -177,7 +177,7 @@ static void test_attention_codes_refuses_wrong_operands(void **state)
                check_fill(k, &(check_rng){1}, 0, 1), k, &good);
     good.y = y;
     CHECK_OK(vg_attention_codes(be, &good, &err), err);
-    a = good, a.y = y32;
+    a = good, a.y = y8;
     CHECK_FAILS(vg_attention_codes(be, &a, &err), VG_E_DTYPE, err);
     a = good, a.y = NULL;
     CHECK_FAILS(vg_attention_codes(be, &a, &err), VG_E_ARG, err);

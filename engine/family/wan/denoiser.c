@@ -130,6 +130,7 @@ static vg_status begin_step(void *self, const vg_denoise_step *step, vg_err *err
     d->x = step->x;
     d->time.timestep = step->timestep;
     d->hooks = step->hooks;
+    wan_dit_set_attention(d->dit, step->attention);
     if (!d->in.data)
         return VG_OK;
     vg_tensor noise = vg_tensor_rows(&d->in, 0, step->x->shape[0]); /* the image's channels stay */
@@ -172,6 +173,11 @@ static int blocks(const vg_model *model, int expert)
     return (int)wan_dit_blocks(&wan_config_of(model)->dit[expert]);
 }
 
+static int64_t head_dim(const vg_model *model, int expert)
+{
+    return wan_config_of(model)->dit[expert].head_dim;
+}
+
 const vg_denoiser wan_denoiser_row = {
     .open = open_denoiser,
     .close = close_denoiser,
@@ -183,4 +189,5 @@ const vg_denoiser wan_denoiser_row = {
     .calibrate_begin = calibrate_begin,
     .calibrate_each = calibrate_each,
     .blocks = blocks,
+    .head_dim = head_dim,
 };

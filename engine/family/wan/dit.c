@@ -83,6 +83,11 @@ size_t wan_dit_host_bytes(const wan_dit *d)
     return vg_blocks_host_bytes(d->loaded);
 }
 
+void wan_dit_set_attention(wan_dit *d, const vg_attention_step *step)
+{
+    d->attention = step;
+}
+
 /* ---- forward ---- */
 
 /* Tokens one after the other that have the same timestep. */
@@ -215,6 +220,29 @@ static vg_status attend(const wan_dit *d, wan_dit_run *r, const vg_linear_layer 
         err);
 }
 
+/* The same among the video's own tokens, whose q and k are not normalised yet. */
+static vg_status attend_to_itself(const wan_dit *d, int64_t block, wan_dit_run *r, vg_err *err)
+{
+    const wan_dit_block *b = &d->blocks[block];
+    const vg_linear_layer *reader = &b->linear[ATTN1_O];
+    vg_feed_make(&reader, 1, &r->a, r->a.data, &r->in);
+    return vg_self_attention_run(d->work,
+                                 &(vg_self_attention){.step = d->attention,
+                                                      .layer = (int)block,
+                                                      .q = &r->q,
+                                                      .k = &r->k,
+                                                      .v = &r->v,
+                                                      .norm_q = &b->norm_q1,
+                                                      .norm_k = &b->norm_k1,
+                                                      .eps = (float)d->config.eps,
+                                                      .rope_cos = &d->rope_cos,
+                                                      .rope_sin = &d->rope_sin,
+                                                      .heads = (int)d->config.heads,
+                                                      .y = vg_feed_values(&r->in) ? &r->a : NULL,
+                                                      .quant = vg_feed_codes(&r->in)},
+                                 err);
+}
+
 /* One linear layer of the present feed. */
 static vg_status project(const wan_dit *d, wan_dit_run *r, const vg_linear_layer *layer,
                          vg_tensor *y, vg_err *err)
@@ -230,10 +258,7 @@ static vg_status self_attention(wan_dit *d, int64_t block, wan_dit_run *r, vg_er
                           (const vg_linear_layer *const[]){&b->linear[ATTN1_Q], &b->linear[ATTN1_K],
                                                            &b->linear[ATTN1_V]},
                           3, &r->in, VG_ACT_NONE, (vg_tensor *const[]){&r->q, &r->k, &r->v}, err));
-    VG_TRY(wan_dit_norm_heads(d, &b->norm_q1, &d->rope_cos, &d->rope_sin, &r->q, err));
-    VG_TRY(wan_dit_norm_heads(d, &b->norm_k1, &d->rope_cos, &d->rope_sin, &r->k, err));
-    vg_tensor k = wan_dit_heads_of(d, &r->k), v = wan_dit_heads_of(d, &r->v);
-    VG_TRY(attend(d, r, &b->linear[ATTN1_O], &k, &v, err));
+    VG_TRY(attend_to_itself(d, block, r, err));
     VG_TRY(project(d, r, &b->linear[ATTN1_O], &r->q, err));
     return wan_dit_add(
         d, r, &(wan_dit_sum){&r->q, block, GATE_MSA},

@@ -3,6 +3,7 @@
 #define VG_ENGINE_FAMILY_WAN_DIT_H
 
 #include "engine/family/wan/wan.h"
+#include "engine/layers/attention.h"
 
 typedef struct wan_dit wan_dit;
 
@@ -19,6 +20,9 @@ void wan_dit_close(wan_dit *dit);
 /* Embed a prompt: host [tokens, text_dim] FP32. Computes and keeps the text embedding's keys and values of every layer. */
 vg_status wan_dit_set_text(wan_dit *dit, int slot, const float *rows, int64_t tokens,
                            const atomic_int *cancel, vg_err *err);
+
+/* How self-attention of the blocks is computed from now on; borrowed until the next call. NULL, as in the beginning: in full. */
+void wan_dit_set_attention(wan_dit *dit, const vg_attention_step *step);
 
 /* Of a transformer with a control branch: what the branch sees in all forwards to come.
  *   control  [vace_channels,T,h,w] compute dtype on the backend, borrowed; it may have fewer tokens than what is denoised, not more

@@ -5,6 +5,7 @@
 #define VG_ENGINE_FAMILY_WAN_DIT_IMPL_H
 
 #include "engine/family/wan/dit.h"
+#include "engine/layers/attention.h"
 #include "engine/layers/blocks.h"
 #include "engine/layers/input_ranges.h"
 
@@ -84,7 +85,8 @@ struct wan_dit {
     double timestep[WAN_TIMES]; /* what mod holds; NaN = nothing */
     vg_tensor mod
         [WAN_TIMES]; /* [6 count + 2, dim] F32: each block's modulation, then the head's shift and scale */
-    vg_input_ranges *ranges; /* while calibrating */
+    vg_input_ranges *ranges;            /* while calibrating */
+    const vg_attention_step *attention; /* of this step, borrowed; NULL: in full */
 };
 
 /* The residual stream is touched three times a block, each time by one operation that adds the result of a part, normalises the sum and
