@@ -89,6 +89,7 @@ def share_weights(folder, source):
     shards = [f"{stem}-0000{i}-of-00002.safetensors" for i in (1, 2)]
     (folder / shards[0]).symlink_to(Path("../..") / source.parent.name / source.name / f"{stem}.safetensors")
     save_file({k: v for k, v in mine.items() if k not in theirs}, folder / shards[1], metadata={"format": "pt"})
+    (folder / shards[1]).chmod(0o644)
     (folder / f"{stem}.safetensors").unlink()
     common.save_json(folder / f"{stem}.safetensors.index.json", {
         "metadata": {"total_size": sum(v.nbytes for v in mine.values())},
