@@ -3,7 +3,7 @@
  *
  *   FAKE_NVML_<name>=VALUE[,VALUE...]   call after call, then from the beginning again; "fail" answers "not supported"
  *     TOTAL RESERVED USED (bytes; memory), OURS (bytes of this process), OTHER_PID, OTHER (a second process and its bytes),
- *     UTILIZATION (%), POWER, POWER_LIMIT (mW), SM_CLOCK, SM_CLOCK_MAX (MHz), TEMPERATURE (C), PCIE_RX, PCIE_TX (KB/s)
+ *     UTILIZATION (%), POWER, POWER_LIMIT (mW), SM_CLOCK, SM_CLOCK_MAX (MHz), TEMPERATURE (C), ENERGY (mJ, and as much more as POWER's default draws while the clock runs), PCIE_RX, PCIE_TX (KB/s)
  *   FAKE_NVML_PCI    the bus id that the one GPU answers to [0000:17:00.0]
  *   FAKE_NVML_MIG    a MIG instance of it: its UUID, "MIG-..."
  *   FAKE_NVML_INIT   status of nvmlInit [0]
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
@@ -240,6 +241,19 @@ int nvmlDeviceGetMaxClockInfo(void *device, unsigned type, unsigned *mhz)
 {
     return check(device) == SUCCESS && type == 1 ? next_number("SM_CLOCK_MAX", 1980, mhz)
                                                  : INVALID_ARGUMENT;
+}
+
+int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millijoule);
+int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millijoule)
+{
+    struct timespec now;
+    unsigned long long base = 0;
+    int status = check(device) == SUCCESS ? next("ENERGY", &base) : INVALID_ARGUMENT;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    *millijoule =
+        base +
+        (unsigned long long)(652.5 * (1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec));
+    return status;
 }
 
 int nvmlDeviceGetPcieThroughput(void *device, unsigned counter, unsigned *kb_per_s);

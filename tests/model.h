@@ -58,9 +58,11 @@ static inline void assert_same_conditions(const vg_conditions *a, const vg_condi
 /* A model folder whose entries are links to `source`, but `component`, a real folder with its config copied. */
 static inline void link_model(void **state, const char *source, const char *component)
 {
-    static const char *const entries[] = {
-        "model_index.json", "scheduler", "tokenizer",     "text_encoder",   "transformer",
-        "transformer_2",    "vae",       "image_encoder", "image_processor"};
+    static const char *const entries[] = {"model_index.json", "scheduler",     "tokenizer",
+                                          "tokenizer_2",      "text_encoder",  "transformer",
+                                          "transformer_2",    "vae",           "guider",
+                                          "text_encoder_2",   "image_encoder", "feature_extractor",
+                                          "image_processor"};
     vg_err err;
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         char *from = vg_path_join(source, entries[i]);
@@ -68,7 +70,8 @@ static inline void link_model(void **state, const char *source, const char *comp
             if (component && strcmp(entries[i], component) == 0) {
                 char name[128], *text;
                 size_t size;
-                snprintf(name, sizeof name, "%s/config.json", component);
+                snprintf(name, sizeof name, "%s/%s", component,
+                         vg_checkpoint_config_name(component));
                 char *config = vg_path_join(source, name);
                 CHECK_OK(vg_file_read(config, 1 << 20, &text, &size, &err), err);
                 scratch_write(state, name, text, size);

@@ -1,6 +1,7 @@
 /* bench_report.c: what a bench measured, as tables and as JSON. Figures that are not known are "-" in the table and null in JSON. */
 #include "app/bench/bench.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,6 +155,15 @@ static const struct {
 };
 #define COLUMNS (sizeof columns / sizeof *columns)
 
+static void print_energy(FILE *out, const vg_bench_result *r)
+{
+    double joules = vg_energy_of(&r->clocks.energy, r->per_it.median);
+    if (isfinite(joules))
+        fprintf(out, "  %.4g (%s)\n", joules, vg_energy_source(&r->clocks.energy));
+    else
+        fputs("  -\n", out);
+}
+
 static void print_clocks(FILE *out, const vg_bench_result *results, int count)
 {
     bool any = false;
@@ -166,7 +176,7 @@ static void print_clocks(FILE *out, const vg_bench_result *results, int count)
     print_label(out, width, "while measured");
     for (size_t k = 0; k < COLUMNS; k++)
         fprintf(out, " %19s", columns[k].title);
-    fputc('\n', out);
+    fprintf(out, "  %s\n", "J a step");
     for (int i = 0; i < count; i++) {
         print_label(out, width, results[i].label);
         for (size_t k = 0; k < COLUMNS; k++) {
@@ -177,7 +187,7 @@ static void print_clocks(FILE *out, const vg_bench_result *results, int count)
                          x->min * columns[k].unit, x->max * columns[k].unit);
             fprintf(out, " %19s", text);
         }
-        fputc('\n', out);
+        print_energy(out, &results[i]);
     }
 }
 
@@ -366,6 +376,7 @@ static cJSON *result_json(const vg_bench_plan *plan, const vg_bench_result *r)
     cJSON_AddItemToObject(o, "attention", vg_layer_attentions_json(&r->attentions, &r->attention));
     cJSON_AddItemToObject(o, "precision", vg_precision_report_json(&r->precision));
     cJSON *clocks = cJSON_AddObjectToObject(o, "clocks");
+    vg_energy_json(o, "joules_per_it", &r->clocks.energy, r->per_it.median);
     for (int m = 0; m < VG_GPU_METRIC_COUNT; m++)
         add_range(clocks, vg_gpu_metric_describe((vg_gpu_metric)m)->name, &r->clocks.of[m]);
     add_text(o, "driver", r->device.driver);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include "kernels/base/clock.h"
 #include <unistd.h>
 
 #define SAMPLE_EVERY_US (100 * 1000)
@@ -17,6 +18,7 @@ struct vg_bench_watch {
     bool stop, recording;
     int count[VG_GPU_METRIC_COUNT];
     double samples[VG_GPU_METRIC_COUNT][SAMPLES_MAX];
+    vg_energy energy;
 };
 
 static int by_value(const void *a, const void *b)
@@ -35,8 +37,9 @@ vg_bench_range vg_bench_range_of(double *values, int count)
     return (vg_bench_range){middle, values[0], values[count - 1], count};
 }
 
-static void keep(vg_bench_watch *w, const vg_gpu_sample *sample)
+static void keep(vg_bench_watch *w, const vg_gpu_sample *sample, double t)
 {
+    vg_energy_add(&w->energy, sample, t, true);
     for (int i = 0; i < VG_GPU_METRIC_COUNT; i++) {
         if (vg_gpu_has(sample, (vg_gpu_metric)i) && w->count[i] < SAMPLES_MAX)
             w->samples[i][w->count[i]++] = sample->value[i];
@@ -48,10 +51,12 @@ static void *watch_thread(void *watch)
     vg_bench_watch *w = watch;
     for (bool stop = false; !stop; usleep(SAMPLE_EVERY_US)) {
         vg_gpu_sample sample;
+        double t =
+            vg_now(); /* the counter is read at the begin of a reading, which takes a while */
         vg_gpu_gauge_read(w->gauge, &sample);
         pthread_mutex_lock(&w->lock);
         if (w->recording)
-            keep(w, &sample);
+            keep(w, &sample, t);
         stop = w->stop;
         pthread_mutex_unlock(&w->lock);
     }
@@ -90,6 +95,7 @@ void vg_bench_watch_start(vg_bench_watch *w)
         return;
     pthread_mutex_lock(&w->lock);
     memset(w->count, 0, sizeof w->count);
+    w->energy = (vg_energy){0};
     w->recording = true;
     pthread_mutex_unlock(&w->lock);
 }
@@ -103,5 +109,6 @@ void vg_bench_watch_stop(vg_bench_watch *w, vg_bench_clocks *clocks)
     w->recording = false;
     for (int i = 0; i < VG_GPU_METRIC_COUNT; i++)
         clocks->of[i] = vg_bench_range_of(w->samples[i], w->count[i]);
+    clocks->energy = w->energy;
     pthread_mutex_unlock(&w->lock);
 }

@@ -2,6 +2,7 @@
 #ifndef VG_APP_BENCH_BENCH_WATCH_H
 #define VG_APP_BENCH_BENCH_WATCH_H
 
+#include "app/report/energy.h"
 #include "kernels/backend/gpu_gauge.h"
 
 typedef struct vg_bench_range {
@@ -14,6 +15,7 @@ vg_bench_range vg_bench_range_of(double *values, int count);
 
 typedef struct vg_bench_clocks {
     vg_bench_range of[VG_GPU_METRIC_COUNT];
+    vg_energy energy;
 } vg_bench_clocks;
 
 typedef struct vg_bench_watch vg_bench_watch;

@@ -121,9 +121,8 @@ const vg_command vg_command_component = {
     .arguments = "PART --model DIR --in FILE --out FILE [options]",
     .summary = "run one part of a model on given tensors",
     .text =
-        "Run one part of a model on given tensors, for tests and the curious. Parts of the Wan family: text-encoder (input_ids, attention_mask -> last_hidden_state), "
-        "transformer and transformer_2 (hidden_states, timestep, encoder_hidden_states -> sample), vae-decode (latents as the VAE takes them -> sample), vae-encode (sample in [-1,1] -> "
-        "latents, the posterior's mean).",
+        "Run one part of a model on given tensors, for tests and the curious. Every family has transformer (hidden_states, timestep, encoder_hidden_states, ... -> sample), vae-decode (latents "
+        "as the VAE takes them -> sample) and vae-encode (sample in [-1,1] -> latents, the posterior's mean); a name that a model does not have lists those that it has, with their tensors.",
     .examples =
         "  vgen component transformer --model demo --in in.safetensors --out out.safetensors --compute f32\n",
     .settings = "model quantization precision compute vae_compute device threads vae_use_tiling",

@@ -96,6 +96,7 @@ static void begin_variant(vg_snapshot *s, int i, const vg_job_event *e)
     memset(v->stage_open, 0, sizeof v->stage_open);
     v->anchor_t = isfinite(e->t) ? e->t : 0;
     v->wall_base = v->wall_s;
+    vg_energy_break(&v->energy);
     take_bytes(&v->planned_bytes, e->planned_bytes);
     v->step = e->step > 0 ? e->step : 0;
     if (v->step > v->step_s_capacity)
@@ -167,7 +168,7 @@ static void add_reading(vg_gauge_figures **to, const vg_gpu_sample *sample, bool
 
 /* What the gauges read belongs to the variant that runs. Variants are compared by their denoise steps, so that is where means are taken;
  * loading and decoding differ in length, not in kind. */
-static void fold_gpu(vg_snapshot *s, const vg_gpu_sample *sample)
+static void fold_gpu(vg_snapshot *s, const vg_gpu_sample *sample, double t)
 {
     if (!sample->valid)
         return;
@@ -179,7 +180,9 @@ static void fold_gpu(vg_snapshot *s, const vg_gpu_sample *sample)
     if (s->current < 0)
         return;
     vg_variant_snapshot *v = &s->variants[s->current];
-    add_reading(&v->gauges, sample, !strcmp(v->stage, vg_stage_name(VG_STAGE_DENOISE)));
+    bool denoises = !strcmp(v->stage, vg_stage_name(VG_STAGE_DENOISE));
+    add_reading(&v->gauges, sample, denoises);
+    vg_energy_add(&v->energy, sample, t, denoises);
 }
 
 static void start(vg_snapshot *s, const vg_job_event *e)
@@ -217,7 +220,7 @@ static void fold_job(vg_snapshot *s, const vg_job_event *e)
         take_bytes(&s->memory_peak, e->peak);
         break;
     case VG_JOB_EVENT_gpu:
-        fold_gpu(s, &e->readings);
+        fold_gpu(s, &e->readings, isfinite(e->read_at) ? e->read_at : e->t);
         break;
     case VG_JOB_EVENT_done:
         finish(s, VG_LAST_DONE, e);

@@ -2,7 +2,7 @@
  * out. Whether a worker is on it is known from a lock that the worker holds (`lock`), so nothing has to be cleaned up after a kill.
  *
  *   JOBS/20261123-131500-a-big-red-ball-3f2a/
- *     job.json  events.jsonl  summary.json  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
+ *     job.json  events.jsonl  summary.json  files.json  lock  worker.log  conditions.safetensors  calibration.json  init_latents.safetensors  comparison.mp4
  *     inputs/<digest>.png, what it was given (job_media.h)
  *     variants/bf16/{state.safetensors, latents.safetensors, frames.mkv, variant.json, metrics.{json,csv}, clip.mp4, preview.ppm} */
 #ifndef VG_APP_JOB_JOB_H
@@ -21,6 +21,7 @@
 #define VG_JOB_CALIBRATION     "calibration.json"
 #define VG_JOB_INIT_LATENTS    "init_latents.safetensors"
 #define VG_JOB_COMPARISON      "comparison.mp4"
+#define VG_JOB_FILES           "files.json" /* length and digest of what carries no checksum of its own */
 #define VG_JOB_COMPARISON_DIFF "comparison-diff.mp4" /* with the amplified difference */
 #define VG_VARIANT_STATE       "state.safetensors"
 #define VG_VARIANT_LATENTS     "latents.safetensors"

@@ -39,7 +39,8 @@ vg_status vg_job_init_latents_copy(const char *from, const char *dir, vg_err *er
     vg_safetensors_entry entry = {.name = "latents"};
     VG_TRY(open_init_latents(from, &st, &entry.tensor, err));
     char *to = vg_xstrf("%s/%s", dir, VG_JOB_INIT_LATENTS);
-    vg_status status = vg_safetensors_write(to, &entry, 1, NULL, err);
+    const char *const metadata[] = {VG_SAFETENSORS_CHECKSUM, VG_SAFETENSORS_UNKNOWN, NULL};
+    vg_status status = vg_safetensors_write(to, &entry, 1, metadata, err);
     free(to);
     vg_safetensors_close(st);
     return status;

@@ -5,6 +5,7 @@
 
 #include "app/job/job.h"
 #include "app/job/layer_attention.h"
+#include "app/report/energy.h"
 #include "app/report/report.h"
 
 typedef enum vg_job_state {
@@ -51,6 +52,7 @@ typedef struct vg_variant_snapshot {
     uint64_t planned_bytes; /* as vgen plan has it: of the stage that needs most; 0 unknown */
     vg_gauge_figures
         *gauges; /* of the GPU: means over its denoise steps, peaks over all it did; NULL none */
+    vg_energy energy; /* of the GPU, over its denoise steps */
     char peak_stage[24];
     char *precision;               /* "" unknown; owned, never NULL */
     vg_layer_attentions attention; /* of layers that were tested; empty from a summary */

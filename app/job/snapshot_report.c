@@ -21,6 +21,8 @@ vg_report_row *vg_snapshot_rows(const vg_snapshot *s, vg_lines *paths)
             .planned_bytes = s->memory_is_device ? v->planned_bytes : 0,
             .peak_stage = v->peak_stage[0] ? v->peak_stage : NULL,
             .weight_bytes = v->weight_bytes,
+            .joules_per_step = vg_energy_of(&v->energy, v->s_per_it),
+            .joules_from = vg_energy_source(&v->energy),
             .metrics = v->metrics.frames ? &v->metrics : NULL,
         };
         const vg_attention_request asked = vg_settings_attention(&s->job->variants[i].resolved);
@@ -106,6 +108,7 @@ static cJSON *variant_json(const vg_snapshot *s, int i)
     cJSON_AddStringToObject(o, "precision", v->precision);
     const vg_attention_request asked = vg_settings_attention(&s->job->variants[i].resolved);
     cJSON_AddItemToObject(o, "attention", vg_layer_attentions_json(&v->attention, &asked));
+    vg_energy_json(o, "joules_per_step", &v->energy, v->s_per_it);
     cJSON *gpu = v->gauges ? vg_gauges_json(v->gauges) : NULL;
     cJSON_AddItemToObject(o, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *metrics = v->metrics.frames ? vg_report_metrics_json(&v->metrics) : NULL;

@@ -59,14 +59,16 @@ static vg_status write_tensors(const char *path, const vg_frames *f, double fps,
     int pairs = 0;
     while (metadata && metadata[2 * pairs] && metadata[2 * pairs + 1])
         pairs++;
-    const char **all = malloc(((size_t)pairs * 2 + 3) * sizeof *all);
+    const char **all = malloc(((size_t)pairs * 2 + 5) * sizeof *all);
     if (!all)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for metadata", path);
+    all[0] = VG_SAFETENSORS_CHECKSUM;
+    all[1] = VG_SAFETENSORS_UNKNOWN;
     if (pairs)
-        memcpy(all, metadata, (size_t)pairs * 2 * sizeof *all);
-    all[pairs * 2] = "vgen_fps";
-    all[pairs * 2 + 1] = rate;
-    all[pairs * 2 + 2] = NULL;
+        memcpy(all + 2, metadata, (size_t)pairs * 2 * sizeof *all);
+    all[pairs * 2 + 2] = "vgen_fps";
+    all[pairs * 2 + 3] = rate;
+    all[pairs * 2 + 4] = NULL;
     vg_status status = vg_safetensors_write(path, &entry, 1, all, err);
     free(all);
     return status;
@@ -147,6 +149,9 @@ void vg_frames_store_close(vg_frames_store *s)
 static vg_status open_tensors(vg_frames_store *s, vg_err *err)
 {
     VG_TRY(vg_safetensors_open(s->path, &s->tensors, err));
+    vg_status intact = vg_safetensors_check(s->tensors, err);
+    if (intact != VG_OK && intact != VG_E_MISSING) /* files of --save-frames carry no checksum */
+        return intact;
     const vg_tensor *t = vg_safetensors_find(s->tensors, "frames");
     if (!t)
         return VG_FAIL(err, VG_E_FORMAT, "%s: no tensor 'frames' in it", s->path);

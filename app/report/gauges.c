@@ -52,9 +52,9 @@ vg_gpu_sample vg_gauges_sample(const vg_gauge_figures *figures)
 {
     vg_gpu_sample sample = {0};
     for (int m = 0; m < VG_GPU_METRIC_COUNT; m++) {
-        double v = vg_gpu_metric_describe((vg_gpu_metric)m)->over == VG_GPU_PEAK
-                       ? vg_gauges_peak(figures, (vg_gpu_metric)m)
-                       : vg_gauges_mean(figures, (vg_gpu_metric)m);
+        double v = vg_gpu_metric_describe((vg_gpu_metric)m)->over == VG_GPU_MEAN
+                       ? vg_gauges_mean(figures, (vg_gpu_metric)m)
+                       : vg_gauges_peak(figures, (vg_gpu_metric)m); /* of a counter: the last */
         if (!isfinite(v))
             continue;
         sample.valid |= 1u << m;
@@ -84,6 +84,12 @@ void vg_gauges_from_json(const cJSON *json, vg_gpu_sample *sample)
     }
 }
 
+/* Its mean and its peak say nothing; how much it rose is energy.h's. */
+static bool is_counter(int metric)
+{
+    return vg_gpu_metric_describe((vg_gpu_metric)metric)->over == VG_GPU_COUNTER;
+}
+
 static void add_figure(cJSON *o, const char *key, double value)
 {
     if (isfinite(value))
@@ -98,7 +104,7 @@ cJSON *vg_gauges_json(const vg_gauge_figures *figures)
         return NULL;
     cJSON *o = cJSON_CreateObject();
     for (int m = 0; m < VG_GPU_METRIC_COUNT; m++) {
-        if (!figures->metric[m].any)
+        if (!figures->metric[m].any || is_counter(m))
             continue;
         cJSON *one = cJSON_AddObjectToObject(o, vg_gpu_metric_describe((vg_gpu_metric)m)->name);
         add_figure(one, "mean", vg_gauges_mean(figures, (vg_gpu_metric)m));
@@ -135,7 +141,7 @@ void vg_gauges_print(FILE *out, const char *const *names, const vg_gauge_figures
         bool bytes = !strcmp(info->unit, "B"), any = false;
         for (int i = 0; i < count; i++)
             any = any || figures[i]->metric[m].any;
-        if (!any)
+        if (!any || is_counter(m))
             continue;
         fprintf(out, "  %-15s%-5s", info->label, bytes ? "GiB" : info->unit);
         for (int i = 0; i < count; i++) {

@@ -77,6 +77,8 @@ typedef struct vg_report_row {
     size_t calibration_peak_bytes;    /* of calibration, which does not count above; 0 none */
     size_t planned_bytes;             /* what the plan said it would be; 0 unknown */
     size_t weight_bytes;              /* denoiser weights as loaded */
+    double joules_per_step;           /* of the GPU while denoising; NaN or negative: unknown */
+    const char *joules_from;          /* "energy counter", "power readings" */
     const char *clip;                 /* absolute path, or NULL; printed below the table */
     const vg_report_metrics *metrics; /* NULL = not measured */
     char attention[320]; /* what its self-attention ran in, for below the table; "": BF16 */

@@ -167,6 +167,25 @@ static void print_peaks(FILE *out, const vg_report_row *rows, int count, const c
         fputc('\n', out);
 }
 
+/* "Energy of a step: BF16 11300 J (energy counter), FP8 per-tensor 9650 J (energy counter)" */
+static void print_energy(FILE *out, const vg_report_row *rows, int count, const char *bullet)
+{
+    char name[CELL_BYTES];
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+        if (!rows[i].joules_from || !*rows[i].joules_from || !known(rows[i].joules_per_step))
+            continue;
+        vg_text_clean_to(name, sizeof name, rows[i].variant ? rows[i].variant : "");
+        if (n++)
+            fputs(", ", out);
+        else
+            fprintf(out, "%sEnergy of a step: ", bullet);
+        fprintf(out, "%s %.4g J (%s)", name, rows[i].joules_per_step, rows[i].joules_from);
+    }
+    if (n)
+        fputc('\n', out);
+}
+
 static void print_worst(FILE *out, const vg_report_row *row, const char *bullet)
 {
     char name[CELL_BYTES], value[CELL_BYTES];
@@ -179,10 +198,11 @@ static void print_worst(FILE *out, const vg_report_row *row, const char *bullet)
             m->worst_frame >= row->metrics->frames)
             continue;
         value_text(info, m->frames[m->worst_frame], value, sizeof value);
-        if (!n++)
+        if (!n)
             fprintf(out, "%s%s: worst ", bullet, name);
         else
-            fputs(", ", out);
+            fputs(n % 2 ? ", " : ",\n    ", out); /* two a line fit */
+        n++;
         fprintf(out, "%s %s%s%s (frame %d)", info->label, value, *info->unit ? " " : "", info->unit,
                 m->worst_frame + 1);
         identical = m->identical_frames > identical ? m->identical_frames : identical;
@@ -221,6 +241,7 @@ static void print_below(FILE *out, const vg_report_row *rows, int count,
         print_means(out, name, bullet);
     }
     print_peaks(out, rows, count, bullet);
+    print_energy(out, rows, count, bullet);
     for (int i = 0; i < count; i++)
         if (!rows[i].reference && rows[i].metrics)
             print_worst(out, &rows[i], bullet);

@@ -92,11 +92,13 @@ static vg_status run(vg_worker *w, vg_err *err)
         vg_job_fingerprint_shared(&w->job, i, VG_DECIDES_CONDITIONS, w->made_with_conditions[i]);
         vg_job_fingerprint_shared(&w->job, i, VG_DECIDES_SCALES, w->made_with_scales[i]);
     }
+    vg_worker_files_open(w);
     VG_TRY_GOTO(status, open_models(w, err), done);
     VG_TRY_GOTO(status, read_init_latents(w, err), done);
     status = run_variants(w, err);
 done:
     free(w->init_latents);
+    vg_worker_files_close(w);
     close_models(w);
     return status;
 }

@@ -5,7 +5,6 @@
  *   another one     job.json was changed: one line and the end, never a mixture of two jobs (vg_worker_check_files)
  *   none, damaged   as if it was not there: that stage is done again, with the same bytes as result */
 #include "app/worker/worker_run.h"
-#include "kernels/base/hash.h"
 #include "kernels/base/newfile.h"
 
 #include <stdlib.h>
@@ -25,16 +24,19 @@ static mark tensors_mark(const char *path, const char *ours)
     vg_safetensors *st = NULL;
     if (!vg_file_exists(path) || vg_safetensors_open(path, &st, NULL) != VG_OK)
         return MARK_NONE;
-    mark m = compare_mark(vg_safetensors_metadata(st, VG_MADE_WITH), ours);
+    /* The mark of a file that is damaged says nothing. */
+    mark m = vg_safetensors_check(st, NULL) == VG_OK
+                 ? compare_mark(vg_safetensors_metadata(st, VG_MADE_WITH), ours)
+                 : MARK_NONE;
     vg_safetensors_close(st);
     return m;
 }
 
 static mark json_mark(const char *path, const char *ours)
 {
-    cJSON *root = NULL;
     const char *found = NULL;
-    if (!vg_file_exists(path) || vg_json_load(path, &root, NULL) != VG_OK)
+    cJSON *root = vg_worker_open_sealed(path);
+    if (!root)
         return MARK_NONE;
     mark m = vg_json_get_string(root, path, VG_MADE_WITH, &found, NULL) == VG_OK
                  ? compare_mark(found, ours)
@@ -43,10 +45,36 @@ static mark json_mark(const char *path, const char *ours)
     return m;
 }
 
-static mark frames_mark(const char *dir, const char *ours)
+/* Of the two, one is there. */
+static const char *const frames_files[] = {VG_FRAMES_FILE_CLIP, VG_FRAMES_FILE_TENSORS};
+
+vg_status vg_worker_note_frames(vg_worker *w, const char *dir, vg_err *err)
+{
+    vg_status status = VG_OK;
+    for (size_t i = 0; i < 2 && status == VG_OK; i++) {
+        char *path = vg_xstrf("%s/%s", dir, frames_files[i]);
+        status = vg_worker_note_piece(w, path, err);
+        free(path);
+    }
+    return status;
+}
+
+static vg_piece look_at_frames(const vg_worker *w, const char *dir)
+{
+    vg_piece piece = VG_PIECE_MISSING;
+    for (size_t i = 0; i < 2 && piece == VG_PIECE_MISSING; i++) {
+        char *path = vg_xstrf("%s/%s", dir, frames_files[i]);
+        piece = vg_worker_look(w, path);
+        free(path);
+    }
+    return piece;
+}
+
+static mark frames_mark(const vg_worker *w, const char *dir, const char *ours)
 {
     vg_frames_store *store = NULL;
-    if (vg_frames_store_open(dir, &store, NULL) != VG_OK)
+    if (look_at_frames(w, dir) == VG_PIECE_DAMAGED ||
+        vg_frames_store_open(dir, &store, NULL) != VG_OK)
         return MARK_NONE;
     mark m = compare_mark(vg_frames_store_metadata(store, VG_MADE_WITH), ours);
     vg_frames_store_close(store);
@@ -83,7 +111,7 @@ vg_status vg_worker_check_files(vg_worker *w, vg_err *err)
         path = vg_job_variant_path(&w->job, i, VG_VARIANT_FILE);
         VG_TRY(refuse_other(w, path, json_mark(path, w->made_with[i]), err));
         path = vg_job_variant_path(&w->job, i, NULL);
-        VG_TRY(refuse_other(w, path, frames_mark(path, w->made_with[i]), err));
+        VG_TRY(refuse_other(w, path, frames_mark(w, path, w->made_with[i]), err));
     }
     return VG_OK;
 }
@@ -125,39 +153,46 @@ bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const
 {
     vg_frames_store *store = NULL;
     const uint8_t *rgb;
-    if (frames_mark(dir, w->made_with[w->variant]) != MARK_OURS ||
+    vg_piece piece = look_at_frames(w, dir);
+    if (frames_mark(w, dir, w->made_with[w->variant]) != MARK_OURS ||
         vg_frames_store_open(dir, &store, NULL) != VG_OK)
         return false;
     bool good = of_this_decoder(w, store) && vg_frames_store_count(store) == params->num_frames &&
                 vg_frames_store_height(store) == params->height &&
                 vg_frames_store_width(store) == params->width;
-    /* Every picture has a checksum; decoding finds damage. */
-    for (int i = 0; good && i < params->num_frames; i++)
+    /* Every picture has a checksum; decoding finds damage where none is noted of the file. */
+    for (int i = 0; good && piece != VG_PIECE_WHOLE && i < params->num_frames; i++)
         good = vg_frames_store_get(store, i, &rgb, NULL) == VG_OK;
     vg_frames_store_close(store);
+    if (good && piece == VG_PIECE_UNKNOWN)
+        (void)vg_worker_note_frames(w, dir, NULL); /* or they are decoded again next time */
     return good;
 }
 
-bool vg_worker_find_clip(vg_worker *w, const vg_generate_params *params)
+bool vg_worker_find_clip(const vg_worker *w)
 {
-    vg_clip_reader *reader = NULL;
     if (!vg_clip_available())
         return true;
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_CLIP);
-    bool good = vg_file_exists(path) && vg_clip_reader_open(path, &reader, NULL) == VG_OK &&
-                vg_clip_reader_count(reader) == params->num_frames;
-    vg_clip_reader_close(reader);
+    bool good = vg_worker_look(w, path) == VG_PIECE_WHOLE;
     free(path);
     return good;
 }
 
 bool vg_worker_find_metrics(vg_worker *w, const vg_generate_params *params, const char *dir)
 {
+    static const char *const names[] = {VG_REPORT_METRICS_FILE, VG_REPORT_METRICS_CSV};
     vg_report_metrics metrics = {0};
+    bool good = true;
     if (w->variant == 0)
         return true;
-    bool good = vg_report_metrics_read(dir, &metrics, NULL) == VG_OK &&
-                metrics.frames == params->num_frames;
+    for (size_t i = 0; i < 2 && good; i++) {
+        char *path = vg_xstrf("%s/%s", dir, names[i]);
+        good = vg_worker_look(w, path) == VG_PIECE_WHOLE;
+        free(path);
+    }
+    good = good && vg_report_metrics_read(dir, &metrics, NULL) == VG_OK &&
+           metrics.frames == params->num_frames;
     vg_report_metrics_deinit(&metrics);
     return good;
 }
@@ -167,37 +202,15 @@ bool vg_worker_find_report(vg_worker *w, const char *path)
     return json_mark(path, w->made_with[w->variant]) == MARK_OURS;
 }
 
-/* ---- input scales: text that people may edit, so it carries a checksum of itself ---- */
-
-#define DIGEST "digest"
-
-/* Over the values, not the bytes: blanks do not matter. */
-static char *digest_of(const cJSON *root)
-{
-    cJSON *copy = cJSON_Duplicate(root, true);
-    cJSON_DeleteItemFromObjectCaseSensitive(copy, DIGEST);
-    cJSON_DeleteItemFromObjectCaseSensitive(
-        copy, VG_MADE_WITH); /* differs between jobs that share a cached file */
-    char *text = cJSON_PrintUnformatted(copy);
-    uint64_t hash = vg_fnv1a(VG_FNV1A_BEGIN, text ? text : "", text ? strlen(text) : 0);
-    cJSON_free(text);
-    cJSON_Delete(copy);
-    return vg_xstrf("%016llx", (unsigned long long)hash);
-}
+/* ---- input scales: text that people may edit, so it is sealed ---- */
 
 /* The file as JSON when it is whole and was measured under this key (NULL: any); NULL otherwise. */
 static cJSON *scales_load(const char *path, const char *key)
 {
-    cJSON *root = NULL;
-    const char *found_key = "", *found_digest = "";
-    if (!vg_file_exists(path) || vg_json_load(path, &root, NULL) != VG_OK)
-        return NULL;
-    char *digest = digest_of(root);
-    bool good = vg_json_get_string(root, path, "key", &found_key, NULL) == VG_OK &&
-                vg_json_get_string(root, path, DIGEST, &found_digest, NULL) == VG_OK &&
-                (!key || !strcmp(found_key, key)) && !strcmp(found_digest, digest);
-    free(digest);
-    if (good)
+    const char *found = "";
+    cJSON *root = vg_worker_open_sealed(path);
+    if (root && vg_json_get_string(root, path, "key", &found, NULL) == VG_OK && *found &&
+        (!key || !strcmp(found, key)))
         return root;
     cJSON_Delete(root);
     return NULL;
@@ -221,6 +234,7 @@ vg_status vg_worker_scales_copy(const char *from, const char *to, const char *ke
     cJSON_DeleteItemFromObjectCaseSensitive(root, VG_MADE_WITH);
     if (made_with)
         cJSON_AddStringToObject(root, VG_MADE_WITH, made_with);
+    vg_worker_seal(root);
     vg_status status = vg_json_save(to, root, err);
     cJSON_Delete(root);
     return status;
@@ -232,11 +246,9 @@ vg_status vg_worker_scales_seal(const char *path, const char *key, const char *m
     cJSON *root = NULL;
     VG_TRY(vg_json_load(path, &root, err));
     cJSON_AddStringToObject(root, "key", key);
-    char *digest = digest_of(root);
-    cJSON_AddStringToObject(root, DIGEST, digest);
     cJSON_AddStringToObject(root, VG_MADE_WITH, made_with);
+    vg_worker_seal(root);
     vg_status status = vg_json_save(path, root, err);
-    free(digest);
     cJSON_Delete(root);
     return status;
 }

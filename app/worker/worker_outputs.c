@@ -15,9 +15,16 @@ vg_status vg_worker_write_latents(const char *path, const vg_latents *latents,
     char steps[24], done[24];
     snprintf(steps, sizeof steps, "%d", latents->steps);
     snprintf(done, sizeof done, "%d", latents->steps_done);
-    const char *const metadata[] = {
-        "steps", steps, "steps_done", done, made_with ? VG_MADE_WITH : NULL, made_with, NULL};
-    return vg_safetensors_write(path, &entry, 1, metadata, err);
+    const char *const metadata[] = {VG_SAFETENSORS_CHECKSUM,
+                                    VG_SAFETENSORS_UNKNOWN,
+                                    "steps",
+                                    steps,
+                                    "steps_done",
+                                    done,
+                                    made_with ? VG_MADE_WITH : NULL,
+                                    made_with,
+                                    NULL};
+    return vg_safetensors_write(path, &entry, 1, metadata + (made_with ? 0 : 2), err);
 }
 
 vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *err)
@@ -26,7 +33,9 @@ vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *
     vg_status status = VG_OK;
     VG_TRY(vg_safetensors_open(path, &st, err));
     const vg_tensor *t = vg_safetensors_find(st, "latents");
-    if (!t || !vg_tensor_is(t, VG_F32, 4)) {
+    if (vg_safetensors_check(st, err) == VG_E_FORMAT) {
+        status = VG_E_FORMAT;
+    } else if (!t || !vg_tensor_is(t, VG_F32, 4)) {
         status = VG_FAIL(err, VG_E_FORMAT,
                          "%s: there is no F32 tensor latents with 4 dimensions in it", path);
     } else {
@@ -72,7 +81,7 @@ vg_status vg_worker_measure(vg_worker *w, vg_err *err)
     char *reference_dir = vg_job_variant_path(&w->job, 0, NULL);
     char *reference_latents = vg_job_variant_path(&w->job, 0, VG_VARIANT_LATENTS);
     char *latents_path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_LATENTS);
-    char *csv = vg_job_variant_path(&w->job, w->variant, VG_REPORT_METRICS_CSV);
+    char *csv = vg_job_variant_path(&w->job, w->variant, VG_REPORT_METRICS_CSV), *json = NULL;
     vg_frames_store *own = NULL, *store = NULL;
     vg_latents a = {0}, b = {0};
     vg_report_metrics metrics = {0};
@@ -93,6 +102,9 @@ vg_status vg_worker_measure(vg_worker *w, vg_err *err)
     /* The JSON last: where it is there, so is the table. */
     VG_TRY_GOTO(status, vg_report_metrics_write_csv(csv, &metrics, err), done);
     VG_TRY_GOTO(status, vg_report_metrics_write(dir, &metrics, err), done);
+    json = vg_job_variant_path(&w->job, w->variant, VG_REPORT_METRICS_FILE);
+    VG_TRY_GOTO(status, vg_worker_note_piece(w, csv, err), done);
+    VG_TRY_GOTO(status, vg_worker_note_piece(w, json, err), done);
     vg_job_event e = vg_job_event_of(VG_JOB_EVENT_metrics);
     for (int i = 0; i < VG_METRIC_COUNT; i++) {
         if (metrics.metric[i].measured)
@@ -110,6 +122,7 @@ done:
     free(reference_latents);
     free(latents_path);
     free(csv);
+    free(json);
     return status;
 }
 
@@ -126,6 +139,8 @@ vg_status vg_worker_keep_frames(vg_worker *w, const vg_frames *frames, vg_err *e
                                     NULL};
     vg_status status = vg_frames_store_write(
         dir, frames, vg_settings_real(&w->job.resolved, VG_OPT_fps), metadata, err);
+    if (status == VG_OK)
+        status = vg_worker_note_frames(w, dir, err);
     if (status == VG_OK)
         vg_worker_say(w, VG_JOB_EVENT_frames);
     free(dir);
@@ -148,6 +163,8 @@ vg_status vg_worker_keep_clip(vg_worker *w, vg_err *err)
         vg_frame_source source = vg_frames_store_source(store);
         status = write_clip(w, w->variant, &source, clip, &encoder, err);
     }
+    if (status == VG_OK)
+        status = vg_worker_note_piece(w, clip, err);
     if (status == VG_OK) {
         vg_job_event e = vg_job_event_of(VG_JOB_EVENT_clip);
         e.encoder = encoder;
@@ -206,7 +223,8 @@ done:
 vg_status vg_worker_write_comparison(vg_worker *w, vg_err *err)
 {
     char *path = vg_job_path(&w->job, VG_JOB_COMPARISON);
-    bool have = vg_file_exists(path) && w->snapshot.comparison_ready && !w->pictures_again;
+    bool have = vg_worker_look(w, path) == VG_PIECE_WHOLE && w->snapshot.comparison_ready &&
+                !w->pictures_again;
     vg_status status = VG_OK;
     if (w->job.variants_count < 2 || !vg_clip_available())
         goto done;
@@ -214,6 +232,8 @@ vg_status vg_worker_write_comparison(vg_worker *w, vg_err *err)
         VG_TRY_GOTO(status,
                     vg_job_export(&w->job, &w->snapshot, path, 0, false, keep_going, NULL, err),
                     done);
+    if (!have)
+        VG_TRY_GOTO(status, vg_worker_note_piece(w, path, err), done);
     /* A file of that name that is older than the job's first end is not ours. */
     if (wanted(w->job.comparison_output, have && w->snapshot.finished))
         VG_TRY_GOTO(status,

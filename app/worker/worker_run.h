@@ -39,6 +39,7 @@ typedef struct vg_worker {
     vg_callbacks callbacks;
     int max_steps;
     bool stopped; /* a variant was left unfinished because of max_steps */
+    cJSON *files; /* files.json, while the variants run */
     float *init_latents;
     int64_t init_shape[4];
     /* decoders as they are now; "" one that cannot be read */
@@ -103,24 +104,45 @@ vg_status vg_worker_write_comparison(vg_worker *w, vg_err *err);
 /* made_with: NULL for a file outside of the job. */
 vg_status vg_worker_write_latents(const char *path, const vg_latents *latents,
                                   const char *made_with, vg_err *err);
-/* F32 [C,T,h,w] under key `latents`; *values is malloc'd. */
+/* F32 [C,T,h,w] under key `latents`; *values is malloc'd. VG_E_FORMAT also for a file that is damaged. */
 vg_status vg_worker_read_latents(const char *path, vg_latents *latents, vg_err *err);
+
+/* worker_seal.c */
+/* Put a digest of all its values into a JSON object, in place of one that is there. */
+void vg_worker_seal(cJSON *root);
+/* The object in the file, for the caller to delete; NULL: there is none, or it is not as it was sealed. */
+cJSON *vg_worker_open_sealed(const char *path);
+/* The list of pieces, files.json; one that is damaged knows none. */
+void vg_worker_files_open(vg_worker *w);
+void vg_worker_files_close(vg_worker *w);
+typedef enum vg_piece {
+    VG_PIECE_MISSING,
+    VG_PIECE_UNKNOWN, /* there, and nothing was noted of it: of an older version, or a kill came before */
+    VG_PIECE_DAMAGED, /* not the bytes that were written */
+    VG_PIECE_WHOLE
+} vg_piece;
+/* A file in the job's folder, against what was noted of it. Reads all of it. */
+vg_piece vg_worker_look(const vg_worker *w, const char *path);
+/* It is right as it is now (or is not there), noted in files.json at once. Errors: VG_E_IO, VG_E_NOMEM. */
+vg_status vg_worker_note_piece(vg_worker *w, const char *path, vg_err *err);
 
 /* worker_files.c: what is there already. VG_E_FORMAT names the first file that was made with other settings. */
 vg_status vg_worker_check_files(vg_worker *w, vg_err *err);
 /* Frames that another decoder made than the one there is now are no longer found, so that all clips of a job come from the same; a replaced
  * decoder is told. */
 void vg_worker_check_decoders(vg_worker *w);
-/* A safetensors file that is there, with a header that is whole, and was made with this. */
+/* vg_worker_note_piece of the frames that lie in `dir`. */
+vg_status vg_worker_note_frames(vg_worker *w, const char *dir, vg_err *err);
+/* A safetensors file that is there, is what was written, and was made with this. */
 bool vg_worker_tensors_good(const char *path, const char *made_with);
 /* Each is true when the piece of the variant that runs is there, whole, and of these settings (resolved). */
-/* All of them, decoded once to find damage, and of the decoder there is now. */
+/* All of them, undamaged, and of the decoder there is now. */
 bool vg_worker_find_frames(vg_worker *w, const vg_generate_params *params, const char *dir);
 /* True as well in a build without clips, where there is none to find. */
-bool vg_worker_find_clip(vg_worker *w, const vg_generate_params *params);
-/* True as well for the reference, which has none. */
+bool vg_worker_find_clip(const vg_worker *w);
+/* Figures and table. True as well for the reference, which has none. */
 bool vg_worker_find_metrics(vg_worker *w, const vg_generate_params *params, const char *dir);
-/* By its mark alone. */
+/* Whole, and by its mark. */
 bool vg_worker_find_report(vg_worker *w, const char *path);
 /* Input scales: sealed with a key (what decided them) and a checksum. _good: whole and of this job. _copy: whole and of this key, else
  * VG_E_FORMAT; made_with NULL for the cache. */

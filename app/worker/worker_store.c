@@ -62,7 +62,8 @@ static vg_status save_conditions(void *user, const vg_conditions *conditions, vg
 {
     vg_worker *w = user;
     char *path = conditions_path(w);
-    const char *const metadata[] = {VG_MADE_WITH, w->made_with_conditions[w->variant], NULL};
+    const char *const metadata[] = {VG_SAFETENSORS_CHECKSUM, VG_SAFETENSORS_UNKNOWN, VG_MADE_WITH,
+                                    w->made_with_conditions[w->variant], NULL};
     vg_status status = vg_conditions_write(path, conditions, metadata, err);
     free(path);
     return status;
@@ -164,7 +165,8 @@ static vg_status save_state(void *user, const vg_denoise_state *state, vg_err *e
 {
     vg_worker *w = user;
     char *path = variant_path(w, VG_VARIANT_STATE);
-    const char *const metadata[] = {VG_MADE_WITH, w->made_with[w->variant], NULL};
+    const char *const metadata[] = {VG_SAFETENSORS_CHECKSUM, VG_SAFETENSORS_UNKNOWN, VG_MADE_WITH,
+                                    w->made_with[w->variant], NULL};
     vg_status status = vg_denoise_state_write(path, state, metadata, err);
     free(path);
     return status;

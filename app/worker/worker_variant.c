@@ -53,6 +53,7 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
         cJSON_AddNumberToObject(root, "planned_bytes", (double)w->planned_bytes);
         cJSON_AddStringToObject(root, "planned_stage", w->planned_stage);
     }
+    vg_energy_json(root, "joules_per_step", &v->energy, v->s_per_it);
     cJSON *gpu = v->gauges ? vg_gauges_json(v->gauges) : NULL;
     cJSON_AddItemToObject(root, "gpu", gpu ? gpu : cJSON_CreateNull());
     cJSON *precision = vg_precision_report_json(report);
@@ -66,6 +67,7 @@ static vg_status write_variant_file(vg_worker *w, const vg_precision_report *rep
     const vg_backend *be = vg_engine_backend(w->engine);
     for (int i = 0; i < VG_OP_COUNT; i++)
         cJSON_AddNumberToObject(calls, ops[i], (double)(be->calls[i] - calls_before[i]));
+    vg_worker_seal(root);
     vg_status status = vg_json_save(path, root, err);
     cJSON_Delete(root);
     free(path);
@@ -133,7 +135,7 @@ static vg_status need_pictures(vg_worker *w, const vg_sequence *sequence, const 
     VG_TRY_GOTO(status, vg_sequence_frames(sequence, latents, again, err), done);
     if (w->frames_made && w->decoder_replaced[w->variant])
         again = w->pictures_again = true;
-    if (again || !vg_worker_find_clip(w, w->params))
+    if (again || !vg_worker_find_clip(w))
         VG_TRY_GOTO(status, vg_worker_keep_clip(w, err), done);
     if (w->variant > 0 &&
         (again || w->pictures_again || !vg_worker_find_metrics(w, w->params, dir)))

@@ -5,10 +5,12 @@
  * driver that answers slowly delays this thread alone. */
 #include "app/worker/worker_run.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "kernels/base/clock.h"
 
 #define TICK_MS         50
 #define MEMORY_EVERY_MS 1000
@@ -35,11 +37,12 @@ static void tell_memory(vg_worker *w, uint64_t *last, int *quiet)
 }
 
 /* The readings since the last event, as one. */
-static void tell_gauges(vg_worker *w, vg_gauge_figures *figures)
+static void tell_gauges(vg_worker *w, vg_gauge_figures *figures, double read_at)
 {
     if (vg_gauges_any(figures)) {
         vg_job_event e = vg_job_event_of(VG_JOB_EVENT_gpu);
         e.readings = vg_gauges_sample(figures);
+        e.read_at = read_at;
         vg_worker_tell(w, e);
     }
     *figures = (vg_gauge_figures){0};
@@ -85,6 +88,7 @@ static void *watch_thread(void *worker)
     vg_gpu_gauge *gauge = NULL;
     vg_gauge_figures figures = {0};
     uint64_t last = 0;
+    double read_at = NAN;
     int quiet = 0;
     unsigned answered = 0, mark;
     bool must_read;
@@ -102,15 +106,16 @@ static void *watch_thread(void *worker)
         must_read = must_read && !vg_gauges_any(&figures);
         if (gauge && (must_read || now - gauge_at >= GAUGE_EVERY_MS)) {
             gauge_at = now;
+            read_at = vg_now_unix();
             read_gauge(gauge, &figures);
         }
         if (marked || now - told_at >= GAUGE_TELL_MS) {
             told_at = now;
-            tell_gauges(w, &figures);
+            tell_gauges(w, &figures, read_at);
         }
         answered = mark;
     }
-    tell_gauges(w, &figures);
+    tell_gauges(w, &figures, read_at);
     vg_gpu_gauge_close(gauge);
     return NULL;
 }

@@ -22,6 +22,7 @@ static const struct {
     {"tokenizer_2", "tokenizer_config.json"},
     {"image_processor", "preprocessor_config.json"},
     {"feature_extractor", "preprocessor_config.json"},
+    {"guider", "guider_config.json"},
 };
 
 const char *vg_checkpoint_config_name(const char *component)

@@ -46,7 +46,9 @@ void vg_dummy_describe(const char *component, const char *name, int ndim, const 
 {
     double fan_in = 1;
     d->seed = hash_text(hash_text(VG_FNV1A_BEGIN, component), name);
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+    bool matrix = matches(name, ".linear.weight",
+                          true); /* "norm1.linear" is no norm, but makes one's modulation */
+    for (size_t i = 0; !matrix && i < sizeof rules / sizeof rules[0]; i++)
         if (matches(name, rules[i].part, rules[i].suffix)) {
             d->mean = rules[i].mean;
             d->std = rules[i].std;

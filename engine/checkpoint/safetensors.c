@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernels/base/digest.h"
 #include "kernels/base/json.h"
 #include "kernels/base/utf8.h"
 
@@ -426,6 +427,35 @@ const char *vg_safetensors_metadata(const vg_safetensors *st, const char *key)
     const cJSON *item = st->metadata ? cJSON_GetObjectItemCaseSensitive(st->metadata, key) : NULL;
 
     return item ? item->valuestring : NULL;
+}
+
+vg_status vg_safetensors_check(const vg_safetensors *st, vg_err *err)
+{
+    const size_t at = 8 + sizeof VG_SAFETENSORS_SEAL - 1;
+    uint64_t length = 0;
+    char text[VG_DIGEST_HEX + 1];
+    for (int i = 7; i >= 0; i--)
+        length = length << 8 | st->bytes[i];
+    size_t size = 8 + (size_t)length; /* fits: it was parsed */
+    if (size < at + VG_DIGEST_HEX ||
+        memcmp(st->bytes + 8, VG_SAFETENSORS_SEAL, sizeof VG_SAFETENSORS_SEAL - 1) != 0)
+        return VG_FAIL(err, VG_E_MISSING, "%s: there is no checksum in it", st->path);
+    char *header = malloc(size);
+    if (!header)
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for a header of %zu bytes", st->path,
+                       size);
+    memcpy(header, st->bytes, size);
+    memcpy(header + at, VG_SAFETENSORS_UNKNOWN, VG_DIGEST_HEX);
+    uint64_t digest = vg_digest(0, header, size);
+    free(header);
+    /* The writer knows no others than the usable ones, which lie in order. */
+    for (int i = 0; i < st->count; i++)
+        digest =
+            vg_digest(digest, st->entries[i].tensor.data, vg_tensor_bytes(&st->entries[i].tensor));
+    vg_digest_text(digest, text);
+    if (st->count != st->total || memcmp(text, st->bytes + at, VG_DIGEST_HEX) != 0)
+        return VG_FAIL(err, VG_E_FORMAT, "%s: damaged: its checksum does not fit", st->path);
+    return VG_OK;
 }
 
 size_t vg_safetensors_file_bytes(const vg_safetensors *st)

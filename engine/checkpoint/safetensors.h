@@ -63,6 +63,13 @@ typedef struct vg_safetensors_entry {
     vg_tensor tensor; /* host memory */
 } vg_safetensors_entry;
 
+/* First key of `metadata`, with this value: the writer puts a checksum in its place, over everything else in the file. Files that nobody but
+ * vgen writes have one, so that a bit that has turned over is damage and not another result. */
+#define VG_SAFETENSORS_CHECKSUM "checksum"
+#define VG_SAFETENSORS_UNKNOWN  "0000000000000000"
+/* Is the file what was written? VG_E_FORMAT: no; VG_E_MISSING: it carries no checksum. Reads all of it (10 GB/s where it is in memory). */
+vg_status vg_safetensors_check(const vg_safetensors *st, vg_err *err);
+
 /* Write atomically: temporary file beside `path`, fsync, rename, fsync of the directory. metadata: key, value pairs,
  * NULL-terminated, or NULL. Tensors are laid out in the given order, header padded to 8 bytes: same input, same bytes.
  * Errors: VG_E_ARG (a name twice or not UTF-8, "__metadata__", NULL data), VG_E_SHAPE, VG_E_NOMEM, VG_E_IO. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/base/digest.h"
 #include "kernels/base/json.h"
 #include "kernels/base/utf8.h"
 
@@ -195,6 +196,22 @@ vg_status vg_safetensors_header(const char *path, const vg_safetensors_shape *te
     return VG_OK;
 }
 
+/* The checksum over header and tensors, in its place in the header, where that has one. */
+static void seal(char *header, size_t size, const vg_file_part *parts, int count)
+{
+    const size_t at = 8 + sizeof VG_SAFETENSORS_SEAL - 1;
+    char text[VG_DIGEST_HEX + 1];
+    if (size < at + VG_DIGEST_HEX ||
+        memcmp(header + 8, VG_SAFETENSORS_SEAL VG_SAFETENSORS_UNKNOWN,
+               sizeof VG_SAFETENSORS_SEAL VG_SAFETENSORS_UNKNOWN - 1) != 0)
+        return;
+    uint64_t digest = vg_digest(0, header, size);
+    for (int i = 1; i < count; i++)
+        digest = vg_digest(digest, parts[i].bytes, parts[i].size);
+    vg_digest_text(digest, text);
+    memcpy(header + at, text, VG_DIGEST_HEX);
+}
+
 vg_status vg_safetensors_write(const char *path, const vg_safetensors_entry *entries, int count,
                                const char *const *metadata, vg_err *err)
 {
@@ -226,6 +243,7 @@ vg_status vg_safetensors_write(const char *path, const vg_safetensors_entry *ent
             goto done;
         }
     }
+    seal(header, size, parts, count + 1);
     status = vg_file_write_atomic_parts(path, parts, count + 1, err);
 done:
     free(header);

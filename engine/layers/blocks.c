@@ -18,31 +18,32 @@ struct vg_blocks {
     place *places; /* in the order of running */
 };
 
-/* Bytes of the largest block's linear weights as they will be laid out. Nothing is read but headers; all blocks are loaded to one struct that
- * nobody looks at. */
-static vg_status measure(vg_blocks *b, const char *dir, const char *component,
-                         const vg_module_options *options, vg_err *err)
+/* All blocks are loaded to one struct that nobody looks at. */
+vg_status vg_blocks_measure(const vg_block_place *order, int64_t count, const char *dir,
+                            const char *component, const vg_module_options *options, size_t *bytes,
+                            vg_err *err)
 {
     vg_engine engine = {.threads = 1};
     vg_module *module = NULL;
     vg_status status;
     size_t stride = 0;
-    for (int64_t i = 0; i < b->count; i++)
-        if (b->places[i].block.list->stride > stride)
-            stride = b->places[i].block.list->stride;
+    *bytes = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (order[i].list->stride > stride)
+            stride = order[i].list->stride;
     void *nobody = calloc(1, stride);
     if (!nobody)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for measuring blocks of %s", component);
     VG_TRY_GOTO(status, vg_dry_backend_open(VG_DEVICE_CUDA, &engine.be, err), done);
     VG_TRY_GOTO(status, vg_module_open(&engine, dir, component, options, &module, err), done);
-    for (int64_t i = 0; i < b->count; i++) {
-        vg_weight_list scratch = *b->places[i].block.list;
+    for (int64_t i = 0; i < count; i++) {
+        vg_weight_list scratch = *order[i].list;
         scratch.to = nobody;
         scratch.stride = 0;
         vg_module_into(module, nobody, SIZE_MAX / 2); /* any address: nothing is written */
-        VG_TRY_GOTO(status, vg_module_load(module, &scratch, b->places[i].block.item, err), done);
-        if (vg_module_into_used(module) > b->bytes)
-            b->bytes = vg_module_into_used(module);
+        VG_TRY_GOTO(status, vg_module_load(module, &scratch, order[i].item, err), done);
+        if (vg_module_into_used(module) > *bytes)
+            *bytes = vg_module_into_used(module);
     }
 done:
     vg_module_close(module);
@@ -99,7 +100,8 @@ vg_status vg_blocks_open_order(vg_engine *engine, const char *dir, const char *c
     for (int64_t i = 0; i < count; i++)
         b->places[i].block = order[i];
     if (streamed > 0) {
-        VG_TRY_GOTO(status, measure(b, dir, component, options, err), fail);
+        VG_TRY_GOTO(status,
+                    vg_blocks_measure(order, count, dir, component, options, &b->bytes, err), fail);
         VG_TRY_GOTO(status, vg_stream_new(engine->be, streamed, b->bytes, &b->stream, err), fail);
     }
     choose(b, streamed);

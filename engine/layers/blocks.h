@@ -14,6 +14,11 @@ typedef struct vg_block_place {
     int64_t item;
 } vg_block_place;
 
+/* Bytes of the largest block's linear weights as vg_module_into lays them out; of the files only headers are read. Errors: those of
+ * vg_module_load. */
+vg_status vg_blocks_measure(const vg_block_place *order, int64_t count, const char *dir,
+                            const char *component, const vg_module_options *options, size_t *bytes,
+                            vg_err *err);
 /* Load blocks in the order in which they are run, which is what streaming goes by; `item` of the calls below is a place in this order.
  *   order    [count], copied. Errors: those of vg_blocks_open */
 vg_status vg_blocks_open_order(vg_engine *engine, const char *dir, const char *component,

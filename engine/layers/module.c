@@ -91,6 +91,18 @@ int vg_module_unused(const vg_module *m, const char **first)
     return count;
 }
 
+void vg_module_elsewhere(vg_module *m, const vg_weight_list *list, int64_t item)
+{
+    for (int row = 0; row < list->rows_count; row++) {
+        vg_weight_place p;
+        vg_weight_tensor t;
+        vg_weight_place_of(list, item, row, &p);
+        vg_weight_resolve(&p, m->weights);
+        for (int i = 0; vg_weight_tensor_of(&p, i, &t); i++)
+            mark_used(m, t.name);
+    }
+}
+
 size_t vg_module_bytes(const vg_module *m)
 {
     return m->bytes;

@@ -81,6 +81,8 @@ vg_status vg_module_linear(vg_module *module, const char *layer, int64_t n, int6
                            bool quantisable, vg_dtype dtype, vg_linear_layer *linear, vg_err *err);
 /* All rows of one item of a list, to its struct. Errors: those of the functions above. */
 vg_status vg_module_load(vg_module *module, const vg_weight_list *list, int64_t item, vg_err *err);
+/* One item of a list is loaded by another module of this component: its tensors are not unused. */
+void vg_module_elsewhere(vg_module *module, const vg_weight_list *list, int64_t item);
 /* Rows ids[0..count) of a table [rows, dim] that stays on the host, as `dtype` (F32 or BF16) to host memory. 0 <= id < rows. */
 vg_status vg_module_rows(vg_module *module, const char *name, int64_t rows, int64_t dim,
                          const int32_t *ids, int64_t count, vg_dtype dtype, void *to, vg_err *err);

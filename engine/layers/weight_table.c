@@ -78,6 +78,26 @@ void vg_weight_resolve(vg_weight_place *p, const vg_weights *weights)
         memcpy(p->name, other.name, sizeof p->name);
 }
 
+vg_status vg_weight_root(const char *component_dir, const char *const *roots, int count,
+                         const char *probe, const char **root, vg_err *err)
+{
+    char name[VG_WEIGHT_NAME_BYTES];
+    vg_weights *weights;
+    vg_status status = vg_weights_open(component_dir, &weights, err);
+    if (status == VG_E_MISSING)
+        return VG_OK;
+    VG_TRY(status);
+    for (int i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "%s%s", roots[i], probe);
+        if (vg_weights_find(weights, name)) {
+            *root = roots[i];
+            break;
+        }
+    }
+    vg_weights_close(weights);
+    return VG_OK;
+}
+
 void *vg_weight_field(const vg_weight_place *p)
 {
     return p->list->to ? (char *)p->list->to + (size_t)p->item * p->list->stride + p->row->at

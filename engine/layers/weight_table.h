@@ -13,7 +13,7 @@
  *
  * Variations are lists, not conditions in rows: what only the first block has is a list "vace_blocks.0." that is there once; an image
  * branch, a second time embedder, or the shortcut of a residual block are lists that a config adds or leaves out. Files whose names have an
- * outer prefix that may be absent ("vision_model.") get it from the family in front of each list's. */
+ * outer prefix that may be absent ("vision_model.") get it in front of each list's: vg_weight_root finds out which. */
 #ifndef VG_ENGINE_LAYERS_WEIGHT_TABLE_H
 #define VG_ENGINE_LAYERS_WEIGHT_TABLE_H
 
@@ -104,6 +104,10 @@ bool vg_weight_table_next(const vg_weight_table *table, vg_weight_place *place);
 void vg_weight_place_of(const vg_weight_list *list, int64_t item, int row, vg_weight_place *place);
 /* Take the row's alias where the files have that and not the name. */
 void vg_weight_resolve(vg_weight_place *place, const vg_weights *weights);
+/* Which of these outer prefixes the names in a component's files have: that of roots[0..count) behind which `probe` is a tensor. *root stays as it
+ * is while files are missing or generated, and where none fits. component_dir: as vg_weights_open takes it. Errors: of damaged files. */
+vg_status vg_weight_root(const char *component_dir, const char *const *roots, int count,
+                         const char *probe, const char **root, vg_err *err);
 /* Where the row's field is; NULL when the list has no structs. */
 void *vg_weight_field(const vg_weight_place *place);
 

@@ -45,18 +45,21 @@ static vg_status read_defaults(const cJSON *d, vg_checkpoint_defaults *o, vg_err
                    {&o->guidance_scale_2, VG_GUIDANCE_MIN, VG_GUIDANCE_MAX},
                    {&o->flow_shift, VG_FLOW_SHIFT_MIN, VG_FLOW_SHIFT_MAX},
                    {&o->boundary_ratio, VG_BOUNDARY_MIN, VG_BOUNDARY_MAX}};
+    enum { INTS = sizeof ints / sizeof *ints, DOUBLES = sizeof doubles / sizeof *doubles };
+    _Static_assert(sizeof known / sizeof *known == INTS + DOUBLES + 1, "a key for each, in order");
     if (!d)
         return VG_OK;
     if (!cJSON_IsObject(d))
         return VG_FAIL(err, VG_E_FORMAT, NAME ": \"defaults\" must be an object");
     VG_TRY(check_keys(d, " in \"defaults\"", known, err));
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < INTS; i++) {
         int64_t value = *ints[i].to;
         VG_TRY(vg_json_get_int(d, NAME, known[i], ints[i].min, ints[i].max, &value, err));
         *ints[i].to = (int)value;
-        VG_TRY(vg_json_get_double(d, NAME, known[4 + i], doubles[i].min, doubles[i].max,
-                                  doubles[i].to, err));
     }
+    for (int i = 0; i < DOUBLES; i++)
+        VG_TRY(vg_json_get_double(d, NAME, known[INTS + i], doubles[i].min, doubles[i].max,
+                                  doubles[i].to, err));
     return VG_OK;
 }
 

@@ -142,6 +142,13 @@ static vg_status check_finite(const vg_condition *c, vg_err *err)
     return VG_OK;
 }
 
+vg_status vg_conditions_check_finite(const vg_conditions *c, vg_err *err)
+{
+    for (int i = 0; i < c->count; i++)
+        VG_TRY(check_finite(&c->list[i], err));
+    return VG_OK;
+}
+
 vg_status vg_conditions_check(const vg_conditions *c, const vg_condition_spec *specs, int count,
                               vg_err *err)
 {

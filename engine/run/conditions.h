@@ -47,6 +47,8 @@ typedef struct vg_condition_spec {
     bool at_most; /* the first dimension may be smaller; memory is planned for this one */
 } vg_condition_spec;
 
+/* VG_E_FORMAT naming the first condition that holds NaN or infinity. */
+vg_status vg_conditions_check_finite(const vg_conditions *conditions, vg_err *err);
 /* Are all there, of these shapes and finite? Errors: VG_E_MISSING, VG_E_SHAPE, VG_E_FORMAT, each naming the condition. */
 vg_status vg_conditions_check(const vg_conditions *conditions, const vg_condition_spec *specs,
                               int count, vg_err *err);

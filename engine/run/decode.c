@@ -34,6 +34,35 @@ done:
     return status;
 }
 
+/* The decoder's values become bytes, where NaN is black: how many there were is known to the backend alone. */
+static vg_status decode_finite(vg_engine *engine, const vg_model *model,
+                               const vg_generate_params *p, const vg_latents *latents,
+                               const vg_callbacks *cb, vg_frames *out, vg_err *err)
+{
+    vg_backend *be = engine->be;
+    void *pinned;
+    vg_frames frames = {0};
+    VG_TRY(be->ops->pin(be, sizeof *be->unfinite, &pinned, err));
+    be->unfinite = pinned;
+    *be->unfinite = 0;
+    vg_status status = decode(engine, model, p, latents, cb, &frames, err);
+    if (status == VG_OK)
+        status = vg_backend_sync(be, err);
+    if (status == VG_OK && *be->unfinite)
+        status = VG_FAIL(
+            err, VG_E_FORMAT,
+            "the frames that %s made are not finite: %llu of %lld values are NaN or infinite",
+            model->family->decoder->part.component, (unsigned long long)*be->unfinite,
+            (long long)frames.count * frames.height * frames.width * 3);
+    be->unfinite = NULL;
+    be->ops->unpin(be, pinned, sizeof *be->unfinite);
+    if (status == VG_OK)
+        *out = frames;
+    else
+        vg_frames_deinit(&frames);
+    return status;
+}
+
 vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params *params,
                     const vg_latents *latents, const vg_callbacks *cb, vg_frames *out, vg_err *err)
 {
@@ -42,7 +71,7 @@ vg_status vg_decode(vg_engine *engine, vg_model *model, const vg_generate_params
     VG_TRY(vg_model_need_decoder(model, err));
     VG_TRY(vg_budget_begin(engine, model, params, (const char *const[]){name, NULL}, &plan, err));
     engine->be->cancel = cb ? cb->cancel : NULL;
-    vg_status status = decode(engine, model, params, latents, cb, out, err);
+    vg_status status = decode_finite(engine, model, params, latents, cb, out, err);
     engine->be->cancel = NULL;
     return vg_budget_end(engine, model, params, name, status, err);
 }

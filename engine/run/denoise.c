@@ -104,6 +104,15 @@ static vg_status save_state(vg_denoise_run *r, vg_err *err)
     return status;
 }
 
+/* x as a model in its dtype has it; r->cond is free between steps. */
+static vg_status round_latents(vg_denoise_run *r, vg_err *err)
+{
+    if (!r->family->rounds_latents || r->cond.dtype == VG_F32)
+        return VG_OK;
+    VG_TRY(vg_cast(r->be, &(vg_cast_args){.x = &r->x, .y = &r->cond}, err));
+    return vg_cast(r->be, &(vg_cast_args){.x = &r->cond, .y = &r->x}, err);
+}
+
 static vg_status run_step(vg_denoise_run *r, vg_err *err)
 {
     int step = vg_scheduler_at(r->scheduler), steps = vg_scheduler_steps(r->scheduler);
@@ -117,6 +126,7 @@ static vg_status run_step(vg_denoise_run *r, vg_err *err)
         VG_TRY(emit_preview(r, sigma, step + 1, steps, err));
     vg_guided v = vg_denoise_answer(r);
     VG_TRY(vg_scheduler_step(r->scheduler, &v, &r->x, err));
+    VG_TRY(round_latents(r, err));
     VG_TRY(vg_denoise_download(r, step, err));
     double seconds = vg_now() - begin;
     r->seconds_done += seconds;
@@ -219,6 +229,7 @@ vg_status vg_denoise_run_begin(vg_denoise_run *r, const vg_denoise_state *resume
     else if (!r->be->ops->dry)
         vg_rng_torch_normal(p->seed, r->latents, count);
     VG_TRY(vg_backend_upload(r->be, &r->x, r->latents, err));
+    VG_TRY(round_latents(r, err));
     return vg_backend_sync(r->be, err);
 }
 

@@ -19,6 +19,11 @@ static vg_status run_encoder(vg_engine *engine, const vg_model *model, const vg_
     if (status == VG_OK)
         vg_emit_stage(cb, VG_EVENT_STAGE_END, encoder->part.stage, "", vg_now() - begin);
     encoder->part.close(self);
+    if (status != VG_OK)
+        return status;
+    status = vg_conditions_check_finite(out, err); /* of this encoder: those before it were asked */
+    if (status != VG_OK)
+        vg_err_prefix(err, "what %s made", encoder->part.component);
     return status;
 }
 

@@ -72,19 +72,34 @@ vg_status vg_expert_open(vg_denoise_run *r, int expert, vg_err *err)
     return VG_OK;
 }
 
-vg_status vg_expert_bind(vg_denoise_run *r, vg_err *err)
+static vg_status bind(vg_denoise_run *r, const vg_binding *binding, vg_err *err)
 {
     const vg_denoiser *d = r->family->denoiser;
-    const vg_binding binding = {.conditions = r->conditions,
-                                .latent = r->shape,
-                                .guided = r->guided,
-                                .cancel = r->cb ? r->cb->cancel : NULL};
-    VG_TRY(d->bind(r->denoiser, &binding, err));
+    VG_TRY(d->bind(r->denoiser, binding, err));
     if (!r->calibration)
         return VG_OK;
     /* Once more with recording on, for the layers that see the conditions. */
     VG_TRY(d->calibrate_begin(r->denoiser, err));
-    return d->bind(r->denoiser, &binding, err);
+    return d->bind(r->denoiser, binding, err);
+}
+
+vg_status vg_expert_bind(vg_denoise_run *r, vg_err *err)
+{
+    int steps = vg_scheduler_steps(r->scheduler);
+    double *timesteps = malloc((size_t)steps * sizeof *timesteps);
+    if (!timesteps)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a schedule of %d steps", steps);
+    for (int i = 0; i < steps; i++)
+        timesteps[i] = vg_scheduler_timestep(r->scheduler, i);
+    const vg_binding binding = {.conditions = r->conditions,
+                                .latent = r->shape,
+                                .timesteps = timesteps,
+                                .steps = steps,
+                                .guided = r->guided,
+                                .cancel = r->cb ? r->cb->cancel : NULL};
+    vg_status status = bind(r, &binding, err);
+    free(timesteps);
+    return status;
 }
 
 static void prefetch_next(vg_denoise_run *r)

@@ -83,7 +83,9 @@ typedef struct vg_decoder {
 typedef struct vg_binding {
     const vg_conditions *conditions; /* checked: all that the family's list wants */
     const int64_t *latent;           /* [4] C,T,h,w */
-    bool guided;                     /* forwards of branch 1 will come, too */
+    const double *timesteps;         /* of all steps of the schedule, from the first on */
+    int steps;
+    bool guided; /* forwards of branch 1 will come, too */
     const atomic_int *cancel;
 } vg_binding;
 
@@ -155,6 +157,9 @@ struct vg_family {
     /* Fill what is unset; checking is the run's. */
     void (*defaults)(const vg_model *model, vg_generate_params *params);
     void (*latent_shape)(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
+    /* What this model cannot do with settings that are filled in and within the limits; NULL: it can do all. Errors: VG_E_ARG. */
+    vg_status (*check_params)(const vg_model *model, const vg_generate_params *params, vg_err *err);
+    bool rounds_latents; /* between steps they are of the compute dtype, not FP32 */
     /* Do these settings want a second forward each step? NULL: when guidance_scale > 1. */
     bool (*guided)(const vg_generate_params *params);
     /* Conditions that denoising with these settings wants; returns their count. */

@@ -48,7 +48,7 @@ void vg_qwen25_close(vg_qwen25 *encoder);
 
 /* All texts in one pass over the layers: each layer's weights are read once. May come again; each pass reads the files anew.
  * progress (or NULL): after each layer. Errors: VG_E_ARG (an id out of range, no token, crop >= length), VG_E_CANCELLED at a layer's end,
- * those of vg_module_load. Tests: test_model_qwen25. */
+ * those of vg_module_load. Tests: test_model_hunyuan_text. */
 vg_status vg_qwen25_run(vg_qwen25 *encoder, const vg_qwen25_text *texts, int count,
                         const atomic_int *cancel, void (*progress)(void *user, int done, int of),
                         void *user, vg_err *err);

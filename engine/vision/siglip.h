@@ -56,7 +56,7 @@ vg_status vg_siglip_open(vg_engine *engine, const char *dir, const char *compone
 /* NULL is a no-op. */
 void vg_siglip_close(vg_siglip *encoder);
 /* pixels: host [3,image,image] FP32; out: host [vg_siglip_tokens, hidden] FP32. Errors: VG_E_CANCELLED at a layer's end.
- * Tests: test_model_siglip. */
+ * Tests: test_model_hunyuan_text. */
 vg_status vg_siglip_run(vg_siglip *encoder, const float *pixels, const atomic_int *cancel,
                         float *out, vg_err *err);
 #endif

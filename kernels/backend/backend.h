@@ -128,6 +128,9 @@ struct vg_backend {
     vg_attention_kernel attention; /* taken wherever it fits; the CPU has one of its own */
     bool fp8_exact; /* FP8 products move partial sums to FP32 at intervals, see vg_linear_args */
     vg_profile *profile; /* told of every operation, or NULL */
+    uint64_t *
+        unfinite; /* vg_frames_to_u8 adds the number of NaN and infinite values that it makes bytes of; memory of ops->pin, read after
+                     vg_backend_sync; NULL: they are not counted */
     const void *
         cancel; /* const atomic_int * (no C++ type), or NULL: once it is not 0, operations fail with VG_E_CANCELLED */
 };

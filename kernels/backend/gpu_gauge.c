@@ -66,6 +66,7 @@ typedef struct nvml_api {
     int (*clock)(nvml_device device, unsigned type, unsigned *mhz);
     int (*clock_max)(nvml_device device, unsigned type, unsigned *mhz);
     int (*temperature)(nvml_device device, unsigned sensor, unsigned *celsius);
+    int (*energy)(nvml_device device, unsigned long long *millijoule);
     int (*pcie)(nvml_device device, unsigned counter, unsigned *kb_per_s);
 } nvml_api;
 
@@ -93,6 +94,7 @@ static const struct {
     {offsetof(nvml_api, clock), false, {"nvmlDeviceGetClockInfo"}},
     {offsetof(nvml_api, clock_max), false, {"nvmlDeviceGetMaxClockInfo"}},
     {offsetof(nvml_api, temperature), false, {"nvmlDeviceGetTemperature"}},
+    {offsetof(nvml_api, energy), false, {"nvmlDeviceGetTotalEnergyConsumption"}},
     {offsetof(nvml_api, pcie), false, {"nvmlDeviceGetPcieThroughput"}},
 };
 
@@ -268,6 +270,16 @@ static void read_processes(vg_gpu_gauge *g, vg_gpu_sample *sample)
         put(sample, VG_GPU_memory_ours_bytes, NVML_SUCCESS, (double)bytes);
 }
 
+static void read_energy(const nvml_api *nvml, nvml_device device, vg_gpu_sample *sample)
+{
+    unsigned long long millijoule = 0;
+
+    if (nvml->energy) {
+        int status = nvml->energy(device, &millijoule);
+        put(sample, VG_GPU_energy_j, status, (double)millijoule / 1e3);
+    }
+}
+
 void vg_gpu_gauge_read(vg_gpu_gauge *gauge, vg_gpu_sample *sample)
 {
     const nvml_api *nvml = &gauge->nvml;
@@ -281,6 +293,7 @@ void vg_gpu_gauge_read(vg_gpu_gauge *gauge, vg_gpu_sample *sample)
         int status = nvml->utilization(device, &busy);
         put(sample, VG_GPU_utilization_percent, status, busy.gpu);
     }
+    read_energy(nvml, device, sample);
     read_number(sample, VG_GPU_power_w, nvml->power, device, 1e3);
     read_number(sample, VG_GPU_power_limit_w, nvml->power_limit, device, 1e3);
     read_kind(sample, VG_GPU_sm_clock_mhz, nvml->clock, device, NVML_CLOCK_SM, 1);

@@ -18,7 +18,7 @@ typedef enum vg_gpu_metric {
     VG_GPU_METRIC_COUNT
 } vg_gpu_metric;
 
-typedef enum vg_gpu_over { VG_GPU_PEAK, VG_GPU_MEAN } vg_gpu_over;
+typedef enum vg_gpu_over { VG_GPU_PEAK, VG_GPU_MEAN, VG_GPU_COUNTER } vg_gpu_over;
 
 typedef struct vg_gpu_metric_info {
     const char *name;  /* "power_w" */

@@ -77,7 +77,7 @@ static void attend(const job *j, int64_t head, int64_t row, int64_t rows, float 
     float *k_tile = scratch, *v_tile = k_tile + k_size, *q_tile = v_tile + k_size,
           *out = q_tile + q_size;
     float *scores = out + q_size, *most = scores + Q_TILE * K_TILE, *sum = most + Q_TILE;
-    int64_t ldq, ldk, ldv;
+    int64_t ldq, ldk, ldv, bias_head = a->bias && a->bias->shape[0] > 1 ? head : 0;
     const float *q = load_head(j, a->q, row, rows, head, q_tile, &ldq);
 
     for (int64_t r = 0; r < rows; r++) {
@@ -92,7 +92,7 @@ static void attend(const job *j, int64_t head, int64_t row, int64_t rows, float 
         for (int64_t r = 0; r < rows; r++) {
             float *s = scores + r * keys, lanes[LANES], higher = most[r], shift, factor;
             const float *bias =
-                a->bias ? (const float *)a->bias->data + (head * j->nq + row + r) * j->nk + key
+                a->bias ? (const float *)a->bias->data + (bias_head * j->nq + row + r) * j->nk + key
                         : NULL;
             scale_scores(s, keys, a->scale, bias, lanes);
             for (int l = 0; l < LANES; l++)

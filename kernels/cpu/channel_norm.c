@@ -45,28 +45,33 @@ VG_CPU_BODY multiply_body(float *rows, int64_t n, int64_t d, const float *gamma)
 }
 VG_CPU_WIDE(multiply, (float *rows, int64_t n, int64_t d, const float *gamma), (rows, n, d, gamma))
 
+void vg_cpu_norm_pixels(vg_dtype dtype, const float *gamma, bool silu, float *rows, int64_t n,
+                        int64_t d)
+{
+    normalise(rows, n, d);
+    vg_cpu_round_to(dtype, rows, n * d);
+    scale(rows, n * d, (float)sqrt((double)d));
+    vg_cpu_round_to(dtype, rows, n * d);
+    multiply(rows, n, d, gamma);
+    if (silu) {
+        vg_cpu_round_to(dtype, rows, n * d);
+        vg_cpu_activate(VG_ACT_SILU, rows, n * d);
+    }
+}
+
 /* Scratch: `batch` pixels, then gamma. */
 static void pixels(void *ctx, int64_t begin, int64_t end, int worker)
 {
     job *j = ctx;
     const vg_channel_norm_args *a = j->a;
-    vg_dtype dtype = a->y->dtype;
     int64_t d = a->x->shape[1];
-    float *rows = vg_cpu_scratch(j->be, worker), factor = (float)sqrt((double)d);
+    float *rows = vg_cpu_scratch(j->be, worker);
     const float *gamma = vg_cpu_view(a->gamma, 0, d, rows + vg_cpu_round((size_t)(j->batch * d)));
 
     for (int64_t i = begin; i < end; i += j->batch) {
         int64_t n = end - i < j->batch ? end - i : j->batch;
         vg_cpu_load(a->x, i * d, n * d, rows);
-        normalise(rows, n, d);
-        vg_cpu_round_to(dtype, rows, n * d);
-        scale(rows, n * d, factor);
-        vg_cpu_round_to(dtype, rows, n * d);
-        multiply(rows, n, d, gamma);
-        if (a->silu) {
-            vg_cpu_round_to(dtype, rows, n * d);
-            vg_cpu_activate(VG_ACT_SILU, rows, n * d);
-        }
+        vg_cpu_norm_pixels(a->y->dtype, gamma, a->silu, rows, n, d);
         vg_cpu_store(a->y, i * d, n * d, rows);
     }
 }

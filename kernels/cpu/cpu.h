@@ -93,6 +93,10 @@ void vg_cpu_norm_rope_row(const vg_rms_norm_rope_args *a, vg_dtype dtype, const 
 /* LayerNorm of a row in place, and what follows it; the statistics are those of the values given. */
 void vg_cpu_norm_row(const vg_layer_norm_modulate_args *a, float *row, int64_t d);
 
+/* channel_norm of n pixels of d channels in place, its last result not yet rounded to dtype. gamma: in FP32. */
+void vg_cpu_norm_pixels(vg_dtype dtype, const float *gamma, bool silu, float *rows, int64_t n,
+                        int64_t d);
+
 /* x[i] = act(x[i]). SiLU x / (1 + e^-x); GELU tanh and erf as torch has them. At most 4 FP32 ulp from the exact value
  * or 1e-7 of it absolute near zero; NaN stays NaN. */
 void vg_cpu_activate(vg_act act, float *x, int64_t n);

@@ -25,17 +25,18 @@ static __device__ __forceinline__ float block_max(float v)
 }
 
 /* softmax_held   Bytes  rows*(4 + size(P))*nk, each once   -> memory-bound
- * p = e^(scale*s + bias - max) / sum, rounded once to P; s is FP32 [rows, ld], ld % 8 == 0. One block per row (query block row, head),
+ * p = e^(scale*s + bias - max) / sum, rounded once to P; s is FP32 [rows, ld], ld % 8 == 0; bias_step: elements from head to head. One block per row (query block row, head),
  * CHUNKS * 4 scores of it in registers of each thread.
  * Numerics FP32, expf; a row of -inf only gives NaN, as torch and the CPU do. P may be FP32 in the place of s; the columns from nk to
  *          the next multiple of 4 are written too */
 template <int CHUNKS, typename P>
-static __global__ void softmax_held(const float *s, const float *bias, float scale, P *p,
-                                    int64_t rows, int64_t nq, int64_t nk, int64_t ld, int64_t first)
+static __global__ void softmax_held(const float *s, const float *bias, int64_t bias_step,
+                                    float scale, P *p, int64_t rows, int64_t nk, int64_t ld,
+                                    int64_t first)
 {
     int64_t head = blockIdx.y, row = blockIdx.x;
     const float *from = s + (head * rows + row) * ld;
-    const float *add = bias ? bias + (head * nq + first + row) * nk : nullptr;
+    const float *add = bias ? bias + head * bias_step + (first + row) * nk : nullptr;
     P *to = p + (head * rows + row) * ld;
     float v[CHUNKS][4], most = -INFINITY, total = 0.0f, shift;
 
@@ -71,12 +72,12 @@ static __global__ void softmax_held(const float *s, const float *bias, float sca
 
 /* softmax   The same for rows of any length: three readings of s, the later ones mostly from L2. */
 template <typename P>
-static __global__ void softmax(const float *s, const float *bias, float scale, P *p, int64_t rows,
-                               int64_t nq, int64_t nk, int64_t ld, int64_t first)
+static __global__ void softmax(const float *s, const float *bias, int64_t bias_step, float scale,
+                               P *p, int64_t rows, int64_t nk, int64_t ld, int64_t first)
 {
     int64_t head = blockIdx.y, row = blockIdx.x;
     const float *from = s + (head * rows + row) * ld;
-    const float *add = bias ? bias + (head * nq + first + row) * nk : nullptr;
+    const float *add = bias ? bias + head * bias_step + (first + row) * nk : nullptr;
     P *to = p + (head * rows + row) * ld;
     float most = -INFINITY, total = 0.0f, shift;
 
@@ -121,6 +122,8 @@ static vg_status normalise(vg_backend *be, const rows_job *j, int64_t first, int
                            vg_err *err)
 {
     const float *bias = j->a->bias ? static_cast<const float *>(j->a->bias->data) : nullptr;
+    int64_t bias_step =
+        bias && j->a->bias->shape[0] > 1 ? j->nq * j->nk : 0; // 0: one for all heads
     unsigned threads = j->nk <= 2048 ? 128 : 512;
     int64_t chunks = (j->nk + 4 * threads - 1) / (4 * threads);
     auto kernel = chunks == 1   ? softmax_held<1, P>
@@ -130,7 +133,7 @@ static vg_status normalise(vg_backend *be, const rows_job *j, int64_t first, int
                                 : softmax<P>;
 
     VG_CUDA_LAUNCH(be, err, kernel, dim3((unsigned)rows, (unsigned)j->heads), threads, 0, j->scores,
-                   bias, j->a->scale, static_cast<P *>(j->p), rows, j->nq, j->nk, j->ld, first);
+                   bias, bias_step, j->a->scale, static_cast<P *>(j->p), rows, j->nk, j->ld, first);
     return VG_OK;
 }
 

@@ -1,41 +1,6 @@
 // channel_norm.cu: the VAE's norm per pixel over channels, x / max(|x|_2, 1e-12) * sqrt(C) * gamma, each of the three steps
 // rounded to y's dtype, then SiLU of the rounded result. Source: wan 4.2.
-#include "kernels/cuda/cuda.cuh"
-
-// The steps of N values, but for the last rounding; fast: results in BF16.
-template <typename Y, int N>
-static __device__ __forceinline__ void finish(float (&v)[N], float length, float inverse,
-                                              float factor, const float (&gamma)[N], bool silu)
-{
-    constexpr bool fast = sizeof(Y) == 2;
-
-#pragma unroll
-    for (int i = 0; i < N; i++)
-        v[i] = fast ? v[i] * inverse : v[i] / length;
-    vg_round_all<Y>(v);
-#pragma unroll
-    for (int i = 0; i < N; i++)
-        v[i] *= factor;
-    vg_round_all<Y>(v);
-#pragma unroll
-    for (int i = 0; i < N; i++)
-        v[i] *= gamma[i];
-    if (!silu)
-        return;
-    vg_round_all<Y>(v);
-#pragma unroll
-    for (int i = 0; i < N; i++)
-        v[i] = fast ? __fdividef(v[i], 1.0f + __expf(-v[i])) : v[i] / (1.0f + expf(-v[i]));
-}
-
-// Sum over groups of LANES neighbouring threads, in fixed order.
-template <int LANES> static __device__ __forceinline__ float group_sum(float sum)
-{
-#pragma unroll
-    for (int offset = LANES / 2; offset; offset /= 2)
-        sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-    return sum;
-}
+#include "kernels/cuda/pixel_norm.cuh"
 
 /* in_registers    Bytes  n*(size(x) + size(y)), gamma from L1   -> memory-bound
  * Launch   LANES neighbouring threads per pixel, three packs of 8 channels each, kept in registers: 96, 192, 384 or 768 channels;
@@ -63,14 +28,14 @@ static __global__ void __launch_bounds__(256)
 #pragma unroll
         for (int i = 0; i < 8; i++)
             sum += v[p][i] * v[p][i];
-    length = sqrtf(group_sum<LANES>(sum));
+    length = sqrtf(vg_group_sum<LANES>(sum));
     length = length > 1e-12f ? length : 1e-12f;
     inverse = 1.0f / length;
 #pragma unroll
     for (int p = 0; p < 3 && work; p++) {
         float g[8];
         vg_load<8>(gamma + (threadIdx.x % LANES + p * LANES) * 8, g);
-        finish<Y>(v[p], length, inverse, factor, g, silu);
+        vg_norm_finish<Y>(v[p], length, inverse, factor, g, silu);
         vg_store<8>(y + at + p * LANES * 8, v[p]);
     }
 }
@@ -96,13 +61,13 @@ static __global__ void normalise(const X *x, const G *gamma, bool silu, float fa
         for (int i = 0; i < N; i++)
             sum += v[i] * v[i];
     }
-    length = sqrtf(group_sum<LANES>(sum));
+    length = sqrtf(vg_group_sum<LANES>(sum));
     length = length > 1e-12f ? length : 1e-12f;
     inverse = 1.0f / length;
     for (int c = lane * N; c < channels && work; c += LANES * N) {
         vg_load<N>(row + c, v);
         vg_load<N>(gamma + c, g);
-        finish<Y>(v, length, inverse, factor, g, silu);
+        vg_norm_finish<Y>(v, length, inverse, factor, g, silu);
         vg_store<N>(y + pixel * channels + c, v);
     }
 }

@@ -15,9 +15,11 @@ vg_status vg_check_attention(const vg_attention_args *a, vg_err *err)
         vg_need_shape("attention", "k", a->k, VG_TAKES_ACT, 3, VG_SHAPE(nk, heads, head_dim), err));
     VG_TRY(
         vg_need_shape("attention", "v", a->v, VG_TAKES_ACT, 3, VG_SHAPE(nk, heads, head_dim), err));
-    if (a->bias)
-        VG_TRY(vg_need_shape("attention", "bias", a->bias, VG_TAKES_F32, 3, VG_SHAPE(heads, nq, nk),
-                             err));
+    if (a->bias) {
+        bool shared = a->bias->ndim == 3 && a->bias->shape[0] == 1;
+        VG_TRY(vg_need_shape("attention", "bias", a->bias, VG_TAKES_F32, 3,
+                             VG_SHAPE(shared ? 1 : heads, nq, nk), err));
+    }
     if (!isfinite(a->scale))
         return VG_FAIL(err, VG_E_ARG, "attention: scale is not finite");
     VG_TRY(vg_need_quant_out("attention", &a->quant, nq, heads * head_dim, err));

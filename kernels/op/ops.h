@@ -162,13 +162,35 @@ typedef struct vg_rms_norm_rope_args {
     vg_tensor *y; /* [N,D], may alias x */
 } vg_rms_norm_rope_args;
 
+/* y[i,h,:] = rope( w * round(x[i,h,:] * rsqrt(mean(x[i,h,:]^2) + eps)) ): norm of each head by itself, rounded before and after the product
+ * with w, then rotation of interleaved pairs in FP32 with one more rounding. Source: hunyuanvideo15 2.3, 2.7 steps 4-5, 2.9. */
+typedef struct vg_head_norm_rope_args {
+    const vg_tensor *x; /* [N,D] act dtype */
+    const vg_tensor *w; /* [D/heads] F32 or BF16 */
+    float eps;
+    int heads;                 /* D % heads == 0 */
+    const vg_tensor *rope_cos; /* [N, D/heads/2] F32 or NULL for no rotation */
+    const vg_tensor *rope_sin;
+    vg_tensor *y; /* [N,D], dtype of x; may be x */
+} vg_head_norm_rope_args;
+
+/* y[i, h r + k, :] = rotated x[i, h, :] for k = 0 .. r-1: out[j] = x[j] cos[j] - x[j+D/2] sin[j], out[j+D/2] = x[j+D/2] cos[j] + x[j] sin[j]; without
+ * tables x as it is. With BF16 each product is rounded, then the sum, as torch's rotate_half does. r > 1 spreads the keys and values of
+ * grouped queries. Source: hunyuanvideo15 4.2. */
+typedef struct vg_rotate_heads_args {
+    const vg_tensor *x;        /* [N,H,D] act dtype */
+    const vg_tensor *rope_cos; /* [N,D/2] F32 or NULL */
+    const vg_tensor *rope_sin;
+    vg_tensor *y; /* [N,H*r,D] dtype of x; may alias x when r is 1 */
+} vg_rotate_heads_args;
+
 /* y[i,h,:] = sum_j softmax_j( scale * q[i,h,:].k[j,h,:] + bias[h,i,j] ) v[j,h,:]. Non-causal. The working set is
  * O(tile), never [Nq,Nk]. */
 typedef struct vg_attention_args {
     const vg_tensor *q;    /* [Nq,H,D] act dtype */
     const vg_tensor *k;    /* [Nk,H,D] */
     const vg_tensor *v;    /* [Nk,H,D] */
-    const vg_tensor *bias; /* [H,Nq,Nk] F32 or NULL */
+    const vg_tensor *bias; /* [H,Nq,Nk] F32, or [1,Nq,Nk] for all heads, or NULL */
     float scale;
     vg_tensor *y; /* [Nq,H,D] act dtype */
     vg_quant_out quant;
@@ -338,6 +360,36 @@ typedef struct vg_channel_norm_args {
     bool silu;              /* apply SiLU to the (rounded) result */
     vg_tensor *y;           /* [P,C], may alias x */
 } vg_channel_norm_args;
+
+/* y[t,i,j,:] = n(x[t, inside(i - edge), inside(j - edge), :]): n as vg_channel_norm of one pixel, or (gamma NULL) x itself; inside: to the nearest
+ * row or column that there is. Source: hunyuanvideo15 3.1, whose convolutions repeat the border. */
+typedef struct vg_edge_norm_args {
+    const vg_tensor *x;     /* [T,H,W,C] act dtype */
+    const vg_tensor *gamma; /* [C] F32 or BF16, or NULL: x is only padded */
+    bool silu;              /* with gamma: SiLU of the (rounded) result */
+    int edge;               /* pixels on each side, 0 to 64 */
+    vg_tensor *y;           /* [T, H + 2 edge, W + 2 edge, C], dtype of x */
+} vg_edge_norm_args;
+
+/* With F = times * side^2 and r = (a * side + b) * side + d:
+ * y[t*times + a, i*side + b, j*side + d, c] = x[t,i,j, r*K/F + c] + shortcut[t,i,j, (r*C + c) / (F*C/S)].
+ * K/F > C: the channels behind the first C of each part are not used. side = times = 1: channels are only repeated and added.
+ * Source: hunyuanvideo15 3.2, 3.4. */
+typedef struct vg_unpack_channels_args {
+    const vg_tensor *x;        /* [T,H,W,K] act dtype; F divides K, K/F >= C */
+    const vg_tensor *shortcut; /* [T,H,W,S]; S divides F*C */
+    int times, side;           /* 1 or 2 */
+    vg_tensor *y;              /* [T*times, H*side, W*side, C]; one dtype for all */
+} vg_unpack_channels_args;
+
+/* The way back, with F and r as above: packed p[t,i,j, r*K + c] = x[t*times + a, i*side + b, j*side + d, c], q the same of the shortcut;
+ * y[t,i,j,o] = p[t,i,j, o % (F*K)] + round(mean of q[t,i,j, o*g .. o*g + g - 1]), g = F*S/C. Source: hunyuanvideo15 3.2, 3.3. */
+typedef struct vg_pack_channels_args {
+    const vg_tensor *x;        /* [T*times, H*side, W*side, K] act dtype; F*K divides C */
+    const vg_tensor *shortcut; /* [T*times, H*side, W*side, S]; C divides F*S */
+    int times, side;           /* 1 or 2 */
+    vg_tensor *y;              /* [T,H,W,C]; one dtype for all */
+} vg_pack_channels_args;
 
 /* y = x * scale[c] + shift[c] or, with divide, x / scale[c] + shift[c]; layout change between [C,T,H,W] and [T,H,W,C]. */
 typedef struct vg_channel_affine_args {

@@ -154,6 +154,28 @@ static void test_cli_bench_clocks_of_the_measured_steps(void **state)
     const cJSON *power = cJSON_GetObjectItem(cJSON_GetObjectItem(root, "clocks"), "power_w");
     assert_float_equal(number(power, "median"), 500, 0);
     assert_float_equal(number(power, "max"), 500, 0);
+    /* The counter's 652.5 W, not the readings'. */
+    double watts = number(root, "joules_per_it") /
+                   number(cJSON_GetObjectItem(root, "denoise_s_per_it"), "median");
+    assert_true(watts > 600 && watts < 700);
+    assert_string_equal(cJSON_GetObjectItem(root, "joules_per_it_from")->valuestring,
+                        "energy counter");
+    assert_non_null(strstr(r.out, "(energy counter)"));
+    cJSON_Delete(root);
+    cli_result_free(&r);
+    /* A board without a counter. */
+    setenv("VGEN_GAUGE_PCI", "0000:17:00.0", 1);
+    setenv("FAKE_NVML_ENERGY", "fail", 1);
+    r = CLI("bench", "--device", "cpu", "--steps-run", "5", "--denoise-only", "--json", path);
+    unsetenv("VGEN_GAUGE_PCI");
+    unsetenv("FAKE_NVML_ENERGY");
+    assert_int_equal(r.status, 0);
+    root = json_of(path);
+    watts = number(root, "joules_per_it") /
+            number(cJSON_GetObjectItem(root, "denoise_s_per_it"), "median");
+    assert_true(watts > 499 && watts < 501);
+    assert_string_equal(cJSON_GetObjectItem(root, "joules_per_it_from")->valuestring,
+                        "power readings");
     cJSON_Delete(root);
     cli_result_free(&r);
 }

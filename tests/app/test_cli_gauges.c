@@ -72,11 +72,15 @@ static void test_cli_gauges_reach_events_report_and_show(void **state)
         assert_true(figure(one, "power_w", "peak") >= 500 && figure(one, "power_w", "peak") <= 700);
         assert_true(figure(one, "power_w", "mean") >= 500 && figure(one, "power_w", "mean") <= 700);
         assert_true(figure(one, "memory_used_bytes", "peak") == 30.0 * (1 << 30));
+        double watts = cJSON_GetObjectItem(variant, "joules_per_step")->valuedouble /
+                       cJSON_GetObjectItem(variant, "denoise_s_per_it")->valuedouble;
+        assert_true(watts > 450 && watts < 750);
     }
     cJSON_Delete(root);
     cli_result_free(&r);
     r = CLI("show", "last", "--jobs-dir", folder);
     assert_non_null(strstr(r.out, "SM clock"));
+    assert_non_null(strstr(r.out, "Energy of a step: BF16 "));
     assert_true(cli_is_clean(r.out));
     cli_result_free(&r);
     char *report = job_text("asked", "variants/bf16/variant.json");

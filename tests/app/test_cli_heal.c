@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include "kernels/base/json.h"
 #include "engine/checkpoint/safetensors.h"
+#include "engine/run/conditions.h"
 
 #define TINY                                                                                       \
     "--preset", "demo", "--height", "32", "--width", "32", "--num-frames", "5",                    \
@@ -91,13 +92,21 @@ static void whole(void)
         CLI_EXPECT(0, "compare", TINY, "--jobs-dir", jobs_of("whole"), "-q");
 }
 
-static void expect_whole(const char *name, const char *what)
+/* but: a file that need not be there, or NULL. */
+static void expect_whole_but(const char *name, const char *but, const char *what)
 {
     for (size_t i = 0; i < PIECES; i++) {
+        if (but && !strcmp(pieces[i], but))
+            continue;
         if (vg_file_exists(job_file("whole", pieces[i])) &&
             !cli_same_file(job_file("whole", pieces[i]), job_file(name, pieces[i])))
             fail_msg("%s: %s is not what it was", what, pieces[i]);
     }
+}
+
+static void expect_whole(const char *name, const char *what)
+{
+    expect_whole_but(name, NULL, what);
 }
 
 static void test_cli_heal_a_damaged_calibration_is_measured_again(void **state)
@@ -266,6 +275,182 @@ static void test_cli_heal_sweeps_what_a_kill_left(void **state)
     unlink(mine);
 }
 
+/* ---- every file of a job, damaged in every way ---- */
+
+static const char *const damages[] = {"gone", "empty", "cut", "one bit", "zeroed"};
+
+static void damage(const char *path, int how)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    if (how == 0) {
+        assert_int_equal(unlink(path), 0);
+        return;
+    }
+    if (vg_file_read(path, 256u << 20, &bytes, &size, NULL) != VG_OK || !size)
+        fail_msg("%s cannot be damaged", path);
+    if (how == 1)
+        size = 0;
+    else if (how == 2)
+        size -= size / 3;
+    else if (how == 3)
+        bytes[size * 5 / 8] ^= 4;
+    else
+        memset(bytes, 0, size);
+    assert_int_equal(vg_file_write_atomic(path, bytes, size, NULL), VG_OK);
+    free(bytes);
+}
+
+/* Files of the only job under cli_dir/NAME, below its folder; the caller frees both. */
+static size_t list_job(const char *name, char ***list)
+{
+    char line[700], found[900];
+    size_t n = 0;
+    *list = calloc(64, sizeof **list);
+    snprintf(line, sizeof line, "cd '%s'/* && find . -type f | sort | cut -c3-", jobs_of(name));
+    FILE *find = popen(line, "r");
+    while (find && n < 64 && fgets(found, sizeof found, find)) {
+        found[strcspn(found, "\n")] = 0;
+        (*list)[n++] = strdup(found);
+    }
+    pclose(find);
+    return n;
+}
+
+__attribute__((format(printf, 1, 2))) static void shell(const char *format, ...)
+{
+    char line[1400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (system(line) != 0)
+        fail_msg("%s", line);
+}
+
+/* Every file that a job leaves is what it is after a run without damage; of the report only what does not tell a time. What only the way to
+ * finished latents needs is not made again. */
+static void expect_healed(const char *file, bool finished, const char *what)
+{
+    bool behind =
+        finished && (!strcmp(file, "conditions.safetensors") || !strcmp(file, "calibration.json"));
+    expect_whole_but("hurt", behind ? file : NULL, what);
+    static const char *const more[] = {"variants/fp8/metrics.csv", "variants/fp8/metrics.json",
+                                       "files.json"};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (!cli_same_file(job_file("whole", more[i]), job_file("hurt", more[i])))
+            fail_msg("%s: %s is not what it was", what, more[i]);
+    static const char *const reports[] = {"variants/bf16/variant.json",
+                                          "variants/fp8/variant.json"};
+    for (size_t i = 0; i < 2; i++) {
+        cJSON *a = NULL, *b = NULL;
+        vg_err err;
+        CHECK_OK(vg_json_load(job_file("whole", reports[i]), &a, &err), err);
+        CHECK_OK(vg_json_load(job_file("hurt", reports[i]), &b, &err), err);
+        if (strcmp(cJSON_GetObjectItem(a, "made_with")->valuestring,
+                   cJSON_GetObjectItem(b, "made_with")->valuestring) != 0)
+            fail_msg("%s: %s is of other settings", what, reports[i]);
+        cJSON_Delete(a);
+        cJSON_Delete(b);
+    }
+}
+
+static void restore(void)
+{
+    shell("cd '%s' && rm -rf hurt && cp -a '%s/kept' hurt", cli_dir, cli_dir);
+}
+
+static void test_cli_heal_every_file_damaged_in_every_way(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *steps; /* it was stopped behind, or NULL */
+        size_t files;      /* at least */
+    } jobs[] = {{NULL, 15}, {"2", 9}};
+    int tried = 0;
+    whole();
+    for (size_t k = 0; k < 2; k++) {
+        char **files;
+        int refused = 0;
+        shell("rm -rf '%s' '%s'", jobs_of("hurt"), jobs_of("kept"));
+        CLI_EXPECT(0, "compare", TINY, "--jobs-dir", jobs_of("hurt"), "-q",
+                   jobs[k].steps ? "--max-steps-run" : NULL, jobs[k].steps);
+        shell("cp -a '%s' '%s'", jobs_of("hurt"), jobs_of("kept"));
+        size_t count = list_job("hurt", &files);
+        assert_true(count >= jobs[k].files);
+        for (size_t i = 0; i < count; i++) {
+            struct stat st;
+            if (stat(job_file("kept", files[i]), &st) != 0 || !st.st_size)
+                continue; /* a log without words */
+            for (int how = 0; how < 5; how++) {
+                char what[300];
+                snprintf(what, sizeof what, "%s job, %s %s", k ? "stopped" : "finished", files[i],
+                         damages[how]);
+                restore();
+                damage(job_file("hurt", files[i]), how);
+                cli_result r = CLI("resume", "last", "--jobs-dir", jobs_of("hurt"), "-q");
+                tried++;
+                /* What was asked cannot be made again. */
+                if (!strcmp(files[i], "job.json") && r.status == 1 && cli_lines(r.err) == 1)
+                    refused++;
+                else if (r.status != 0)
+                    fail_msg("%s: exit %d\n%s", what, r.status, r.err);
+                else
+                    expect_healed(files[i], !jobs[k].steps, what);
+                cli_result_free(&r);
+            }
+        }
+        assert_true(refused >= 4); /* a bit may be one that decides nothing */
+        for (size_t i = 0; i < count; i++)
+            free(files[i]);
+        free(files);
+    }
+    print_message("%d damages\n", tried);
+}
+
+/* As a version that did not look would have kept it: whole, of these settings, and of no use. */
+static void test_cli_heal_conditions_that_hold_nan_are_made_again(void **state)
+{
+    (void)state;
+    vg_conditions c;
+    vg_safetensors *st;
+    vg_err err;
+    CLI_EXPECT(0, "compare", TINY, "--jobs-dir", jobs_of("nan"), "--max-steps-run", "1", "-q");
+    const char *path = job_file("nan", "conditions.safetensors");
+    CHECK_OK(vg_conditions_read(path, &c, &err), err);
+    CHECK_OK(vg_safetensors_open(path, &st, &err), err);
+    const char *const metadata[] = {VG_SAFETENSORS_CHECKSUM, VG_SAFETENSORS_UNKNOWN, "made_with",
+                                    vg_safetensors_metadata(st, "made_with"), NULL};
+    c.list[0].values[3] = NAN;
+    unlink(path); /* mapped, and replaced */
+    CHECK_OK(vg_conditions_write(path, &c, metadata, &err), err);
+    vg_safetensors_close(st);
+    vg_conditions_deinit(&c);
+    whole();
+    CLI_EXPECT(0, "resume", "last", "--jobs-dir", jobs_of("nan"), "-q");
+    expect_whole("nan", "conditions with NaN");
+}
+
+/* Given, not made: it cannot be made again, and another noise would be another clip. */
+static void test_cli_heal_damaged_initial_latents_are_refused(void **state)
+{
+    (void)state;
+    char given[400];
+    whole();
+    snprintf(given, sizeof given, "%s/given.safetensors", cli_dir);
+    copy(job_file("whole", pieces[0]), given);
+    CLI_EXPECT(0, "generate", TINY, "--jobs-dir", jobs_of("given"), "--max-steps-run", "1", "-q",
+               "--init-latents", given);
+    unlink(job_file("given", "variants/bf16/state.safetensors"));
+    unlink(job_file("given", "conditions.safetensors"));
+    damage(job_file("given", "init_latents.safetensors"), 3);
+    cli_result r = CLI("resume", "last", "--jobs-dir", jobs_of("given"), "-q");
+    if (r.status != 1 || !strstr(r.err, "init_latents.safetensors: damaged") ||
+        cli_lines(r.err) != 1)
+        fail_msg("exit %d\n%s", r.status, r.err);
+    cli_result_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +460,9 @@ int main(void)
         cmocka_unit_test(test_cli_heal_refuses_a_changed_job),
         cmocka_unit_test(test_cli_heal_an_older_file_of_the_outputs_name_is_replaced),
         cmocka_unit_test(test_cli_heal_sweeps_what_a_kill_left),
+        cmocka_unit_test(test_cli_heal_every_file_damaged_in_every_way),
+        cmocka_unit_test(test_cli_heal_conditions_that_hold_nan_are_made_again),
+        cmocka_unit_test(test_cli_heal_damaged_initial_latents_are_refused),
     };
     return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

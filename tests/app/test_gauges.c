@@ -1,6 +1,7 @@
 /* test_gauges.c: readings of a GPU as figures: through an event and back, mean and peak, the history, what a hostile journal does. */
 #include "tests/check.h"
 
+#include "app/report/energy.h"
 #include "app/report/gauges.h"
 
 static vg_gpu_sample reading(double power, double memory)
@@ -100,6 +101,75 @@ static void test_gauges_table_has_a_row_for_what_was_read(void **state)
     free(text);
 }
 
+static vg_gpu_sample counted(double joules, double power)
+{
+    vg_gpu_sample s = {.valid = 1u << VG_GPU_energy_j | 1u << VG_GPU_power_w};
+    s.value[VG_GPU_energy_j] = joules;
+    s.value[VG_GPU_power_w] = power;
+    return s;
+}
+
+/* The counter is believed before readings of power; only what lies between two readings of the work counts. */
+static void test_gauges_energy_is_the_counters(void **state)
+{
+    (void)state;
+    vg_energy e = {0};
+    bool by_counter;
+    assert_true(isnan(vg_energy_watts(&e, &by_counter)) && isnan(vg_energy_of(&e, 2)));
+    assert_string_equal(vg_energy_source(&e), "");
+    vg_gpu_sample s = reading(500, 0); /* a board without a counter */
+    vg_energy_add(&e, &s, 1, true);
+    s = reading(700, 0);
+    vg_energy_add(&e, &s, 2, true);
+    assert_true(vg_energy_of(&e, 2) == 1200);
+    assert_string_equal(vg_energy_source(&e), "power readings");
+    static const struct {
+        double joules, t;
+        bool counts;
+        double total; /* J and s behind it */
+        double seconds;
+    } rows[] = {{1000, 10, true, 0, 0},      {1650, 11, true, 650, 1},
+                {2000, 12, false, 650, 1},   {2300, 13, true, 650, 1},
+                {3000, 14, true, 1350, 2},   {100, 15, true, 1350, 2},    /* loaded anew */
+                {800, 16, true, 2050, 3},    {9000, 1000, true, 2050, 3}, /* slept */
+                {9700, 1000, true, 2050, 3}, {9900, NAN, true, 2050, 3},
+                {9950, 1001, true, 2050, 3}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        s = counted(rows[i].joules, 1);
+        vg_energy_add(&e, &s, rows[i].t, rows[i].counts);
+        assert_true(e.joules == rows[i].total && e.seconds == rows[i].seconds);
+    }
+    vg_energy_break(&e);
+    s = counted(20000, 1);
+    vg_energy_add(&e, &s, 1001.5, true);
+    assert_true(e.joules == 2050);
+    assert_true(fabs(vg_energy_of(&e, 3) - 2050) < 1e-9);
+    cJSON *o = cJSON_CreateObject();
+    vg_energy_json(o, "joules_per_step", &e, 3);
+    vg_energy_json(o, "none", &(vg_energy){0}, 3);
+    assert_true(cJSON_GetObjectItem(o, "joules_per_step")->valuedouble == 2050);
+    assert_string_equal(cJSON_GetObjectItem(o, "joules_per_step_from")->valuestring,
+                        "energy counter");
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(o, "none")) &&
+                cJSON_IsNull(cJSON_GetObjectItem(o, "none_from")));
+    cJSON_Delete(o);
+}
+
+/* A counter has neither mean nor peak to show; within one event it is the last. */
+static void test_gauges_counters_are_no_figures(void **state)
+{
+    (void)state;
+    vg_gauge_figures f = {0};
+    vg_gpu_sample a = counted(100, 5), b = counted(160, 7);
+    vg_gauges_add(&f, &a, true);
+    vg_gauges_add(&f, &b, true);
+    assert_true(vg_gauges_sample(&f).value[VG_GPU_energy_j] == 160);
+    cJSON *json = vg_gauges_json(&f);
+    assert_null(cJSON_GetObjectItem(json, "energy_j"));
+    assert_non_null(cJSON_GetObjectItem(json, "power_w"));
+    cJSON_Delete(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +177,8 @@ int main(void)
         cmocka_unit_test(test_gauges_peaks_count_where_means_do_not),
         cmocka_unit_test(test_gauges_hostile_numbers_are_left_out),
         cmocka_unit_test(test_gauges_history_keeps_the_last_readings),
+        cmocka_unit_test(test_gauges_energy_is_the_counters),
+        cmocka_unit_test(test_gauges_counters_are_no_figures),
         cmocka_unit_test(test_gauges_table_has_a_row_for_what_was_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

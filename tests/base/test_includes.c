@@ -29,19 +29,13 @@ static const room rooms[] = {
 static const struct {
     const char *prefix, *home;
 } libraries[] = {
-    {"curses.h", "ui/term"},
-    {"term.h", "ui/term"},
-    {"chafa", "ui/term"},
-    {"libav", "app/media"},
-    {"libsw", "app/media"},
-    {"cblas", "kernels/cpu"},
-    {"cuda", "kernels/cuda"},
-    {"cublas", "kernels/cuda"},
-    {"cjson", "kernels/base"},
-    {"zlib", "app/media"},
-    {"jpeglib", "app/media"},
-    {"jerror", "app/media"},
-    {"sentencepiece", "engine/text"},
+    {"curses.h", "ui/term"},   {"term.h", "ui/term"},
+    {"chafa", "ui/term"},      {"libav", "app/media"},
+    {"libsw", "app/media"},    {"cblas", "kernels/cpu"},
+    {"cuda", "kernels/cuda"},  {"cublas", "kernels/cuda"},
+    {"cjson", "kernels/base"}, {"xxhash", "kernels/base"},
+    {"zlib", "app/media"},     {"jpeglib", "app/media"},
+    {"jerror", "app/media"},   {"sentencepiece", "engine/text"},
     {"pcre2", "engine/text"},
 };
 

@@ -46,7 +46,8 @@ static void compare_operands(const char *kernel, vg_attention_args args, vg_dtyp
     gpu->attention = VG_ATTENTION_AUTO;
 }
 
-static void compare(const char *kernel, const shape *s, vg_dtype in, vg_dtype out, bool biased,
+/* biases: one for each head, one for all of them (1), or none (0). */
+static void compare(const char *kernel, const shape *s, vg_dtype in, vg_dtype out, int64_t biases,
                     float scale, uint64_t seed)
 {
     check_rng rng = {seed};
@@ -54,11 +55,11 @@ static void compare(const char *kernel, const shape *s, vg_dtype in, vg_dtype ou
               *k = check_fill(check_tensor(in, 3, s->nk, s->heads, s->d), &rng, 0.0, 3.0),
               *v = check_fill(check_tensor(in, 3, s->nk, s->heads, s->d), &rng, 0.1, 1.0);
     vg_tensor *bias =
-        biased ? check_fill(check_tensor(VG_F32, 3, s->heads, s->nq, s->nk), &rng, 0.0, 4.0) : NULL;
+        biases ? check_fill(check_tensor(VG_F32, 3, biases, s->nq, s->nk), &rng, 0.0, 4.0) : NULL;
 
-    for (int64_t i = 0; biased && i < s->nk / 3;
+    for (int64_t i = 0; biases && i < s->nk / 3;
          i++) /* masked keys, as the text encoder has them */
-        for (int64_t r = 0; r < s->heads * s->nq; r++)
+        for (int64_t r = 0; r < biases * s->nq; r++)
             check_set(bias, r * s->nk + s->nk - 1 - i, -3.3895314e38);
     compare_operands(
         kernel, (vg_attention_args){.q = q, .k = k, .v = v, .bias = bias, .scale = scale}, out);
@@ -73,8 +74,8 @@ static void compare_all(const char *kernel)
                                    {128, 20, 2, 64},    {33, 512, 40, 128}};
 
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        compare(kernel, &shapes[i], VG_BF16, VG_BF16, false,
-                (float)(1.0 / sqrt((double)shapes[i].d)), 40 + i);
+        compare(kernel, &shapes[i], VG_BF16, VG_BF16, 0, (float)(1.0 / sqrt((double)shapes[i].d)),
+                40 + i);
 }
 
 static void test_cuda_attention_rows(void **state)
@@ -289,8 +290,8 @@ static void test_cuda_attention_many_tiles(void **state)
 
     (void)state;
     NEED_GPU();
-    compare("", &wide, VG_BF16, VG_BF16, false, 0.0884f, 60);
-    compare("", &narrow, VG_BF16, VG_BF16, false, 0.125f, 61);
+    compare("", &wide, VG_BF16, VG_BF16, 0, 0.0884f, 60);
+    compare("", &narrow, VG_BF16, VG_BF16, 0, 0.125f, 61);
 }
 
 static void test_cuda_attention_other_head_sizes(void **state)
@@ -301,7 +302,7 @@ static void test_cuda_attention_other_head_sizes(void **state)
     NEED_GPU();
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         shape s = {77, 131, 3, sizes[i]};
-        compare("mma", &s, VG_BF16, VG_BF16, false, (float)(1.0 / sqrt((double)s.d)), 70 + i);
+        compare("mma", &s, VG_BF16, VG_BF16, 0, (float)(1.0 / sqrt((double)s.d)), 70 + i);
     }
 }
 
@@ -314,13 +315,14 @@ static void test_cuda_attention_everything_else(void **state)
     (void)state;
     NEED_GPU();
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        for (int f = 0; f < 8; f++)
+        for (int f = 0; f < 12; f++)
             compare("rows", &shapes[i], f & 1 ? VG_BF16 : VG_F32, f >> 1 & 1 ? VG_BF16 : VG_F32,
-                    f >> 2, (float)(1.0 / sqrt((double)shapes[i].d)), 80 + i);
-    compare("", &(shape){20, 30, 2, 64}, VG_BF16, VG_BF16, false, -0.1f,
+                    f >> 2 == 2 ? shapes[i].heads : f >> 2,
+                    (float)(1.0 / sqrt((double)shapes[i].d)), 80 + i);
+    compare("", &(shape){20, 30, 2, 64}, VG_BF16, VG_BF16, 0, -0.1f,
             99); /* a negative scale turns maxima into minima */
-    compare("", &(shape){20, 30, 2, 64}, VG_BF16, VG_BF16, false, 0.0f, 99);
-    compare("", &(shape){64, 64, 4, 64}, VG_BF16, VG_BF16, true, 1.0f,
+    compare("", &(shape){20, 30, 2, 64}, VG_BF16, VG_BF16, 0, 0.0f, 99);
+    compare("", &(shape){64, 64, 4, 64}, VG_BF16, VG_BF16, 4, 1.0f,
             98); /* the text encoder does not scale */
 }
 

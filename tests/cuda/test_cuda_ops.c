@@ -139,6 +139,37 @@ static void test_cuda_gate_residual(void **state)
         }
 }
 
+static void test_cuda_rotate_heads(void **state)
+{
+    const int64_t sizes[][3] = {{1, 1, 2}, {33, 3, 6}, {70, 2, 128}, {211, 4, 48}};
+    check_rng rng = {36};
+    vg_err err;
+
+    (void)state;
+    NEED_GPU();
+    for (size_t s = 0; s < 4; s++)
+        for (int f = 0; f < 8; f++) {
+            int64_t n = sizes[s][0], heads = sizes[s][1], d = sizes[s][2], times = f >> 2 ? 7 : 1;
+            vg_tensor *x = check_fill(check_tensor(ACTS[f & 1], 3, n, heads, d), &rng, 0.0, 2.0);
+            vg_tensor *y = check_tensor(ACTS[f & 1], 3, n, heads * times, d), *dy = on_gpu(y);
+            vg_tensor *cosines = NULL, *sines = NULL;
+            if (f >> 1 & 1) {
+                cosines = check_fill(check_tensor(VG_F32, 2, n, d / 2), &rng, 0.0, 1.0);
+                sines = check_fill(check_tensor(VG_F32, 2, n, d / 2), &rng, 0.0, 1.0);
+            }
+            CHECK_OK(vg_rotate_heads(check_cpu()->four,
+                                     &(vg_rotate_heads_args){x, cosines, sines, y}, &err),
+                     err);
+            CHECK_OK(vg_rotate_heads(gpu,
+                                     &(vg_rotate_heads_args){on_gpu_at(x, s == 3), on_gpu(cosines),
+                                                             on_gpu(sines), dy},
+                                     &err),
+                     err);
+            expect_same_bits("rotate_heads", y, back(dy));
+            release_all();
+        }
+}
+
 static void test_cuda_layer_norm_modulate(void **state)
 {
     check_rng rng = {33};
@@ -442,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_cuda_cast),
         cmocka_unit_test(test_cuda_cast_every_code),
         cmocka_unit_test(test_cuda_gate_residual),
+        cmocka_unit_test(test_cuda_rotate_heads),
         cmocka_unit_test(test_cuda_layer_norm_modulate),
         cmocka_unit_test(test_cuda_layer_norm_of_hard_rows),
         cmocka_unit_test(test_cuda_activation),

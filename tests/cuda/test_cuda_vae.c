@@ -241,10 +241,13 @@ static void test_cuda_frames_to_u8(void **state)
 {
     static const int64_t shapes[][4] = {{1, 1, 1, 3}, {2, 5, 7, 3}, {3, 64, 48, 3}};
     check_rng rng = {64};
+    void *pinned;
     vg_err err;
 
     (void)state;
     NEED_GPU();
+    CHECK_OK(gpu->ops->pin(gpu, sizeof(uint64_t), &pinned, &err), err);
+    uint64_t *unfinite = pinned;
     for (int s = 0; s < 3; s++)
         for (int f = 0; f < 2; f++) {
             vg_tensor *x = check_fill(check_tensor_of(ACTS[f], 4, shapes[s]), &rng, 0.0, 1.3),
@@ -253,11 +256,20 @@ static void test_cuda_frames_to_u8(void **state)
             check_set(x, 1, INFINITY);
             check_set(x, 2, -INFINITY);
             CHECK_OK(vg_frames_to_u8(check_cpu()->four, &(vg_frames_to_u8_args){x, y}, &err), err);
+            *unfinite = 5; /* added to */
+            gpu->unfinite = unfinite;
             CHECK_OK(vg_frames_to_u8(gpu, &(vg_frames_to_u8_args){on_gpu_at(x, s == 2), dy}, &err),
                      err);
             expect_same_bits("frames_to_u8", y, back(dy));
+            assert_int_equal(*unfinite, 5 + 3);
+            gpu->unfinite = NULL;
+            CHECK_OK(vg_frames_to_u8(gpu, &(vg_frames_to_u8_args){on_gpu_at(x, s == 2), dy}, &err),
+                     err);
+            CHECK_OK(vg_backend_sync(gpu, &err), err);
+            assert_int_equal(*unfinite, 5 + 3);
             release_all();
         }
+    gpu->ops->unpin(gpu, pinned, sizeof *unfinite);
 }
 
 static void test_cuda_vae_bench(void **state)

@@ -84,6 +84,12 @@ inline unsigned atomicMax(unsigned *at, unsigned value)
     *at = value > before ? value : before;
     return before;
 }
+inline unsigned long long atomicAdd(unsigned long long *at, unsigned long long value)
+{
+    unsigned long long before = *at;
+    *at = before + value;
+    return before;
+}
 
 inline unsigned __float_as_uint(float v)
 {

@@ -115,7 +115,7 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"transformer", "added_kv_proj_dim", "5120", VG_E_UNSUPPORTED},
         {"transformer", "pos_embed_seq_len", "514", VG_E_UNSUPPORTED},
         {"transformer", "vace_layers", "[0, 2]", VG_E_UNSUPPORTED},
-        {"transformer", "_class_name", "\"WanVACETransformer3DModel\"", VG_E_UNSUPPORTED},
+        {"transformer", "_class_name", "\"WanAnimateTransformer3DModel\"", VG_E_UNSUPPORTED},
         {"transformer", "qk_norm", "\"layer_norm\"", VG_E_UNSUPPORTED},
         {"transformer", "cross_attn_norm", "false", VG_E_UNSUPPORTED},
         {"transformer", "patch_size", "[2, 2, 2]", VG_E_UNSUPPORTED},
@@ -160,7 +160,7 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"vae", "dim_mult", "7", VG_E_FORMAT},
         {"vae", "is_residual", "1", VG_E_FORMAT},
         {"vae", "is_residual", "true", VG_E_UNSUPPORTED},
-        {"vae", "patch_size", "2", VG_E_UNSUPPORTED},
+        {"vae", "patch_size", "2", VG_E_FORMAT},
         {"vae", "attn_scales", "[0.5]", VG_E_UNSUPPORTED},
         {"vae", "z_dim", "48", VG_E_FORMAT},
         {"vae", "latents_mean", "[1, 2]", VG_E_FORMAT},
@@ -603,30 +603,104 @@ static void keep_note(void *user, const vg_event *e)
         snprintf(n->text, sizeof n->text, "%s", e->detail);
 }
 
+/* A golden model one tensor of which is NaN, in the scratch folder. */
+static void poison(void **state, const char *golden, const char *component, const char *stem,
+                   const char *tensor)
+{
+    static float nans[4096];
+    char dir[400], file[200];
+    vg_err err;
+    vg_weights *weights;
+    bool found = false;
+    snprintf(dir, sizeof dir, GOLDEN "%s", golden);
+    link_model(state, dir, component);
+    snprintf(dir, sizeof dir, GOLDEN "%s/%s", golden, component);
+    snprintf(file, sizeof file, "%s/%s.safetensors", component, stem);
+    CHECK_OK(vg_weights_open(dir, &weights, &err), err);
+    int count = vg_weights_count(weights);
+    vg_safetensors_entry *entries = calloc((size_t)count, sizeof *entries);
+    for (int i = 0; i < 4096; i++)
+        nans[i] = NAN;
+    for (int i = 0; i < count; i++) {
+        entries[i] =
+            (vg_safetensors_entry){vg_weights_name(weights, i), *vg_weights_tensor(weights, i)};
+        if (strcmp(entries[i].name, tensor) == 0) {
+            assert_true(vg_tensor_numel(&entries[i].tensor) <= 4096);
+            entries[i].tensor = vg_tensor_of(nans, VG_F32, 1, entries[i].tensor.shape);
+            found = true;
+        }
+    }
+    assert_true(found);
+    CHECK_OK(vg_safetensors_write(scratch_path(state, file), entries, count, NULL, &err), err);
+    free(entries);
+    vg_weights_close(weights);
+}
+
+static void expect_words(const vg_err *err, const char *a, const char *b)
+{
+    if (!strstr(err->message, a) || !strstr(err->message, b))
+        fail_msg("not \"%s\" and \"%s\": %s", a, b, err->message);
+}
+
+static void test_model_engine_frames_that_are_not_finite_are_an_error(void **state)
+{
+    static const struct {
+        int side;
+        bool tiling;
+        const char *count;
+    } cases[] = {{32, false, "3072 of 3072"}, {320, true, "307200 of 307200"}};
+    vg_err err;
+    vg_engine *engine = open_engine();
+    poison(state, "tiny-a", "vae", "diffusion_pytorch_model", "decoder.conv_out.bias");
+    vg_model *model = open_model(*state);
+    for (size_t i = 0; i < 2; i++) {
+        vg_generate_params p = params_of(model, cases[i].side, cases[i].side, 1);
+        int64_t side = cases[i].side / 8;
+        vg_latents latents = {.shape = {16, 1, side, side},
+                              .values = calloc((size_t)(16 * side * side), sizeof(float)),
+                              .steps = p.steps,
+                              .steps_done = p.steps};
+        vg_frames frames = {0};
+        p.vae_tiling = cases[i].tiling;
+        CHECK_FAILS(vg_decode(engine, model, &p, &latents, NULL, &frames, &err), VG_E_FORMAT, err);
+        expect_words(&err, "the frames that vae made are not finite", cases[i].count);
+        assert_null(frames.rgb);
+        vg_latents_deinit(&latents);
+    }
+    /* The engine goes on with a decoder that is whole, and nothing is counted any more. */
+    vg_model *whole = open_model(GOLDEN "tiny-a");
+    vg_generate_params p = params_of(whole, 32, 32, 1);
+    float values[16 * 4 * 4] = {0};
+    vg_latents latents = {.shape = {16, 1, 4, 4}, .values = values};
+    vg_frames frames;
+    CHECK_OK(vg_decode(engine, whole, &p, &latents, NULL, &frames, &err), err);
+    assert_null(vg_engine_backend(engine)->unfinite);
+    vg_frames_deinit(&frames);
+    vg_model_close(whole);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+static void test_model_engine_names_the_encoder_that_is_not_finite(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    poison(state, "tiny-a", "text_encoder", "model", "encoder.final_layer_norm.weight");
+    vg_model *model = open_model(*state);
+    vg_generate_params p = params_of(model, 32, 32, 1);
+    vg_conditions text = {0};
+    CHECK_FAILS(vg_encode(engine, model, &p, NULL, &text, &err), VG_E_FORMAT, err);
+    expect_words(&err, "what text_encoder made: prompt_embeds is not finite", "NaN");
+    assert_int_equal(text.count, 0);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
 static void test_model_engine_names_the_step_that_is_not_finite(void **state)
 {
     vg_err err;
     vg_engine *engine = open_engine();
-    link_model(state, GOLDEN "tiny-b", "transformer_2");
-    vg_weights *weights;
-    CHECK_OK(vg_weights_open(GOLDEN "tiny-b/transformer_2", &weights, &err), err);
-    int count = vg_weights_count(weights);
-    vg_safetensors_entry *entries = calloc((size_t)count, sizeof *entries);
-    float nan_bias[4096];
-    for (int i = 0; i < 4096; i++)
-        nan_bias[i] = NAN;
-    for (int i = 0; i < count; i++) {
-        entries[i] =
-            (vg_safetensors_entry){vg_weights_name(weights, i), *vg_weights_tensor(weights, i)};
-        if (strcmp(entries[i].name, "proj_out.bias") == 0)
-            entries[i].tensor = vg_tensor_of(nan_bias, VG_F32, 1, entries[i].tensor.shape);
-    }
-    CHECK_OK(vg_safetensors_write(
-                 scratch_path(state, "transformer_2/diffusion_pytorch_model.safetensors"), entries,
-                 count, NULL, &err),
-             err);
-    free(entries);
-    vg_weights_close(weights);
+    poison(state, "tiny-b", "transformer_2", "diffusion_pytorch_model", "proj_out.bias");
     vg_model *model = open_model(*state);
     vg_generate_params p = params_of(model, 32, 32, 1);
     vg_conditions text;
@@ -779,6 +853,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_model_engine_calibration_follows_the_schedule,
                                         scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_model_engine_without_vae, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_frames_that_are_not_finite_are_an_error,
+                                        scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_model_engine_names_the_encoder_that_is_not_finite,
+                                        scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_model_engine_names_the_step_that_is_not_finite,
                                         scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(test_model_engine_notes_unused_tensors, scratch_open,

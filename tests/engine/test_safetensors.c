@@ -249,6 +249,48 @@ static void test_safetensors_open_errors(void **state)
     CHECK_FAILS(vg_safetensors_open("/dev/zero", &st, &err), VG_E_IO, err);
 }
 
+/* Every bit of a file that carries a checksum matters, those of its header too. */
+static void test_safetensors_checksum_finds_every_bit(void **state)
+{
+    float values[24];
+    uint8_t codes[7] = {1, 2, 3, 4, 5, 6, 7};
+    vg_err err;
+    vg_safetensors *st;
+    const char *path = scratch_path(state, "sealed.safetensors");
+    char *bytes;
+    size_t size;
+    for (int i = 0; i < 24; i++)
+        values[i] = (float)i;
+    vg_safetensors_entry entries[] = {{"a", vg_tensor_make(values, VG_F32, 2, 4, 6)},
+                                      {"none", vg_tensor_make(values, VG_F32, 1, 0)},
+                                      {"b", vg_tensor_make(codes, VG_U8, 1, 7)}};
+    const char *const sealed[] = {VG_SAFETENSORS_CHECKSUM, VG_SAFETENSORS_UNKNOWN, "key", "value",
+                                  NULL},
+                      *const plain[] = {"key", VG_SAFETENSORS_UNKNOWN, NULL};
+    CHECK_OK(vg_safetensors_write(path, entries, 3, plain, &err), err);
+    CHECK_OK(vg_safetensors_open(path, &st, &err), err);
+    CHECK_FAILS(vg_safetensors_check(st, &err), VG_E_MISSING, err);
+    vg_safetensors_close(st);
+    CHECK_OK(vg_safetensors_write(path, entries, 3, sealed, &err), err);
+    CHECK_OK(vg_safetensors_open(path, &st, &err), err);
+    CHECK_OK(vg_safetensors_check(st, &err), err);
+    const char *checksum = vg_safetensors_metadata(st, VG_SAFETENSORS_CHECKSUM);
+    assert_true(strlen(checksum) == 16 && strcmp(checksum, VG_SAFETENSORS_UNKNOWN) != 0);
+    assert_string_equal(vg_safetensors_metadata(st, "key"), "value");
+    vg_safetensors_close(st);
+    CHECK_OK(vg_file_read(path, 1 << 20, &bytes, &size, &err), err);
+    for (size_t bit = 0; bit < size * 8; bit++) {
+        bytes[bit / 8] ^= (char)(1 << bit % 8);
+        if (vg_safetensors_open_memory(bytes, size, "flipped", &st, NULL) == VG_OK) {
+            if (vg_safetensors_check(st, NULL) == VG_OK)
+                fail_msg("bit %zu of %zu bytes", bit, size);
+            vg_safetensors_close(st);
+        }
+        bytes[bit / 8] ^= (char)(1 << bit % 8);
+    }
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +301,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_safetensors_damaged_headers, scratch_open,
                                         scratch_close),
         cmocka_unit_test_setup_teardown(test_safetensors_many_tensors, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(test_safetensors_checksum_finds_every_bit, scratch_open,
+                                        scratch_close),
         cmocka_unit_test_setup_teardown(test_safetensors_open_errors, scratch_open, scratch_close),
     };
 

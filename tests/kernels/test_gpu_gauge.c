@@ -57,7 +57,13 @@ static void test_gpu_gauge_reads_every_metric_in_its_unit(void **state)
     expect(&s, VG_GPU_temperature_c, 61);
     expect(&s, VG_GPU_pcie_in_mb_s, 21500);
     expect(&s, VG_GPU_pcie_out_mb_s, 12);
+    double before = s.value[VG_GPU_energy_j];
+    assert_true(vg_gpu_has(&s, VG_GPU_energy_j));
     assert_int_equal(s.valid, (1u << VG_GPU_METRIC_COUNT) - 1); /* none was forgotten above */
+    setenv("FAKE_NVML_ENERGY", "1000000000", 1);                /* a million joules more */
+    vg_gpu_gauge_read(gauge, &s);
+    double more = s.value[VG_GPU_energy_j] - before;
+    assert_true(more >= 1e6 && more < 1e6 + 652.5 * 60);
     vg_gpu_gauge_close(gauge);
 }
 
@@ -114,6 +120,7 @@ static void test_gpu_gauge_leaves_out_what_fails(void **state)
         {"FAKE_NVML_SM_CLOCK", 1u << VG_GPU_sm_clock_mhz},
         {"FAKE_NVML_SM_CLOCK_MAX", 1u << VG_GPU_sm_clock_max_mhz},
         {"FAKE_NVML_TEMPERATURE", 1u << VG_GPU_temperature_c},
+        {"FAKE_NVML_ENERGY", 1u << VG_GPU_energy_j},
         {"FAKE_NVML_PCIE_RX", 1u << VG_GPU_pcie_in_mb_s},
         {"FAKE_NVML_PCIE_TX", 1u << VG_GPU_pcie_out_mb_s},
         {"FAKE_NVML_PID", 1u << VG_GPU_memory_ours_bytes},

@@ -81,6 +81,33 @@ static void test_attention_matches_double(void **state)
                                        f & 1 ? VG_BF16 : VG_F32, f >> 1, 2.0});
 }
 
+/* One bias for all heads is what a copy of it for each head is. */
+static void test_attention_shares_a_bias(void **state)
+{
+    const vg_dtype dtypes[] = {VG_F32, VG_BF16};
+    check_rng rng = {15};
+    vg_err err;
+
+    (void)state;
+    for (int f = 0; f < 2; f++) {
+        vg_tensor *q = check_fill(check_tensor(dtypes[f], 3, 70, 3, 16), &rng, 0.0, 2.0);
+        vg_tensor *k = check_fill(check_tensor(dtypes[f], 3, 300, 3, 16), &rng, 0.0, 2.0);
+        vg_tensor *one = check_fill(check_tensor(VG_F32, 3, 1, 70, 300), &rng, 0.0, 3.0);
+        vg_tensor *each = check_tensor(VG_F32, 3, 3, 70, 300),
+                  *y = check_tensor(dtypes[f], 3, 70, 3, 16),
+                  *wanted = check_tensor(dtypes[f], 3, 70, 3, 16);
+        vg_attention_args args = {
+            .q = q, .k = k, .v = k, .bias = each, .scale = 0.25f, .y = wanted};
+        for (int64_t i = 0; i < 3 * 70 * 300; i++)
+            check_set(each, i, check_get(one, i % (70 * 300)));
+        CHECK_OK(vg_attention(check_cpu()->one, &args, &err), err);
+        args.bias = one, args.y = y;
+        CHECK_RUN(attention, &args, y);
+        assert_memory_equal(y->data, wanted->data, vg_tensor_bytes(y));
+        check_done();
+    }
+}
+
 /* Scores in the thousands: the maximum must be taken away before the exponential. */
 static void test_attention_survives_extreme_scores(void **state)
 {
@@ -198,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attention_matches_double),
+        cmocka_unit_test(test_attention_shares_a_bias),
         cmocka_unit_test(test_attention_survives_extreme_scores),
         cmocka_unit_test(test_attention_excluded_keys),
         cmocka_unit_test(test_attention_quantised_result),

@@ -26,8 +26,9 @@ tokens.safetensors
 encoders.safetensors
   prompt_embeds.N, prompt_mask.N       _get_mllm_prompt_embeds of ENCODED[N] with tokenizer_max_length MAX_TOKENS, FP32
   prompt_embeds_2.N, prompt_mask_2.N   _get_byt5_prompt_embeds
-  uncropped [tokens, 32]  the first prompt's states with the frame left in; unmasked_2: of ByT5 without the mask (both must be missed)
+  uncropped [108 + tokens, 32]  the first prompt's states with the frame left in; unmasked_2: of ByT5 without the mask (both must be missed)
   image.N [h,w,3] U8, pixels.N, image_embeds.N   _get_image_embeds
+  metadata: max_tokens, texts (ENCODED), bf16_prompt_embeds, bf16_prompt_embeds_2, bf16_image_embeds: what BF16 costs the reference itself
 """
 
 import argparse
@@ -275,10 +276,11 @@ def lively(model, key, scale=1.0):
 
 
 def save_model(model, folder):
+    """Saved as BF16, and loaded again as FP32 and as BF16 (casting a model in place would round its rotary frequencies, too)."""
     model.to(torch.bfloat16).save_pretrained(OUT / folder)
     for file in (OUT / folder).iterdir():
         file.chmod(0o644)
-    return model.float()
+    return [type(model).from_pretrained(OUT / folder, dtype=d).eval() for d in (torch.float32, torch.bfloat16)]
 
 
 def make_models(bpe):
@@ -299,7 +301,7 @@ def encode_texts(bpe, byt5, qwen, t5, out):
         out[f"prompt_embeds.{n}"], out[f"prompt_mask.{n}"] = embeds[0], mask[0]
         embeds, mask = hv.HunyuanVideo15Pipeline._get_byt5_prompt_embeds(byt5, t5, prompt, "cpu", 67)
         out[f"prompt_embeds_2.{n}"], out[f"prompt_mask_2.{n}"] = embeds[0], mask[0]
-    whole, _ = hv.HunyuanVideo15Pipeline._get_mllm_prompt_embeds(qwen, bpe, ENCODED[0], "cpu", MAX_TOKENS, crop_start=0)
+    whole, _ = hv.HunyuanVideo15Pipeline._get_mllm_prompt_embeds(qwen, bpe, ENCODED[0], "cpu", MAX_TOKENS + 108, crop_start=0)
     out["uncropped"] = whole[0]
     ids = byt5(hv.extract_glyph_texts(ENCODED[0]), padding="max_length", max_length=67, truncation=True, return_tensors="pt").input_ids
     out["unmasked_2"] = t5(input_ids=ids)[0][0]
@@ -314,6 +316,19 @@ def encode_images(siglip, out):
         out[f"image.{n}"] = picture
         out[f"pixels.{n}"] = processor.preprocess(images=image, do_resize=True, return_tensors="pt").pixel_values[0]
         out[f"image_embeds.{n}"] = hv_image.HunyuanVideo15ImageToVideoPipeline._get_image_embeds(siglip, processor, image, "cpu")[0]
+
+
+def bf16_cost(out, low, stem, mask):
+    """Largest relative error of the reference's own BF16 run, valid tokens only."""
+    worst = 0.0
+    for n in range(len(ENCODED)):
+        if f"{stem}.{n}" in out:
+            a, b = out[f"{stem}.{n}"], low[f"{stem}.{n}"].float()
+            if mask:
+                valid = out[f"{mask}.{n}"].bool()
+                a, b = a[valid], b[valid]
+            worst = max(worst, ((a - b).norm() / a.norm()).item() if a.numel() and a.norm() > 0 else 0.0)
+    return worst
 
 
 def check(test, seeds):
@@ -344,11 +359,15 @@ def main():
     corpus = (CORPUS + MORE_CORPUS).splitlines() + list(PROMPTS.values())
     bpe, byt5 = make_tokenizer(OUT / "tokenizer", 900, corpus), make_byt5(OUT / "tokenizer_2")
     make_tokens(bpe, byt5)
-    qwen, t5, siglip = make_models(bpe)
-    out = {}
-    encode_texts(bpe, byt5, qwen, t5, out)
-    encode_images(siglip, out)
-    common.save(OUT / "encoders.safetensors", out, max_tokens=MAX_TOKENS, texts=json.dumps(ENCODED))
+    models, out, low = make_models(bpe), {}, {}
+    for index, to in enumerate((out, low)):
+        qwen, t5, siglip = (m[index] for m in models)
+        encode_texts(bpe, byt5, qwen, t5, to)
+        encode_images(siglip, to)
+    costs = {f"bf16_{stem}": bf16_cost(out, low, stem, mask)
+             for stem, mask in (("prompt_embeds", "prompt_mask"), ("prompt_embeds_2", "prompt_mask_2"), ("image_embeds", None))}
+    common.save(OUT / "encoders.safetensors", out, max_tokens=MAX_TOKENS, texts=json.dumps(ENCODED), **costs)
+    print(costs)
     return 0
 
 

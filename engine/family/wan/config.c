@@ -249,8 +249,14 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
     VG_TRY(vg_json_get_int(json, name, "z_dim", 1, WAN_Z_MAX, &c.z_dim, err));
     VG_TRY(vg_json_get_int(json, name, "num_res_blocks", 1, 16, &c.res_blocks, err));
     const int64_t patched = 3 * c.patch * c.patch; /* channels of patches of pixels */
-    VG_TRY(vg_json_get_int(json, name, "in_channels", patched, patched, &in_channels, err));
-    VG_TRY(vg_json_get_int(json, name, "out_channels", patched, patched, &out_channels, err));
+    VG_TRY(vg_json_get_int(json, name, "in_channels", 1, 1024, &in_channels, err));
+    VG_TRY(vg_json_get_int(json, name, "out_channels", 1, 1024, &out_channels, err));
+    if (in_channels != patched || out_channels != patched)
+        return VG_FAIL(
+            err, VG_E_FORMAT,
+            "%s: in_channels %lld, out_channels %lld; with patch_size %lld both must be %lld", name,
+            (long long)in_channels, (long long)out_channels, (long long)c.patch,
+            (long long)patched);
     VG_TRY(vg_json_get_doubles(json, name, "dim_mult", mult, WAN_LEVELS_MAX, &levels, err));
     if (levels < 2)
         return VG_FAIL(err, VG_E_FORMAT, "%s: dim_mult must have at least 2 entries", name);

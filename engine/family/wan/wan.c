@@ -102,7 +102,7 @@ static const vg_mode modes[] = {
 
 bool wan_begins_with_picture(const vg_generate_params *p)
 {
-    for (size_t i = 0; p->mode && i < sizeof modes / sizeof *modes; i++)
+    for (size_t i = 0; p && p->mode && i < sizeof modes / sizeof *modes; i++)
         if (strcmp(modes[i].name, p->mode) == 0)
             return modes[i].needs & VG_ROLE_BIT(IMAGE);
     return false;

@@ -94,7 +94,7 @@ static inline bool wan_is_vace(const wan_config *config)
 /* C,T,h,w of the latents for the clip that params ask for; its sizes are checked already. */
 void wan_latent_shape(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
 
-/* Does a picture begin the clip? Said by the mode, so that plans need none. */
+/* Does a picture begin the clip? Said by the mode, so that plans need none; params may be NULL: no. */
 bool wan_begins_with_picture(const vg_generate_params *params);
 
 /* Names of the family's conditions: hidden states of the text encoder [tokens, text_dim]; what an image-to-video transformer sees beside

@@ -1,0 +1,74 @@
+/* hv15.h: HunyuanVideo-1.5's configuration, shared by the family's files. The facts that break silently (hunyuanvideo15 9):
+ *   - the norm of q and k is per head, before RoPE; RoPE turns video tokens only, with angles of position / 256^(2j/d);
+ *   - order of the text side: picture, glyphs, prompt, valid tokens only; of joint attention: video, then the text side;
+ *   - rows of cond_type_embed: 0 prompt, 1 glyphs, 2 picture;
+ *   - a block's modulation is shift, scale, gate twice; the last norm's is scale, shift; the refiner's is gate, gate;
+ *   - the model sees timesteps rounded to its dtype; latents are of that dtype between steps;
+ *   - the mask channel is 1 in latent frame 0 only, whose latents are denoised like all others.
+ * Each is pinned by a golden: tests/engine/test_model_hv15*.c. */
+#ifndef VG_ENGINE_FAMILY_HUNYUANVIDEO15_HV15_H
+#define VG_ENGINE_FAMILY_HUNYUANVIDEO15_HV15_H
+
+#include "engine/run/family.h"
+
+#define HV_Z_MAX      64
+#define HV_LEVELS_MAX 8
+
+typedef struct hv_dit_config {
+    int64_t heads, head_dim, dim, ffn_dim, layers, refiner_layers;
+    int64_t in_channels, out_channels; /* in: noise, latents of the picture, mask */
+    int64_t text_dim, glyph_dim, image_dim;
+    int64_t rope_axes[3]; /* of a head's dimensions: time, height, width */
+    double rope_theta;
+    int64_t target_size; /* pixels; the side of a square as large as every bucket */
+    bool meanflow;       /* step-distilled: the timestep that a step goes to is embedded as well */
+} hv_dit_config;
+
+typedef struct hv_vae_config {
+    int64_t z, levels, layers_per_block;
+    int64_t channels[HV_LEVELS_MAX]; /* from pixels to latents */
+    int spatial, temporal;           /* compression */
+    double scaling_factor;
+} hv_vae_config;
+
+typedef struct hv_config {
+    bool image; /* HunyuanVideo15ImageToVideoPipeline */
+    bool has_vae;
+    double guidance_scale; /* of the guider; 1: none */
+    hv_dit_config dit;
+    hv_vae_config vae;
+} hv_config;
+
+/* config.c */
+/* Does the family claim this checkpoint, by the classes that model_index.json names? */
+bool hv_probe(const vg_checkpoint *checkpoint);
+/* Read and check the config files of the checkpoint; *config is a hv_config. Errors: VG_E_FORMAT, VG_E_UNSUPPORTED, VG_E_NOMEM. */
+vg_status hv_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err);
+/* NULL is a no-op. */
+void hv_config_free(void *config);
+/* Borrowed as long as the model. */
+static inline const hv_config *hv_config_of(const vg_model *model)
+{
+    return vg_model_config(model);
+}
+
+/* hv15.c */
+/* C,T,h,w of the latents for the clip that params ask for; its sizes are checked already. */
+void hv_latent_shape(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
+
+/* Names of the family's conditions, each of valid tokens only: the prompt's hidden states [tokens, text_dim], those of the texts in quotes
+ * [tokens, glyph_dim] (absent without quotes), the picture's [tokens, image_dim], and its latents [z,1,h,w], scaled. */
+#define HV_PROMPT          "prompt_embeds"
+#define HV_GLYPHS          "prompt_embeds_2"
+#define HV_NEGATIVE        "negative_prompt_embeds"
+#define HV_NEGATIVE_GLYPHS "negative_prompt_embeds_2"
+#define HV_IMAGE           "image_embeds"
+#define HV_IMAGE_LATENTS   "image_latents"
+
+extern const vg_denoiser hv_denoiser_row;
+extern const vg_decoder hv_decoder_row;
+
+/* components.c */
+#define HV_PARTS 3
+extern const vg_part hv_parts[HV_PARTS];
+#endif

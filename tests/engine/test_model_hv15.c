@@ -1,0 +1,433 @@
+/* test_model_hv15.c: every part of HunyuanVideo-1.5 against diffusers (tests/oracle/make_hunyuan.py), on weights that both sides generate by
+ * name. FP32 parts agree to some 1e-6; the limit is 1e-4. BF16: three times what BF16 costs the reference itself, at most 4e-2. FP8 makes weights
+ * and inputs of a few bits: here it must be near FP32, and not the same. */
+#include "tests/model.h"
+
+#include "engine/checkpoint/dummy.h"
+#include "engine/run/model.h"
+#include "kernels/base/numeric.h"
+
+typedef struct part_case {
+    const char *model, *part;
+    vg_compute compute;
+    int scheme; /* -1 = as it is */
+    bool tiled;
+} part_case;
+
+static vg_model *open_dummy(const char *name)
+{
+    char dir[512];
+    vg_err err;
+    vg_model *model;
+    snprintf(dir, sizeof dir, GOLDEN "%s", name);
+    CHECK_OK(vg_model_open(dir, VG_LOAD_DUMMY, &model, &err), err);
+    return model;
+}
+
+static vg_safetensors *open_golden(const char *model, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, GOLDEN "%s/component/%s.safetensors", model, name);
+    return open_file(path);
+}
+
+/* waves() of make_hunyuan.py: a clip that needs no file. */
+static vg_safetensors *make_waves(void **state, int64_t frames, int64_t height, int64_t width)
+{
+    vg_err err;
+    float *v = malloc((size_t)(3 * frames * height * width) * sizeof *v), *at = v;
+    assert_non_null(v);
+    for (int64_t c = 0; c < 3; c++)
+        for (int64_t f = 0; f < frames; f++)
+            for (int64_t y = 0; y < height; y++)
+                for (int64_t x = 0; x < width; x++)
+                    *at++ = (float)((y * (3 + c) + x * (5 - c) + f * 29 + x * y / (17 + c)) % 256 -
+                                    128) /
+                            128.0f;
+    vg_safetensors_entry e = {"sample", vg_tensor_make(v, VG_F32, 5, 1, 3, frames, height, width)};
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "waves"), &e, 1, NULL, &err), err);
+    free(v);
+    return open_file(scratch_path(state, "waves"));
+}
+
+/* The one output of a part; the caller frees its data. */
+static vg_tensor run_part(const char *name, const char *part, const vg_component_params *params,
+                          const vg_safetensors *in)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_model *model = open_dummy(name);
+    vg_safetensors_entry *out;
+    int count;
+    CHECK_OK(vg_component_run(engine, model, part, params, in, &out, &count, &err), err);
+    assert_int_equal(count, 1);
+    vg_tensor t = out[0].tensor;
+    free(out);
+    vg_model_close(model);
+    assert_int_equal(vg_engine_backend(engine)->bytes_now, 0);
+    vg_engine_close(engine);
+    return t;
+}
+
+/* Relative error against a golden, which may hold every Nth value only. */
+static double error_of(const vg_tensor *t, const vg_safetensors *golden)
+{
+    const vg_tensor *g = vg_safetensors_tensor(golden, 0);
+    const char *every = vg_safetensors_metadata(golden, "every");
+    int64_t step = every ? strtol(every, NULL, 10) : 1, count = vg_tensor_numel(g);
+    float *picked = malloc((size_t)count * sizeof *picked);
+    assert_non_null(picked);
+    assert_int_equal((vg_tensor_numel(t) + step - 1) / step, count);
+    if (step == 1)
+        assert_true(vg_tensor_same_shape(t, g));
+    for (int64_t i = 0; i < count; i++)
+        picked[i] = ((const float *)t->data)[i * step];
+    double error = rel_l2(picked, g->data, count);
+    free(picked);
+    return error;
+}
+
+static double run_case(void **state, const part_case *c, const char *golden_name, double *cost)
+{
+    char input[64];
+    bool encode = strcmp(c->part, "vae-encode") == 0;
+    vg_safetensors *golden = open_golden(c->model, golden_name), *in;
+    vg_component_params params = {.scheme = c->scheme < 0 ? VG_SCHEME_BF16 : (vg_scheme)c->scheme,
+                                  .scheme_given = c->scheme >= 0,
+                                  .compute = c->compute,
+                                  .vae_compute = c->compute,
+                                  .vae_tiling = c->tiled};
+    snprintf(input, sizeof input, "%s%s.in", c->part, c->tiled ? "-tiled" : "");
+    if (!encode)
+        in = open_golden(c->model, input);
+    else if (c->tiled)
+        in = make_waves(state, strcmp(c->model, "tiny-hv-t2v") == 0 ? 5 : 1, 288, 272);
+    else
+        in = make_waves(state, 9, 32, 48);
+    vg_tensor t = run_part(c->model, c->part, &params, in);
+    double error = error_of(&t, golden);
+    const char *known = vg_safetensors_metadata(golden, "rel_l2_to_float32");
+    *cost = known ? strtod(known, NULL) : 0;
+    free(t.data);
+    vg_safetensors_close(in);
+    vg_safetensors_close(golden);
+    return error;
+}
+
+static const char *const models[] = {"tiny-hv-t2v", "tiny-hv-i2v"};
+static const char *const parts[] = {"transformer", "vae-decode", "vae-encode"};
+
+static void test_model_hv15_parts_match_diffusers(void **state)
+{
+    for (int m = 0; m < 2; m++)
+        for (int p = 0; p < 3; p++)
+            for (int f = 0; f < 4; f++) {
+                bool bf16 = f & 1, tiled = f >> 1;
+                char golden[64];
+                double cost;
+                part_case c = {models[m], parts[p], bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32, -1,
+                               tiled};
+                if (tiled && p == 0)
+                    continue;
+                snprintf(golden, sizeof golden, "%s%s.%sout", parts[p], tiled ? "-tiled" : "",
+                         bf16 ? "bf16." : "");
+                double error = run_case(state, &c, golden, &cost),
+                       limit = bf16 ? fmin(4e-2, 3 * cost) : 1e-4;
+                if (!(error < limit))
+                    fail_msg("%s %s: relative L2 %.2e, limit %.2e", models[m], golden, error,
+                             limit);
+            }
+}
+
+/* The transformer's inputs with one of them left out, or with all of its mask set. */
+static vg_safetensors *spoil(void **state, const vg_safetensors *in, const char *left_out,
+                             const char *set)
+{
+    vg_err err;
+    vg_safetensors_entry entries[16];
+    int count = 0;
+    for (int i = 0; i < vg_safetensors_count(in); i++) {
+        const char *name = vg_safetensors_name(in, i);
+        vg_tensor t = *vg_safetensors_tensor(in, i);
+        if (left_out && strncmp(name, left_out, strlen(left_out)) == 0)
+            continue;
+        if (set && strcmp(name, set) == 0) {
+            int64_t *ones = malloc(vg_tensor_bytes(&t));
+            assert_non_null(ones);
+            assert_int_equal(t.dtype, VG_I64);
+            for (int64_t k = 0; k < vg_tensor_numel(&t); k++)
+                ones[k] = 1;
+            t.data = ones;
+        }
+        entries[count++] = (vg_safetensors_entry){name, t};
+    }
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "spoilt"), entries, count, NULL, &err), err);
+    for (int i = 0; i < count; i++)
+        if (set && strcmp(entries[i].name, set) == 0)
+            free(entries[i].tensor.data);
+    return open_file(scratch_path(state, "spoilt"));
+}
+
+/* What the golden has to notice: each mistake of the kind that still gives a picture. */
+static void test_model_hv15_mistakes_are_seen(void **state)
+{
+    static const struct {
+        const char *model, *left_out, *set;
+    } cases[] = {{"tiny-hv-t2v", NULL, "encoder_attention_mask"},
+                 {"tiny-hv-t2v", NULL, "encoder_attention_mask_2"},
+                 {"tiny-hv-t2v", "encoder_hidden_states_2", NULL}, /* no glyphs */
+                 {"tiny-hv-i2v", "image_embeds", NULL},
+                 {"tiny-hv-i2v", "timestep_r", NULL}};
+    vg_component_params params = {.compute = VG_COMPUTE_F32};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vg_safetensors *in = open_golden(cases[i].model, "transformer.in"),
+                       *golden = open_golden(cases[i].model, "transformer.out"),
+                       *wrong = spoil(state, in, cases[i].left_out, cases[i].set);
+        vg_tensor t = run_part(cases[i].model, "transformer", &params, wrong);
+        double error = error_of(&t, golden);
+        if (!(error > 1e-3))
+            fail_msg("%s without %s, all of %s: only %.2e off", cases[i].model, cases[i].left_out,
+                     cases[i].set, error);
+        free(t.data);
+        vg_safetensors_close(wrong);
+        vg_safetensors_close(golden);
+        vg_safetensors_close(in);
+    }
+}
+
+/* A picture of zeros is none, as in text to video. */
+static void test_model_hv15_zero_picture_is_none(void **state)
+{
+    vg_component_params params = {.compute = VG_COMPUTE_F32};
+    float zeros[2 * 5 * 12] = {0};
+    vg_err err;
+    vg_safetensors_entry entries[16];
+    int count = 0;
+    vg_safetensors *in = open_golden("tiny-hv-t2v", "transformer.in");
+    for (; count < vg_safetensors_count(in); count++)
+        entries[count] = (vg_safetensors_entry){vg_safetensors_name(in, count),
+                                                *vg_safetensors_tensor(in, count)};
+    entries[count++] =
+        (vg_safetensors_entry){"image_embeds", vg_tensor_make(zeros, VG_F32, 3, 2, 5, 12)};
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "zeros"), entries, count, NULL, &err), err);
+    vg_safetensors *with = open_file(scratch_path(state, "zeros"));
+    vg_tensor a = run_part("tiny-hv-t2v", "transformer", &params, in),
+              b = run_part("tiny-hv-t2v", "transformer", &params, with);
+    assert_memory_equal(a.data, b.data, vg_tensor_bytes(&a));
+    free(a.data);
+    free(b.data);
+    vg_safetensors_close(with);
+    vg_safetensors_close(in);
+}
+
+static void test_model_hv15_fp8_is_near(void **state)
+{
+    (void)state;
+    for (int m = 0; m < 2; m++)
+        for (int block = 0; block < 2; block++) {
+            vg_safetensors *in = open_golden(models[m], "transformer.in"),
+                           *golden = open_golden(models[m], "transformer.out");
+            vg_component_params params = {.scheme = block ? VG_SCHEME_FP8_BLOCK : VG_SCHEME_FP8,
+                                          .scheme_given = true,
+                                          .compute = VG_COMPUTE_F32};
+            vg_tensor t = run_part(models[m], "transformer", &params, in);
+            double error = error_of(&t, golden);
+            if (!(error < 8e-2 && error > 1e-3))
+                fail_msg("%s in FP8%s: relative L2 %.2e", models[m], block ? " by blocks" : "",
+                         error);
+            free(t.data);
+            vg_safetensors_close(golden);
+            vg_safetensors_close(in);
+        }
+}
+
+/* A folder with every tensor that the family's table names, as files: FP32 ones, as the published have them. */
+static void write_component(void **state, const vg_model *model, const char *folder)
+{
+    vg_err err;
+    vg_weight_table table;
+    vg_weight_place place = {0};
+    vg_weight_tensor t;
+    static char names[1024][VG_WEIGHT_NAME_BYTES];
+    vg_safetensors_entry *entries = calloc(1024, sizeof *entries);
+    char name[128];
+    int count = 0;
+    assert_non_null(entries);
+    CHECK_OK(model->family->weight_table(model, folder, &table, &err), err);
+    while (vg_weight_table_next(&table, &place))
+        for (int i = 0; vg_weight_tensor_of(&place, i, &t); i++) {
+            vg_dummy_tensor d;
+            assert_true(count < 1024);
+            snprintf(names[count], sizeof names[count], "%s", t.name);
+            vg_dummy_describe(folder, t.name, t.ndim, t.shape, &d);
+            vg_tensor x = vg_tensor_of(NULL, VG_F32, t.ndim, t.shape);
+            int64_t n = vg_tensor_numel(&x);
+            float *values = malloc((size_t)n * sizeof *values);
+            uint16_t *codes = malloc((size_t)n * sizeof *codes);
+            assert_true(values && codes);
+            vg_dummy_fill(&d, 0, n, codes);
+            for (int64_t k = 0; k < n; k++)
+                values[k] = vg_bf16_to_f32(codes[k]);
+            free(codes);
+            x.data = values;
+            entries[count] = (vg_safetensors_entry){names[count], x};
+            count++;
+        }
+    snprintf(name, sizeof name, "%s/diffusion_pytorch_model.safetensors", folder);
+    CHECK_OK(vg_safetensors_write(scratch_path(state, name), entries, count, NULL, &err), err);
+    for (int i = 0; i < count; i++)
+        free(entries[i].tensor.data);
+    free(entries);
+    vg_weight_table_deinit(&table);
+}
+
+/* Files in place of generated weights: the same bytes come out, and every tensor of theirs is asked for. */
+static void test_model_hv15_reads_files(void **state)
+{
+    vg_err err;
+    const char *unused;
+    vg_engine *engine = open_engine();
+    vg_model *model = open_dummy("tiny-hv-i2v");
+    const vg_component_params params = {.compute = VG_COMPUTE_BF16};
+    vg_module_options options = {.compute = VG_BF16, .streamed = 2};
+    vg_safetensors *in = open_golden("tiny-hv-i2v", "transformer.in");
+    vg_safetensors_entry *out;
+    void *denoiser;
+    int count;
+    link_model(state, GOLDEN "tiny-hv-i2v", "transformer");
+    write_component(state, model, "transformer");
+    vg_tensor wanted = run_part("tiny-hv-i2v", "transformer", &params, in);
+    vg_model *files = open_model(scratch_path(state, "."));
+    CHECK_OK(vg_component_run(engine, files, "transformer", &params, in, &out, &count, &err), err);
+    assert_memory_equal(out[0].tensor.data, wanted.data, vg_tensor_bytes(&wanted));
+    CHECK_OK(files->family->denoiser->open(engine, files, 0, scratch_path(state, "transformer"),
+                                           &options, &denoiser, &err),
+             err);
+    assert_int_equal(vg_module_unused(files->family->denoiser->module(denoiser), &unused), 0);
+    files->family->denoiser->close(denoiser);
+    vg_entries_free(out, count);
+    free(wanted.data);
+    vg_safetensors_close(in);
+    vg_model_close(files);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+static void fails(const char *name, const char *part, const vg_safetensors *in, vg_status wanted,
+                  const char *says)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_model *model = open_dummy(name);
+    vg_component_params params = {.compute = VG_COMPUTE_F32};
+    vg_safetensors_entry *out;
+    int count;
+    CHECK_FAILS(vg_component_run(engine, model, part, &params, in, &out, &count, &err), wanted,
+                err);
+    if (!strstr(err.message, says))
+        fail_msg("the message \"%s\" does not say \"%s\"", err.message, says);
+    assert_int_equal(vg_engine_backend(engine)->bytes_now, 0);
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
+static void test_model_hv15_errors_say_what(void **state)
+{
+    static const struct {
+        const char *from, *to, *part, *left_out;
+        vg_status wanted;
+        const char *says;
+    } cases[] = {
+        {"tiny-hv-i2v", "tiny-hv-t2v", "transformer", NULL, VG_E_SHAPE,
+         "17 channels; the model wants 9"},
+        {"tiny-hv-t2v", "tiny-hv-t2v", "transformer", "hidden_states", VG_E_MISSING,
+         "hidden_states"},
+        {"tiny-hv-t2v", "tiny-hv-t2v", "transformer", "encoder_attention_mask", VG_E_MISSING,
+         "encoder_attention_mask"},
+        {"tiny-hv-t2v", "tiny-hv-t2v", "transformer", "timestep", VG_E_MISSING, "timestep"},
+        {"tiny-hv-t2v", "tiny-hv-t2v", "vae-decode", NULL, VG_E_MISSING, "latents"},
+        {"tiny-hv-t2v", "tiny-hv-t2v", "nonsense", NULL, VG_E_ARG, "vae-encode"},
+    };
+    vg_err err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vg_safetensors *in = open_golden(cases[i].from, "transformer.in"),
+                       *wrong = spoil(state, in, cases[i].left_out, NULL);
+        fails(cases[i].to, cases[i].part, wrong, cases[i].wanted, cases[i].says);
+        vg_safetensors_close(wrong);
+        vg_safetensors_close(in);
+    }
+    float r[1] = {3}, pixels[3 * 20 * 16] = {0};
+    vg_safetensors *in = open_golden("tiny-hv-t2v", "transformer.in");
+    vg_safetensors_entry e[16];
+    int count = 0;
+    for (; count < vg_safetensors_count(in); count++)
+        e[count] = (vg_safetensors_entry){vg_safetensors_name(in, count),
+                                          *vg_safetensors_tensor(in, count)};
+    e[count] = (vg_safetensors_entry){"timestep_r", vg_tensor_make(r, VG_F32, 1, 1)};
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "r"), e, count + 1, NULL, &err), err);
+    vg_safetensors *with_r = open_file(scratch_path(state, "r"));
+    fails("tiny-hv-t2v", "transformer", with_r, VG_E_ARG, "use_meanflow");
+    vg_safetensors_close(with_r);
+    vg_safetensors_close(in);
+    e[0] = (vg_safetensors_entry){"sample", vg_tensor_make(pixels, VG_F32, 5, 1, 3, 1, 20, 16)};
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "s"), e, 1, NULL, &err), err);
+    vg_safetensors *odd = open_file(scratch_path(state, "s"));
+    fails("tiny-hv-t2v", "vae-encode", odd, VG_E_SHAPE, "multiples of 16");
+    vg_safetensors_close(odd);
+}
+
+/* Keys whose values other models have are refused by name, and so is what contradicts itself. */
+static void test_model_hv15_configurations_are_checked(void **state)
+{
+    static const struct {
+        const char *component, *file, *text;
+        vg_status wanted;
+        const char *says;
+    } cases[] = {
+        {"transformer", "config.json", "{\"patch_size\": 2}", VG_E_UNSUPPORTED, "patch_size is 2"},
+        {"transformer", "config.json", "{\"in_channels\": 98}", VG_E_UNSUPPORTED,
+         "super-resolution"},
+        {"transformer", "config.json", "{\"rope_axes_dim\": [16, 56, 54]}", VG_E_FORMAT, "128"},
+        {"transformer", "config.json", "{\"qk_norm\": \"layer_norm\"}", VG_E_UNSUPPORTED,
+         "rms_norm"},
+        {"guider", "guider_config.json", "{\"start\": 0.2}", VG_E_UNSUPPORTED, "start is 0.2"},
+        {"guider", "guider_config.json", "{\"_class_name\": \"AutoGuidance\"}", VG_E_UNSUPPORTED,
+         "ClassifierFreeGuidance"},
+        {"vae", "config.json", "{\"latent_channels\": 32, \"spatial_compression_ratio\": 12}",
+         VG_E_FORMAT, "power of 2"},
+        {"vae", "config.json", "{\"block_out_channels\": [8, 64, 64, 64, 64]}", VG_E_FORMAT,
+         "no shortcut"},
+        {"vae", "config.json", "{\"upsample_match_channel\": false}", VG_E_UNSUPPORTED,
+         "upsample_match_channel is false"},
+    };
+    vg_err err;
+    vg_model *model;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[128];
+        link_model(state, GOLDEN "tiny-hv-t2v", cases[i].component);
+        snprintf(name, sizeof name, "%s/%s", cases[i].component, cases[i].file);
+        scratch_text(state, name, cases[i].text);
+        CHECK_FAILS(vg_model_open(scratch_path(state, "."), VG_LOAD_DUMMY, &model, &err),
+                    cases[i].wanted, err);
+        if (!strstr(err.message, cases[i].says))
+            fail_msg("the message \"%s\" does not say \"%s\"", err.message, cases[i].says);
+        scratch_close(state);
+        scratch_open(state);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_open, scratch_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_model_hv15_parts_match_diffusers),
+        TEST(test_model_hv15_mistakes_are_seen),
+        TEST(test_model_hv15_zero_picture_is_none),
+        TEST(test_model_hv15_fp8_is_near),
+        TEST(test_model_hv15_reads_files),
+        TEST(test_model_hv15_errors_say_what),
+        TEST(test_model_hv15_configurations_are_checked),
+    };
+    return cmocka_run_group_tests_name("model_hv15", tests, NULL, NULL);
+}
