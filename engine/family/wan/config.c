@@ -303,6 +303,15 @@ bool wan_preview(const vg_model *model, vg_preview *preview)
     return true;
 }
 
+static vg_status read_text(const cJSON *json, const char *name, wan_config *c, vg_err *err)
+{
+    VG_TRY(vg_umt5_config_read(json, name, &c->text, err));
+    if (c->text.shared_bias)
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: model_type is \"t5\"; this family's text encoder is umt5", name);
+    return VG_OK;
+}
+
 static vg_status read_component(const vg_checkpoint *checkpoint, const char *component,
                                 wan_config *c, vg_err *err)
 {
@@ -318,7 +327,7 @@ static vg_status read_component(const vg_checkpoint *checkpoint, const char *com
     else if (strcmp(component, "image_encoder") == 0)
         status = vg_clip_config_read(json, name, &c->clip, err);
     else if (strcmp(component, "text_encoder") == 0)
-        status = vg_umt5_config_read(json, name, &c->text, err);
+        status = read_text(json, name, c, err);
     else
         status = read_vae(json, name, &c->vae, err);
     cJSON_Delete(json);

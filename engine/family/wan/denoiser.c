@@ -1,5 +1,5 @@
 /* denoiser.c: the transformer as the run sees it: prompts and image bound once, then forwards step by step. */
-#include "engine/family/wan/dit.h"
+#include "engine/family/wan/vace.h"
 
 #include <stdlib.h>
 
@@ -12,6 +12,7 @@ typedef struct denoiser {
         in; /* what a forward reads when that is not x itself: [Cin,T,h,w], the noise's channels first */
     vg_tensor
         first; /* latents of the first frame [z,1,h,w], compute dtype, absent where noise has its place */
+    vg_tensor control;  /* what the control branch of VACE sees: [C,T,h,w] */
     const vg_tensor *x; /* of this step */
     wan_dit_time time;
     vg_hooks hooks;
@@ -107,6 +108,8 @@ static vg_status bind(void *self, const vg_binding *b, vg_err *err)
     VG_TRY(bind_input(d, b, err));
     if (clip)
         VG_TRY(wan_dit_set_image(d->dit, clip->values, clip->shape[0], b->cancel, err));
+    if (wan_is_vace(d->config))
+        VG_TRY(wan_control_bind(b, d->compute, d->arena, &d->control, d->dit, err));
     VG_TRY(bind_text(d, b, 0, WAN_PROMPT, err));
     return b->guided ? bind_text(d, b, 1, WAN_NEGATIVE, err) : VG_OK;
 }

@@ -94,6 +94,7 @@ struct wan_dit {
 typedef struct wan_dit_run {
     int slot;
     int64_t first;        /* tokens in front that have a timestep of their own */
+    int place;            /* in the order of blocks, of the one that runs */
     vg_tensor h;          /* [N, dim] residual stream */
     vg_tensor c;          /* [N, dim] that of the control branch */
     vg_tensor a, q, k, v; /* [N, dim] */

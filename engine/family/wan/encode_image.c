@@ -8,7 +8,8 @@
 
 static bool wanted(const vg_model *model, const vg_generate_params *p)
 {
-    return wan_config_of(model)->image || wan_begins_with_picture(p);
+    const wan_config *c = wan_config_of(model);
+    return c->image || (c->first_frame && wan_begins_with_picture(p));
 }
 
 static vg_status open_encoder(vg_engine *engine, const vg_model *model, const vg_generate_params *p,
