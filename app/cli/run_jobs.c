@@ -84,8 +84,7 @@ int vg_run_job(vg_args *args, const vg_job_kind *kind, const vg_settings *settin
     return status;
 }
 
-/* One prompt a line; lines end in LF, CR LF or CR; a byte order mark is not part of the first one. */
-static int read_prompts(vg_args *args, const char *path, vg_lines *prompts)
+int vg_run_read_prompts(vg_args *args, const char *path, vg_lines *prompts)
 {
     char *text = NULL;
     size_t size = 0;
@@ -179,7 +178,7 @@ int vg_run_jobs(vg_args *args, bool compare)
     else if (prompt_file && vg_settings_is_set(&args->settings, VG_OPT_prompt))
         result = vg_cli_usage(args, "--prompt and --prompt-file exclude each other");
     else
-        result = prompt_file ? read_prompts(args, prompt_file, &prompts) : VG_EXIT_OK;
+        result = prompt_file ? vg_run_read_prompts(args, prompt_file, &prompts) : VG_EXIT_OK;
     if (result == VG_EXIT_OK)
         result = make_variants(args, &settings, compare, &variants);
     if (result == VG_EXIT_OK && !prompt_file && !vg_settings_has_prompt(&settings))

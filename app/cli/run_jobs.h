@@ -13,6 +13,10 @@
 int vg_run_job(vg_args *args, const vg_job_kind *kind, const vg_settings *settings,
                const vg_variants *variants, int batch, cJSON *results, bool *went_away);
 
+/* The file of --prompt-file: one prompt a line; lines end in LF, CR LF or CR; a byte order mark is not part of the first one. Returns an exit
+ * status, wrong files are told. */
+int vg_run_read_prompts(vg_args *args, const char *path, vg_lines *prompts);
+
 extern const vg_arg_spec vg_run_jobs_specs[];
 /* generate and compare: one job per prompt. compare: needs several schemes. Returns the exit status. */
 int vg_run_jobs(vg_args *args, bool compare);

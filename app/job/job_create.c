@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "app/settings/paths.h"
+#include "kernels/base/newfile.h"
 
 /* ---- names ---- */
 
@@ -60,7 +61,9 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
     const vg_job_event created = vg_job_event_of(VG_JOB_EVENT_created);
     vg_status status = VG_OK;
     for (int attempt = 0; attempt < 8; attempt++) {
-        char *id = new_id(vg_settings_get(&job->settings, VG_OPT_prompt));
+        char *id =
+            new_id(job->kind == vg_job_kinds[0] ? vg_settings_get(&job->settings, VG_OPT_prompt)
+                                                : job->kind->name);
         char *hidden = vg_xstrf("%s/.new-%s", jobs_dir, id),
              *final = vg_xstrf("%s/%s", jobs_dir, id);
         char *file = vg_xstrf("%s/%s", hidden, VG_JOB_FILE),
@@ -86,6 +89,8 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
                              strerror(errno));
         if (status != VG_OK || taken)
             (void)vg_file_remove_tree(hidden, NULL);
+        else if ((status = vg_folder_sync(jobs_dir, err)) != VG_OK)
+            (void)vg_file_remove_tree(final, NULL);
         cJSON_Delete(root);
         free(hidden);
         free(file);
@@ -106,13 +111,9 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
 /* Where the pictures lay, from any folder. */
 static vg_status take_paths(vg_settings *settings, const vg_job_media *media, vg_err *err)
 {
-    for (int i = 0; i < media->count; i++) {
-        char *path = vg_paths_absolute(vg_settings_get(settings, media->option[i]));
-        vg_status status = vg_settings_set(settings, media->option[i], path, err);
-        free(path);
-        if (status != VG_OK)
-            return status;
-    }
+    for (int i = 0; i < media->count; i++)
+        if (media->nth[i] == 0)
+            VG_TRY(vg_settings_whole_paths(settings, media->option[i], err));
     return VG_OK;
 }
 

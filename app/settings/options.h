@@ -13,6 +13,7 @@ typedef enum vg_option_type {
     VG_TYPE_ENUM,
     VG_TYPE_LIST,
     VG_TYPE_PATH,
+    VG_TYPE_PATHS,
     VG_TYPE_SEED
 } vg_option_type;
 
@@ -25,10 +26,11 @@ typedef enum vg_option_id {
 } vg_option_id;
 
 /* Letters of options.def. */
-#define VG_OPTION_FORM   'F'
-#define VG_OPTION_KEPT   'P'
-#define VG_OPTION_HIDDEN 'H'
-#define VG_OPTION_VARIES 'V'
+#define VG_OPTION_FORM     'F'
+#define VG_OPTION_KEPT     'P'
+#define VG_OPTION_HIDDEN   'H'
+#define VG_OPTION_QUANTIZE 'Q' /* of vgen quantize alone */
+#define VG_OPTION_VARIES   'V'
 
 #define VG_DECIDES_PIXELS     'P'
 #define VG_DECIDES_SCALES     'S'

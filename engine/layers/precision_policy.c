@@ -1,5 +1,6 @@
 /* precision_policy.c: see precision_policy.h. */
 #include "engine/layers/precision_policy.h"
+#include "kernels/base/fileio.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -198,7 +199,29 @@ static vg_status parse_rule(const char *text, size_t length, vg_precision_rule *
     return status;
 }
 
-vg_status vg_precision_policy_add(vg_precision_policy *policy, const char *text, vg_err *err)
+/* NAME of a list of names as a rule. */
+static vg_status parse_ignored(const char *text, size_t length, vg_precision_rule *rule,
+                               vg_err *err)
+{
+    char *whole = vg_strf("%.*s=bf16", (int)length, text);
+    if (!whole)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for the rules of a precision");
+    vg_status status = memchr(text, '=', length)
+                           ? VG_FAIL(err, VG_E_ARG,
+                                     "ignore_layers: %.160s: names of layers are wanted, without "
+                                     "a precision",
+                                     text)
+                           : parse_rule(whole, strlen(whole), rule, err);
+    if (status == VG_OK)
+        rule->below = true;
+    free(whole);
+    return status;
+}
+
+typedef vg_status parse_fn(const char *text, size_t length, vg_precision_rule *rule, vg_err *err);
+
+static vg_status add_rules(vg_precision_policy *policy, const char *text, parse_fn *parse,
+                           vg_err *err)
 {
     int before = policy->count;
     while (text && *text) {
@@ -211,7 +234,7 @@ vg_status vg_precision_policy_add(vg_precision_policy *policy, const char *text,
         else
             status = VG_FAIL(err, VG_E_NOMEM, "out of memory for the rules of a precision");
         if (status == VG_OK)
-            status = parse_rule(text, length, &policy->rules[policy->count], err);
+            status = parse(text, length, &policy->rules[policy->count], err);
         policy->count += status == VG_OK;
         if (status == VG_OK && text[length] == ',' && text[length + 1] == '\0')
             status = VG_FAIL(err, VG_E_ARG, "precision: there is no rule behind the last comma");
@@ -225,6 +248,16 @@ vg_status vg_precision_policy_add(vg_precision_policy *policy, const char *text,
     return VG_OK;
 }
 
+vg_status vg_precision_policy_add(vg_precision_policy *policy, const char *text, vg_err *err)
+{
+    return add_rules(policy, text, parse_rule, err);
+}
+
+vg_status vg_precision_policy_ignore(vg_precision_policy *policy, const char *names, vg_err *err)
+{
+    return add_rules(policy, names, parse_ignored, err);
+}
+
 void vg_precision_policy_deinit(vg_precision_policy *policy)
 {
     for (int i = 0; i < policy->count; i++)
@@ -236,10 +269,24 @@ void vg_precision_policy_deinit(vg_precision_policy *policy)
 
 /* ---- what it says ---- */
 
+/* Does the pattern match a module that the layer is in? */
+static bool match_above(const char *pattern, const char *layer)
+{
+    char name[VG_WEIGHT_NAME_BYTES];
+    snprintf(name, sizeof name, "%s", layer);
+    for (char *dot; (dot = strrchr(name, '.'));) {
+        *dot = '\0';
+        if (vg_layer_pattern_match(pattern, name))
+            return true;
+    }
+    return false;
+}
+
 static bool matches(const vg_precision_rule *rule, const char *component, const char *layer)
 {
     return (!rule->component || vg_layer_pattern_match(rule->component, component)) &&
-           vg_layer_pattern_match(rule->layer, layer);
+           (vg_layer_pattern_match(rule->layer, layer) ||
+            (rule->below && match_above(rule->layer, layer)));
 }
 
 const vg_precision_rule *vg_precision_policy_find(const vg_precision_policy *policy,

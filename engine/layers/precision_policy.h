@@ -7,8 +7,8 @@
  *   RULE       [COMPONENT/]PATTERN=PRECISION[:INPUTS]; rules are separated by commas, blanks around them do not count
  *   PATTERN    is compared with the whole name of a layer ("blocks.0.attn1.to_q", without ".weight"): '*' stands for any characters, dots
  *              and none at all included; between two dots (or at an end) N-M and N- stand for one whole number from N to M, or from N on;
- *              everything else stands for itself. So `blocks.1` is that very layer and not those below it, which are `blocks.1.*`; leaving
- *              a module out wherever it is (--ignore-layers NAME) is the two rules NAME=bf16,NAME.*=bf16
+ *              everything else stands for itself. So `blocks.1` is that very layer and not those below it, which are `blocks.1.*`
+ *              (a name to ignore, vg_precision_policy_ignore, is both)
  *   COMPONENT  a pattern of the same kind over folder names ("transformer_2"); without one the rule is for all
  *   PRECISION  bf16: as computed (the compute dtype), FP8 weights of the files are dequantised
  *              fp8, fp8-block: E4M3 with one scale, or with 128x128 blocks; made at load from weights of higher precision
@@ -37,6 +37,7 @@ typedef struct vg_precision_rule {
     char *component, *layer; /* patterns; component: NULL for all */
     int precision;           /* vg_precision or VG_PRECISION_STORED */
     int inputs;              /* vg_fp8_act or VG_INPUTS_DEFAULT */
+    bool below;              /* what lies below the name as well: "NAME" and "NAME.*" */
 } vg_precision_rule;
 
 typedef struct vg_precision_policy {
@@ -48,6 +49,9 @@ typedef struct vg_precision_policy {
 
 /* Add rules behind those there are. NULL and "" add none. Errors: VG_E_ARG, one line with the rule and what is right; the policy is as before. */
 vg_status vg_precision_policy_add(vg_precision_policy *policy, const char *text, vg_err *err);
+/* A rule NAME=bf16 for each of a comma list of names, behind those there are: of the layer of this name, and of all below it ("blocks.1" is
+ * blocks.1.attn1.to_q, never blocks.10). Patterns as in rules. NULL and "" add none. Errors as above. */
+vg_status vg_precision_policy_ignore(vg_precision_policy *policy, const char *names, vg_err *err);
 /* Free the rules; scheme and inputs stay. */
 void vg_precision_policy_deinit(vg_precision_policy *policy);
 

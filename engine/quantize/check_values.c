@@ -1,7 +1,7 @@
 /* check_values.c: the values of a folder, read once in pieces by all threads: codes that are NaN, values that are not finite, and how far they are
  * from those of a source. See check.h.
  *
- * E4M3 rounded to nearest is off by at most 2^-4 of a value where it is normal (1/17, when measured against the value before rounding). An
+ * E4M3 rounded to nearest is off by at most 2^-4 of a value where it is normal. An
  * export may have rounded weight, scale and quotient to BF16 before, 2^-9 each. */
 #include "engine/checkpoint/host_values.h"
 #include "engine/checkpoint/source.h"
@@ -17,7 +17,7 @@
 #define PIECE      ((int64_t)1 << 17) /* values at a time */
 #define CODES      256
 #define NORMAL_MIN 0.015625 /* 2^-6, the smallest normal value of E4M3 */
-#define ERROR_MOST (1.0 / 17 + 3.0 / 512)
+#define ERROR_MOST (1.0 / 16 + 3.0 / 512)
 #define RMS_MOST   0.05 /* E4M3 makes about 0.026 of normally distributed weights */
 #define RANGE_LEAST                                                                                \
     224.0 /* a largest code below half of 448 means a scale that was not made of these weights */

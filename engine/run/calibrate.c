@@ -113,6 +113,7 @@ vg_status vg_calibrate(vg_engine *engine, vg_model *model, const vg_generate_par
     VG_TRY(vg_calibration_new(&calibration, err));
     p.scheme = VG_SCHEME_BF16; /* scales come from the unquantised model */
     p.precision = NULL;
+    p.ignore_layers = NULL;
     p.max_steps_run = VG_UNSET_INT;
     VG_TRY_GOTO(status, run(engine, model, &p, conditions, steps, cb, calibration, err), done);
     status = vg_calibration_scales(calibration, scales, err);

@@ -234,15 +234,24 @@ vg_status vg_denoise_run_begin(vg_denoise_run *r, const vg_denoise_state *resume
     return vg_backend_sync(r->be, err);
 }
 
-void vg_denoise_run_release(vg_denoise_run *r)
+void vg_denoise_run_end(vg_denoise_run *r)
 {
-    vg_expert_release(r);
     vg_attention_release(r);
     vg_scheduler_free(r->scheduler);
     vg_arena_free(r->arena);
     free(r->latents);
     free(r->preview_latents);
     free(r->picture);
+    r->scheduler = NULL;
+    r->arena = NULL;
+    r->latents = r->preview_latents = NULL;
+    r->picture = NULL;
+}
+
+void vg_denoise_run_release(vg_denoise_run *r)
+{
+    vg_expert_release(r);
+    vg_denoise_run_end(r);
 }
 
 /* ---- memory ---- */
@@ -316,6 +325,14 @@ static vg_status take_kernels(vg_backend *be, const vg_generate_params *p, vg_er
     return VG_OK;
 }
 
+static vg_status run_body(vg_denoise_run *r, const vg_denoise_state *resume, vg_err *err)
+{
+    if (r->pass)
+        return vg_pass_loop(r, err);
+    VG_TRY(vg_denoise_run_begin(r, resume, err));
+    return r->calibration ? vg_calibrate_loop(r, err) : loop(r, err);
+}
+
 static vg_status run_within(vg_denoise_run *r, vg_model *model, const vg_denoise_state *resume,
                             vg_latents *out, vg_err *err)
 {
@@ -323,20 +340,18 @@ static vg_status run_within(vg_denoise_run *r, vg_model *model, const vg_denoise
     vg_status status;
     r->be->bytes_peak = r->be->bytes_now; /* the peak of this stage */
     VG_TRY(vg_model_check_conditions(model, p, r->conditions, err));
-    r->preview = !r->calibration && r->cb && r->cb->event &&
+    r->preview = !r->calibration && !r->pass && r->cb && r->cb->event &&
                  vg_preview_prepare(r->engine, model, r->shape[1] > 1 ? 1 : 0);
     VG_TRY(begin_memory(r, err));
     size_t grown = r->be->grown;
     r->be->bytes_peak = r->be->bytes_now;
     double begin = vg_now();
     vg_emit_stage(r->cb, VG_EVENT_STAGE_BEGIN, r->stage, "", 0);
-    VG_TRY_GOTO(status, vg_denoise_run_begin(r, resume, err), done);
-    status = r->calibration ? vg_calibrate_loop(r, err) : loop(r, err);
+    status = run_body(r, resume, err);
     if (status == VG_OK)
         vg_emit_stage(r->cb, VG_EVENT_STAGE_END, r->stage, "", vg_now() - begin);
     if (out && (status == VG_OK || (status == VG_E_CANCELLED && vg_scheduler_at(r->scheduler) > 0)))
         give_latents(r, out);
-done:
     vg_denoise_run_release(r);
     return end_memory(r, grown, status, err);
 }

@@ -7,6 +7,7 @@
 #include "engine/layers/calibrate.h"
 #include "engine/run/attention.h"
 #include "engine/run/model.h"
+#include "engine/run/pass.h"
 
 typedef struct vg_denoise_run {
     vg_engine *engine;
@@ -18,6 +19,7 @@ typedef struct vg_denoise_run {
     vg_stage stage;
     vg_calibration *calibration; /* NULL in a normal run */
     int calibration_steps;
+    const vg_pass *pass; /* of many samples (pass.h); NULL: one run */
     vg_backend *be;
     vg_arena *arena;
     vg_scheduler *scheduler;
@@ -45,7 +47,9 @@ void vg_denoise_run_init(vg_denoise_run *r, vg_engine *engine, const vg_model *m
                          const vg_generate_params *params, const vg_conditions *conditions);
 /* Memory, the scheduler, and the first x on the backend: noise of the seed, latents that were given, or resume (NULL: none). */
 vg_status vg_denoise_run_begin(vg_denoise_run *r, const vg_denoise_state *resume, vg_err *err);
-/* Also after a begin that failed. */
+/* Gives back what begin took, also after one that failed; another may follow. The expert stays. */
+void vg_denoise_run_end(vg_denoise_run *r);
+/* The same, and the expert. */
 void vg_denoise_run_release(vg_denoise_run *r);
 /* The model's output at step `step` of the schedule, into cond and, guided, uncond. */
 vg_status vg_denoise_predict(vg_denoise_run *r, int step, vg_err *err);
@@ -76,6 +80,9 @@ void vg_expert_release(vg_denoise_run *r);
 /* calibrate.c */
 /* Run r->calibration_steps steps of the schedule, measuring; x follows a straight line from one to the next. Cancel is seen before each. */
 vg_status vg_calibrate_loop(vg_denoise_run *r, vg_err *err);
+
+/* pass.c. Every sample of r->pass, from its beginning to its end. */
+vg_status vg_pass_loop(vg_denoise_run *r, vg_err *err);
 
 /* preview_map.c. Make sure that the model has a latent-to-RGB map for latent frame 0 or the later ones. Failing is no reason to stop: there
  * is just no preview. */

@@ -83,7 +83,8 @@ typedef struct vg_decoder {
 typedef struct vg_binding {
     const vg_conditions *conditions; /* checked: all that the family's list wants */
     const int64_t *latent;           /* [4] C,T,h,w */
-    const double *timesteps;         /* of all steps of the schedule, from the first on */
+    const vg_generate_params *params;
+    const double *timesteps; /* of all steps of the schedule, from the first on */
     int steps;
     bool guided; /* forwards of branch 1 will come, too */
     const atomic_int *cancel;
@@ -130,12 +131,24 @@ typedef struct vg_part {
                      vg_err *err);
 } vg_part;
 
+/* How public calibration scripts treat a family, for exports of it (engine/quantize). */
+typedef struct vg_export_recipe {
+    /* Fill what is unset and vgen.json does not say: size, length and guidance of a calibration. */
+    void (*defaults)(const vg_model *model, vg_generate_params *params);
+    const char *const *
+        ignore; /* patterns of layers that are never quantised, as exports list them; NULL-terminated */
+    /* Rules (engine/layers/precision_policy.h) of layers that could be, and are not unless somebody asks; NULL: none of this model. */
+    const char *(*kept)(const vg_model *model);
+} vg_export_recipe;
+
 struct vg_family {
     const char *name;  /* "wan" */
     const char *title; /* "Wan 2.x text to video" */
     const vg_mode *modes;
     int modes_count;
     bool (*allows)(const vg_model *model, const vg_mode *mode); /* by the configuration */
+    /* What the mode's roles do not say of what is given: frame counts, sizes. NULL: nothing more. Pixels are there. */
+    vg_status (*check_inputs)(const vg_model *model, const vg_generate_params *params, vg_err *err);
     /* True when this family runs the checkpoint: decided from class names, configs, tensor names. */
     bool (*probe)(const vg_checkpoint *checkpoint);
     /* Read and check every config; *config is the family's own struct, freed by config_free. */
@@ -181,6 +194,8 @@ struct vg_family {
                                 vg_err *err);
     const vg_part *parts;
     int parts_count;
+    const vg_export_recipe
+        *recipe; /* NULL: the model's own defaults, and what its weight table says */
 };
 
 /* ---- what a family may ask ---- */

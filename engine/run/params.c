@@ -25,6 +25,7 @@ void vg_generate_params_init(vg_generate_params *params)
                                    .guidance_scale_2 = VG_UNSET_DOUBLE,
                                    .boundary_ratio = VG_UNSET_DOUBLE,
                                    .flow_shift = VG_UNSET_DOUBLE,
+                                   .conditioning_scale = 1,
                                    .flow_grid = VG_UNSET_INT,
                                    .scheme = VG_SCHEME_BF16,
                                    .fp8_act = VG_FP8_ACT_STATIC,
@@ -122,7 +123,8 @@ vg_status vg_model_check_inputs(const vg_model *model, const vg_generate_params 
     if (!mode)
         return VG_FAIL(err, VG_E_ARG, "this model has no mode %.32s; it has: %s",
                        p->mode ? p->mode : "(none)", model->modes_text);
-    return vg_mode_check(mode, &p->inputs, err);
+    VG_TRY(vg_mode_check(mode, &p->inputs, err));
+    return model->family->check_inputs ? model->family->check_inputs(model, p, err) : VG_OK;
 }
 
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err)
@@ -149,6 +151,22 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
     if (model->family->check_params)
         VG_TRY(model->family->check_params(model, &p, err));
     VG_TRY(vg_limits_check(&p, err)); /* of what the checkpoint's configs filled in */
+    *params = p;
+    return VG_OK;
+}
+
+#define CALIBRATION_STEPS 10
+
+vg_status vg_model_calibration_defaults(const vg_model *model, vg_generate_params *params,
+                                        vg_err *err)
+{
+    vg_generate_params p = *params;
+    if (p.steps == VG_UNSET_INT)
+        p.steps = CALIBRATION_STEPS;
+    vg_checkpoint_defaults_apply(&model->own, &p);
+    if (model->family->recipe)
+        model->family->recipe->defaults(model, &p);
+    VG_TRY(vg_model_defaults(model, &p, err));
     *params = p;
     return VG_OK;
 }

@@ -69,6 +69,7 @@ static vg_status plan_calibration(const vg_model *model, const vg_generate_param
         return VG_OK;
     calibration.scheme = VG_SCHEME_BF16;
     calibration.precision = NULL;
+    calibration.ignore_layers = NULL;
     calibration.calibrating = true;
     for (int e = 0; e < model->family->experts_count(model); e++) {
         VG_TRY(plan_expert(model, &calibration, e, &stage, err));

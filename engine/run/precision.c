@@ -10,7 +10,8 @@ vg_status vg_params_policy(const vg_generate_params *params, vg_precision_policy
                            vg_err *err)
 {
     *policy = (vg_precision_policy){.scheme = (int)params->scheme, .inputs = params->fp8_act};
-    return vg_precision_policy_add(policy, params->precision, err);
+    VG_TRY(vg_precision_policy_add(policy, params->precision, err));
+    return vg_precision_policy_ignore(policy, params->ignore_layers, err);
 }
 
 /* Mark the rules that one expert's layers use; example: the name of a layer that rules may be about. */
@@ -42,10 +43,11 @@ static vg_status check_used(const vg_model *model, const vg_precision_policy *po
         status = use_expert(model, f->experts[e], policy, used, example, err);
     for (int i = 0; i < policy->count && status == VG_OK; i++)
         if (!used[i])
-            status = VG_FAIL(
-                err, VG_E_ARG,
-                "precision \"%.160s\" is about no layer of this model; they are called like %s",
-                policy->rules[i].text, example);
+            status =
+                VG_FAIL(err, VG_E_ARG,
+                        "%s \"%.160s\" is about no layer of this model; they are called like %s",
+                        policy->rules[i].below ? "ignore_layers" : "precision",
+                        policy->rules[i].text, example);
     free(used);
     return status;
 }
@@ -96,7 +98,7 @@ vg_status vg_model_needs_input_scales(const vg_model *model, const vg_generate_p
                                       bool *needed, vg_err *err)
 {
     vg_precision_report report = {0};
-    bool rules = p->precision && p->precision[0];
+    bool rules = (p->precision && p->precision[0]) || (p->ignore_layers && p->ignore_layers[0]);
     if (rules || (p->scheme == VG_SCHEME_FP8 && p->fp8_act == VG_FP8_ACT_STATIC))
         VG_TRY(vg_model_precision(model, p, &report, err));
     *needed = report.made_static > 0;

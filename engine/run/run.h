@@ -31,11 +31,12 @@ vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model
 void vg_model_close(vg_model *model);
 const char *vg_model_family_name(const vg_model *model); /* "wan" */
 const char *vg_model_modes(const vg_model *model);       /* comma list: "i2v, flf2v" */
-/* Hex identity of the weights of one component, "vae" (vg_weights_identity), 16 characters: another file, another identity. */
+/* Hex identity of one component, "vae", 16 characters: its weights (vg_weights_identity) and its configuration (vg_config_identity): another file,
+ * another identity. A tokenizer is configuration alone. */
 vg_status vg_model_identity(const vg_model *model, const char *folder, char identity[17],
                             vg_err *err);
-#define VG_COMPONENTS_MAX 8
-/* The components whose weights a stage of a run with these settings reads, as far as the checkpoint has them; VG_STAGE_LOAD: all that any
+#define VG_COMPONENTS_MAX 16
+/* The components that a stage of a run with these settings reads (encoders with tokenizers and processors of pictures), as far as the checkpoint has them; VG_STAGE_LOAD: all that any
  * stage reads. params: for the stages that encode. Returns their count. */
 int vg_model_components(const vg_model *model, const vg_generate_params *params, vg_stage stage,
                         const char *folders[VG_COMPONENTS_MAX]);
@@ -50,6 +51,11 @@ vg_status vg_model_check_component(const vg_model *model, const char *component,
 /* Replace unset values by the checkpoint's (vgen.json first, engine/run/checkpoint_defaults.h) and check ranges (engine/run/limits.h): num_frames is moved to 4k+1 and sizes must fit the
  * model (VG_E_ARG says the nearest right value). */
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err);
+
+/* The same for the calibration of an export: what is unset is as public scripts have it (10 steps, the family's recipe), where vgen.json does not say
+ * for what sizes the checkpoint was made. */
+vg_status vg_model_calibration_defaults(const vg_model *model, vg_generate_params *params,
+                                        vg_err *err);
 
 typedef struct vg_callbacks {
     void *user;

@@ -322,7 +322,8 @@ static void test_settings_ranges_are_the_engines(void **state)
     }
     for (int i = 0; i < VG_OPT_COUNT; i++) {
         const vg_option *o = &vg_options[i];
-        bool found = o->type != VG_TYPE_INT && o->type != VG_TYPE_REAL;
+        bool found = (o->type != VG_TYPE_INT && o->type != VG_TYPE_REAL) ||
+                     vg_option_has(o, VG_OPTION_QUANTIZE);
         for (int k = 0; k < vg_limits_count; k++)
             found = found || !strcmp(vg_limits[k].key, o->key);
         if (!found && i != VG_OPT_fps && i != VG_OPT_threads && i != VG_OPT_vram_limit)
@@ -419,7 +420,7 @@ static void test_settings_rows_say_what_they_decide(void **state)
     for (int i = 0; i < VG_OPT_COUNT; i++) {
         const vg_option *o = &vg_options[i];
         assert_int_equal(strspn(o->decides, "PSC"), strlen(o->decides));
-        assert_int_equal(strspn(o->flags, "FPHV"), strlen(o->flags));
+        assert_int_equal(strspn(o->flags, "FPHQV"), strlen(o->flags));
         if (*o->decides) /* what decides scales or conditions decides pixels */
             assert_true(vg_option_decides(o, VG_DECIDES_PIXELS));
         assert_int_equal(vg_option_applies(o, "t2v"), !*o->modes);
