@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "app/settings/paths.h"
+#include "kernels/base/newfile.h"
 
 /* ---- names ---- */
 
@@ -88,6 +89,8 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
                              strerror(errno));
         if (status != VG_OK || taken)
             (void)vg_file_remove_tree(hidden, NULL);
+        else if ((status = vg_folder_sync(jobs_dir, err)) != VG_OK)
+            (void)vg_file_remove_tree(final, NULL);
         cJSON_Delete(root);
         free(hidden);
         free(file);
