@@ -172,13 +172,19 @@ struct vg_family {
     void (*latent_shape)(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
     /* What this model cannot do with settings that are filled in and within the limits; NULL: it can do all. Errors: VG_E_ARG. */
     vg_status (*check_params)(const vg_model *model, const vg_generate_params *params, vg_err *err);
-    bool rounds_latents; /* between steps they are of the compute dtype, not FP32 */
+    bool rounds_latents; /* before and between steps they are of the compute dtype, not FP32 */
+    bool even_sigmas;    /* vg_scheduler_params.even */
     /* Do these settings want a second forward each step? NULL: when guidance_scale > 1. */
     bool (*guided)(const vg_generate_params *params);
     /* Conditions that denoising with these settings wants; returns their count. */
     int (*conditions)(const vg_model *model, const vg_generate_params *params,
                       vg_condition_spec specs[VG_CONDITIONS_MAX]);
     double (*flop)(const vg_model *model, const vg_generate_params *params); /* of one forward */
+
+    /* What is left to do with finished latents [C,T,h,w] on the host, in place; NULL: nothing. The states that a run can go on from do not have
+     * it. */
+    void (*finish)(const vg_model *model, const vg_generate_params *params,
+                   const vg_conditions *conditions, float *latents);
 
     const vg_encoder *const *encoders; /* in the order they are run */
     int encoders_count;
