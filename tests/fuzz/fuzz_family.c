@@ -2,6 +2,8 @@
  * or settings, weights and a memory plan follow from it. The first byte chooses model and component. */
 #include "tests/fuzz/fuzz.h"
 
+#include <dirent.h>
+
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/run/run.h"
 
@@ -14,19 +16,33 @@ static const char *const parts[] = {"transformer", "transformer_2", "vae",      
 #define MODELS (sizeof models / sizeof *models)
 #define PARTS  (sizeof parts / sizeof *parts)
 
+/* In TO links to all that lies in FROM, but to one name. */
+static void link_all(const char *from, const char *to, const char *but)
+{
+    if (vg_file_make_dirs(to, NULL) != VG_OK)
+        abort();
+    DIR *dir = opendir(from);
+    for (struct dirent *item; dir && (item = readdir(dir));) {
+        char source[800], link[800];
+        snprintf(source, sizeof source, "%s/%s", from, item->d_name);
+        snprintf(link, sizeof link, "%s/%s", to, item->d_name);
+        if (item->d_name[0] != '.' && strcmp(item->d_name, but) != 0 && symlink(source, link) != 0)
+            abort();
+    }
+    if (dir)
+        closedir(dir);
+}
+
 /* Everything of the model by links, but the config of one part, which is ours. */
 static void link_model(int which, const char *model, const char *part, const char *config)
 {
-    char line[2000];
-    snprintf(line, sizeof line,
-             "cd '%s' && mkdir m%d && cd m%d && ln -s " GOLDEN
-             "%s/* . && rm -f '%s' && mkdir '%s' && "
-             "{ ls " GOLDEN "%s/%s/* >/dev/null 2>&1 && ln -s " GOLDEN
-             "%s/%s/* '%s'/; rm -f '%s/%s'; true; }",
-             fuzz_folder(), which, which, model, part, part, model, part, model, part, part, part,
-             config);
-    if (system(line) != 0)
-        abort();
+    char from[600], to[600];
+    snprintf(from, sizeof from, GOLDEN "%s", model);
+    snprintf(to, sizeof to, "%s/m%d", fuzz_folder(), which);
+    link_all(from, to, part);
+    snprintf(from, sizeof from, GOLDEN "%s/%s", model, part);
+    snprintf(to, sizeof to, "%s/m%d/%s", fuzz_folder(), which, part);
+    link_all(from, to, config);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
