@@ -355,7 +355,7 @@ static void test_model_attention_of_joint_streams(void **state)
     vg_err err;
     memset(&r, 0, sizeof r);
     r.engine = open_engine();
-    r.model = open_model(GOLDEN "tiny-hv-t2v");
+    CHECK_OK(vg_model_open(GOLDEN "tiny-hv-t2v", VG_LOAD_DUMMY, &r.model, &err), err);
     vg_generate_params_init(&r.p);
     r.p.height = r.p.width = 32;
     r.p.num_frames = 5;
