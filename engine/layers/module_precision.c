@@ -199,6 +199,16 @@ static bool contradicts(const wish *w, vg_precision stored)
     return w->rule || w->precision == VG_PRECISION_BLOCK || stored == VG_PRECISION_BLOCK;
 }
 
+/* A layer that is one tile has one scale in a per-block checkpoint, too, which ModelOpt writes as a scalar. */
+static void take_one_tile(const wish *w, int64_t n, int64_t k, vg_layer_choice *choice)
+{
+    if (w->precision != VG_PRECISION_BLOCK || choice->stored != VG_PRECISION_TENSOR ||
+        n > VG_QUANT_GROUP || k > VG_QUANT_GROUP)
+        return;
+    choice->stored = VG_PRECISION_BLOCK;
+    choice->act = VG_QUANT_GROUP_DYNAMIC;
+}
+
 static vg_status choose_stored_fp8(const wish *w, const char *component, const char *layer,
                                    vg_layer_choice *choice, vg_err *err)
 {
@@ -273,6 +283,7 @@ vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *
                        name, vg_tensor_describe(w, text, sizeof text), (long long)n, (long long)k);
     if (w->dtype == VG_E4M3) {
         VG_TRY(read_stored_fp8(weights, census, component, layer, n, k, choice, err));
+        take_one_tile(&wanted, n, k, choice);
         return choose_stored_fp8(&wanted, component, layer, choice, err);
     }
     if (!vg_dtype_is_high(w->dtype))

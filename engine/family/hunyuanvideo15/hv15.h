@@ -68,6 +68,8 @@ void hv_latent_shape(const vg_model *model, const vg_generate_params *params, in
 extern const vg_denoiser hv_denoiser_row;
 extern const vg_decoder hv_decoder_row;
 
+extern const vg_export_recipe hv_recipe; /* recipe.c */
+
 /* components.c */
 #define HV_PARTS 3
 extern const vg_part hv_parts[HV_PARTS];
