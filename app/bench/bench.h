@@ -26,7 +26,7 @@ const char *vg_bench_stage_name(vg_bench_stage stage);
 /* ---- cases (bench.def) ---- */
 
 typedef struct vg_bench_case {
-    const char *name, *model;
+    const char *name, *model, *mode;
     int height, width, num_frames, steps;
     double guidance_scale, guidance_scale_2, flow_shift;
     const char *help;

@@ -3,9 +3,9 @@
 #include "app/bench/bench.h"
 
 const vg_bench_case vg_bench_cases[] = {
-#define VG_BENCH_CASE(name, model, height, width, frames, steps, guidance, guidance_2, flow_shift, \
-                      help)                                                                        \
-    {name, model, height, width, frames, steps, guidance, guidance_2, flow_shift, help},
+#define VG_BENCH_CASE(name, model, mode, height, width, frames, steps, guidance, guidance_2,       \
+                      flow_shift, help)                                                            \
+    {name, model, mode, height, width, frames, steps, guidance, guidance_2, flow_shift, help},
 #include "app/bench/bench.def"
 #undef VG_BENCH_CASE
 };
@@ -49,6 +49,8 @@ vg_status vg_bench_case_settings(const vg_bench_case *c, vg_settings *s, vg_err 
     if (!vg_settings_is_set(s, VG_OPT_model))
         VG_TRY(set_where_unset(s, VG_OPT_load_format, "dummy", err));
     VG_TRY(set_where_unset(s, VG_OPT_model, c->model, err));
+    if (*c->mode)
+        VG_TRY(set_where_unset(s, VG_OPT_mode, c->mode, err));
     VG_TRY(set_where_unset(s, VG_OPT_vae_compute, "bf16", err));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         snprintf(text, sizeof text, "%g", numbers[i].value);

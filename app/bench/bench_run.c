@@ -165,11 +165,17 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
+/* Of roles of which one is enough, the first. */
+static unsigned roles_of(const vg_mode *mode)
+{
+    return mode->needs | (mode->one_of & ~(mode->one_of - 1));
+}
+
 /* A picture or a video of noise for every role that the mode needs; `media` has room for all roles. */
 static vg_status noise_media(const bench *b, vg_media *media, int *count, vg_err *err)
 {
     const vg_generate_params *p = &b->params;
-    unsigned needs = vg_model_mode(b->model, p)->needs;
+    unsigned needs = roles_of(vg_model_mode(b->model, p));
     uint32_t state = 1;
     for (int role = 0; role < VG_ROLE_COUNT; role++) {
         bool video = role == VG_ROLE_VIDEO || role == VG_ROLE_MASK;

@@ -85,7 +85,9 @@ static vg_status set_flag(vg_args *args, int id, const char *value, vg_err *err)
     vg_option_flag(&vg_options[id], flag, sizeof flag);
     if (!*value && vg_options[id].type != VG_TYPE_TEXT)
         return VG_FAIL(err, VG_E_ARG, "--%s: the value is empty", flag);
-    vg_status status = vg_settings_set(&args->settings, (vg_option_id)id, value, &inner);
+    vg_status status = vg_options[id].type == VG_TYPE_PATHS
+                           ? vg_settings_add_path(&args->settings, (vg_option_id)id, value, &inner)
+                           : vg_settings_set(&args->settings, (vg_option_id)id, value, &inner);
     if (status != VG_OK) {
         /* The message begins with the key; people typed the flag. */
         const char *rest = strstr(inner.message, ": ");
@@ -303,6 +305,9 @@ static const char *value_name(const vg_option *o, char *buf, size_t size)
         break;
     case VG_TYPE_PATH:
         snprintf(buf, size, " FILE");
+        break;
+    case VG_TYPE_PATHS:
+        snprintf(buf, size, " FILE ...");
         break;
     case VG_TYPE_INT:
     case VG_TYPE_SEED:

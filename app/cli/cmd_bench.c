@@ -244,8 +244,8 @@ const vg_command vg_command_bench = {
         "Denoise s/it is of the measured steps alone. The floor is what those operations would take at the device's datasheet rates, in the precision that each of them really ran in. "
         "With two experts all steps run in the first, unless --boundary-ratio is given.\n"
         "Cases, with generated weights unless --model names others:"
-#define VG_BENCH_CASE(name, model, height, width, frames, steps, guidance, guidance_2, flow_shift, \
-                      help)                                                                        \
+#define VG_BENCH_CASE(name, model, mode, height, width, frames, steps, guidance, guidance_2,       \
+                      flow_shift, help)                                                            \
     "\n  " name ": " help
 #include "app/bench/bench.def"
 #undef VG_BENCH_CASE
@@ -255,8 +255,8 @@ const vg_command vg_command_bench = {
         "  vgen bench --model demo --steps-run 5\n"
         "  vgen bench --ops --only attention\n",
     .settings =
-        "model load_format quantization prompt negative_prompt height width num_frames num_inference_steps guidance_scale guidance_scale_2 "
-        "boundary_ratio flow_shift scheduler flow_grid seed compute vae_compute fp8_act precision fp8_sums attention attention_limit attention_self_test attention_first_blocks attention_last_blocks attention_first_steps attention_last_steps attention_recipe attention_kernel vae_use_tiling device threads vram_limit",
+        "model load_format mode quantization prompt negative_prompt height width num_frames num_inference_steps guidance_scale guidance_scale_2 "
+        "boundary_ratio flow_shift conditioning_scale scheduler flow_grid seed compute vae_compute fp8_act precision fp8_sums attention attention_limit attention_self_test attention_first_blocks attention_last_blocks attention_first_steps attention_last_steps attention_recipe attention_kernel vae_use_tiling device threads vram_limit",
     .specs = specs,
     .run = run,
 };

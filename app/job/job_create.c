@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "app/settings/paths.h"
+#include "kernels/base/newfile.h"
 
 /* ---- names ---- */
 
@@ -88,6 +89,8 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
                              strerror(errno));
         if (status != VG_OK || taken)
             (void)vg_file_remove_tree(hidden, NULL);
+        else if ((status = vg_folder_sync(jobs_dir, err)) != VG_OK)
+            (void)vg_file_remove_tree(final, NULL);
         cJSON_Delete(root);
         free(hidden);
         free(file);
@@ -108,13 +111,9 @@ static vg_status make_folder(const char *jobs_dir, vg_job *job, const vg_job_med
 /* Where the pictures lay, from any folder. */
 static vg_status take_paths(vg_settings *settings, const vg_job_media *media, vg_err *err)
 {
-    for (int i = 0; i < media->count; i++) {
-        char *path = vg_paths_absolute(vg_settings_get(settings, media->option[i]));
-        vg_status status = vg_settings_set(settings, media->option[i], path, err);
-        free(path);
-        if (status != VG_OK)
-            return status;
-    }
+    for (int i = 0; i < media->count; i++)
+        if (media->nth[i] == 0)
+            VG_TRY(vg_settings_whole_paths(settings, media->option[i], err));
     return VG_OK;
 }
 

@@ -1,4 +1,4 @@
-/* job_media.h: the pictures that a job is given.
+/* job_media.h: the pictures and clips that a job is given.
  *
  * Settings hold their paths. A job's folder keeps copies of the files, inputs/<digest>.<kind>, and its resolved settings hold these
  * names: so a job goes on when the originals are gone, and its fingerprint, the key of its input scales and the recipe in its clips are
@@ -6,21 +6,25 @@
 #ifndef VG_APP_JOB_JOB_MEDIA_H
 #define VG_APP_JOB_JOB_MEDIA_H
 
-#include "app/media/picture.h"
+#include "app/media/media_file.h"
 #include "app/settings/settings.h"
+#include "engine/run/limits.h"
 
 #define VG_JOB_INPUTS "inputs"
 
+#define VG_JOB_MEDIA_MAX (VG_ROLE_COUNT - 1 + VG_REFERENCES_MAX)
+
 typedef struct vg_job_media {
-    vg_media list[VG_ROLE_COUNT]; /* for vg_inputs */
+    vg_media list[VG_JOB_MEDIA_MAX]; /* for vg_inputs */
     int count;
-    vg_option_id option[VG_ROLE_COUNT]; /* what gave each */
-    vg_picture pictures[VG_ROLE_COUNT]; /* owner of the pixels */
-    char *bytes[VG_ROLE_COUNT];         /* of the file, until it is kept; else NULL */
-    size_t size[VG_ROLE_COUNT];
-    char name[VG_ROLE_COUNT][48]; /* in the job's folder */
-} vg_job_media;                   /* all zero = nothing given */
-/* Free files and pictures; all zero afterwards. */
+    vg_option_id option[VG_JOB_MEDIA_MAX]; /* what gave each */
+    int nth[VG_JOB_MEDIA_MAX];             /* of that option's paths */
+    vg_media_file files[VG_JOB_MEDIA_MAX]; /* owner of the pixels */
+    char *bytes[VG_JOB_MEDIA_MAX];         /* of the file, until it is kept; else NULL */
+    size_t size[VG_JOB_MEDIA_MAX];
+    char name[VG_JOB_MEDIA_MAX][48]; /* in the job's folder */
+} vg_job_media;                      /* all zero = nothing given */
+/* Free files and pixels; all zero afterwards. */
 void vg_job_media_deinit(vg_job_media *m);
 
 /* The setting that gives a role; -1: there is none. */

@@ -52,8 +52,8 @@ vg_status vg_job_weights_check(const char *weights, const vg_model *model,
         VG_TRY(vg_model_identity(model, folders[i], now, err));
         if (strncmp(was, now, HEX) != 0)
             return VG_FAIL(err, VG_E_ARG,
-                           "the weights of %s are not those the job was made with (%.*s, now %s); "
-                           "start a new job",
+                           "the files of %s are not those the job was made with (%.*s, now %s); "
+                           "put them back, or start a new job",
                            folders[i], HEX, was, now);
     }
     return VG_OK;

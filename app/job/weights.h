@@ -1,4 +1,4 @@
-/* weights.h: which weights a job was made with, component by component: "text_encoder:0123456789abcdef,transformer:...,vae:...". A component
+/* weights.h: which files of a model, weights and configuration, a job was made with, component by component: "text_encoder:0123456789abcdef,transformer:...,vae:...". A component
  * that was replaced matters to the stages that still read it, and to no other: finished latents are decoded by a repaired VAE. */
 #ifndef VG_APP_JOB_WEIGHTS_H
 #define VG_APP_JOB_WEIGHTS_H

@@ -21,6 +21,8 @@ typedef struct vg_picture {
     char note[128]; /* what its owner may not expect, e.g. "the first of 12 frames"; "" = nothing */
 } vg_picture;
 
+/* Do a file's first bytes say that it is a picture of a kind that is read? Never of .safetensors; in a build without the libraries never. */
+bool vg_picture_begins(const void *bytes, size_t size);
 /* Read a picture's file. Nothing in it is trusted: kind and sizes come from its first bytes, never its name, and are checked
  * before anything is allocated for them.
  * Errors, each one line that starts with the path: VG_E_MISSING, VG_E_IO, VG_E_FORMAT (no picture, damaged, cut, too large),

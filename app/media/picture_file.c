@@ -8,6 +8,14 @@ static const vg_picture_format *const formats[] = {
     &vg_picture_png, &vg_picture_jpeg, &vg_picture_webp, &vg_picture_gif, &vg_picture_bmp,
 };
 
+bool vg_picture_begins(const void *bytes, size_t size)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (formats[i]->begins(bytes, size))
+            return true;
+    return false;
+}
+
 vg_status vg_picture_file_open(const char *path, const uint8_t *bytes, size_t size,
                                vg_picture_file *file, vg_err *err)
 {

@@ -1,6 +1,12 @@
 /* picture_none.c: pictures in a build without the FFmpeg libraries (VGEN_CLIP=OFF): none but frames in .safetensors. */
 #include "app/media/picture_load.h"
 
+bool vg_picture_begins(const void *bytes, size_t size)
+{
+    (void)bytes, (void)size;
+    return false;
+}
+
 vg_status vg_picture_load(const char *path, const void *bytes, size_t size, vg_picture *picture,
                           vg_err *err)
 {

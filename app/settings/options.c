@@ -143,6 +143,9 @@ const char *vg_option_expects(const vg_option *option, char *buf, size_t size)
     case VG_TYPE_PATH:
         snprintf(buf, size, "a path");
         break;
+    case VG_TYPE_PATHS:
+        snprintf(buf, size, "a path, or up to %g with | between", option->max);
+        break;
     default:
         snprintf(buf, size, "a text of at most %g bytes", option->max > 0 ? option->max : 4096.0);
         break;

@@ -13,6 +13,7 @@ typedef enum vg_option_type {
     VG_TYPE_ENUM,
     VG_TYPE_LIST,
     VG_TYPE_PATH,
+    VG_TYPE_PATHS,
     VG_TYPE_SEED
 } vg_option_type;
 

@@ -161,11 +161,9 @@ static cJSON *json_of(const vg_settings *s)
     vg_settings_copy(&copy, s);
     for (int i = 0; i < VG_OPT_COUNT; i++) {
         const vg_option *o = &vg_options[i];
-        if (o->type != VG_TYPE_PATH || !copy.text[i] || !vg_option_decides(o, VG_DECIDES_PIXELS))
-            continue;
-        char *whole = vg_paths_absolute(copy.text[i]);
-        free(copy.text[i]);
-        copy.text[i] = whole;
+        if ((o->type == VG_TYPE_PATH || o->type == VG_TYPE_PATHS) && copy.text[i] &&
+            vg_option_decides(o, VG_DECIDES_PIXELS))
+            (void)vg_settings_whole_paths(&copy, (vg_option_id)i, NULL); /* were good before */
     }
     cJSON *json = vg_settings_to_json(&copy);
     vg_settings_deinit(&copy);

@@ -1,6 +1,8 @@
 /* settings.c: see settings.h. */
 #include "app/settings/settings.h"
 
+#include "app/settings/paths.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -43,6 +45,8 @@ void vg_settings_unset(vg_settings *s, vg_option_id id)
     free(s->text[id]);
     s->text[id] = NULL;
 }
+
+#define VG_PATHS_BETWEEN "|" /* rare in names, and plain to read in a form */
 
 /* The value in quotes for a message, cleaned and cut. */
 static const char *quoted(const char *text, char buf[48])
@@ -129,6 +133,48 @@ static vg_status parse_list(const vg_option *o, const char *text, char **out, vg
     return status;
 }
 
+static void split_paths(const char *text, vg_lines *paths)
+{
+    for (;;) {
+        size_t n = strcspn(text, VG_PATHS_BETWEEN);
+        char *part = vg_xstrf("%.*s", (int)n, text);
+        vg_lines_add(paths, trimmed(part));
+        free(part);
+        if (!text[n])
+            return;
+        text += n + 1;
+    }
+}
+
+static char *join_paths(const vg_lines *paths)
+{
+    char *all = vg_xstrdup("");
+    for (int i = 0; i < paths->count; i++) {
+        char *next = vg_xstrf("%s%s%s", all, i ? VG_PATHS_BETWEEN : "", paths->items[i]);
+        free(all);
+        all = next;
+    }
+    return all;
+}
+
+static vg_status parse_paths(const vg_option *o, const char *text, char **out, vg_err *err)
+{
+    vg_lines paths = {0};
+    vg_status status = VG_OK;
+    split_paths(text, &paths);
+    if (paths.count > o->max)
+        status = VG_FAIL(err, VG_E_ARG, "%s: %d paths; at most %g are possible", o->key,
+                         paths.count, o->max);
+    for (int i = 0; i < paths.count && status == VG_OK; i++)
+        if (!*paths.items[i])
+            status = VG_FAIL(err, VG_E_ARG, "%s: a path is empty (they stand with %s between)",
+                             o->key, VG_PATHS_BETWEEN);
+    if (status == VG_OK)
+        *out = join_paths(&paths);
+    vg_lines_free(&paths);
+    return status;
+}
+
 /* Below 0 as torch.manual_seed takes it: -1 is 2^64 - 1. */
 static vg_status parse_seed(const vg_option *o, const char *text, char **out, vg_err *err)
 {
@@ -188,6 +234,8 @@ static vg_status parse(const vg_option *o, const char *text, char **out, vg_err 
         return VG_OK;
     case VG_TYPE_LIST:
         return parse_list(o, text, out, err);
+    case VG_TYPE_PATHS:
+        return parse_paths(o, text, out, err);
     default:
         break;
     }
@@ -219,6 +267,49 @@ vg_status vg_settings_set(vg_settings *s, vg_option_id id, const char *text, vg_
     free(s->text[id]);
     s->text[id] = value;
     return VG_OK;
+}
+
+vg_status vg_settings_add_path(vg_settings *s, vg_option_id id, const char *path, vg_err *err)
+{
+    if (strpbrk(path, VG_PATHS_BETWEEN))
+        return VG_FAIL(err, VG_E_ARG, "%s: a path with %s in it cannot be one of several",
+                       vg_options[id].key, VG_PATHS_BETWEEN);
+    if (!s->text[id])
+        return vg_settings_set(s, id, path, err);
+    char *all = vg_xstrf("%s%s%s", s->text[id], VG_PATHS_BETWEEN, path);
+    vg_status status = vg_settings_set(s, id, all, err);
+    free(all);
+    return status;
+}
+
+int vg_settings_paths(const vg_settings *s, vg_option_id id, vg_lines *paths)
+{
+    const char *text = vg_settings_get(s, id);
+    if (*text && vg_options[id].type == VG_TYPE_PATHS)
+        split_paths(text, paths);
+    else if (*text)
+        vg_lines_add(paths, vg_xstrdup(text));
+    return paths->count;
+}
+
+vg_status vg_settings_set_paths(vg_settings *s, vg_option_id id, const vg_lines *paths, vg_err *err)
+{
+    char *all = join_paths(paths);
+    vg_status status = vg_settings_set(s, id, all, err);
+    free(all);
+    return status;
+}
+
+vg_status vg_settings_whole_paths(vg_settings *s, vg_option_id id, vg_err *err)
+{
+    vg_lines paths = {0}, whole = {0};
+    vg_settings_paths(s, id, &paths);
+    for (int i = 0; i < paths.count; i++)
+        vg_lines_add(&whole, vg_paths_absolute(paths.items[i]));
+    vg_status status = vg_settings_set_paths(s, id, &whole, err);
+    vg_lines_free(&paths);
+    vg_lines_free(&whole);
+    return status;
 }
 
 bool vg_settings_is_set(const vg_settings *s, vg_option_id id)

@@ -26,6 +26,15 @@ void vg_settings_unset(vg_settings *s, vg_option_id id);
 vg_status vg_settings_set(vg_settings *s, vg_option_id id, const char *text, vg_err *err);
 /* Was a value given? The empty text counts as one. */
 bool vg_settings_is_set(const vg_settings *s, vg_option_id id);
+/* Add one more to a PATHS, behind those that it has. VG_E_ARG: as _set. */
+vg_status vg_settings_add_path(vg_settings *s, vg_option_id id, const char *path, vg_err *err);
+/* The paths of a PATH or PATHS; returns how many. The caller frees the lines. */
+int vg_settings_paths(const vg_settings *s, vg_option_id id, vg_lines *paths);
+/* Make the paths of a PATH or PATHS absolute. */
+vg_status vg_settings_whole_paths(vg_settings *s, vg_option_id id, vg_err *err);
+/* Set a PATH or PATHS to these. */
+vg_status vg_settings_set_paths(vg_settings *s, vg_option_id id, const vg_lines *paths,
+                                vg_err *err);
 bool vg_settings_has_prompt(const vg_settings *s); /* there is one, and not of blanks only */
 const char *vg_settings_get(const vg_settings *s,
                             vg_option_id id); /* value, else default, else ""; borrowed */

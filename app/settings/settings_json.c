@@ -27,6 +27,15 @@ cJSON *vg_settings_to_json(const vg_settings *s)
         case VG_TYPE_BOOL:
             cJSON_AddBoolToObject(object, vg_options[i].key, !strcmp(t, "true"));
             break;
+        case VG_TYPE_PATHS: {
+            vg_lines paths = {0};
+            vg_settings_paths(s, (vg_option_id)i, &paths);
+            cJSON_AddItemToObject(
+                object, vg_options[i].key,
+                cJSON_CreateStringArray((const char *const *)paths.items, paths.count));
+            vg_lines_free(&paths);
+            break;
+        }
         case VG_TYPE_LIST: {
             cJSON *list = cJSON_AddArrayToObject(object, vg_options[i].key);
             while (*t) {
@@ -64,7 +73,8 @@ static char *json_text(const vg_option *o, const cJSON *item)
     /* "0.37" is a name here, and people write it as a number. */
     if (cJSON_IsNumber(item) && o->type == VG_TYPE_ENUM)
         return vg_text_real(item->valuedouble);
-    if (cJSON_IsArray(item) && o->type == VG_TYPE_LIST) {
+    if (cJSON_IsArray(item) && (o->type == VG_TYPE_LIST || o->type == VG_TYPE_PATHS)) {
+        const char *between = o->type == VG_TYPE_LIST ? "," : "|";
         char *joined = vg_xstrdup("");
         const cJSON *part;
         cJSON_ArrayForEach(part, item)
@@ -73,7 +83,7 @@ static char *json_text(const vg_option *o, const cJSON *item)
                 free(joined);
                 return NULL;
             }
-            char *next = vg_xstrf("%s%s%s", joined, *joined ? "," : "", part->valuestring);
+            char *next = vg_xstrf("%s%s%s", joined, *joined ? between : "", part->valuestring);
             free(joined);
             joined = next;
         }
@@ -125,7 +135,7 @@ vg_status vg_settings_from_json(vg_settings *s, const cJSON *object, const char 
             goto done;
         }
         vg_err inner = {0};
-        status = !*text && o->type == VG_TYPE_LIST
+        status = !*text && (o->type == VG_TYPE_LIST || o->type == VG_TYPE_PATHS)
                      ? VG_FAIL(&inner, VG_E_ARG, "%s: the list is empty", o->key)
                      : vg_settings_set(&taken, (vg_option_id)id, text, &inner);
         free(text);

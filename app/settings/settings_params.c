@@ -40,6 +40,7 @@ void vg_settings_params(const vg_settings *s, vg_generate_params *p)
     p->guidance_scale_2 = vg_settings_real(s, VG_OPT_guidance_scale_2);
     p->boundary_ratio = vg_settings_real(s, VG_OPT_boundary_ratio);
     p->flow_shift = vg_settings_real(s, VG_OPT_flow_shift);
+    p->conditioning_scale = vg_settings_real(s, VG_OPT_conditioning_scale);
     text = vg_settings_get(s, VG_OPT_scheduler);
     p->scheduler = *text ? text : NULL;
     p->flow_grid = vg_settings_choice(s, VG_OPT_flow_grid); /* -1 is VG_UNSET_INT */

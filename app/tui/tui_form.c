@@ -26,6 +26,7 @@ static vg_ui_kind kind_of(const vg_option *o)
     case VG_TYPE_LIST:
         return VG_UI_CHOICES;
     case VG_TYPE_PATH:
+    case VG_TYPE_PATHS:
         return VG_UI_PATH;
     default:
         return VG_UI_LINE;

@@ -49,7 +49,8 @@ typedef struct vg_worker {
     /* the variant that runs */
     int variant;
     const vg_generate_params *params; /* its own, while it runs */
-    vg_job_media media;               /* its pictures, while they are encoded */
+    vg_job_media roles;               /* what it was given, without pixels */
+    vg_job_media media;               /* the same with pixels, while they are encoded */
     bool frames_made;                 /* now, not by an earlier run */
     vg_stage stage;
     vg_stage outer[4]; /* stages that it is part of: a load within the denoising */

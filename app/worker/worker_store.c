@@ -20,9 +20,8 @@ static vg_status open_inputs(void *user, vg_generate_params *params, vg_err *err
     vg_worker *w = user;
     VG_TRY(vg_job_media_open(w->job.dir, &w->job.resolved, &w->media, err));
     for (int i = 0; i < w->media.count; i++)
-        if (w->media.pictures[i].note[0])
-            vg_worker_note(w, "%s: %s", vg_options[w->media.option[i]].key,
-                           w->media.pictures[i].note);
+        if (w->media.files[i].note[0])
+            vg_worker_note(w, "%s: %s", vg_options[w->media.option[i]].key, w->media.files[i].note);
     vg_job_media_give(&w->media, params);
     return VG_OK;
 }

@@ -226,6 +226,8 @@ static vg_status run(vg_worker *w, vg_err *err)
     w->calibrating = false;
     w->depth = 0;
     vg_settings_params(&w->job.variants[w->variant].resolved, &params);
+    vg_job_media_roles(&w->job.variants[w->variant].resolved, &w->roles);
+    vg_job_media_give(&w->roles, &params);
     params.max_steps_run = w->max_steps;
     params.init_latents = w->init_latents;
     params.init_latents_shape = w->init_latents ? w->init_shape : NULL;

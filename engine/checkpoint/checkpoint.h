@@ -37,9 +37,14 @@ int vg_weights_files(const vg_weights *weights); /* count; 0 when generated */
 const char *vg_weights_file(const vg_weights *weights, int index);
 /* Of all its files on disk. */
 size_t vg_weights_file_bytes(const vg_weights *weights);
-/* Identity of the weights without hashing their data: FNV-1a 64 over names, dtypes, shapes, file sizes, and the first and last
- * 4 KiB of every tensor. Changes when a file is replaced by another. */
+/* Identity of the weights, 64 bits: names, dtypes, shapes, file sizes, and their values: all of them where the files have at most
+ * VG_IDENTITY_WHOLE_BYTES together (every VAE, the encoders of pictures, small models), else the first and last 4 KiB of every tensor and 4 KiB of
+ * every 16 MiB between: reading tens of GB before each stage would cost minutes, and a file that was replaced differs in far more. */
+#define VG_IDENTITY_WHOLE_BYTES ((size_t)1 << 30)
 uint64_t vg_weights_identity(const vg_weights *weights);
+/* Carrying on from `before`: names and bytes of what is configuration in a component's folder: its files .json, .txt and .model (a tokenizer is
+ * nothing else). A folder that is not there has none. */
+uint64_t vg_config_identity(const char *component_dir, uint64_t before);
 
 /* Which weight files are missing, by name, opening none: *count of them, the name of the first in *first (malloc'd; NULL when
  * they are all there). Errors: VG_E_FORMAT for an index that cannot be read. */

@@ -2,7 +2,6 @@
 #include "engine/checkpoint/checkpoint.h"
 
 #include "engine/checkpoint/dummy.h"
-#include "kernels/base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -415,49 +414,4 @@ size_t vg_weights_file_bytes(const vg_weights *weights)
     for (int i = 0; i < weights->files_count; i++)
         bytes += vg_safetensors_file_bytes(weights->files[i]);
     return bytes;
-}
-
-/* ---- identity ---- */
-
-#define IDENTITY_EDGE_BYTES ((size_t)4096)
-
-/* Generated weights follow from the config and from how they are generated. */
-static uint64_t dummy_identity(const char *dir, uint64_t hash)
-{
-    char *path = vg_path_join(dir, "config.json"), *text = NULL;
-    size_t size = 0;
-
-    hash = vg_fnv1a(hash, VG_DUMMY_PREFIX "1", sizeof VG_DUMMY_PREFIX);
-    if (path && vg_file_read(path, (size_t)1 << 20, &text, &size, NULL) == VG_OK)
-        hash = vg_fnv1a(hash, text, size);
-    free(text);
-    free(path);
-    return hash;
-}
-
-uint64_t vg_weights_identity(const vg_weights *weights)
-{
-    uint64_t hash = VG_FNV1A_BEGIN;
-
-    if (weights->dummy)
-        return dummy_identity(weights->dummy, hash);
-    for (int i = 0; i < weights->files_count; i++)
-        hash = vg_fnv1a_number(hash, vg_safetensors_file_bytes(weights->files[i]));
-    for (int i = 0; i < weights->count; i++) {
-        const row *r = &weights->rows[i];
-        const char *dtype = vg_dtype_name(r->tensor->dtype);
-        const uint8_t *data = r->tensor->data;
-        size_t bytes = vg_tensor_bytes(r->tensor);
-        size_t first = bytes < IDENTITY_EDGE_BYTES ? bytes : IDENTITY_EDGE_BYTES;
-        size_t last = bytes - first < IDENTITY_EDGE_BYTES ? bytes - first : IDENTITY_EDGE_BYTES;
-
-        hash = vg_fnv1a(hash, r->name, strlen(r->name) + 1);
-        hash = vg_fnv1a(hash, dtype, strlen(dtype) + 1);
-        hash = vg_fnv1a_number(hash, (uint64_t)r->tensor->ndim);
-        for (int d = 0; d < r->tensor->ndim; d++)
-            hash = vg_fnv1a_number(hash, (uint64_t)r->tensor->shape[d]);
-        hash = vg_fnv1a(hash, data, first);
-        hash = vg_fnv1a(hash, data + bytes - last, last);
-    }
-    return hash;
 }

@@ -95,6 +95,7 @@ vg_status vg_expert_bind(vg_denoise_run *r, vg_err *err)
         timesteps[i] = vg_scheduler_timestep(r->scheduler, i);
     const vg_binding binding = {.conditions = r->conditions,
                                 .latent = r->shape,
+                                .params = r->p,
                                 .timesteps = timesteps,
                                 .steps = steps,
                                 .guided = r->guided,

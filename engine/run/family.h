@@ -83,7 +83,8 @@ typedef struct vg_decoder {
 typedef struct vg_binding {
     const vg_conditions *conditions; /* checked: all that the family's list wants */
     const int64_t *latent;           /* [4] C,T,h,w */
-    const double *timesteps;         /* of all steps of the schedule, from the first on */
+    const vg_generate_params *params;
+    const double *timesteps; /* of all steps of the schedule, from the first on */
     int steps;
     bool guided; /* forwards of branch 1 will come, too */
     const atomic_int *cancel;
@@ -146,6 +147,8 @@ struct vg_family {
     const vg_mode *modes;
     int modes_count;
     bool (*allows)(const vg_model *model, const vg_mode *mode); /* by the configuration */
+    /* What the mode's roles do not say of what is given: frame counts, sizes. NULL: nothing more. Pixels are there. */
+    vg_status (*check_inputs)(const vg_model *model, const vg_generate_params *params, vg_err *err);
     /* True when this family runs the checkpoint: decided from class names, configs, tensor names. */
     bool (*probe)(const vg_checkpoint *checkpoint);
     /* Read and check every config; *config is the family's own struct, freed by config_free. */

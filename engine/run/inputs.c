@@ -100,15 +100,25 @@ static const vg_mode *find_mode(const vg_mode *const *modes, int count, const ch
     return NULL;
 }
 
+static unsigned taken_roles(const vg_mode *m)
+{
+    return m->needs | m->one_of | m->may;
+}
+
+static int lacks(const vg_mode *m, unsigned given)
+{
+    return count_roles(m->needs & ~given) + (m->one_of && !(m->one_of & given));
+}
+
 /* Of the modes that take all of `given`, the one that lacks least. */
 static const vg_mode *infer_mode(const vg_mode *const *modes, int count, unsigned given)
 {
     const vg_mode *best = NULL;
     for (int i = 0; i < count; i++) {
         const vg_mode *m = modes[i];
-        if (given & ~(m->needs | m->may))
+        if (given & ~taken_roles(m))
             continue;
-        if (!best || count_roles(m->needs & ~given) < count_roles(best->needs & ~given))
+        if (!best || lacks(m, given) < lacks(best, given))
             best = m;
     }
     return best;
@@ -120,7 +130,7 @@ static vg_status refuse(const vg_mode *const *modes, int count, unsigned given, 
 {
     unsigned taken = 0;
     for (int i = 0; i < count; i++)
-        taken |= modes[i]->needs | modes[i]->may;
+        taken |= taken_roles(modes[i]);
     if (!(given & ~taken))
         return VG_FAIL(err, VG_E_ARG,
                        "no mode of this model takes all that is given together; it has: %s", names);
@@ -141,7 +151,7 @@ vg_status vg_mode_choose(const vg_mode *const *modes, int count, const char *ask
         return VG_FAIL(err, VG_E_ARG, "this model has no mode %.32s; it has: %s", asked, names);
     if (!found)
         return refuse(modes, count, given, names, err);
-    unsigned extra = given & ~(found->needs | found->may);
+    unsigned extra = given & ~taken_roles(found);
     if (extra)
         return VG_FAIL(err, VG_E_ARG, "mode %s takes no %s (--%s); this model's modes: %s",
                        found->name, vg_role_what(first_role(extra)),
@@ -150,12 +160,30 @@ vg_status vg_mode_choose(const vg_mode *const *modes, int count, const char *ask
     return VG_OK;
 }
 
+/* Of several roles one is enough: "mode inpaint needs a picture to begin with, or a video: give --image or --video". */
+static vg_status refuse_none(const vg_mode *mode, vg_err *err)
+{
+    char whats[128] = "", names[96] = "";
+    size_t what = 0, name = 0;
+    for (int role = 0; role < VG_ROLE_COUNT; role++) {
+        if (!(mode->one_of >> role & 1) || what >= sizeof whats || name >= sizeof names)
+            continue;
+        what += (size_t)snprintf(whats + what, sizeof whats - what, "%sa %s", what ? ", or " : "",
+                                 vg_role_what((vg_role)role));
+        name += (size_t)snprintf(names + name, sizeof names - name, "%s--%s", name ? " or " : "",
+                                 vg_role_name((vg_role)role));
+    }
+    return VG_FAIL(err, VG_E_ARG, "mode %s needs %s: give %s", mode->name, whats, names);
+}
+
 vg_status vg_mode_check(const vg_mode *mode, const vg_inputs *inputs, vg_err *err)
 {
-    unsigned missing = mode->needs & ~given_roles(inputs);
+    unsigned given = given_roles(inputs), missing = mode->needs & ~given;
     if (missing)
         return VG_FAIL(err, VG_E_ARG, "mode %s needs a %s: give --%s", mode->name,
                        vg_role_what(first_role(missing)), vg_role_name(first_role(missing)));
+    if (mode->one_of && !(mode->one_of & given))
+        return refuse_none(mode, err);
     for (int i = 0; i < inputs->media_count; i++) {
         const vg_media *m = &inputs->media[i];
         if (!m->frames.rgb || m->frames.count < 1 || m->frames.height < 1 || m->frames.width < 1)

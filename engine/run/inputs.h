@@ -29,7 +29,7 @@ typedef struct vg_media {
     vg_frames frames;
 } vg_media;
 
-/* Borrowed. Several references keep their order; any other role comes once. */
+/* Borrowed. Several references keep their order, up to VG_REFERENCES_MAX; any other role comes once. */
 typedef struct vg_inputs {
     const char *prompt, *negative_prompt; /* UTF-8; NULL = "" */
     const vg_media *media;
@@ -49,6 +49,7 @@ typedef struct vg_mode {
     const char *name;    /* "flf2v", a row of engine/family/modes.def */
     const char *help;    /* "a clip between two pictures" */
     unsigned needs, may; /* VG_ROLE_BITs: roles it cannot do without, roles that it takes as well */
+    unsigned one_of;     /* roles of which it needs one at least, and takes all; 0: none */
     int frames_min;      /* the shortest clip; 0: any */
 } vg_mode;
 

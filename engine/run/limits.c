@@ -26,6 +26,7 @@ const vg_limit vg_limits[] = {
     REAL("guidance_scale_2", guidance_scale_2, GUIDANCE),
     REAL("boundary_ratio", boundary_ratio, BOUNDARY),
     REAL("flow_shift", flow_shift, FLOW_SHIFT),
+    REAL("conditioning_scale", conditioning_scale, CONDITIONING),
 #undef WHOLE
 #undef REAL
 };

@@ -8,24 +8,27 @@
 #include <stddef.h>
 #include "kernels/base/status.h"
 
-#define VG_SIDE_MIN        16 /* pixels, height and width */
-#define VG_SIDE_MAX        8192
-#define VG_FRAMES_MIN      1
-#define VG_FRAMES_MAX      4097
-#define VG_STEPS_MIN       1
-#define VG_STEPS_MAX       1000
-#define VG_GUIDANCE_MIN    0
-#define VG_GUIDANCE_MAX    100
-#define VG_BOUNDARY_MIN    0
-#define VG_BOUNDARY_MAX    1
-#define VG_FLOW_SHIFT_MIN  0.01
-#define VG_FLOW_SHIFT_MAX  100
-#define VG_EDGE_MIN        0 /* blocks, or steps */
-#define VG_EDGE_MAX        1000
-#define VG_COSINE_MIN      0
-#define VG_COSINE_MAX      1
-#define VG_TEXT_TOKENS_MIN 1
-#define VG_TEXT_TOKENS_MAX 4096
+#define VG_SIDE_MIN         16 /* pixels, height and width */
+#define VG_SIDE_MAX         8192
+#define VG_FRAMES_MIN       1
+#define VG_FRAMES_MAX       4097
+#define VG_STEPS_MIN        1
+#define VG_STEPS_MAX        1000
+#define VG_GUIDANCE_MIN     0
+#define VG_GUIDANCE_MAX     100
+#define VG_BOUNDARY_MIN     0
+#define VG_BOUNDARY_MAX     1
+#define VG_FLOW_SHIFT_MIN   0.01
+#define VG_FLOW_SHIFT_MAX   100
+#define VG_CONDITIONING_MIN 0
+#define VG_CONDITIONING_MAX 10
+#define VG_REFERENCES_MAX   8 /* pictures */
+#define VG_EDGE_MIN         0 /* blocks, or steps */
+#define VG_EDGE_MAX         1000
+#define VG_COSINE_MIN       0
+#define VG_COSINE_MAX       1
+#define VG_TEXT_TOKENS_MIN  1
+#define VG_TEXT_TOKENS_MAX  4096
 
 struct vg_generate_params;
 

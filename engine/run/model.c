@@ -203,17 +203,27 @@ static int add_folder(const vg_model *model, const char *folder, const char **fo
     return count + 1;
 }
 
+/* Tokenizers and processors of pictures. What a scheduler's file says is in a job's settings. */
+static bool helps_encoding(const vg_component *c)
+{
+    return !c->weights && strcmp(c->folder, "scheduler") != 0;
+}
+
 int vg_model_components(const vg_model *model, const vg_generate_params *params, vg_stage stage,
                         const char *folders[VG_COMPONENTS_MAX])
 {
     const vg_family *f = model->family;
     int count = 0;
     for (int i = 0; stage == VG_STAGE_LOAD && i < f->components_count; i++)
-        if (f->components[i].weights)
+        if (f->components[i].weights || helps_encoding(&f->components[i]))
             count = add_folder(model, f->components[i].folder, folders, count);
     for (int i = 0; i < f->encoders_count; i++)
         if (f->encoders[i]->part.stage == stage && f->encoders[i]->wanted(model, params))
             count = add_folder(model, f->encoders[i]->part.component, folders, count);
+    for (int i = 0, encodes = count; stage != VG_STAGE_LOAD && encodes && i < f->components_count;
+         i++)
+        if (helps_encoding(&f->components[i]))
+            count = add_folder(model, f->components[i].folder, folders, count);
     for (int i = 0;
          (stage == VG_STAGE_DENOISE || stage == VG_STAGE_CALIBRATE) && i < f->experts_count(model);
          i++)
@@ -223,12 +233,28 @@ int vg_model_components(const vg_model *model, const vg_generate_params *params,
     return count;
 }
 
+static bool has_weights(const vg_model *model, const char *folder)
+{
+    const vg_family *f = model->family;
+    for (int i = 0; i < f->components_count; i++)
+        if (strcmp(f->components[i].folder, folder) == 0)
+            return f->components[i].weights;
+    return true; /* and opening them will say what is missing */
+}
+
 vg_status vg_model_identity(const vg_model *model, const char *folder, char identity[17],
                             vg_err *err)
 {
-    vg_weights *weights;
-    VG_TRY(vg_model_weights(model, folder, &weights, err));
-    snprintf(identity, 17, "%016" PRIx64, vg_weights_identity(weights));
-    vg_weights_close(weights);
+    uint64_t hash = 0;
+    char *dir;
+    if (has_weights(model, folder)) {
+        vg_weights *weights;
+        VG_TRY(vg_model_weights(model, folder, &weights, err));
+        hash = vg_weights_identity(weights);
+        vg_weights_close(weights);
+    }
+    VG_TRY(vg_model_component_dir(model, folder, &dir, err));
+    snprintf(identity, 17, "%016" PRIx64, vg_config_identity(dir, hash));
+    free(dir);
     return VG_OK;
 }

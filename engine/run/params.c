@@ -25,6 +25,7 @@ void vg_generate_params_init(vg_generate_params *params)
                                    .guidance_scale_2 = VG_UNSET_DOUBLE,
                                    .boundary_ratio = VG_UNSET_DOUBLE,
                                    .flow_shift = VG_UNSET_DOUBLE,
+                                   .conditioning_scale = 1,
                                    .flow_grid = VG_UNSET_INT,
                                    .scheme = VG_SCHEME_BF16,
                                    .fp8_act = VG_FP8_ACT_STATIC,
@@ -122,7 +123,8 @@ vg_status vg_model_check_inputs(const vg_model *model, const vg_generate_params 
     if (!mode)
         return VG_FAIL(err, VG_E_ARG, "this model has no mode %.32s; it has: %s",
                        p->mode ? p->mode : "(none)", model->modes_text);
-    return vg_mode_check(mode, &p->inputs, err);
+    VG_TRY(vg_mode_check(mode, &p->inputs, err));
+    return model->family->check_inputs ? model->family->check_inputs(model, p, err) : VG_OK;
 }
 
 vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, vg_err *err)

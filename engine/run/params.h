@@ -41,8 +41,9 @@ typedef struct vg_generate_params {
         guidance_scale_2;  /* second: low-noise expert; unset = same as the first */
     double boundary_ratio; /* 0..1; unset = checkpoint's */
     double flow_shift;
-    const char *scheduler; /* NULL = checkpoint's; "unipc", "euler" */
-    int flow_grid;         /* vg_flow_grid or VG_UNSET_INT = the present one */
+    double conditioning_scale; /* of a control branch's hints; 1 = as trained */
+    const char *scheduler;     /* NULL = checkpoint's; "unipc", "euler" */
+    int flow_grid;             /* vg_flow_grid or VG_UNSET_INT = the present one */
     vg_scheme scheme;
     const char
         *precision; /* rules on top of it (engine/layers/precision_policy.h); NULL or "": none */

@@ -31,11 +31,12 @@ vg_status vg_model_open(const char *dir, vg_load_format format, vg_model **model
 void vg_model_close(vg_model *model);
 const char *vg_model_family_name(const vg_model *model); /* "wan" */
 const char *vg_model_modes(const vg_model *model);       /* comma list: "i2v, flf2v" */
-/* Hex identity of the weights of one component, "vae" (vg_weights_identity), 16 characters: another file, another identity. */
+/* Hex identity of one component, "vae", 16 characters: its weights (vg_weights_identity) and its configuration (vg_config_identity): another file,
+ * another identity. A tokenizer is configuration alone. */
 vg_status vg_model_identity(const vg_model *model, const char *folder, char identity[17],
                             vg_err *err);
-#define VG_COMPONENTS_MAX 8
-/* The components whose weights a stage of a run with these settings reads, as far as the checkpoint has them; VG_STAGE_LOAD: all that any
+#define VG_COMPONENTS_MAX 16
+/* The components that a stage of a run with these settings reads (encoders with tokenizers and processors of pictures), as far as the checkpoint has them; VG_STAGE_LOAD: all that any
  * stage reads. params: for the stages that encode. Returns their count. */
 int vg_model_components(const vg_model *model, const vg_generate_params *params, vg_stage stage,
                         const char *folders[VG_COMPONENTS_MAX]);

@@ -224,6 +224,18 @@ done:
     return status;
 }
 
+vg_status vg_folder_sync(const char *folder, vg_err *err)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool synced = fd >= 0 && (fsync(fd) == 0 || cannot_sync(errno));
+    int reason = errno;
+    if (fd >= 0)
+        close(fd);
+    return synced
+               ? VG_OK
+               : VG_FAIL(err, VG_E_IO, "%s: cannot sync the folder: %s", folder, strerror(reason));
+}
+
 static bool is_temporary(const char *name)
 {
     size_t begin = strlen(TEMPORARY_BEGIN);

@@ -35,6 +35,8 @@ vg_status vg_newfile_commit(vg_newfile *file, bool durable, vg_err *err);
 /* Drop it. A vg_newfile that was never opened must be {.fd = -1}. */
 void vg_newfile_abort(vg_newfile *file);
 
+/* What was renamed in `folder`, or put there, is there after a power cut too. Errors: VG_E_IO. */
+vg_status vg_folder_sync(const char *folder, vg_err *err);
 /* Remove the temporaries in `folder` whose writers are dead. */
 void vg_newfile_sweep(const char *folder);
 #endif

@@ -23,11 +23,26 @@ static void sanitise(char *text)
     }
 }
 
+/* A message that is too long loses its middle: where is at its beginning, why at its end. */
+static void fit(const char *text, char message[VG_ERR_MESSAGE_MAX])
+{
+    static const char gap[] = " ... ";
+    const size_t length = strlen(text), room = VG_ERR_MESSAGE_MAX - sizeof gap, end = room * 2 / 5;
+    if (length < VG_ERR_MESSAGE_MAX)
+        memcpy(message, text, length + 1);
+    else
+        snprintf(message, VG_ERR_MESSAGE_MAX, "%.*s%s%s", (int)(room - end), text, gap,
+                 text + length - end);
+    sanitise(message);
+}
+
+#define LONGEST 8192 /* of a message before it is made to fit: two paths */
+
 vg_status vg_err_set(vg_err *err, const char *file, int line, vg_status code, const char *format,
                      ...)
 {
     /* Through a buffer of our own: an argument may be err->message itself. */
-    char message[VG_ERR_MESSAGE_MAX];
+    char message[LONGEST];
     va_list args;
 
     if (!err)
@@ -36,8 +51,7 @@ vg_status vg_err_set(vg_err *err, const char *file, int line, vg_status code, co
     if (vsnprintf(message, sizeof message, format, args) < 0)
         snprintf(message, sizeof message, "%s", "(message could not be formatted)");
     va_end(args);
-    sanitise(message);
-    memcpy(err->message, message, sizeof message);
+    fit(message, err->message);
     err->code = code;
     err->file = file;
     err->line = line;
@@ -46,7 +60,7 @@ vg_status vg_err_set(vg_err *err, const char *file, int line, vg_status code, co
 
 vg_status vg_err_prefix(vg_err *err, const char *format, ...)
 {
-    char prefix[VG_ERR_MESSAGE_MAX], message[2 * VG_ERR_MESSAGE_MAX + 4];
+    char prefix[LONGEST], message[LONGEST + VG_ERR_MESSAGE_MAX + 4];
     va_list args;
 
     if (!err)
@@ -56,9 +70,7 @@ vg_status vg_err_prefix(vg_err *err, const char *format, ...)
         prefix[0] = '\0';
     va_end(args);
     snprintf(message, sizeof message, "%s: %s", prefix, err->message);
-    message[VG_ERR_MESSAGE_MAX - 1] = '\0';
-    sanitise(message);
-    memcpy(err->message, message, VG_ERR_MESSAGE_MAX);
+    fit(message, err->message);
     return err->code;
 }
 

@@ -34,13 +34,13 @@ typedef struct vg_err {
     int line;
 } vg_err;
 
-/* Fill err (NULL is allowed and ignored) with a printf-formatted line; control characters that come
+/* Fill err (NULL is allowed and ignored) with a printf-formatted line, which loses its middle where it is too long; control characters that come
  * from file names, prompts or file contents are replaced by '?'. Returns code, so that
  * `return VG_FAIL(err, VG_E_IO, "...")` is the whole error path. */
 vg_status vg_err_set(vg_err *err, const char *file, int line, vg_status code, const char *format,
                      ...) __attribute__((format(printf, 5, 6)));
 
-/* Put "prefix: " in front of an existing message (cut at the end when it gets too long). Returns err->code. */
+/* Put "prefix: " in front of an existing message (cut in the middle when it gets too long). Returns err->code. */
 vg_status vg_err_prefix(vg_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Short lower-case name of a code, e.g. "format"; never NULL. */

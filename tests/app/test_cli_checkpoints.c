@@ -556,7 +556,7 @@ static void test_cli_checkpoints_replaced_weights_matter_where_they_are_read(voi
     nudge(model, "transformer_2", VAE, "proj_out.bias");
     r = resume("unfinished");
     if (r.status == 0 ||
-        !strstr(r.err, "the weights of transformer_2 are not those the job was made with"))
+        !strstr(r.err, "the files of transformer_2 are not those the job was made with"))
         fail_msg("exit %d: %s", r.status, r.err);
     cli_result_free(&r);
     assert_int_equal(unlink(in_job("first", "variants/bf16/frames.mkv")), 0);
@@ -573,6 +573,66 @@ static void test_cli_checkpoints_replaced_weights_matter_where_they_are_read(voi
     copy_file(TINY_B "/text_encoder/" TEXT, text);
 }
 
+/* A config, a tokenizer and the middle of a tensor decide as much as the edges of weights do. */
+static void test_cli_checkpoints_changed_files_are_refused_by_component(void **state)
+{
+    static const struct {
+        const char *file, *component;
+        long
+            at; /* the byte that changes, from the end where negative; 0: a blank is put behind it */
+        bool conditions; /* they are lost too, so that the prompt is encoded again */
+    } changes[] = {
+        {"transformer/config.json", "transformer", 0, false},
+        {"transformer_2/config.json", "transformer_2", 0, false},
+        {"transformer/" VAE, "transformer", -30001, false},
+        {"text_encoder/config.json", "text_encoder", 0, true},
+        {"tokenizer/tokenizer_config.json", "tokenizer", 0, true},
+        {"tokenizer/spiece.model", "tokenizer", -1, true},
+    };
+    char model[400], line[1500], path[700], kept[700], job[700];
+    (void)state;
+    snprintf(model, sizeof model, "%s/configs", cli_dir);
+    snprintf(job, sizeof job, "%s/configs-jobs", cli_dir);
+    snprintf(kept, sizeof kept, "%s/kept", cli_dir);
+    snprintf(line, sizeof line,
+             "mkdir '%s' && cd " TINY_B " && cp -rL model_index.json scheduler tokenizer "
+             "text_encoder transformer transformer_2 vae '%s/'",
+             model, model);
+    assert_int_equal(system(line), 0);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char wanted[200];
+        snprintf(line, sizeof line, "rm -rf '%s'", job);
+        assert_int_equal(system(line), 0);
+        CLI_EXPECT(0, "generate", "--model", model, "--prompt", "fox", "--height", "32", "--width",
+                   "32", "--num-frames", "1", "--num-inference-steps", "2", "--max-steps-run", "1",
+                   "--jobs-dir", job, "-q");
+        if (changes[i].conditions) {
+            snprintf(line, sizeof line, "rm '%s'/*/conditions.safetensors", job);
+            assert_int_equal(system(line), 0);
+        }
+        snprintf(path, sizeof path, "%s/%s", model, changes[i].file);
+        copy_file(path, kept);
+        FILE *f = fopen(path, changes[i].at ? "r+" : "a");
+        assert_non_null(f);
+        if (changes[i].at) {
+            assert_int_equal(fseek(f, changes[i].at, SEEK_END), 0);
+            int byte = fgetc(f);
+            assert_int_equal(fseek(f, changes[i].at, SEEK_END), 0);
+            fputc(byte ^ 1, f);
+        } else
+            fputc('\n', f);
+        fclose(f);
+        cli_result r = CLI("resume", "last", "--jobs-dir", job, "-q");
+        snprintf(wanted, sizeof wanted, "the files of %s are not those the job was made with",
+                 changes[i].component);
+        if (r.status != 1 || !strstr(r.err, wanted) || cli_lines(r.err) != 1)
+            fail_msg("%s: exit %d: %s", changes[i].file, r.status, r.err);
+        cli_result_free(&r);
+        copy_file(kept, path);
+        CLI_EXPECT(0, "resume", "last", "--jobs-dir", job, "-q");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -583,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_cli_checkpoints_say_what_they_adjust),
         cmocka_unit_test(test_cli_checkpoints_refuse_huge_sizes_at_once),
         cmocka_unit_test(test_cli_checkpoints_replaced_weights_matter_where_they_are_read),
+        cmocka_unit_test(test_cli_checkpoints_changed_files_are_refused_by_component),
     };
     return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
 }

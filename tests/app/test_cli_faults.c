@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <time.h>
+#include "kernels/base/text.h"
 
 #define TINY                                                                                       \
     "--preset", "demo", "--height", "32", "--width", "32", "--num-frames", "1",                    \
@@ -244,9 +245,104 @@ static void test_cli_faults_every_call_fails_once(void **state)
         free(calls[i]);
 }
 
+/* Lines of a log of all calls of a command and of its worker. */
+static char **log_of(const char *const *argv, int *n)
+{
+    char *log = in_dir("sync.log"), line[5000];
+    char **lines = calloc(CALLS_MAX, sizeof *lines);
+    *n = 0;
+    unlink(log);
+    setenv("FAULT_UNDER", cli_dir, 1);
+    setenv("FAULT_LOG", log, 1);
+    unsetenv("FAULT_COMMAND");
+    cli_preload("FAULT_AT", "-1");
+    cli_expect(argv, 0);
+    cli_preload("FAULT_AT", NULL);
+    unsetenv("FAULT_LOG");
+    FILE *f = fopen(log, "r");
+    assert_non_null(f);
+    while (*n < CALLS_MAX && fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = 0;
+        lines[(*n)++] = strdup(strchr(line, ' ') + 1);
+    }
+    fclose(f);
+    return lines;
+}
+
+/* What must outlast a power cut is synced before it has its name, and so is the folder of a new job; a preview, which is replaced at the next
+ * step, is not. */
+static void test_cli_faults_syncs_what_must_last(void **state)
+{
+    const char *jobs = strdup(in_dir("sync"));
+    const char *const argv[] = {"generate", TINY, "-q", "--jobs-dir", jobs, NULL};
+    int n, states = 0, previews = 0;
+    bool synced = false, born = false, folder = false;
+    size_t below = strlen(jobs);
+    (void)state;
+    char **lines = log_of(argv, &n);
+    for (int i = 0; i < n; i++) {
+        const char *path = strchr(lines[i], ' ') + 1;
+        bool unnamed = strstr(path, "/#") || strstr(path, "/.vgen-");
+        if (!strncmp(lines[i], "fsync ", 6)) {
+            synced = synced || unnamed;
+            folder = folder || (born && !strcmp(path, jobs));
+        } else if (!strncmp(lines[i], "rename ", 7)) {
+            born = born || (!strncmp(path, jobs, below) && path[below] == '/' &&
+                            !strchr(path + below + 1, '/'));
+            if (vg_ends_with(path, "/preview.ppm") && previews++ >= 0 && synced)
+                fail_msg("a preview is synced");
+            if (vg_ends_with(path, "/state.safetensors") && states++ >= 0 && !synced)
+                fail_msg("a state is not synced");
+            synced = false;
+        }
+        free(lines[i]);
+    }
+    free(lines);
+    assert_true(states == 2 && previews >= 1);
+    if (!born || !folder)
+        fail_msg("the folder of jobs is not synced");
+    free((char *)(uintptr_t)jobs);
+}
+
+/* The worker's first write fails: whoever started it is told why. */
+static void test_cli_faults_a_full_disk_before_the_lock_is_told(void **state)
+{
+    const char *jobs = in_dir("full");
+    const char *const argv[] = {"generate", TINY, "-q", "--jobs-dir", jobs, NULL};
+    char text[32];
+    int n, at = -1;
+    (void)state;
+    char **lines = log_of(argv, &n);
+    for (int i = 0; i < n; i++) {
+        /* Numbers count anew in each process, and the worker's begin with its reading of job.json. */
+        if (vg_ends_with(lines[i], "/lock") && !strncmp(lines[i], "pwrite ", 7) && at < 0)
+            at = i;
+    }
+    assert_true(at > 0);
+    int first = at;
+    while (first > 0 &&
+           !(vg_ends_with(lines[first], "/job.json") && !strncmp(lines[first], "open ", 5)))
+        first--;
+    for (int i = 0; i < n; i++)
+        free(lines[i]);
+    free(lines);
+    snprintf(text, sizeof text, "%d", at - first);
+    setenv("FAULT_COMMAND", "work", 1);
+    setenv("FAULT_ERRNO", "28", 1);
+    cli_preload("FAULT_AT", text);
+    cli_result r = cli_run(argv);
+    cli_preload("FAULT_AT", NULL);
+    if (r.status != 1 || !strstr(r.err, "/lock: cannot write: No space left on device") ||
+        cli_lines(r.err) != 1)
+        fail_msg("exit %d: %s", r.status, r.err);
+    cli_result_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cli_faults_syncs_what_must_last),
+        cmocka_unit_test(test_cli_faults_a_full_disk_before_the_lock_is_told),
         cmocka_unit_test(test_cli_faults_every_call_fails_once),
     };
     return cmocka_run_group_tests(tests, cli_setup, cli_teardown);

@@ -126,6 +126,41 @@ static void test_cli_interrupt_cancels_with_130(void **state)
     cli_result_free(&r);
 }
 
+/* ^\\ leaves the job to itself; sent to the worker, it is a wish to end like any other, and no core. */
+static void test_cli_quit_detaches_and_ends_a_worker(void **state)
+{
+    (void)state;
+    char err_path[320], jobs[300], line[700];
+    snprintf(jobs, sizeof jobs, "%s/quit", cli_dir);
+    const char *const argv[] = {"generate", "--preset",   "demo", "--num-inference-steps",
+                                "300",      "--jobs-dir", jobs,   NULL};
+    pid_t pid = cli_start(argv, 2), worker = 0;
+    snprintf(err_path, sizeof err_path, "%s/err.2", cli_dir);
+    bool begun = false;
+    for (int i = 0; i < 1200 && !begun; i++) {
+        char *text = cli_read(err_path);
+        begun = text && strstr(text, "bf16: step 1/300");
+        free(text);
+        usleep(25000);
+    }
+    assert_true(begun);
+    kill(pid, SIGQUIT);
+    cli_result r = cli_finish(pid, 2);
+    if (r.status >= 1000)
+        fail_msg("signal %d", r.status - 1000);
+    cli_result_free(&r);
+    snprintf(line, sizeof line, "cat '%s'/*/lock", jobs);
+    FILE *lock = popen(line, "r");
+    assert_true(lock && fscanf(lock, "%d", &worker) == 1 && worker > 1);
+    pclose(lock);
+    assert_int_equal(kill(worker, 0), 0);
+    assert_int_equal(kill(worker, SIGQUIT), 0);
+    CLI_EXPECT(130, "wait", "last", "--jobs-dir", jobs);
+    r = CLI("jobs", "--json", "--jobs-dir", jobs);
+    assert_non_null(strstr(r.out, "\"state\":\"cancelled\""));
+    cli_result_free(&r);
+}
+
 /* When the job's worker had the device, seconds since 1970. */
 static double started_at(const char *jobs, const char *id)
 {
@@ -285,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_cli_resume_writes_lost_outputs_again),
         cmocka_unit_test(test_cli_cancel_and_resume),
         cmocka_unit_test(test_cli_interrupt_cancels_with_130),
+        cmocka_unit_test(test_cli_quit_detaches_and_ends_a_worker),
         cmocka_unit_test(test_cli_jobs_of_one_device_wait_for_each_other),
         cmocka_unit_test(test_cli_json_is_one_object_with_the_result),
         cmocka_unit_test(test_cli_prompt_file_makes_one_job_a_line),

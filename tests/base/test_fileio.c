@@ -1,7 +1,9 @@
 /* test_fileio.c: reading with a limit, atomic replacement, folder trees; and the JSON gate on top of it. */
+#include <errno.h>
 #include <sys/stat.h>
 
 #include "kernels/base/json.h"
+#include "kernels/base/text.h"
 #include "tests/check.h"
 #include "tests/scratch.h"
 
@@ -234,6 +236,54 @@ static void test_json_of_python(void **state)
     assert_string_equal(err.message, wanted.message);
 }
 
+/* What the reader of a message can act on: the reason of this call, and not what errno was left at; at any length of path. */
+static void test_fileio_says_why_a_folder_cannot_be_made(void **state)
+{
+    static const struct {
+        const char *below, *why;
+    } cases[] = {{"file/sub", "Not a directory"},
+                 {"file", "Not a directory"},
+                 {"/proc/nobody/here", "No such file or directory"},
+                 {NULL, "File name too long"}};
+    char name[300];
+    vg_err err;
+
+    scratch_text(state, "file", "x");
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *below = cases[i].below ? cases[i].below : name;
+        char *path = below[0] == '/' ? strdup(below) : strdup(scratch_path(state, below));
+        errno = EBADF;
+        CHECK_FAILS(vg_file_make_private_dirs(path, &err), VG_E_IO, err);
+        if (!vg_ends_with(err.message, cases[i].why))
+            fail_msg("%s: %s", below, err.message);
+        free(path);
+    }
+}
+
+static void test_fileio_reasons_survive_long_paths(void **state)
+{
+    char path[3000];
+    char *text;
+    vg_err err;
+
+    (void)state;
+    for (size_t i = 0; i + 1 < sizeof path; i++)
+        path[i] = i % 100 ? 'p' : '/';
+    path[sizeof path - 1] = '\0';
+    CHECK_FAILS(vg_file_read(path, 10, &text, NULL, &err), VG_E_IO, err);
+    assert_true(vg_ends_with(err.message, ": No such file or directory"));
+    assert_true(strncmp(err.message, path, 200) == 0 && strstr(err.message, " ... "));
+    assert_true(strlen(err.message) < VG_ERR_MESSAGE_MAX);
+    vg_err_prefix(&err, "%s", path);
+    assert_true(vg_ends_with(err.message, ": No such file or directory"));
+    (void)VG_FAIL(&err, VG_E_IO, "%0*d", VG_ERR_MESSAGE_MAX - 1, 7); /* the longest that fits */
+    assert_true(strlen(err.message) == VG_ERR_MESSAGE_MAX - 1 && !strstr(err.message, "..."));
+    (void)VG_FAIL(&err, VG_E_IO, "%0*d", VG_ERR_MESSAGE_MAX, 7);
+    assert_true(strlen(err.message) < VG_ERR_MESSAGE_MAX && vg_ends_with(err.message, "07"));
+}
+
 static void test_json_limits(void **state)
 {
     char *text = malloc(10 << 20);
@@ -372,6 +422,9 @@ int main(void)
         cmocka_unit_test(test_fileio_paths),
         cmocka_unit_test(test_json_errors_name_file_and_line),
         cmocka_unit_test(test_json_of_python),
+        cmocka_unit_test_setup_teardown(test_fileio_says_why_a_folder_cannot_be_made, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test(test_fileio_reasons_survive_long_paths),
         cmocka_unit_test(test_json_limits),
         cmocka_unit_test(test_json_getters),
         cmocka_unit_test(test_json_lists_and_objects),

@@ -347,6 +347,45 @@ static void test_model_attention_is_refused_before_anything_runs(void **state)
     vg_model_close(model);
 }
 
+/* On a backend without the kernel, who insists is refused before a step, and auto computes in BF16 and says so. */
+static void test_model_attention_without_a_kernel(void **state)
+{
+    (void)state;
+    run r;
+    vg_err err;
+    vg_latents other;
+    vg_store store = {0};
+    bool found;
+    begin(&r, GOLDEN "tiny-b", 32, 32, 5, STEPS);
+    vg_latents full = denoise(&r, NULL);
+    vg_backend *be = vg_engine_backend(r.engine);
+    const vg_backend_ops *ops = be->ops;
+    vg_backend_ops without = *ops;
+    without.attention_codes = NULL;
+    be->ops = &without;
+    r.p.attention.mode = VG_ATTEND_QK8V8;
+    CHECK_FAILS(vg_denoise(r.engine, r.model, &r.p, &r.c, NULL, &r.cb, &other, &err),
+                VG_E_UNSUPPORTED, err);
+    assert_non_null(strstr(err.message, "attention qk8v8: 8-bit attention is not on the cpu"));
+    const vg_sequence s = {
+        .engine = r.engine, .model = r.model, .params = &r.p, .store = &store, .callbacks = &r.cb};
+    CHECK_FAILS(vg_sequence_latents(&s, &other, &found, &err), VG_E_UNSUPPORTED, err);
+    r.p.attention.mode = VG_ATTEND_BF16;
+    r.p.attention.self_test = true;
+    CHECK_FAILS(vg_denoise(r.engine, r.model, &r.p, &r.c, NULL, &r.cb, &other, &err),
+                VG_E_UNSUPPORTED, err);
+    assert_non_null(strstr(err.message, "attention_self_test: "));
+    r.p.attention.self_test = false;
+    r.p.attention.mode = VG_ATTEND_AUTO;
+    other = denoise(&r, NULL);
+    assert_int_equal(r.told.begins_auto, 1);
+    assert_int_equal(r.told.notes, 0);
+    expect(&other, &full, true);
+    be->ops = ops;
+    vg_latents_deinit(&full);
+    end(&r);
+}
+
 /* As a device with memory of its own, planned and run; the plan counts the codes. */
 static void test_model_attention_memory_is_planned(void **state)
 {
@@ -422,6 +461,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_model_attention_of_a_bad_state_is_refused,
                                         scratch_open, scratch_close),
         cmocka_unit_test(test_model_attention_is_refused_before_anything_runs),
+        cmocka_unit_test(test_model_attention_without_a_kernel),
         cmocka_unit_test(test_model_attention_memory_is_planned),
         cmocka_unit_test(test_model_attention_quality_on_the_demo),
     };

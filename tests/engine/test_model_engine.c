@@ -115,7 +115,7 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"transformer", "added_kv_proj_dim", "5120", VG_E_UNSUPPORTED},
         {"transformer", "pos_embed_seq_len", "514", VG_E_UNSUPPORTED},
         {"transformer", "vace_layers", "[0, 2]", VG_E_UNSUPPORTED},
-        {"transformer", "_class_name", "\"WanVACETransformer3DModel\"", VG_E_UNSUPPORTED},
+        {"transformer", "_class_name", "\"WanAnimateTransformer3DModel\"", VG_E_UNSUPPORTED},
         {"transformer", "qk_norm", "\"layer_norm\"", VG_E_UNSUPPORTED},
         {"transformer", "cross_attn_norm", "false", VG_E_UNSUPPORTED},
         {"transformer", "patch_size", "[2, 2, 2]", VG_E_UNSUPPORTED},
@@ -306,9 +306,9 @@ static void test_model_engine_identity_of_each_component(void **state)
             assert_string_not_equal(one[i], one[k]);
     }
     CHECK_FAILS(vg_model_identity(model, "nothing", two, &err), VG_E_MISSING, err);
-    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_LOAD, found), 4);
-    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_TEXT, found), 1);
-    assert_string_equal(found[0], "text_encoder");
+    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_LOAD, found), 5);
+    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_TEXT, found), 2);
+    assert_true(!strcmp(found[0], "text_encoder") && !strcmp(found[1], "tokenizer"));
     assert_int_equal(vg_model_components(model, NULL, VG_STAGE_ENCODE, found), 0);
     assert_int_equal(vg_model_components(model, NULL, VG_STAGE_DENOISE, found), 2);
     assert_true(!strcmp(found[0], "transformer") && !strcmp(found[1], "transformer_2"));
@@ -316,8 +316,8 @@ static void test_model_engine_identity_of_each_component(void **state)
     assert_string_equal(found[0], "vae");
     vg_model_close(model);
     model = open_model(GOLDEN "tiny-i2v");
-    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_ENCODE, found), 1);
-    assert_string_equal(found[0], "vae");
+    assert_int_equal(vg_model_components(model, NULL, VG_STAGE_ENCODE, found), 2);
+    assert_true(!strcmp(found[0], "vae") && !strcmp(found[1], "tokenizer"));
     vg_model_close(model);
     link_model(state, GOLDEN "tiny-b", "vae");
     CHECK_OK(vg_weights_open(GOLDEN "tiny-b/vae", &weights, &err), err);

@@ -207,6 +207,41 @@ static void test_qwen25_holds_one_layer(void **state)
     assert_true(two > 0 && four == two);
 }
 
+/* The published sizes, two longest prompts, on a backend that only counts: 26 layers of 12.3 GiB run in 0.8. */
+static void test_qwen25_peak_of_the_real_model(void **state)
+{
+    static int32_t ids[VG_HUNYUAN_CROP + VG_HUNYUAN_TOKENS];
+    const vg_qwen25_config c = {.hidden = 3584,
+                                .ff = 18944,
+                                .layers = 26,
+                                .heads = 28,
+                                .kv_heads = 4,
+                                .vocab = 152064,
+                                .eps = 1e-6,
+                                .theta = 1e6,
+                                .root = ""};
+    const int64_t length = VG_HUNYUAN_CROP + VG_HUNYUAN_TOKENS;
+    vg_engine engine = {.threads = 1};
+    char dir[512];
+    vg_qwen25 *encoder;
+    vg_err err;
+    float *out = malloc((size_t)(VG_HUNYUAN_TOKENS * c.hidden) * sizeof *out);
+    assert_non_null(out);
+    scratch_text(state, "config.json", "{}");
+    snprintf(dir, sizeof dir, "dummy:%s", (const char *)*state);
+    CHECK_OK(vg_dry_backend_open(VG_DEVICE_CUDA, &engine.be, &err), err);
+    CHECK_OK(vg_qwen25_open(&engine, dir, "text_encoder", &c, VG_BF16, &encoder, &err), err);
+    const vg_qwen25_text text = {ids, length, VG_HUNYUAN_CROP, out}, texts[2] = {text, text};
+    size_t weights = engine.be->bytes_now;
+    CHECK_OK(vg_qwen25_run(encoder, texts, 2, NULL, NULL, NULL, &err), err);
+    print_message("qwen2.5-vl-7b: weights %zu MiB, peak %zu MiB\n", weights >> 20,
+                  engine.be->bytes_peak >> 20);
+    assert_true(weights > (size_t)440 << 20 && engine.be->bytes_peak < (size_t)800 << 20);
+    vg_qwen25_close(encoder);
+    vg_backend_close(engine.be);
+    free(out);
+}
+
 static void test_qwen25_configs(void **state)
 {
     static const struct {
@@ -546,6 +581,8 @@ int main(void)
         cmocka_unit_test(test_qwen25_uncropped),
         cmocka_unit_test_setup_teardown(test_qwen25_key_layouts, scratch_open, scratch_close),
         cmocka_unit_test(test_qwen25_holds_one_layer),
+        cmocka_unit_test_setup_teardown(test_qwen25_peak_of_the_real_model, scratch_open,
+                                        scratch_close),
         cmocka_unit_test(test_qwen25_configs),
         cmocka_unit_test(test_qwen25_refuses),
         cmocka_unit_test(test_byt5_equals_transformers),

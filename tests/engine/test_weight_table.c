@@ -93,8 +93,13 @@ static void test_weight_table_walks_all_lists(void **state)
 
 /* ---- the families' tables against real files ---- */
 
-static const char *const tiny[] = {
-    "tiny-a", "tiny-b", "tiny-c", "tiny-i2v", "tiny-b-modelopt-fp8", "tiny-a-modelopt-fp8-block"};
+static const char *const tiny[] = {"tiny-a",
+                                   "tiny-b",
+                                   "tiny-c",
+                                   "tiny-i2v",
+                                   "tiny-vace",
+                                   "tiny-b-modelopt-fp8",
+                                   "tiny-a-modelopt-fp8-block"};
 
 static int tensors_named(const vg_weight_table *table, const vg_weights *weights)
 {
@@ -145,8 +150,9 @@ static void test_weight_tables_name_all_that_files_hold(void **state)
             CHECK_OK(vg_model_weights(model, c->folder, &weights, &err), err);
             CHECK_OK(model->family->weight_table(model, c->folder, &table, &err), err);
             for (int j = 0; j < vg_weights_count(weights); j++)
-                extra += is_extra(weights, vg_weights_name(weights, j),
-                                  strcmp(tiny[i], "tiny-i2v") == 0);
+                extra +=
+                    is_extra(weights, vg_weights_name(weights, j),
+                             strcmp(tiny[i], "tiny-i2v") == 0 || strcmp(tiny[i], "tiny-vace") == 0);
             assert_int_equal(tensors_named(&table, weights) + extra, vg_weights_count(weights));
             vg_weight_table_deinit(&table);
             vg_weights_close(weights);
@@ -180,6 +186,8 @@ static void test_weight_tables_count_as_published(void **state)
         {"wan2.1-t2v-1.3b", "transformer", 825, 1418996800},
         {"wan2.1-t2v-14b", "transformer", 1095, 14288491584},
         {"wan2.2-i2v-a14b", "transformer_2", 1095, 14288901184},
+        {"wan2.1-vace-1.3b", "transformer", 1264, 2153972032},
+        {"wan2.1-vace-14b", "transformer", 1331, 17337592896},
     };
     vg_err err;
     (void)state;
@@ -253,6 +261,7 @@ static void test_weight_check_misses_each_tensor(void **state)
     damage_each(state, "tiny-i2v", "vae");
     damage_each(state, "tiny-a", "text_encoder");
     damage_each(state, "tiny-b", "transformer_2");
+    damage_each(state, "tiny-vace", "transformer");
     damage_each(state, "tiny-b-modelopt-fp8", "transformer");
 }
 

@@ -4,8 +4,8 @@
 Its text encoder, tokenizer and VAE are links to tiny-i2v's; both transformers are BF16 with the FP32-kept tensors.
   component/transformer[_2].{in,out,bf16.out}.safetensors   as make_components.py's; also control_hidden_states [1,96,T,h,w], for
       transformer_2 with fewer tokens than hidden_states (the rest is zero), and control_hidden_states_scale [2]
-  media/*.png, media/video.safetensors, media/mask.safetensors   what the runs are given; `frames` U8 [F,H,W,3]. No picture is of the
-      clip's size; the video is, since the pipeline takes its size from it
+  media/*.safetensors   what the runs are given; `frames` U8 [F,H,W,3]: pictures, of other sizes than the clip's, and a video and a mask of
+      its size, since the pipeline takes its size from the video
   vace.safetensors, vace.json   whole runs of STEPS steps in FP32, for each CASE of RUNS:
       CASE.latents F32 [1,16,R+T,h,w]   final, output_type="latent": with the R reference frames in front
       CASE.control F32 [1,96,R+T,h,w]   what the control branch sees (of some)
@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from common import GOLDEN, randn
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanVACEPipeline, WanVACETransformer3DModel
-from diffusers.utils import load_image
 from make_pictures import scene
 from make_tiny_models import UNIPC, rewrite_json, through_bf16
 from PIL import Image
@@ -52,7 +51,7 @@ RUNS = {
     "v2v-mask": dict(seed=9, video=True, mask=True, references=["reference-b"]),
 }
 CONTROLS = ["inpaint", "r2v-2", "v2v-mask"]
-BF16_RUNS = ["r2v-2"]
+BF16_RUNS = ["i2v", "r2v", "v2v-mask"]
 PROMPT, NEGATIVE = "A golden retriever runs through a wheat field at sunset.", "static, blurred details"
 
 
@@ -104,9 +103,8 @@ def make_components_of_model():
 
 def make_media():
     for name, (height, width) in PICTURES.items():
-        path = OUT / "media" / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        scene(height, width, "vace", name).save(path)
+        pixels = torch.from_numpy(np.array(scene(height, width, "vace", name)))
+        common.save(OUT / "media" / f"{name}.safetensors", {"frames": pixels[None]})
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     video = np.stack([np.stack([128 + 100 * np.sin(x / (5 + k) + y / 7 + f / 2 + k) for k in range(3)], -1) for f in range(FRAMES)])
     masks = np.stack([((x - 8 - 3 * f) ** 2 + (y - 16) ** 2 < 120) for f in range(FRAMES)])
@@ -121,7 +119,7 @@ def frames_of(name):
 
 
 def picture(name):
-    return load_image(str(OUT / "media" / f"{name}.png"))
+    return frames_of(name)[0]
 
 
 def plain(grey):

@@ -1,5 +1,5 @@
 /* denoiser.c: the transformer as the run sees it: prompts and image bound once, then forwards step by step. */
-#include "engine/family/wan/dit.h"
+#include "engine/family/wan/vace.h"
 
 #include <stdlib.h>
 
@@ -10,6 +10,7 @@ typedef struct denoiser {
     vg_arena *arena;
     vg_tensor
         in; /* what a forward reads when that is not x itself: [Cin,T,h,w], the noise's channels first */
+    vg_tensor control;  /* what the control branch of VACE sees: [C,T,h,w] */
     const vg_tensor *x; /* of this step */
     double timestep;
     vg_hooks hooks;
@@ -82,6 +83,8 @@ static vg_status bind(void *self, const vg_binding *b, vg_err *err)
 {
     denoiser *d = self;
     VG_TRY(bind_input(d, b, err));
+    if (wan_is_vace(d->config))
+        VG_TRY(wan_control_bind(b, d->compute, d->arena, &d->control, d->dit, err));
     VG_TRY(bind_text(d, b, 0, WAN_PROMPT, err));
     return b->guided ? bind_text(d, b, 1, WAN_NEGATIVE, err) : VG_OK;
 }

@@ -167,7 +167,7 @@ static vg_status attend_to_itself(const wan_dit *d, int64_t block, wan_dit_run *
     vg_feed_make(&reader, 1, &r->a, r->a.data, &r->in);
     return vg_self_attention_run(d->work,
                                  &(vg_self_attention){.step = d->attention,
-                                                      .layer = (int)block,
+                                                      .layer = r->place,
                                                       .q = &r->q,
                                                       .k = &r->k,
                                                       .v = &r->v,
@@ -318,6 +318,7 @@ static vg_status run_places(wan_dit *d, wan_dit_run *r, const atomic_int *cancel
         if (vg_cancelled(cancel))
             return VG_FAIL(err, VG_E_CANCELLED, "cancelled in block %lld", (long long)i);
         VG_TRY(vg_blocks_bind(d->loaded, i, err));
+        r->place = (int)i;
         VG_TRY(run_place(d, i, r, err));
         VG_TRY(vg_blocks_release(d->loaded, i, err));
         if (progress)

@@ -78,6 +78,7 @@ struct wan_dit {
  * writes what the linear layers of the next part read (`in`). */
 typedef struct wan_dit_run {
     int slot;
+    int place;            /* in the order of blocks, of the one that runs */
     vg_tensor h;          /* [N, dim] residual stream */
     vg_tensor c;          /* [N, dim] that of the control branch */
     vg_tensor a, q, k, v; /* [N, dim] */

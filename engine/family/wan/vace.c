@@ -17,3 +17,15 @@ vg_status wan_control_upload(vg_arena *arena, vg_dtype compute, const float *val
     vg_arena_reset(arena, mark);
     return vg_backend_sync(be, err); /* values belong to the caller */
 }
+
+vg_status wan_control_bind(const vg_binding *b, vg_dtype compute, vg_arena *arena,
+                           vg_tensor *control, wan_dit *dit, vg_err *err)
+{
+    const vg_condition *c = vg_conditions_find(b->conditions, WAN_CONTROL);
+    double scales[WAN_VACE_MAX];
+    for (int i = 0; i < WAN_VACE_MAX; i++)
+        scales[i] = b->params->conditioning_scale;
+    if (!control->data)
+        VG_TRY(wan_control_upload(arena, compute, c->values, c->shape, control, err));
+    return wan_dit_set_control(dit, control, scales, err);
+}

@@ -1,5 +1,6 @@
 /* wan.c: the Wan family: Wan2.1 T2V, Wan2.2 T2V-A14B and I2V-A14B in diffusers' layout. Its tables, and what follows from the configuration. */
 #include "engine/family/wan/dit.h"
+#include "engine/family/wan/vace_media.h"
 #include "engine/family/wan/vae.h"
 
 #include <string.h>
@@ -30,8 +31,10 @@ static vg_status weight_table(const vg_model *model, const char *component, vg_w
     if (strcmp(component, "text_encoder") == 0)
         return vg_umt5_weights(&c->text, component, table, err);
     if (strcmp(component, "vae") == 0)
-        return wan_vae_weights(
-            &c->vae, c->image ? WAN_VAE_DECODER | WAN_VAE_ENCODER : WAN_VAE_DECODER, table, err);
+        return wan_vae_weights(&c->vae,
+                               c->image || wan_is_vace(c) ? WAN_VAE_DECODER | WAN_VAE_ENCODER
+                                                          : WAN_VAE_DECODER,
+                               table, err);
     return wan_dit_weights(&c->dit[strcmp(component, wan_expert_names[0]) != 0], component, table,
                            err);
 }
@@ -58,6 +61,7 @@ static void geometry(const vg_model *model, vg_geometry *g)
 static void defaults(const vg_model *model, vg_generate_params *p)
 {
     const wan_config *c = wan_config_of(model);
+    wan_vace_defaults(c, p);
     if (p->height == VG_UNSET_INT)
         p->height = 480;
     if (p->width == VG_UNSET_INT)
@@ -72,11 +76,20 @@ static void defaults(const vg_model *model, vg_generate_params *p)
         p->boundary_ratio = c->boundary_ratio;
 }
 
+/* A mode that needs references has one at least, though nothing may have been given yet. */
+int64_t wan_references(const vg_model *model, const vg_generate_params *p)
+{
+    int given = vg_inputs_count(&p->inputs, VG_ROLE_REFERENCE);
+    if (!wan_is_vace(wan_config_of(model)))
+        return 0;
+    return given == 0 && p->mode && strcmp(p->mode, WAN_MODE_REFERENCES) == 0 ? 1 : given;
+}
+
 void wan_latent_shape(const vg_model *model, const vg_generate_params *p, int64_t shape[4])
 {
     const wan_config *c = wan_config_of(model);
     shape[0] = c->dit[0].out_channels;
-    shape[1] = (p->num_frames - 1) / c->vae.temporal + 1;
+    shape[1] = (p->num_frames - 1) / c->vae.temporal + 1 + wan_references(model, p);
     shape[2] = p->height / c->vae.spatial;
     shape[3] = p->width / c->vae.spatial;
 }
@@ -99,6 +112,12 @@ static int conditions(const vg_model *model, const vg_generate_params *p,
         wan_latent_shape(model, p, image->shape);
         image->shape[0] = wan_condition_channels(c);
     }
+    if (wan_is_vace(c)) {
+        vg_condition_spec *control = &specs[count++];
+        *control = (vg_condition_spec){.name = WAN_CONTROL, .ndim = 4};
+        wan_latent_shape(model, p, control->shape);
+        control->shape[0] = c->dit[0].vace_channels;
+    }
     return count;
 }
 
@@ -110,23 +129,61 @@ static double flop(const vg_model *model, const vg_generate_params *p)
     return wan_dit_flop(c, wan_dit_tokens(c, latent), p->max_text_tokens);
 }
 
-static const vg_encoder *const encoders[] = {&wan_text_encoder_row, &wan_image_encoder_row};
+static const vg_encoder *const encoders[] = {&wan_text_encoder_row, &wan_image_encoder_row,
+                                             &wan_vace_encoder_row};
 
 /* ---- modes ---- */
 
+#define BIT VG_ROLE_BIT
+enum { PLAIN_MODES = 3 };
+
 static const vg_mode modes[] = {
     {.name = "t2v", .help = "a clip from text alone"},
-    {.name = "i2v", .help = "a clip that begins with a picture", .needs = VG_ROLE_BIT(IMAGE)},
+    {.name = "i2v", .help = "a clip that begins with a picture", .needs = BIT(IMAGE)},
     {.name = "flf2v",
      .help = "a clip between a first and a last picture",
-     .needs = VG_ROLE_BIT(IMAGE) | VG_ROLE_BIT(LAST_IMAGE),
+     .needs = BIT(IMAGE) | BIT(LAST_IMAGE),
      .frames_min = 5},
+    /* VACE's. A video with a mask means v2v: what the mask says is to be made anew may hold a control signal there. */
+    {.name = "t2v", .help = "a clip from text alone"},
+    {.name = WAN_MODE_REFERENCES,
+     .help = "a clip of what reference pictures show",
+     .needs = BIT(REFERENCE)},
+    {.name = "i2v",
+     .help = "a clip that begins with a picture",
+     .needs = BIT(IMAGE),
+     .may = BIT(REFERENCE)},
+    {.name = "v2lf",
+     .help = "a clip that ends with a picture",
+     .needs = BIT(LAST_IMAGE),
+     .may = BIT(REFERENCE)},
+    {.name = "flf2v",
+     .help = "a clip between a first and a last picture",
+     .needs = BIT(IMAGE) | BIT(LAST_IMAGE),
+     .may = BIT(REFERENCE),
+     .frames_min = 5},
+    {.name = "v2v",
+     .help = "a clip that follows a video: depth, pose, edges; a mask says where",
+     .needs = BIT(VIDEO),
+     .may = BIT(MASK) | BIT(REFERENCE)},
+    {.name = WAN_MODE_INPAINT,
+     .help = "what a mask hides of a picture or a video, made anew",
+     .needs = BIT(MASK),
+     .one_of = BIT(IMAGE) | BIT(VIDEO),
+     .may = BIT(REFERENCE)},
 };
+#undef BIT
 
 static bool allows(const vg_model *model, const vg_mode *mode)
 {
     const wan_config *c = wan_config_of(model);
-    return !wan_is_vace(c) && c->image == (mode->needs != 0);
+    bool vace = mode - modes >= PLAIN_MODES;
+    return vace == wan_is_vace(c) && (vace || c->image == (mode->needs != 0));
+}
+
+static vg_status check_inputs(const vg_model *model, const vg_generate_params *p, vg_err *err)
+{
+    return wan_vace_check_inputs(wan_config_of(model), p, err);
 }
 
 extern const vg_family vg_family_wan;
@@ -137,6 +194,7 @@ const vg_family vg_family_wan = {
     .modes = modes,
     .modes_count = sizeof modes / sizeof modes[0],
     .allows = allows,
+    .check_inputs = check_inputs,
     .probe = wan_probe,
     .config_load = wan_config_load,
     .config_free = wan_config_free,

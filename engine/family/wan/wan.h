@@ -82,6 +82,8 @@ static inline bool wan_is_vace(const wan_config *config)
 
 /* wan.c */
 /* C,T,h,w of the latents for the clip that params ask for; its sizes are checked already. */
+/* Reference pictures of VACE that lie in front of the clip's latents. */
+int64_t wan_references(const vg_model *model, const vg_generate_params *params);
 void wan_latent_shape(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
 
 /* Names of the family's conditions: hidden states of the text encoder [tokens, text_dim], and what an image-to-video transformer sees beside
@@ -89,9 +91,13 @@ void wan_latent_shape(const vg_model *model, const vg_generate_params *params, i
 #define WAN_PROMPT   "prompt_embeds"
 #define WAN_NEGATIVE "negative_prompt_embeds"
 #define WAN_IMAGE    "image_condition"
+#define WAN_CONTROL  "control" /* of VACE: [vace_channels, references + T, h, w] */
 
-/* encode_text.c, encode_image.c, denoiser.c, decode.c: the rows of the family's tables. */
-extern const vg_encoder wan_text_encoder_row, wan_image_encoder_row;
+#define WAN_MODE_INPAINT    "inpaint"
+#define WAN_MODE_REFERENCES "r2v"
+
+/* encode_text.c, encode_image.c, encode_vace.c, denoiser.c, decode.c: the rows of the family's tables. */
+extern const vg_encoder wan_text_encoder_row, wan_image_encoder_row, wan_vace_encoder_row;
 /* Can the tokenizer be read, and has the text encoder a row for each of its ids? */
 vg_status wan_check_tokenizer(const vg_model *model, vg_err *err);
 extern const vg_denoiser wan_denoiser_row;
