@@ -56,6 +56,15 @@ static unsigned kinds_of(vg_role role)
                                   : VG_MEDIA_PICTURE;
 }
 
+unsigned vg_job_media_kinds(const char *key)
+{
+    int option = vg_option_find(key);
+    for (int role = 0; role < VG_ROLE_COUNT; role++)
+        if (option >= 0 && vg_job_media_option((vg_role)role) == option)
+            return kinds_of((vg_role)role);
+    return VG_MEDIA_PICTURE;
+}
+
 static vg_status read_one(vg_job_media *m, int i, const char *path, vg_err *err)
 {
     VG_TRY(vg_media_file_read(path, kinds_of(m->list[i].role), &m->files[i], &m->bytes[i],

@@ -29,6 +29,8 @@ void vg_job_media_deinit(vg_job_media *m);
 
 /* The setting that gives a role; -1: there is none. */
 int vg_job_media_option(vg_role role);
+/* What the files of a setting may be: bits of VG_MEDIA_PICTURE and VG_MEDIA_CLIP. */
+unsigned vg_job_media_kinds(const char *key);
 /* Which roles are given, without a look at the files: enough for defaults and plans. */
 void vg_job_media_roles(const vg_settings *settings, vg_job_media *m);
 /* Read and decode what `settings` name. VG_E_ARG: "image: PATH: what is wrong with it"; VG_E_NOMEM. */

@@ -46,8 +46,6 @@ void vg_settings_unset(vg_settings *s, vg_option_id id)
     s->text[id] = NULL;
 }
 
-#define VG_PATHS_BETWEEN "|" /* rare in names, and plain to read in a form */
-
 /* The value in quotes for a message, cleaned and cut. */
 static const char *quoted(const char *text, char buf[48])
 {

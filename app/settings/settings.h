@@ -7,7 +7,8 @@
 #include "engine/run/run.h"
 #include "kernels/base/json.h"
 
-#define VG_SEED_RANDOM "random" /* as a value of `seed` */
+#define VG_SEED_RANDOM   "random" /* as a value of `seed` */
+#define VG_PATHS_BETWEEN "|"      /* of a PATHS: rare in names, and plain to read in a form */
 
 typedef struct vg_settings {
     char *text[VG_OPT_COUNT]; /* NULL = unset */

@@ -74,7 +74,7 @@ static char *json_text(const vg_option *o, const cJSON *item)
     if (cJSON_IsNumber(item) && o->type == VG_TYPE_ENUM)
         return vg_text_real(item->valuedouble);
     if (cJSON_IsArray(item) && (o->type == VG_TYPE_LIST || o->type == VG_TYPE_PATHS)) {
-        const char *between = o->type == VG_TYPE_LIST ? "," : "|";
+        const char *between = o->type == VG_TYPE_LIST ? "," : VG_PATHS_BETWEEN;
         char *joined = vg_xstrdup("");
         const cJSON *part;
         cJSON_ArrayForEach(part, item)

@@ -1,5 +1,6 @@
 /* tui_complete.c: see tui_complete.h. */
 #include "app/tui/tui_complete.h"
+#include "app/media/media_file.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -9,21 +10,33 @@
 #include "kernels/base/text.h"
 
 /* By their names; what a file is, its bytes say when it is read. */
-static bool is_picture(const char *name)
+static bool is_wanted(const char *name, unsigned kinds)
 {
-    static const char *const ends[] = {".png", ".jpg", ".jpeg",       ".webp",
-                                       ".gif", ".bmp", ".safetensors"};
+    static const struct {
+        const char *end;
+        unsigned kinds;
+    } ends[] = {{".png", VG_MEDIA_PICTURE},
+                {".jpg", VG_MEDIA_PICTURE},
+                {".jpeg", VG_MEDIA_PICTURE},
+                {".webp", VG_MEDIA_PICTURE},
+                {".gif", VG_MEDIA_PICTURE},
+                {".bmp", VG_MEDIA_PICTURE},
+                {".safetensors", VG_MEDIA_PICTURE | VG_MEDIA_CLIP},
+                {".mp4", VG_MEDIA_CLIP},
+                {".mkv", VG_MEDIA_CLIP},
+                {".mov", VG_MEDIA_CLIP},
+                {".m4v", VG_MEDIA_CLIP}};
     size_t n = strlen(name);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        size_t m = strlen(ends[i]);
-        if (n > m && strcasecmp(name + n - m, ends[i]) == 0)
+        size_t m = strlen(ends[i].end);
+        if (ends[i].kinds & kinds && n > m && strcasecmp(name + n - m, ends[i].end) == 0)
             return true;
     }
     return false;
 }
 
-/* What of `folder` ("" or with its '/') goes on from `stem`: pictures, and folders with a '/'. */
-static void list(const char *folder, const char *stem, vg_lines *names)
+/* What of `folder` ("" or with its '/') goes on from `stem`: files of these kinds, and folders with a '/'. */
+static void list(const char *folder, const char *stem, unsigned kinds, vg_lines *names)
 {
     DIR *dir = opendir(*folder ? folder : ".");
     size_t n = strlen(stem);
@@ -35,7 +48,7 @@ static void list(const char *folder, const char *stem, vg_lines *names)
             continue;
         char *path = vg_xstrf("%s%s", folder, name);
         bool is_folder = vg_file_is_dir(path);
-        if (is_folder || is_picture(name))
+        if (is_folder || is_wanted(name, kinds))
             vg_lines_add(names, vg_xstrf("%s%s", name, is_folder ? "/" : ""));
         free(path);
     }
@@ -76,7 +89,8 @@ static void say_names(const vg_lines *names, char *message, size_t size)
     }
 }
 
-void vg_tui_complete(const char *text, char *out, size_t out_size, char *message, size_t size)
+void vg_tui_complete(const char *text, unsigned kinds, char *out, size_t out_size, char *message,
+                     size_t size)
 {
     const char *home = strncmp(text, "~/", 2) == 0 ? getenv("HOME") : NULL;
     char *typed = home ? vg_xstrf("%s%s", home, text + 1) : vg_xstrdup(text);
@@ -84,10 +98,11 @@ void vg_tui_complete(const char *text, char *out, size_t out_size, char *message
     char *folder = vg_xstrf("%.*s", (int)(stem - typed), typed);
     vg_lines names = {0};
     message[0] = 0;
-    list(folder, stem, &names);
+    list(folder, stem, kinds, &names);
     size_t n = names.count ? common(&names) : 0;
     if (!names.count)
-        snprintf(message, size, "no picture or folder there begins like this");
+        snprintf(message, size, "no %s or folder there begins like this",
+                 kinds == VG_MEDIA_CLIP ? "clip" : "picture");
     else if (names.count > 1 && n <= strlen(stem))
         say_names(&names, message, size);
     if (names.count && n > strlen(stem) && strlen(folder) + n < out_size)

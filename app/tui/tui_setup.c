@@ -50,8 +50,17 @@ static bool set(void *self, const char *key, const char *text, char *message, si
 static void complete(void *self, const char *key, const char *text, char *out, size_t out_size,
                      char *message, size_t size)
 {
-    (void)self, (void)key; /* all paths of the form are pictures */
-    vg_tui_complete(text, out, out_size, message, size);
+    (void)self; /* all paths of the form are pictures and clips */
+    int option = vg_option_find(key);
+    const char *last = option >= 0 && vg_options[option].type == VG_TYPE_PATHS
+                           ? strrchr(text, VG_PATHS_BETWEEN[0])
+                           : NULL;
+    size_t before = last ? (size_t)(last + 1 - text) + strspn(last + 1, " ") : 0;
+    if (before >= out_size)
+        before = 0;
+    memcpy(out, text, before); /* one of several goes on behind the others */
+    vg_tui_complete(text + before, vg_job_media_kinds(key), out + before, out_size - before,
+                    message, size);
 }
 
 static bool check(void *self, const char **key, char *message, size_t size)

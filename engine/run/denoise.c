@@ -223,7 +223,8 @@ vg_status vg_denoise_run_begin(vg_denoise_run *r, const vg_denoise_state *resume
     vg_scheduler_params sp = {.kind = p->scheduler,
                               .steps = p->steps,
                               .flow_shift = p->flow_shift,
-                              .grid = (vg_flow_grid)p->flow_grid};
+                              .grid = (vg_flow_grid)p->flow_grid,
+                              .even = r->family->even_sigmas};
     size_t count = numel(r->shape);
     VG_TRY(allocate(r, err));
     VG_TRY(vg_attention_begin(r, resume, err));

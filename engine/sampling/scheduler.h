@@ -20,6 +20,8 @@ typedef struct vg_scheduler_params {
     int steps;         /* 1..1000 */
     double flow_shift; /* > 0 */
     vg_flow_grid grid; /* UniPC only */
+    bool
+        even; /* Euler only: the grid is the shifted 1, 1 - 1/n, ..., 1/n of pipelines that bring their own, not the scheduler's */
 } vg_scheduler_params;
 
 /* Fill params->kind, flow_shift from scheduler/scheduler_config.json, and the present flow grid. _class_name decides the kind; settings that change the

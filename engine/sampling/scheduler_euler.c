@@ -18,10 +18,27 @@ static double shifted_f32(double shift, float sigma)
     return numerator / (1.0f + (float)(shift - 1.0) * sigma);
 }
 
+/* numpy.linspace(1, 0, n + 1)[:n] as FP32, shifted in FP32: what HunyuanVideo-1.5's pipelines hand over. */
+static void even_grid(const vg_scheduler_params *params, float *sigmas, double *timesteps)
+{
+    const int n = params->steps;
+
+    for (int k = 0; k < n; k++) {
+        sigmas[k] = (float)shifted_f32(params->flow_shift, (float)(k * (-1.0 / n) + 1.0));
+        timesteps[k] = sigmas[k] * (float)VG_TRAIN_TIMESTEPS;
+    }
+    sigmas[n] = 0.0f;
+}
+
 static void grid(const vg_scheduler_params *params, float *sigmas, double *timesteps)
 {
     const int n = params->steps;
     const double shift = params->flow_shift;
+
+    if (params->even) {
+        even_grid(params, sigmas, timesteps);
+        return;
+    }
     const double first = shifted_f32(shift, 1.0f) * VG_TRAIN_TIMESTEPS;
     const double last = shifted_f32(shift, 1.0f / VG_TRAIN_TIMESTEPS) * VG_TRAIN_TIMESTEPS;
 

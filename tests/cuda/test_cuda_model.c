@@ -88,7 +88,8 @@ done:
     return 1;
 }
 
-static const char *const models[] = {"tiny-a", "tiny-b", "tiny-c"};
+static const char *const models[] = {"tiny-a", "tiny-b", "tiny-c", "tiny-vace"};
+#define MODELS ((int)(sizeof models / sizeof models[0]))
 static const char *const parts[] = {"text-encoder", "transformer", "transformer_2", "vae-decode",
                                     "vae-encode"};
 
@@ -100,7 +101,7 @@ static void test_cuda_model_parts(void **state)
     (void)state;
     if (!engine)
         skip();
-    for (int m = 0; m < 3; m++)
+    for (int m = 0; m < MODELS; m++)
         for (int p = 0; p < 5; p++)
             for (int bf16 = 0; bf16 < 2; bf16++) {
                 part_case c = {.compute = bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32,
@@ -223,7 +224,11 @@ static void test_cuda_model_runs(void **state)
     if (!engine)
         skip();
     close_engine(engine);
-    for (int m = 0; m < 3; m++)
+    uint8_t pixels[24 * 40 * 3];
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)(i * i / 7);
+    const vg_media reference = {VG_ROLE_REFERENCE, {1, 24, 40, pixels}};
+    for (int m = 0; m < MODELS; m++)
         for (int f = 0; f < 2; f++) {
             char dir[512];
             vg_generate_params p;
@@ -233,6 +238,8 @@ static void test_cuda_model_runs(void **state)
             p.inputs.negative_prompt = "blurry";
             p.height = 48, p.width = 64, p.num_frames = 9, p.steps = 4, p.seed = 7;
             p.compute = f ? VG_COMPUTE_BF16 : VG_COMPUTE_F32;
+            p.inputs.media = &reference;
+            p.inputs.media_count = strcmp(models[m], "tiny-vace") == 0;
             good = compare_runs(dir, &p) && good;
         }
     assert_true(good);

@@ -9,11 +9,15 @@ static const vg_mode t2v = {.name = "t2v"}, i2v = {.name = "i2v", .needs = VG_RO
                      r2v = {.name = "r2v",
                             .needs = VG_ROLE_BIT(REFERENCE),
                             .may = VG_ROLE_BIT(IMAGE)},
+                     paint = {.name = "inpaint",
+                              .needs = VG_ROLE_BIT(MASK),
+                              .one_of = VG_ROLE_BIT(IMAGE) | VG_ROLE_BIT(VIDEO)},
                      edit = {.name = "mv2v",
                              .needs = VG_ROLE_BIT(VIDEO) | VG_ROLE_BIT(MASK),
                              .may = VG_ROLE_BIT(REFERENCE)};
 static const vg_mode *const text_only[] = {&t2v}, *const images[] = {&i2v, &flf2v},
-                            *const all[] = {&t2v, &i2v, &flf2v, &r2v, &edit};
+                            *const all[] = {&t2v, &i2v, &flf2v, &r2v, &edit},
+                            *const painting[] = {&t2v, &paint};
 
 enum { I = VG_ROLE_IMAGE, L = VG_ROLE_LAST_IMAGE, R = VG_ROLE_REFERENCE };
 enum { V = VG_ROLE_VIDEO, M = VG_ROLE_MASK };
@@ -60,6 +64,19 @@ static const mode_case cases[] = {
     {all, 5, NULL, {V, M, R, R}, 4, "mv2v", NULL},
     {all, 5, NULL, {V, I}, 2, NULL, "takes all that is given together; it has: t2v, i2v"},
     {all, 5, "t2v", {M}, 1, NULL, "mode t2v takes no mask"},
+    {painting, 2, NULL, {0}, 0, "t2v", NULL},
+    {painting, 2, NULL, {M, I}, 2, "inpaint", NULL},
+    {painting, 2, NULL, {V, M}, 2, "inpaint", NULL},
+    {painting, 2, NULL, {V, M, I}, 3, "inpaint", NULL},
+    {painting, 2, NULL, {I}, 1, "inpaint", "mode inpaint needs a mask: give --mask"},
+    {painting,
+     2,
+     NULL,
+     {M},
+     1,
+     "inpaint",
+     "mode inpaint needs a picture to begin with, or a video: give --image or --video"},
+    {painting, 2, NULL, {M, R}, 2, NULL, "takes no reference picture (--reference-image)"},
 };
 
 static void check_case(const mode_case *c, int number)

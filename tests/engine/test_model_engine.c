@@ -167,7 +167,7 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"vae", "latents_std", "[0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]", VG_E_FORMAT},
         {"vae", "temperal_downsample", "[true, true, true]", VG_E_UNSUPPORTED},
         {"vae", "dim_mult", "[1, 2, 0.5, 4]", VG_E_FORMAT},
-        {"text_encoder", "model_type", "\"t5\"", VG_E_UNSUPPORTED},
+        {"text_encoder", "model_type", "\"mt5\"", VG_E_UNSUPPORTED},
         {"text_encoder", "model_type", "null", VG_E_FORMAT},
         {"text_encoder", "vocab_size", "256384.5", VG_E_FORMAT},
         {"text_encoder", "layer_norm_epsilon", "true", VG_E_FORMAT},

@@ -1,11 +1,7 @@
 /* test_model_hv15.c: every part of HunyuanVideo-1.5 against diffusers (tests/oracle/make_hunyuan.py), on weights that both sides generate by
  * name. FP32 parts agree to some 1e-6; the limit is 1e-4. BF16: three times what BF16 costs the reference itself, at most 4e-2. FP8 makes weights
  * and inputs of a few bits: here it must be near FP32, and not the same. */
-#include "tests/model.h"
-
-#include "engine/checkpoint/dummy.h"
-#include "engine/run/model.h"
-#include "kernels/base/numeric.h"
+#include "tests/engine/generated.h"
 
 typedef struct part_case {
     const char *model, *part;
@@ -199,7 +195,7 @@ static void test_model_hv15_mistakes_are_seen(void **state)
 static void test_model_hv15_zero_picture_is_none(void **state)
 {
     vg_component_params params = {.compute = VG_COMPUTE_F32};
-    float zeros[2 * 5 * 12] = {0};
+    float zeros[2 * 5 * 24] = {0};
     vg_err err;
     vg_safetensors_entry entries[16];
     int count = 0;
@@ -208,7 +204,7 @@ static void test_model_hv15_zero_picture_is_none(void **state)
         entries[count] = (vg_safetensors_entry){vg_safetensors_name(in, count),
                                                 *vg_safetensors_tensor(in, count)};
     entries[count++] =
-        (vg_safetensors_entry){"image_embeds", vg_tensor_make(zeros, VG_F32, 3, 2, 5, 12)};
+        (vg_safetensors_entry){"image_embeds", vg_tensor_make(zeros, VG_F32, 3, 2, 5, 24)};
     CHECK_OK(vg_safetensors_write(scratch_path(state, "zeros"), entries, count, NULL, &err), err);
     vg_safetensors *with = open_file(scratch_path(state, "zeros"));
     vg_tensor a = run_part("tiny-hv-t2v", "transformer", &params, in),
@@ -239,46 +235,6 @@ static void test_model_hv15_fp8_is_near(void **state)
             vg_safetensors_close(golden);
             vg_safetensors_close(in);
         }
-}
-
-/* A folder with every tensor that the family's table names, as files: FP32 ones, as the published have them. */
-static void write_component(void **state, const vg_model *model, const char *folder)
-{
-    vg_err err;
-    vg_weight_table table;
-    vg_weight_place place = {0};
-    vg_weight_tensor t;
-    static char names[1024][VG_WEIGHT_NAME_BYTES];
-    vg_safetensors_entry *entries = calloc(1024, sizeof *entries);
-    char name[128];
-    int count = 0;
-    assert_non_null(entries);
-    CHECK_OK(model->family->weight_table(model, folder, &table, &err), err);
-    while (vg_weight_table_next(&table, &place))
-        for (int i = 0; vg_weight_tensor_of(&place, i, &t); i++) {
-            vg_dummy_tensor d;
-            assert_true(count < 1024);
-            snprintf(names[count], sizeof names[count], "%s", t.name);
-            vg_dummy_describe(folder, t.name, t.ndim, t.shape, &d);
-            vg_tensor x = vg_tensor_of(NULL, VG_F32, t.ndim, t.shape);
-            int64_t n = vg_tensor_numel(&x);
-            float *values = malloc((size_t)n * sizeof *values);
-            uint16_t *codes = malloc((size_t)n * sizeof *codes);
-            assert_true(values && codes);
-            vg_dummy_fill(&d, 0, n, codes);
-            for (int64_t k = 0; k < n; k++)
-                values[k] = vg_bf16_to_f32(codes[k]);
-            free(codes);
-            x.data = values;
-            entries[count] = (vg_safetensors_entry){names[count], x};
-            count++;
-        }
-    snprintf(name, sizeof name, "%s/diffusion_pytorch_model.safetensors", folder);
-    CHECK_OK(vg_safetensors_write(scratch_path(state, name), entries, count, NULL, &err), err);
-    for (int i = 0; i < count; i++)
-        free(entries[i].tensor.data);
-    free(entries);
-    vg_weight_table_deinit(&table);
 }
 
 /* Files in place of generated weights: the same bytes come out, and every tensor of theirs is asked for. */

@@ -23,7 +23,7 @@ static vg_backend *open_backend(void)
 static vg_scheduler *new_scheduler(vg_backend *be, const char *kind, int steps, double shift,
                                    vg_flow_grid grid, int64_t numel)
 {
-    vg_scheduler_params params = {kind, steps, shift, grid};
+    vg_scheduler_params params = {kind, steps, shift, grid, false};
     vg_scheduler *s;
     vg_err err;
 
@@ -334,34 +334,37 @@ static void test_scheduler_edges(void **state)
     assert_true(isfinite(x[0]));
     vg_scheduler_free(s);
 
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 0, 3.0, VG_FLOW_GRID_037}, be, 1,
-                                 &s, &err),
-                VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 1001, 3.0, VG_FLOW_GRID_037}, be,
-                                 1, &s, &err),
-                VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 0.0, VG_FLOW_GRID_037}, be, 1,
-                                 &s, &err),
-                VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, NAN, VG_FLOW_GRID_037}, be, 1,
-                                 &s, &err),
-                VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 3.0, VG_FLOW_GRID_COUNT}, be,
-                                 1, &s, &err),
-                VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"heun", 10, 3.0, VG_FLOW_GRID_037}, be, 1,
-                                 &s, &err),
-                VG_E_ARG, err);
-    CHECK_FAILS(
-        vg_scheduler_new(&(vg_scheduler_params){NULL, 10, 3.0, VG_FLOW_GRID_037}, be, 1, &s, &err),
-        VG_E_ARG, err);
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 3.0, VG_FLOW_GRID_037}, be, 0,
-                                 &s, &err),
-                VG_E_ARG, err);
-    /* sigma_0 = 0.999999 and the next sigma are the same FP32 number. */
-    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 1000, 1000.0, VG_FLOW_GRID_037},
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 0, 3.0, VG_FLOW_GRID_037, false},
                                  be, 1, &s, &err),
                 VG_E_ARG, err);
+    CHECK_FAILS(
+        vg_scheduler_new(&(vg_scheduler_params){"unipc", 1001, 3.0, VG_FLOW_GRID_037, false}, be, 1,
+                         &s, &err),
+        VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 0.0, VG_FLOW_GRID_037, false},
+                                 be, 1, &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, NAN, VG_FLOW_GRID_037, false},
+                                 be, 1, &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(
+        vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 3.0, VG_FLOW_GRID_COUNT, false}, be, 1,
+                         &s, &err),
+        VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"heun", 10, 3.0, VG_FLOW_GRID_037, false},
+                                 be, 1, &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){NULL, 10, 3.0, VG_FLOW_GRID_037, false}, be,
+                                 1, &s, &err),
+                VG_E_ARG, err);
+    CHECK_FAILS(vg_scheduler_new(&(vg_scheduler_params){"unipc", 10, 3.0, VG_FLOW_GRID_037, false},
+                                 be, 0, &s, &err),
+                VG_E_ARG, err);
+    /* sigma_0 = 0.999999 and the next sigma are the same FP32 number. */
+    CHECK_FAILS(
+        vg_scheduler_new(&(vg_scheduler_params){"unipc", 1000, 1000.0, VG_FLOW_GRID_037, false}, be,
+                         1, &s, &err),
+        VG_E_ARG, err);
 
     s = new_scheduler(be, "unipc", 2, 3.0, VG_FLOW_GRID_037, 4);
     CHECK_FAILS(step(s, &v_view, &x_view, &err), VG_E_SHAPE, err);
@@ -396,7 +399,7 @@ static void test_scheduler_euler_rounds_latents(void **state)
 static void test_scheduler_allocation_failures(void **state)
 {
     vg_backend *be = open_backend();
-    vg_scheduler_params params = {"unipc", 4, 3.0, VG_FLOW_GRID_037};
+    vg_scheduler_params params = {"unipc", 4, 3.0, VG_FLOW_GRID_037, false};
     vg_scheduler *s;
     vg_err err;
 
@@ -412,6 +415,22 @@ static void test_scheduler_allocation_failures(void **state)
         assert_true(be->bytes_now == 0);
     }
     vg_backend_close(be);
+}
+
+/* The grid that HunyuanVideo-1.5's pipelines hand over, as numpy has it: linspace(1, 0, 6)[:5] shifted by 5, in FP32. */
+static void test_scheduler_even_grid(void **state)
+{
+    static const double wanted[] = {1, 0.95238096, 0.8823529, 0.7692308, 0.5555556, 0};
+    const vg_scheduler_params even = {.kind = "euler", .steps = 5, .flow_shift = 5, .even = true};
+    vg_scheduler *s;
+    vg_err err;
+
+    (void)state;
+    CHECK_OK(vg_scheduler_new(&even, check_cpu()->one, 1, &s, &err), err);
+    for (int i = 0; i < 6; i++)
+        assert_true(fabs(vg_scheduler_sigma(s, i) - wanted[i]) < 1e-7);
+    assert_true(fabs(vg_scheduler_timestep(s, 1) - 952.38096) < 1e-4);
+    vg_scheduler_free(s);
 }
 
 static vg_status from_text(const char *text, vg_scheduler_params *params, vg_err *err)
@@ -500,6 +519,7 @@ static void test_scheduler_configs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_scheduler_even_grid),
         cmocka_unit_test(test_scheduler_grids_equal_diffusers),
         cmocka_unit_test(test_scheduler_trajectories_equal_diffusers),
         cmocka_unit_test(test_scheduler_unipc_specified_vector),

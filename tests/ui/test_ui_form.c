@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/settings/paths.h"
+#include "app/media/media_file.h"
 #include "app/tui/tui_complete.h"
 #include "app/tui/tui_device.h"
 #include "app/tui/tui_form.h"
@@ -151,21 +152,65 @@ static void test_ui_form_asks_for_what_the_model_takes(void **state)
     vg_tui_form_deinit(&form);
 }
 
-static void completes(const char *text, const char *wanted, const char *names)
+/* A model with a control branch asks for references, a video and a mask; a mode that lacks one says which. */
+static void test_ui_form_asks_for_what_vace_takes(void **state)
+{
+    static const char *const given[] = {"image", "last_image", "reference_image", "video", "mask"};
+    (void)state;
+    vg_tui_form form;
+    char message[256];
+    const char *key = NULL;
+    form_open(&form, "bf16");
+    for (size_t i = 0; i < 5; i++)
+        assert_null(form_field(&form, given[i]));
+    assert_null(form_field(&form, "conditioning_scale"));
+    form_set(&form, VG_OPT_model, VG_TEST_DIR "/golden/tiny-i2v");
+    assert_null(form_field(&form, "reference_image"));
+    assert_null(form_field(&form, "video"));
+    assert_null(form_field(&form, "conditioning_scale"));
+    form_set(&form, VG_OPT_model, VG_TEST_DIR "/golden/tiny-vace");
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(form_field(&form, given[i])->kind, VG_UI_PATH);
+    assert_true(form_field(&form, "conditioning_scale")->advanced);
+    assert_string_equal(vg_tui_form_default(&form, "mode"), "t2v (as given)");
+    form_set(&form, VG_OPT_mask, "m.png");
+    assert_string_equal(vg_tui_form_default(&form, "mode"), "v2v (as given)");
+    form_set(&form, VG_OPT_image, "a.png");
+    assert_string_equal(vg_tui_form_default(&form, "mode"), "inpaint (as given)");
+    form_set(&form, VG_OPT_mask, "");
+    form_set(&form, VG_OPT_image, "");
+    form_set(&form, VG_OPT_height, "32");
+    form_set(&form, VG_OPT_width, "48");
+    form_set(&form, VG_OPT_num_frames, "5");
+    form_set(&form, VG_OPT_reference_image, "a.png | b.png");
+    assert_string_equal(vg_settings_get(&form.settings, VG_OPT_reference_image), "a.png|b.png");
+    assert_string_equal(vg_tui_form_default(&form, "mode"), "r2v (as given)");
+    assert_non_null(strstr(vg_tui_form_plan(&form).note, "24 tokens"));
+    form_set(&form, VG_OPT_mode, "i2v");
+    (void)vg_tui_form_check(&form, &key, message, sizeof message);
+    vg_tui_form_deinit(&form);
+}
+
+static void completes_kinds(const char *text, unsigned kinds, const char *wanted, const char *names)
 {
     char out[512], message[256];
-    vg_tui_complete(text, out, sizeof out, message, sizeof message);
+    vg_tui_complete(text, kinds, out, sizeof out, message, sizeof message);
     assert_string_equal(out, wanted);
     assert_string_equal(message, names);
+}
+
+static void completes(const char *text, const char *wanted, const char *names)
+{
+    completes_kinds(text, VG_MEDIA_PICTURE, wanted, names);
 }
 
 static void test_ui_form_completes_names_of_pictures(void **state)
 {
     (void)state;
     char dir[] = "/tmp/vgen-test-XXXXXX", here[512];
-    static const char *const files[] = {"first.png",     "first.txt",
-                                        "fir tree.JPEG", "\xc3\xa9t\xc3\xa9.webp",
-                                        "\xc3\xa8.webp", ".hidden.png"};
+    static const char *const files[] = {
+        "first.png",     "first.txt",   "fir tree.JPEG", "\xc3\xa9t\xc3\xa9.webp",
+        "\xc3\xa8.webp", ".hidden.png", "a clip.mp4"};
     assert_non_null(mkdtemp(dir));
     assert_non_null(getcwd(here, sizeof here));
     assert_int_equal(chdir(dir), 0);
@@ -180,6 +225,10 @@ static void test_ui_form_completes_names_of_pictures(void **state)
     completes("fo", "folder/", "");
     completes("folder/", "folder/", "no picture or folder there begins like this");
     completes("x", "x", "no picture or folder there begins like this");
+    completes_kinds("x", VG_MEDIA_CLIP, "x", "no clip or folder there begins like this");
+    completes("a", "a", "no picture or folder there begins like this");
+    completes_kinds("a", VG_MEDIA_CLIP, "a clip.mp4", "");
+    completes_kinds("a", VG_MEDIA_CLIP | VG_MEDIA_PICTURE, "a clip.mp4", "");
     completes("\xc3", "\xc3", "\xc3\xa8.webp  \xc3\xa9t\xc3\xa9.webp"); /* never half a character */
     completes(".", ".hidden.png", "");
     setenv("HOME", dir, 1);
@@ -267,6 +316,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_ui_form_is_held_against_the_device),
         cmocka_unit_test(test_ui_form_finds_the_field_that_a_message_names),
         cmocka_unit_test(test_ui_form_asks_for_what_the_model_takes),
+        cmocka_unit_test(test_ui_form_asks_for_what_vace_takes),
         cmocka_unit_test(test_ui_form_completes_names_of_pictures),
         cmocka_unit_test(test_ui_form_says_each_unit_once),
         cmocka_unit_test(test_ui_form_device_is_what_the_other_process_says),

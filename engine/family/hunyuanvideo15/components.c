@@ -328,6 +328,16 @@ done:
 }
 
 const vg_part hv_parts[HV_PARTS] = {
+    {"text-encoder",
+     "input_ids, attention_mask [B,L] -> prompt_embeds [B,L,d]; of more than 108 tokens the first 108, the chat in front of the prompt, are left out; padding is 0",
+     hv_run_text_encoder},
+    {"text-encoder-2", "input_ids, attention_mask [B,L] -> last_hidden_state [B,L,d]; padding is 0",
+     hv_run_text_encoder_2},
+    {"image-encoder", "pixel_values [B,3,S,S] -> image_embeds [B,N,d]", hv_run_image_encoder},
+    {"tokenizer",
+     "text U8, all texts one behind the other, lengths I64 of each in bytes -> input_ids I64, lengths I64",
+     hv_run_tokenizer},
+    {"tokenizer-2", "the same, of ByT5, with </s>", hv_run_tokenizer_2},
     {"transformer",
      "hidden_states [B,C,T,h,w], timestep [B], [1] or [], encoder_hidden_states [B,L,text_embed_dim], encoder_attention_mask [B,L]; "
      "if wanted encoder_hidden_states_2 [B,L2,text_embed_2_dim] with encoder_attention_mask_2 [B,L2], image_embeds "

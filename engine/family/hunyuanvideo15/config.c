@@ -241,6 +241,50 @@ static vg_status read_guider(const cJSON *json, const char *name, double *scale,
     return VG_OK;
 }
 
+/* The names that an encoder's files have; without files (they may come later, or be generated) those of the published ones. */
+static vg_status find_root(const vg_checkpoint *checkpoint, const char *component,
+                           vg_status (*find)(hv_config *c, const char *dir, vg_err *err),
+                           hv_config *c, vg_err *err)
+{
+    char *dir = vg_path_join(vg_checkpoint_dir(checkpoint), component);
+    if (!dir)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
+    vg_status status = find(c, dir, err);
+    free(dir);
+    return status;
+}
+
+static vg_status find_text(hv_config *c, const char *dir, vg_err *err)
+{
+    return vg_qwen25_find_root(dir, &c->text, err);
+}
+
+static vg_status find_vision(hv_config *c, const char *dir, vg_err *err)
+{
+    return vg_siglip_find_root(dir, &c->vision, err);
+}
+
+static vg_status read_json(const vg_checkpoint *checkpoint, const char *component,
+                           const cJSON *json, const char *name, hv_config *c, vg_err *err)
+{
+    if (strcmp(component, "transformer") == 0)
+        return read_dit(json, name, &c->dit, err);
+    if (strcmp(component, "guider") == 0)
+        return read_guider(json, name, &c->guidance_scale, err);
+    if (strcmp(component, "vae") == 0)
+        return read_vae(json, name, &c->vae, err);
+    if (strcmp(component, "text_encoder_2") == 0)
+        return vg_umt5_config_read(json, name, &c->glyphs, err);
+    if (strcmp(component, "feature_extractor") == 0)
+        return vg_siglip_processor_read(json, name, &c->vision, &c->processor, err);
+    if (strcmp(component, "image_encoder") == 0) {
+        VG_TRY(vg_siglip_config_read(json, name, &c->vision, err));
+        return find_root(checkpoint, component, find_vision, c, err);
+    }
+    VG_TRY(vg_qwen25_config_read(json, name, &c->text, err));
+    return find_root(checkpoint, component, find_text, c, err);
+}
+
 static vg_status read_component(const vg_checkpoint *checkpoint, const char *component,
                                 hv_config *c, vg_err *err)
 {
@@ -249,12 +293,7 @@ static vg_status read_component(const vg_checkpoint *checkpoint, const char *com
     vg_status status;
     snprintf(name, sizeof name, "%s/%s", component, vg_checkpoint_config_name(component));
     VG_TRY(vg_checkpoint_config(checkpoint, component, &json, err));
-    if (strcmp(component, "transformer") == 0)
-        status = read_dit(json, name, &c->dit, err);
-    else if (strcmp(component, "guider") == 0)
-        status = read_guider(json, name, &c->guidance_scale, err);
-    else
-        status = read_vae(json, name, &c->vae, err);
+    status = read_json(checkpoint, component, json, name, c, err);
     cJSON_Delete(json);
     return status;
 }
@@ -274,14 +313,45 @@ static vg_status read_optional(const vg_checkpoint *checkpoint, const char *comp
     return status == VG_E_MISSING ? VG_OK : status;
 }
 
+static vg_status check_width(const char *key, int64_t value, const char *component, int64_t hidden,
+                             vg_err *err)
+{
+    if (value != hidden)
+        return VG_FAIL(err, VG_E_FORMAT,
+                       "transformer/config.json: %s %lld differs from the width of %s, %lld", key,
+                       (long long)value, component, (long long)hidden);
+    return VG_OK;
+}
+
 static vg_status check_together(const hv_config *c, vg_err *err)
 {
-    if (c->has_vae && c->dit.out_channels != c->vae.z)
-        return VG_FAIL(
-            err, VG_E_FORMAT,
-            "transformer/config.json: out_channels %lld differs from the VAE's latent_channels %lld",
-            (long long)c->dit.out_channels, (long long)c->vae.z);
+    if (c->has_vae)
+        VG_TRY(
+            check_width("out_channels", c->dit.out_channels, "the VAE's latents", c->vae.z, err));
+    if (c->has_text)
+        VG_TRY(check_width("text_embed_dim", c->dit.text_dim, "text_encoder", c->text.hidden, err));
+    if (c->has_glyphs)
+        VG_TRY(check_width("text_embed_2_dim", c->dit.glyph_dim, "text_encoder_2",
+                           c->glyphs.d_model, err));
+    if (c->has_vision)
+        VG_TRY(check_width("image_embed_dim", c->dit.image_dim, "image_encoder", c->vision.hidden,
+                           err));
     return VG_OK;
+}
+
+static vg_status read_encoders(const vg_checkpoint *checkpoint, hv_config *c, vg_err *err)
+{
+    bool processor = false;
+    VG_TRY(read_optional(checkpoint, "text_encoder", c, &c->has_text, err));
+    VG_TRY(read_optional(checkpoint, "text_encoder_2", c, &c->has_glyphs, err));
+    if (!c->image)
+        return VG_OK;
+    VG_TRY(read_optional(checkpoint, "image_encoder", c, &c->has_vision, err));
+    if (c->has_vision)
+        VG_TRY(read_optional(checkpoint, "feature_extractor", c, &processor, err));
+    return !c->has_vision || processor ? VG_OK
+                                       : vg_siglip_processor_read(NULL, "feature_extractor",
+                                                                  &c->vision, &c->processor, err);
 }
 
 vg_status hv_config_load(const vg_checkpoint *checkpoint, void **config, vg_err *err)
@@ -296,6 +366,7 @@ vg_status hv_config_load(const vg_checkpoint *checkpoint, void **config, vg_err 
     VG_TRY_GOTO(status, read_component(checkpoint, "transformer", c, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "vae", c, &c->has_vae, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "guider", c, &guider, err), fail);
+    VG_TRY_GOTO(status, read_encoders(checkpoint, c, err), fail);
     VG_TRY_GOTO(status, check_together(c, err), fail);
     *config = c;
     return VG_OK;

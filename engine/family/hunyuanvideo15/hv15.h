@@ -10,6 +10,9 @@
 #define VG_ENGINE_FAMILY_HUNYUANVIDEO15_HV15_H
 
 #include "engine/run/family.h"
+#include "engine/text/qwen25.h"
+#include "engine/text/umt5.h"
+#include "engine/vision/siglip.h"
 
 #define HV_Z_MAX      64
 #define HV_LEVELS_MAX 8
@@ -33,10 +36,15 @@ typedef struct hv_vae_config {
 
 typedef struct hv_config {
     bool image; /* HunyuanVideo15ImageToVideoPipeline */
-    bool has_vae;
+    bool has_vae, has_text, has_glyphs,
+        has_vision;        /* an export of the transformer alone can be run part by part */
     double guidance_scale; /* of the guider; 1: none */
     hv_dit_config dit;
     hv_vae_config vae;
+    vg_qwen25_config text;
+    vg_umt5_config glyphs;
+    vg_siglip_config vision;
+    vg_siglip_processor processor;
 } hv_config;
 
 /* config.c */
@@ -65,12 +73,31 @@ void hv_latent_shape(const vg_model *model, const vg_generate_params *params, in
 #define HV_IMAGE           "image_embeds"
 #define HV_IMAGE_LATENTS   "image_latents"
 
+/* bucket.c. The size of the clip that begins with a picture of this size. */
+void hv_bucket(const hv_config *config, int picture_height, int picture_width, int *height,
+               int *width);
+/* The picture brought to the clip's size: scaled to cover it, its middle kept. rgb: [height,width,3], malloc'd. Errors: VG_E_NOMEM, those of
+ * vg_resize_lanczos. */
+vg_status hv_cover(const vg_frames *picture, int height, int width, uint8_t **rgb, vg_err *err);
+
+/* encode_text.c, encode_glyphs.c, encode_picture.c: the rows of the family's tables. */
+extern const vg_encoder hv_text_row, hv_glyphs_row, hv_vision_row, hv_latents_row;
+/* Are there quotes in a prompt, whose text is drawn? */
+bool hv_has_glyphs(const char *prompt);
+/* Can the tokenizers be read, and have the encoders rows for their ids? */
+vg_status hv_check_tokenizers(const vg_model *model, vg_err *err);
 extern const vg_denoiser hv_denoiser_row;
 extern const vg_decoder hv_decoder_row;
 
 extern const vg_export_recipe hv_recipe; /* recipe.c */
 
 /* components.c */
-#define HV_PARTS 3
+#define HV_PARTS 8
 extern const vg_part hv_parts[HV_PARTS];
+/* components_text.c: for hv_parts. */
+typedef vg_status hv_part_fn(vg_engine *engine, vg_model *model, const vg_component_params *params,
+                             const vg_safetensors *in, vg_safetensors_entry **out, int *out_count,
+                             vg_err *err);
+hv_part_fn hv_run_text_encoder, hv_run_text_encoder_2, hv_run_image_encoder, hv_run_tokenizer,
+    hv_run_tokenizer_2;
 #endif
