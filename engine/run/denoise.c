@@ -306,6 +306,8 @@ static vg_status end_memory(vg_denoise_run *r, size_t grown, vg_status status, v
 
 static void give_latents(vg_denoise_run *r, vg_latents *out)
 {
+    if (r->family->finish && vg_scheduler_at(r->scheduler) == vg_scheduler_steps(r->scheduler))
+        r->family->finish(r->model, r->p, r->conditions, r->latents);
     *out = (vg_latents){.shape = {r->shape[0], r->shape[1], r->shape[2], r->shape[3]},
                         .values = r->latents,
                         .steps_done = vg_scheduler_at(r->scheduler),

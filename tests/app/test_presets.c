@@ -8,16 +8,23 @@ static void test_presets_that_came_along_load_without_warnings(void **state)
 {
     (void)state;
     static const char *const names[] = {"demo",
+<<<<<<< HEAD
+                                        "wan2.1-flf2v-14b-720p",
+                                        "wan2.1-i2v-14b-480p",
+                                        "wan2.1-i2v-14b-720p",
+=======
                                         "hunyuanvideo-1.5-480p-t2v",
                                         "hunyuanvideo-1.5-480p-t2v-distilled",
                                         "hunyuanvideo-1.5-720p-t2v",
+>>>>>>> main
                                         "wan2.1-t2v-1.3b-480p",
                                         "wan2.1-t2v-14b-480p",
                                         "wan2.1-t2v-14b-720p",
                                         "wan2.2-i2v-a14b-480p",
                                         "wan2.2-i2v-a14b-720p",
                                         "wan2.2-t2v-a14b-480p",
-                                        "wan2.2-t2v-a14b-720p"};
+                                        "wan2.2-t2v-a14b-720p",
+                                        "wan2.2-ti2v-5b-704p"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         vg_settings s = {{0}};
         vg_lines warnings = {0};
@@ -43,6 +50,11 @@ static void test_presets_that_came_along_load_without_warnings(void **state)
     assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale), "3.5");
     assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale_2), "3.5");
     assert_false(vg_settings_is_set(&s, VG_OPT_mode)); /* by what is given: one picture or two */
+    vg_settings_deinit(&s);
+    CHECK_OK(vg_presets_load("wan2.2-ti2v-5b-704p", &s, NULL, &err), err);
+    assert_string_equal(vg_settings_get(&s, VG_OPT_num_frames), "121");
+    assert_string_equal(vg_settings_get(&s, VG_OPT_fps), "24");
+    assert_false(vg_settings_is_set(&s, VG_OPT_mode)); /* text alone, or with a picture */
     vg_settings_deinit(&s);
 }
 
