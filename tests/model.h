@@ -61,7 +61,8 @@ static inline void link_model(void **state, const char *source, const char *comp
     static const char *const entries[] = {"model_index.json", "scheduler",     "tokenizer",
                                           "tokenizer_2",      "text_encoder",  "transformer",
                                           "transformer_2",    "vae",           "guider",
-                                          "text_encoder_2",   "image_encoder", "feature_extractor"};
+                                          "text_encoder_2",   "image_encoder", "feature_extractor",
+                                          "image_processor"};
     vg_err err;
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         char *from = vg_path_join(source, entries[i]);

@@ -181,6 +181,11 @@ struct vg_family {
                       vg_condition_spec specs[VG_CONDITIONS_MAX]);
     double (*flop)(const vg_model *model, const vg_generate_params *params); /* of one forward */
 
+    /* What is left to do with finished latents [C,T,h,w] on the host, in place; NULL: nothing. The states that a run can go on from do not have
+     * it. */
+    void (*finish)(const vg_model *model, const vg_generate_params *params,
+                   const vg_conditions *conditions, float *latents);
+
     const vg_encoder *const *encoders; /* in the order they are run */
     int encoders_count;
     const vg_denoiser *denoiser;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define ARENA_CHUNK_BYTES ((size_t)1 << 20)
+#define ARENA_SLACK_BYTES ((size_t)1 << 16) /* for what aligning some ten tensors takes */
 
 typedef struct layer {
     vg_tensor norm1, norm2;
@@ -31,7 +32,8 @@ struct vg_qwen25 {
     char *dir, component[64];
     size_t room_bytes;
     vg_arena *room;  /* one tensor: a layer's weights */
-    vg_arena *arena; /* of a run */
+    vg_arena *arena; /* of a run: what its texts keep from layer to layer */
+    vg_arena *work;  /* of a run: what a layer needs for one text, in one piece */
     vg_tensor weights;
     layer layer; /* the one that is there now */
     embedding embedding;
@@ -234,15 +236,15 @@ static vg_status attend(vg_qwen25 *e, passage *p, vg_tensor *n, vg_err *err)
     int64_t length = p->x.shape[0], dim = c->hidden / c->heads;
     const int64_t wide[3] = {length, c->heads, dim}, narrow[3] = {length, c->kv_heads, dim};
     vg_tensor q, k, v, keys, values, qs, ks, vs;
-    VG_TRY(vg_arena_tensor(e->arena, e->compute, 3, wide, &q, err));
-    VG_TRY(vg_arena_tensor(e->arena, e->compute, 3, narrow, &k, err));
-    VG_TRY(vg_arena_tensor(e->arena, e->compute, 3, narrow, &v, err));
-    VG_TRY(vg_arena_tensor(e->arena, e->compute, 3, wide, &keys, err));
-    VG_TRY(vg_arena_tensor(e->arena, e->compute, 3, wide, &values, err));
+    VG_TRY(vg_arena_tensor(e->work, e->compute, 3, wide, &q, err));
+    VG_TRY(vg_arena_tensor(e->work, e->compute, 3, narrow, &k, err));
+    VG_TRY(vg_arena_tensor(e->work, e->compute, 3, narrow, &v, err));
+    VG_TRY(vg_arena_tensor(e->work, e->compute, 3, wide, &keys, err));
+    VG_TRY(vg_arena_tensor(e->work, e->compute, 3, wide, &values, err));
     qs = vg_tensor_reshape(&q, 2, length, c->heads * dim);
     ks = vg_tensor_reshape(&k, 2, length, c->kv_heads * dim);
     vs = vg_tensor_reshape(&v, 2, length, c->kv_heads * dim);
-    VG_TRY(vg_linear_run(e->arena, (const vg_linear_layer *const[]){&l->q, &l->k, &l->v}, 3, n,
+    VG_TRY(vg_linear_run(e->work, (const vg_linear_layer *const[]){&l->q, &l->k, &l->v}, 3, n,
                          VG_ACT_NONE, (vg_tensor *const[]){&qs, &ks, &vs}, err));
     VG_TRY(vg_rotate_heads(e->be, &(vg_rotate_heads_args){&q, &p->cosine, &p->sine, &q}, err));
     VG_TRY(vg_rotate_heads(e->be, &(vg_rotate_heads_args){&k, &p->cosine, &p->sine, &keys}, err));
@@ -256,7 +258,7 @@ static vg_status attend(vg_qwen25 *e, passage *p, vg_tensor *n, vg_err *err)
                                              .scale = (float)(1 / sqrt((double)dim)),
                                              .y = &o},
                         err));
-    VG_TRY(vg_linear_run1(e->arena, &l->o, n, VG_ACT_NONE, &qs, err));
+    VG_TRY(vg_linear_run1(e->work, &l->o, n, VG_ACT_NONE, &qs, err));
     return vg_gate_residual(e->be, &(vg_gate_residual_args){.x = &p->x, .y = &qs, .out = &p->x},
                             err);
 }
@@ -267,42 +269,45 @@ static vg_status feed_forward(vg_qwen25 *e, passage *p, vg_tensor *n, vg_err *er
     const layer *l = &e->layer;
     const int64_t shape[2] = {p->x.shape[0], e->config.ff};
     vg_tensor gate, up;
-    VG_TRY(vg_arena_tensor(e->arena, e->compute, 2, shape, &gate, err));
-    VG_TRY(vg_arena_tensor(e->arena, e->compute, 2, shape, &up, err));
-    VG_TRY(vg_linear_run(e->arena, (const vg_linear_layer *const[]){&l->gate, &l->up}, 2, n,
+    VG_TRY(vg_arena_tensor(e->work, e->compute, 2, shape, &gate, err));
+    VG_TRY(vg_arena_tensor(e->work, e->compute, 2, shape, &up, err));
+    VG_TRY(vg_linear_run(e->work, (const vg_linear_layer *const[]){&l->gate, &l->up}, 2, n,
                          VG_ACT_NONE, (vg_tensor *const[]){&gate, &up}, err));
     VG_TRY(vg_activation(
         e->be, &(vg_activation_args){.x = &gate, .act = VG_ACT_SILU, .mul = &up, .y = &gate}, err));
-    VG_TRY(vg_linear_run1(e->arena, &l->down, &gate, VG_ACT_NONE, n, err));
+    VG_TRY(vg_linear_run1(e->work, &l->down, &gate, VG_ACT_NONE, n, err));
     return vg_gate_residual(e->be, &(vg_gate_residual_args){.x = &p->x, .y = n, .out = &p->x}, err);
 }
 
 static vg_status run_layer(vg_qwen25 *e, passage *p, vg_err *err)
 {
     float eps = (float)e->config.eps;
-    size_t mark = vg_arena_mark(e->arena);
+    size_t mark = vg_arena_mark(e->work);
     vg_tensor n;
-    VG_TRY(vg_arena_tensor(e->arena, e->compute, 2, p->x.shape, &n, err));
-    size_t inner = vg_arena_mark(e->arena);
+    VG_TRY(vg_arena_tensor(e->work, e->compute, 2, p->x.shape, &n, err));
+    size_t inner = vg_arena_mark(e->work);
     VG_TRY(vg_rms_norm(
         e->be, &(vg_rms_norm_args){.x = &p->x, .w = &e->layer.norm1, .eps = eps, .y = &n}, err));
     VG_TRY(attend(e, p, &n, err));
-    vg_arena_reset(e->arena, inner);
+    vg_arena_reset(e->work, inner);
     VG_TRY(vg_rms_norm(
         e->be, &(vg_rms_norm_args){.x = &p->x, .w = &e->layer.norm2, .eps = eps, .y = &n}, err));
     VG_TRY(feed_forward(e, p, &n, err));
-    vg_arena_reset(e->arena, mark);
+    vg_arena_reset(e->work, mark);
     return VG_OK;
 }
 
 static vg_status finish(vg_qwen25 *e, const vg_qwen25_text *text, const passage *p, vg_err *err)
 {
     vg_tensor kept = vg_tensor_rows(&p->x, text->crop, text->length - text->crop), result = kept;
+    size_t mark = vg_arena_mark(e->work);
     if (e->compute != VG_F32) {
-        VG_TRY(vg_arena_tensor(e->arena, VG_F32, 2, kept.shape, &result, err));
+        VG_TRY(vg_arena_tensor(e->work, VG_F32, 2, kept.shape, &result, err));
         VG_TRY(vg_cast(e->be, &(vg_cast_args){.x = &kept, .y = &result}, err));
     }
-    return vg_backend_download(e->be, text->out, &result, err);
+    VG_TRY(vg_backend_download(e->be, text->out, &result, err));
+    vg_arena_reset(e->work, mark);
+    return VG_OK;
 }
 
 /* All layers, each loaded to the one place for weights and run for all texts. */
@@ -326,6 +331,20 @@ static vg_status run_layers(vg_qwen25 *e, vg_module *module, passage *passages, 
     return VG_OK;
 }
 
+/* One piece of memory for what attend and feed_forward take for the longest text. */
+static vg_status make_work(vg_qwen25 *e, const vg_qwen25_text *texts, int count, vg_err *err)
+{
+    const vg_qwen25_config *c = &e->config;
+    int64_t longest = 1, kv = c->hidden / c->heads * c->kv_heads,
+            attention = 3 * c->hidden + 2 * kv, forward = 2 * c->ff;
+    size_t bytes;
+    for (int i = 0; i < count; i++)
+        longest = texts[i].length > longest ? texts[i].length : longest;
+    const int64_t shape[2] = {longest, c->hidden + (attention > forward ? attention : forward)};
+    VG_TRY(vg_shape_bytes(shape, 2, e->compute, &bytes, err));
+    return vg_arena_new(e->be, bytes + ARENA_SLACK_BYTES, &e->work, err);
+}
+
 static vg_status run_all(vg_qwen25 *e, const vg_qwen25_text *texts, passage *passages, int count,
                          const atomic_int *cancel, void (*progress)(void *user, int done, int of),
                          void *user, vg_err *err)
@@ -337,6 +356,7 @@ static vg_status run_all(vg_qwen25 *e, const vg_qwen25_text *texts, passage *pas
     VG_TRY_GOTO(status, vg_module_open(e->engine, e->dir, e->component, &options, &module, err),
                 done);
     VG_TRY_GOTO(status, vg_module_load(module, &globals, 0, err), done);
+    VG_TRY_GOTO(status, make_work(e, texts, count, err), done);
     for (int i = 0; i < count; i++) {
         VG_TRY_GOTO(status, embed(e, module, &texts[i], &passages[i], err), done);
         VG_TRY_GOTO(status, make_tables(e, texts[i].length, &passages[i], err), done);
@@ -347,6 +367,8 @@ static vg_status run_all(vg_qwen25 *e, const vg_qwen25_text *texts, passage *pas
     for (int i = 0; i < count; i++)
         VG_TRY_GOTO(status, finish(e, &texts[i], &passages[i], err), done);
 done:
+    vg_arena_free(e->work);
+    e->work = NULL;
     vg_module_close(module);
     return status;
 }

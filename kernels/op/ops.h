@@ -401,6 +401,21 @@ typedef struct vg_channel_affine_args {
     vg_tensor *y; /* act dtype, the other layout */
 } vg_channel_affine_args;
 
+/* Channels-last frames; a block is factor[0] frames of factor[1] rows and as many columns, and (a,b,e) a place in it. Channel c of place (a,b,e)
+ * has number q = ((c*f0 + a)*f1 + b)*f1 + e, with columns_first ((c*f0 + a)*f1 + e)*f1 + b.
+ * down: y[t,y,x,o] = mean over q = o*g ... o*g+g-1 of x[t*f0+a-skip, y*f1+b, x*f1+e, c], g = C f0 f1^2 / C'; the skip frames in front are 0;
+ *       summed in FP32 by rising place, then channel, times the rounded 1/g, rounded once.
+ * up:   y[t*f0+a-skip, y*f1+b, x*f1+e, c] = x[t,y,x, q/r], r = C' f0 f1^2 / C; the skip frames in front are left out.
+ * Source: AvgDown3D, DupUp3D, patchify and unpatchify of diffusers' AutoencoderKLWan (wan 4.4). */
+typedef struct vg_regroup_args {
+    const vg_tensor *x; /* [T,H,W,C] act dtype */
+    int factor[2];      /* >= 1: frames; rows and columns */
+    int skip;           /* 0 to factor[0]-1 */
+    bool up, columns_first;
+    vg_tensor *
+        y; /* down [(T+skip)/f0,H/f1,W/f1,C'], up [T*f0-skip,H*f1,W*f1,C'], as x; C' so that g or r is whole */
+} vg_regroup_args;
+
 typedef struct vg_frames_to_u8_args {
     const vg_tensor *x; /* [T,H,W,3] act dtype */
     vg_tensor *y; /* [T,H,W,3] U8. Source: diffusers export_to_video on float frames (wan 7.4) */

@@ -375,6 +375,73 @@ static void test_cli_i2v_roles_missing_or_too_much(void **state)
             "1");
 }
 
+/* What each kind of model lacks or does not take, from the tables of its family. */
+static void test_cli_i2v_what_a_model_takes(void **state)
+{
+    (void)state;
+    const char *first = picture("pipeline", FIRST), *last = picture("pipeline_flf2v", SECOND);
+#define OF(model) "generate", "--model", VG_TEST_DIR "/golden/" model, "--prompt", "a fox"
+    REFUSED("--last-image", "t2v, i2v", OF("tiny-ti2v"), "--image", first, "--last-image", last);
+    REFUSED("no mode flf2v", "t2v, i2v", OF("tiny-ti2v"), "--mode", "flf2v");
+    REFUSED("mode i2v needs a picture", "--image", OF("tiny-ti2v"), "--mode", "i2v");
+    REFUSED("height is 48", "multiple of 32", OF("tiny-ti2v"), "--height", "48");
+    REFUSED("width is 80", "multiple of 32", OF("tiny-ti2v"), "--image", first, "--width", "80");
+    REFUSED("--image", "i2v", OF("tiny-clip"));
+    REFUSED("--last-image", "its modes: i2v", OF("tiny-clip"), "--image", first, "--last-image",
+            last);
+    REFUSED("no mode t2v", "i2v", OF("tiny-clip"), "--mode", "t2v");
+    REFUSED("--last-image", "flf2v", OF("tiny-flf2v"), "--image", first);
+    REFUSED("no mode i2v", "flf2v", OF("tiny-flf2v"), "--mode", "i2v", "--image", first);
+}
+
+/* From the command to the frames. */
+static void test_cli_i2v_every_kind_in_every_scheme(void **state)
+{
+    (void)state;
+    const char *first = picture("pipeline", FIRST), *last = picture("pipeline_flf2v", SECOND);
+    static const char *const models[] = {"tiny-ti2v", "tiny-ti2v", "tiny-clip", "tiny-flf2v"};
+    for (int i = 0; i < 4; i++) {
+        char path[400], out[40], bf16[400], fp8[400], block[400];
+        snprintf(path, sizeof path, VG_TEST_DIR "/golden/%s", models[i]);
+        snprintf(out, sizeof out, "kind-%d.safetensors", i);
+        snprintf(bf16, sizeof bf16, "%s/kind-%d-bf16.safetensors", cli_dir, i);
+        snprintf(fp8, sizeof fp8, "%s/kind-%d-fp8.safetensors", cli_dir, i);
+        snprintf(block, sizeof block, "%s/kind-%d-fp8-block.safetensors", cli_dir, i);
+        const char *argv[40] = {"compare",
+                                "--model",
+                                path,
+                                "--prompt",
+                                "a fox",
+                                "--height",
+                                "64",
+                                "--width",
+                                "32",
+                                "--num-frames",
+                                "9",
+                                "--num-inference-steps",
+                                "2",
+                                "--quantization",
+                                "bf16,fp8,fp8-block",
+                                "--save-latents",
+                                in_folder(out),
+                                "-q"};
+        int n = 18;
+        if (i > 0) {
+            argv[n++] = "--image";
+            argv[n++] = first;
+        }
+        if (i == 3) {
+            argv[n++] = "--last-image";
+            argv[n++] = last;
+        }
+        argv[n] = NULL;
+        cli_expect(argv, 0);
+        double a = latents_apart(fp8, bf16), b = latents_apart(block, bf16);
+        print_message("%s from BF16: FP8 per-tensor %.2e, per-block %.2e\n", models[i], a, b);
+        assert_true(a > 1e-4 && a < 0.3 && b > 1e-4 && b < 0.3);
+    }
+}
+
 static void test_cli_i2v_bad_pictures(void **state)
 {
     (void)state;
@@ -424,6 +491,8 @@ int main(void)
         cmocka_unit_test(test_cli_i2v_a_changed_copy_is_refused),
         cmocka_unit_test(test_cli_i2v_fingerprint_is_of_the_picture),
         cmocka_unit_test(test_cli_i2v_roles_missing_or_too_much),
+        cmocka_unit_test(test_cli_i2v_what_a_model_takes),
+        cmocka_unit_test(test_cli_i2v_every_kind_in_every_scheme),
         cmocka_unit_test(test_cli_i2v_bad_pictures),
         cmocka_unit_test(test_cli_i2v_plans_and_models),
     };

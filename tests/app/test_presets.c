@@ -8,13 +8,23 @@ static void test_presets_that_came_along_load_without_warnings(void **state)
 {
     (void)state;
     static const char *const names[] = {"demo",
+<<<<<<< HEAD
+                                        "wan2.1-flf2v-14b-720p",
+                                        "wan2.1-i2v-14b-480p",
+                                        "wan2.1-i2v-14b-720p",
+=======
+                                        "hunyuanvideo-1.5-480p-t2v",
+                                        "hunyuanvideo-1.5-480p-t2v-distilled",
+                                        "hunyuanvideo-1.5-720p-t2v",
+>>>>>>> main
                                         "wan2.1-t2v-1.3b-480p",
                                         "wan2.1-t2v-14b-480p",
                                         "wan2.1-t2v-14b-720p",
                                         "wan2.2-i2v-a14b-480p",
                                         "wan2.2-i2v-a14b-720p",
                                         "wan2.2-t2v-a14b-480p",
-                                        "wan2.2-t2v-a14b-720p"};
+                                        "wan2.2-t2v-a14b-720p",
+                                        "wan2.2-ti2v-5b-704p"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         vg_settings s = {{0}};
         vg_lines warnings = {0};
@@ -41,6 +51,41 @@ static void test_presets_that_came_along_load_without_warnings(void **state)
     assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale_2), "3.5");
     assert_false(vg_settings_is_set(&s, VG_OPT_mode)); /* by what is given: one picture or two */
     vg_settings_deinit(&s);
+    CHECK_OK(vg_presets_load("wan2.2-ti2v-5b-704p", &s, NULL, &err), err);
+    assert_string_equal(vg_settings_get(&s, VG_OPT_num_frames), "121");
+    assert_string_equal(vg_settings_get(&s, VG_OPT_fps), "24");
+    assert_false(vg_settings_is_set(&s, VG_OPT_mode)); /* text alone, or with a picture */
+    vg_settings_deinit(&s);
+}
+
+/* Sizes of image to video follow from the picture, so its presets have none. */
+static void test_presets_of_hunyuanvideo_fit_their_model(void **state)
+{
+    static const struct {
+        const char *name, *shift, *guidance, *steps;
+        bool size;
+    } cases[] = {{"hunyuanvideo-1.5-480p-t2v", "5", "6", "50", true},
+                 {"hunyuanvideo-1.5-480p-t2v-distilled", "5", "1", "50", true},
+                 {"hunyuanvideo-1.5-720p-t2v", "9", "6", "50", true},
+                 {"hunyuanvideo-1.5-480p-i2v", "5", "6", "50", false},
+                 {"hunyuanvideo-1.5-480p-i2v-distilled", "5", "1", "50", false},
+                 {"hunyuanvideo-1.5-480p-i2v-step-distilled", "7", "1", "12", false},
+                 {"hunyuanvideo-1.5-720p-i2v", "7", "6", "50", false},
+                 {"hunyuanvideo-1.5-720p-i2v-distilled", "7", "1", "50", false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vg_settings s = {{0}};
+        vg_lines warnings = {0};
+        vg_err err;
+        CHECK_OK(vg_presets_load(cases[i].name, &s, &warnings, &err), err);
+        assert_int_equal(warnings.count, 0);
+        assert_string_equal(vg_settings_get(&s, VG_OPT_flow_shift), cases[i].shift);
+        assert_string_equal(vg_settings_get(&s, VG_OPT_guidance_scale), cases[i].guidance);
+        assert_string_equal(vg_settings_get(&s, VG_OPT_num_inference_steps), cases[i].steps);
+        assert_true(vg_settings_is_set(&s, VG_OPT_height) == cases[i].size);
+        assert_true(vg_settings_is_set(&s, VG_OPT_width) == cases[i].size);
+        vg_settings_deinit(&s);
+    }
 }
 
 static void test_presets_own_ones_win_and_are_listed(void **state)
@@ -145,6 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_presets_that_came_along_load_without_warnings),
+        cmocka_unit_test(test_presets_of_hunyuanvideo_fit_their_model),
         cmocka_unit_test(test_presets_own_ones_win_and_are_listed),
         cmocka_unit_test(test_presets_keep_pictures_by_their_whole_paths),
         cmocka_unit_test(test_presets_bad_names_leave_no_file),

@@ -426,7 +426,9 @@ static void forward_times(vg_engine *engine, const char *dir, const wan_dit_conf
     for (int i = 0; i < 4; i++) {
         CHECK_OK(vg_backend_sync(be, &err), err);
         begin = seconds();
-        CHECK_OK(wan_dit_forward(dit, &x, 500.0, 0, NULL, NULL, NULL, &v, &err), err);
+        CHECK_OK(wan_dit_forward(dit, &x, &(wan_dit_time){.timestep = 500.0}, 0, NULL, NULL, NULL,
+                                 &v, &err),
+                 err);
         CHECK_OK(vg_backend_sync(be, &err), err);
         took[i] = seconds() - begin;
     }

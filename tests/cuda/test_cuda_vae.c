@@ -202,6 +202,41 @@ static void test_cuda_channel_affine(void **state)
         }
 }
 
+static void test_cuda_regroup(void **state)
+{
+    static const struct {
+        int64_t x[4], y[4];
+        int factor[2], skip;
+        bool up;
+    } cases[] = {
+        {{2, 3, 5, 8}, {4, 6, 10, 4}, {2, 2}, 0, true},
+        {{1, 3, 5, 8}, {1, 6, 10, 8}, {2, 2}, 1, true},
+        {{3, 10, 7, 12}, {3, 20, 14, 3}, {1, 2}, 0, true},
+        {{4, 6, 10, 5}, {2, 3, 5, 10}, {2, 2}, 0, false},
+        {{1, 4, 6, 4}, {1, 2, 3, 8}, {2, 2}, 1, false},
+        {{3, 4, 14, 3}, {3, 2, 7, 12}, {1, 2}, 0, false},
+        {{5, 33, 9, 6}, {2, 11, 3, 18}, {3, 3}, 1, false},
+    };
+    check_rng rng = {65};
+    vg_err err;
+
+    (void)state;
+    NEED_GPU();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int f = 0; f < 4; f++) {
+            vg_tensor *x = check_fill(check_tensor_of(ACTS[f & 1], 4, cases[i].x), &rng, 0.2, 1.0);
+            vg_tensor *y = check_tensor_of(ACTS[f & 1], 4, cases[i].y), *dy = on_gpu(y);
+            vg_regroup_args args = {
+                x, {cases[i].factor[0], cases[i].factor[1]}, cases[i].skip, cases[i].up, f >> 1, y};
+            CHECK_OK(vg_regroup(check_cpu()->four, &args, &err), err);
+            args.x = on_gpu(x);
+            args.y = dy;
+            CHECK_OK(vg_regroup(gpu, &args, &err), err);
+            expect_same_bits("regroup", y, back(dy));
+            release_all();
+        }
+}
+
 static void test_cuda_frames_to_u8(void **state)
 {
     static const int64_t shapes[][4] = {{1, 1, 1, 3}, {2, 5, 7, 3}, {3, 64, 48, 3}};
@@ -306,9 +341,8 @@ int main(void)
 {
     enum { SHAPES = sizeof CASES / sizeof CASES[0] };
     const struct CMUnitTest others[] = {
-        cmocka_unit_test(test_cuda_channel_norm),
-        cmocka_unit_test(test_cuda_channel_affine),
-        cmocka_unit_test(test_cuda_frames_to_u8),
+        cmocka_unit_test(test_cuda_channel_norm), cmocka_unit_test(test_cuda_channel_affine),
+        cmocka_unit_test(test_cuda_regroup),      cmocka_unit_test(test_cuda_frames_to_u8),
         cmocka_unit_test(test_cuda_vae_bench),
     };
     struct CMUnitTest tests[SHAPES + sizeof others / sizeof others[0]];

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/text/hunyuan_prompt.h"
 #include "engine/text/prompt.h"
 #include "engine/sampling/scheduler.h"
 #include "engine/text/tokenizer.h"
@@ -134,6 +135,28 @@ static vg_status use_tokenizer(void **state, vg_err *err)
     return status;
 }
 
+static vg_status use_byte_tokenizers(void **state, vg_err *err)
+{
+    const char *prompt =
+        "a cat \"cafe\xcc\x81\" <|im_end|> \xe2\x80\x9c\xe7\x8c\xab\xe2\x80\x9d \xff";
+    vg_byt5 *byt5 = NULL;
+    vg_bpe *bpe = NULL;
+    int32_t ids[VG_HUNYUAN_CROP + 40], glyphs[VG_HUNYUAN_GLYPHS];
+    int count;
+    vg_status status;
+
+    (void)state;
+    VG_TRY_GOTO(status, vg_bpe_open(VG_TEST_DIR "/golden/hunyuan-text/tokenizer", &bpe, err), done);
+    VG_TRY_GOTO(status, vg_byt5_open(VG_TEST_DIR "/golden/hunyuan-text/tokenizer_2", &byt5, err),
+                done);
+    VG_TRY_GOTO(status, vg_hunyuan_prompt_ids(bpe, prompt, 40, ids, &count, NULL, err), done);
+    status = vg_hunyuan_glyph_ids(byt5, prompt, glyphs, &count, NULL, err);
+done:
+    vg_byt5_close(byt5);
+    vg_bpe_close(bpe);
+    return status;
+}
+
 static vg_status clean_prompt(void **state, vg_err *err)
 {
     char *clean;
@@ -180,10 +203,10 @@ static void test_checkpoint_every_allocation_may_fail(void **state)
     static const struct {
         const char *name;
         vg_status (*run)(void **state, vg_err *err);
-    } cases[] = {{"weights", load_weights},  {"checkpoint", load_checkpoint},
-                 {"find", find_model},       {"tokenizer", use_tokenizer},
-                 {"prompt", clean_prompt},   {"write", write_tensors},
-                 {"resize", resize_pictures}};
+    } cases[] = {{"weights", load_weights},   {"checkpoint", load_checkpoint},
+                 {"find", find_model},        {"tokenizer", use_tokenizer},
+                 {"prompt", clean_prompt},    {"write", write_tensors},
+                 {"resize", resize_pictures}, {"byte tokenizers", use_byte_tokenizers}};
 
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         long nth = 0, before;

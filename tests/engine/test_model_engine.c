@@ -160,7 +160,7 @@ static void test_model_engine_refuses_what_it_cannot_run(void **state)
         {"vae", "dim_mult", "7", VG_E_FORMAT},
         {"vae", "is_residual", "1", VG_E_FORMAT},
         {"vae", "is_residual", "true", VG_E_UNSUPPORTED},
-        {"vae", "patch_size", "2", VG_E_UNSUPPORTED},
+        {"vae", "patch_size", "2", VG_E_FORMAT},
         {"vae", "attn_scales", "[0.5]", VG_E_UNSUPPORTED},
         {"vae", "z_dim", "48", VG_E_FORMAT},
         {"vae", "latents_mean", "[1, 2]", VG_E_FORMAT},

@@ -325,14 +325,44 @@ static void test_qwen25_refuses(void **state)
     CHECK_FAILS(vg_qwen25_run(encoder, &text, 1, NULL, NULL, NULL, &err), VG_E_ARG, err);
     ids[1] = 0;
     CHECK_OK(vg_qwen25_run(encoder, &text, 1, NULL, NULL, NULL, &err), err);
-    vg_backend_fail_after(vg_engine_backend(engine), 0);
-    vg_status status = vg_qwen25_run(encoder, &text, 1, NULL, NULL, NULL, &err);
-    assert_true(status == VG_OK || status == VG_E_NOMEM);
-    vg_backend_fail_after(vg_engine_backend(engine), -1);
-    CHECK_OK(vg_qwen25_run(encoder, &text, 1, NULL, NULL, NULL, &err), err);
     vg_qwen25_close(encoder);
     vg_qwen25_close(NULL);
     vg_engine_close(engine);
+}
+
+/* Each allocation of the backend fails in turn: an error that says so, and the next run is as if nothing had been. */
+static void test_qwen25_survives_failed_allocations(void **state)
+{
+    const char *dir = DIR_OF("text_encoder");
+    vg_qwen25_config c = qwen_config(dir);
+    int32_t ids[300] = {0};
+    float *out = malloc(sizeof ids / sizeof *ids * (size_t)c.hidden * sizeof *out);
+    const vg_qwen25_text text = {ids, sizeof ids / sizeof *ids, 0, out};
+    vg_status status = VG_E_NOMEM;
+    int failed = 0;
+    vg_err err;
+    (void)state;
+    assert_non_null(out);
+    for (int n = 0; status != VG_OK; n++) {
+        vg_engine *engine = open_engine();
+        vg_backend *be = vg_engine_backend(engine);
+        vg_qwen25 *encoder = NULL;
+        err = (vg_err){0};
+        vg_backend_fail_after(be, n);
+        status = vg_qwen25_open(engine, dir, "text_encoder", &c, VG_F32, &encoder, &err);
+        if (status == VG_OK) {
+            status = vg_qwen25_run(encoder, &text, 1, NULL, NULL, NULL, &err);
+            vg_backend_fail_after(be, -1);
+            CHECK_OK(vg_qwen25_run(encoder, &text, 1, NULL, NULL, NULL, &err), err);
+        }
+        failed += status == VG_E_NOMEM;
+        assert_true(status == VG_OK || status == VG_E_NOMEM);
+        vg_qwen25_close(encoder);
+        assert_int_equal(be->bytes_now, 0);
+        vg_engine_close(engine);
+    }
+    assert_true(failed >= 5);
+    free(out);
 }
 
 /* ---- ByT5 ------------------------------------------------------------------------------------------------------------ */
@@ -585,6 +615,7 @@ int main(void)
                                         scratch_close),
         cmocka_unit_test(test_qwen25_configs),
         cmocka_unit_test(test_qwen25_refuses),
+        cmocka_unit_test(test_qwen25_survives_failed_allocations),
         cmocka_unit_test(test_byt5_equals_transformers),
         cmocka_unit_test(test_byt5_mistakes_miss),
         cmocka_unit_test(test_siglip_equals_transformers),

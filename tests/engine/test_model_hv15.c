@@ -1,6 +1,8 @@
 /* test_model_hv15.c: every part of HunyuanVideo-1.5 against diffusers (tests/oracle/make_hunyuan.py), on weights that both sides generate by
  * name. FP32 parts agree to some 1e-6; the limit is 1e-4. BF16: three times what BF16 costs the reference itself, at most 4e-2. FP8 makes weights
  * and inputs of a few bits: here it must be near FP32, and not the same. */
+#include "engine/text/hunyuan_prompt.h"
+#include "kernels/base/json.h"
 #include "tests/engine/generated.h"
 
 typedef struct part_case {
@@ -372,6 +374,153 @@ static void test_model_hv15_configurations_are_checked(void **state)
     }
 }
 
+/* ---- encoders: those of hunyuan-text, see make_hunyuan_text.py ---- */
+
+static const vg_tensor *tensor_of(const vg_safetensors *st, const char *name)
+{
+    const vg_tensor *t = vg_safetensors_find(st, name);
+    if (!t)
+        fail_msg("no tensor %s", name);
+    return t;
+}
+
+/* All outputs of a part of the files of tiny-hv-i2v, on these inputs. */
+static int run_files(void **state, const char *part, const vg_safetensors_entry *in, int in_count,
+                     vg_safetensors_entry **out)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_model *model = open_model(GOLDEN "tiny-hv-i2v");
+    const vg_component_params params = {.compute = VG_COMPUTE_F32};
+    int count;
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "in"), in, in_count, NULL, &err), err);
+    vg_safetensors *file = open_file(scratch_path(state, "in"));
+    CHECK_OK(vg_component_run(engine, model, part, &params, file, out, &count, &err), err);
+    vg_safetensors_close(file);
+    vg_model_close(model);
+    vg_engine_close(engine);
+    return count;
+}
+
+static void test_model_hv15_image_encoder(void **state)
+{
+    vg_safetensors *golden = open_file(GOLDEN "hunyuan-text/encoders.safetensors");
+    const vg_tensor *pixels = tensor_of(golden, "pixels.0"),
+                    *wanted = tensor_of(golden, "image_embeds.0");
+    vg_safetensors_entry in = {"pixel_values", *pixels}, *out;
+    if (pixels->ndim == 3)
+        in.tensor =
+            vg_tensor_reshape(pixels, 4, 1, pixels->shape[0], pixels->shape[1], pixels->shape[2]);
+    assert_int_equal(run_files(state, "image-encoder", &in, 1, &out), 1);
+    assert_string_equal(out[0].name, "image_embeds");
+    assert_int_equal(vg_tensor_numel(&out[0].tensor), vg_tensor_numel(wanted));
+    double error = rel_l2(out[0].tensor.data, wanted->data, vg_tensor_numel(wanted));
+    if (!(error < 1e-4))
+        fail_msg("image-encoder: relative L2 %.2e", error);
+    vg_entries_free(out, 1);
+    vg_safetensors_close(golden);
+}
+
+/* Ids of tokens.json through the tokenizers, one batch of all hand-written texts. */
+static void check_tokenizer(void **state, const cJSON *cases, const char *part, const char *key,
+                            int64_t most)
+{
+    static uint8_t bytes[1 << 20];
+    static int64_t lengths[4096];
+    int64_t size = 0, count = 0, at = 0;
+    const cJSON *c;
+    vg_safetensors_entry *out;
+    cJSON_ArrayForEach(c, cases)
+    {
+        const char *hex = cJSON_GetStringValue(cJSON_GetObjectItem(c, "hex"));
+        assert_non_null(hex);
+        lengths[count] = (int64_t)strlen(hex) / 2;
+        for (int64_t i = 0; i < lengths[count]; i++) {
+            unsigned byte;
+            assert_true(sscanf(hex + 2 * i, "%2x", &byte) == 1 && size < (int64_t)sizeof bytes);
+            bytes[size++] = (uint8_t)byte;
+        }
+        count++;
+    }
+    const vg_safetensors_entry in[] = {{"text", vg_tensor_make(bytes, VG_U8, 1, size)},
+                                       {"lengths", vg_tensor_make(lengths, VG_I64, 1, count)}};
+    assert_int_equal(run_files(state, part, in, 2, &out), 2);
+    assert_string_equal(out[0].name, "input_ids");
+    const int64_t *ids = out[0].tensor.data, *counts = out[1].tensor.data;
+    int64_t i = 0;
+    cJSON_ArrayForEach(c, cases)
+    {
+        const cJSON *wanted = cJSON_GetObjectItem(c, key), *id;
+        int64_t k = 0;
+        cJSON_ArrayForEach(id, wanted)
+        {
+            bool end = k + 1 == most && counts[i] > most; /* the golden is cut, with </s> last */
+            if (!end && ids[at + k] != (int64_t)id->valuedouble)
+                fail_msg("%s, text %lld, token %lld: %lld, not %.0f", part, (long long)i,
+                         (long long)k, (long long)ids[at + k], id->valuedouble);
+            k++;
+        }
+        assert_true(counts[i] == k || (k == most && counts[i] > most));
+        at += counts[i++];
+    }
+    assert_int_equal(vg_tensor_numel(&out[0].tensor), at);
+    vg_entries_free(out, 2);
+}
+
+static void test_model_hv15_tokenizers(void **state)
+{
+    vg_err err;
+    cJSON *json;
+    CHECK_OK(vg_json_load(GOLDEN "hunyuan-text/tokens.json", &json, &err), err);
+    const cJSON *cases = cJSON_GetObjectItem(json, "cases");
+    assert_true(cJSON_GetArraySize(cases) > 20);
+    check_tokenizer(state, cases, "tokenizer", "ids", INT64_MAX);
+    check_tokenizer(state, cases, "tokenizer-2", "byt5_ids", 256);
+    cJSON_Delete(json);
+}
+
+/* The chat's ids of a golden prompt through the text encoder, padded on the right; its states behind the crop. */
+static void test_model_hv15_text_encoders(void **state)
+{
+    enum { LENGTH = VG_HUNYUAN_CROP + VG_HUNYUAN_TOKENS };
+    vg_err err;
+    vg_safetensors *golden = open_file(GOLDEN "hunyuan-text/encoders.safetensors");
+    const vg_tensor *wanted = tensor_of(golden, "prompt_embeds.0");
+    const cJSON *texts;
+    cJSON *json;
+    vg_bpe *bpe;
+    int most = (int)strtol(vg_safetensors_metadata(golden, "max_tokens"), NULL, 10), count;
+    const char *text = vg_safetensors_metadata(golden, "texts");
+    json = cJSON_Parse(text);
+    assert_true(cJSON_IsArray(json));
+    texts = json->child;
+    CHECK_OK(vg_bpe_open(GOLDEN "hunyuan-text/tokenizer", &bpe, &err), err);
+    int32_t ids[LENGTH];
+    int64_t wide[LENGTH], mask[LENGTH];
+    CHECK_OK(vg_hunyuan_prompt_ids(bpe, cJSON_GetStringValue(texts), most, ids, &count, NULL, &err),
+             err);
+    int64_t length = VG_HUNYUAN_CROP + most;
+    for (int64_t i = 0; i < length; i++) {
+        wide[i] = i < count ? ids[i] : 0;
+        mask[i] = i < count;
+    }
+    const vg_safetensors_entry in[] = {
+        {"input_ids", vg_tensor_make(wide, VG_I64, 2, 1, length)},
+        {"attention_mask", vg_tensor_make(mask, VG_I64, 2, 1, length)}};
+    vg_safetensors_entry *out;
+    assert_int_equal(run_files(state, "text-encoder", in, 2, &out), 1);
+    assert_string_equal(out[0].name, "prompt_embeds");
+    assert_int_equal(out[0].tensor.shape[1], most);
+    int64_t valid = (count - VG_HUNYUAN_CROP) * out[0].tensor.shape[2];
+    double error = rel_l2(out[0].tensor.data, wanted->data, valid);
+    if (!(error < 1e-4))
+        fail_msg("text-encoder: relative L2 %.2e", error);
+    vg_entries_free(out, 1);
+    vg_bpe_close(bpe);
+    cJSON_Delete(json);
+    vg_safetensors_close(golden);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_open, scratch_close)
 
 int main(void)
@@ -384,6 +533,9 @@ int main(void)
         TEST(test_model_hv15_reads_files),
         TEST(test_model_hv15_errors_say_what),
         TEST(test_model_hv15_configurations_are_checked),
+        TEST(test_model_hv15_image_encoder),
+        TEST(test_model_hv15_tokenizers),
+        TEST(test_model_hv15_text_encoders),
     };
     return cmocka_run_group_tests_name("model_hv15", tests, NULL, NULL);
 }

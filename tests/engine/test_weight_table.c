@@ -175,7 +175,7 @@ static void test_weight_check_of_a_model(void **state)
     vg_model_close(part);
 }
 
-/* Tensors and parameters of the published transformers: wan 2.1, modelopt-fp8 1.5. */
+/* Tensors and parameters of the published transformers and VAEs: wan 1.1, 1.4, 2.1, 4.3, 4.4, modelopt-fp8 1.5. */
 static void test_weight_tables_count_as_published(void **state)
 {
     static const struct {
@@ -186,6 +186,11 @@ static void test_weight_tables_count_as_published(void **state)
         {"wan2.1-t2v-1.3b", "transformer", 825, 1418996800},
         {"wan2.1-t2v-14b", "transformer", 1095, 14288491584},
         {"wan2.2-i2v-a14b", "transformer_2", 1095, 14288901184},
+        {"wan2.1-i2v-14b", "transformer", 1303, 16394878784},
+        {"wan2.1-i2v-14b", "vae", 194, 126892531},
+        {"wan2.1-flf2v-14b", "transformer", 1304, 16395536704},
+        {"wan2.2-ti2v-5b", "transformer", 825, 4999787712},
+        {"wan2.2-ti2v-5b", "vae", 196, 704688668},
         {"wan2.1-vace-1.3b", "transformer", 1264, 2153972032},
         {"wan2.1-vace-14b", "transformer", 1331, 17337592896},
     };

@@ -40,18 +40,6 @@ static vg_status must_be_null(const cJSON *json, const char *name, const char *k
     return VG_OK;
 }
 
-static vg_status must_be_false(const cJSON *json, const char *name, const char *key,
-                               const char *what, vg_err *err)
-{
-    bool value = false;
-    if (vg_json_is_set(json, key)) /* the reference asks `if value` */
-        VG_TRY(vg_json_get_bool(json, name, key, &value, err));
-    if (value)
-        return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: %s is true (%s), which this family does not run",
-                       name, key, what);
-    return VG_OK;
-}
-
 static vg_status read_patch(const cJSON *json, const char *name, wan_dit_config *c, vg_err *err)
 {
     double patch[3] = {1, 2, 2};
@@ -68,6 +56,27 @@ static vg_status read_patch(const cJSON *json, const char *name, wan_dit_config 
     if (c->patch[0] != 1)
         return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: patch_size[0] is %d; only 1 is supported", name,
                        c->patch[0]);
+    return VG_OK;
+}
+
+/* The branch that attends to an image encoder's hidden states: Wan2.1's image to video. */
+static vg_status read_image_branch(const cJSON *json, const char *name, wan_dit_config *c,
+                                   vg_err *err)
+{
+    int64_t added = 0;
+    if (vg_json_is_set(json, "image_dim"))
+        VG_TRY(vg_json_get_int(json, name, "image_dim", 1, 1 << 16, &c->image_dim, err));
+    if (vg_json_is_set(json, "added_kv_proj_dim"))
+        VG_TRY(vg_json_get_int(json, name, "added_kv_proj_dim", 1, 1 << 16, &added, err));
+    if (vg_json_is_set(json, "pos_embed_seq_len"))
+        VG_TRY(vg_json_get_int(json, name, "pos_embed_seq_len", 2, 1 << 16, &c->image_places, err));
+    if (added != (c->image_dim ? c->dim : 0) || (c->image_places && !c->image_dim))
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "%s: image_dim %lld, added_kv_proj_dim %lld, pos_embed_seq_len %lld do not go "
+            "together; with image_dim, added_kv_proj_dim must be %lld, the width of the model",
+            name, (long long)c->image_dim, (long long)added, (long long)c->image_places,
+            (long long)c->dim);
     return VG_OK;
 }
 
@@ -92,9 +101,6 @@ static vg_status read_dit(const cJSON *json, const char *name, wan_dit_config *o
                        "%s: _class_name is \"%s\"; only " PLAIN_DIT " and " VACE_DIT
                        " are supported",
                        name, class_name);
-    VG_TRY(must_be_null(json, name, "image_dim", "an image-to-video model", err));
-    VG_TRY(must_be_null(json, name, "added_kv_proj_dim", "an image-to-video model", err));
-    VG_TRY(must_be_null(json, name, "pos_embed_seq_len", "a first-and-last-frame model", err));
     if (!vace)
         VG_TRY(must_be_null(json, name, "vace_layers", "a VACE model", err));
     VG_TRY(vg_quantization_check(json, name, err));
@@ -121,6 +127,7 @@ static vg_status read_dit(const cJSON *json, const char *name, wan_dit_config *o
     if (c.head_dim % 2 != 0 || c.freq_dim % 2 != 0)
         return VG_FAIL(err, VG_E_FORMAT, "%s: attention_head_dim and freq_dim must be even", name);
     c.dim = c.heads * c.head_dim;
+    VG_TRY(read_image_branch(json, name, &c, err));
     if (c.dim > 1 << 16)
         return VG_FAIL(err, VG_E_FORMAT,
                        "%s: num_attention_heads x attention_head_dim = %lld is too large", name,
@@ -179,7 +186,7 @@ static vg_status read_temporal(const cJSON *json, const char *name, wan_vae_conf
         return VG_FAIL(err, VG_E_FORMAT,
                        "%s: \"temperal_downsample\" has %d entries, dim_mult wants %lld", name,
                        count, (long long)c->levels - 1);
-    c->spatial = 1 << (c->levels - 1);
+    c->spatial = (int)c->patch << (c->levels - 1);
     c->temporal = 1;
     for (int i = 0; i < c->levels - 1; i++)
         if (c->temporal_down[i])
@@ -189,6 +196,28 @@ static vg_status read_temporal(const cJSON *json, const char *name, wan_vae_conf
         return VG_FAIL(err, VG_E_UNSUPPORTED,
                        "%s: temperal_downsample compresses time by %d; only 4 is supported", name,
                        c->temporal);
+    return VG_OK;
+}
+
+/* The shortcuts around the levels of a residual VAE make channels from groups of others, which must come out even. */
+static vg_status check_shortcuts(const char *name, const wan_vae_config *c, vg_err *err)
+{
+    for (int64_t i = 0; c->residual && i < c->levels; i++) {
+        bool last = i == c->levels - 1;
+        int64_t block = last ? 1 : c->temporal_down[i] ? 8 : 4, up = last ? 0 : c->levels - 2 - i;
+        int64_t in = i ? c->dim_mult[i - 1] : 1, out = c->dim_mult[i],
+                wide = c->dim_mult[i == 0 ? c->levels - 1 : c->levels - i],
+                narrow = c->dim_mult[c->levels - 1 - i],
+                made = last                   ? 1
+                       : c->temporal_down[up] ? 8
+                                              : 4;
+        if (in * block % out || (!last && narrow * made % wide))
+            return VG_FAIL(
+                err, VG_E_UNSUPPORTED,
+                "%s: dim_mult of level %lld does not go with is_residual: its channels are "
+                "no whole groups of those before",
+                name, (long long)i);
+    }
     return VG_OK;
 }
 
@@ -205,8 +234,11 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
         return VG_FAIL(err, VG_E_UNSUPPORTED,
                        "%s: _class_name is \"%s\"; only " VAE_CLASS " is supported", name,
                        class_name);
-    VG_TRY(must_be_false(json, name, "is_residual", "the Wan2.2 TI2V-5B VAE", err));
-    VG_TRY(must_be_null(json, name, "patch_size", "the Wan2.2 TI2V-5B VAE", err));
+    if (vg_json_is_set(json, "is_residual")) /* the reference asks `if value` */
+        VG_TRY(vg_json_get_bool(json, name, "is_residual", &c.residual, err));
+    c.patch = 1;
+    if (vg_json_is_set(json, "patch_size"))
+        VG_TRY(vg_json_get_int(json, name, "patch_size", 1, 4, &c.patch, err));
     VG_TRY(vg_json_get_list(json, name, "attn_scales", 0, WAN_LEVELS_MAX, &attn, err));
     if (attn && attn->child)
         return VG_FAIL(err, VG_E_UNSUPPORTED, "%s: attn_scales is not empty", name);
@@ -216,8 +248,15 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
         VG_TRY(vg_json_get_int(json, name, "decoder_base_dim", 2, 1024, &c.decoder_base_dim, err));
     VG_TRY(vg_json_get_int(json, name, "z_dim", 1, WAN_Z_MAX, &c.z_dim, err));
     VG_TRY(vg_json_get_int(json, name, "num_res_blocks", 1, 16, &c.res_blocks, err));
-    VG_TRY(vg_json_get_int(json, name, "in_channels", 3, 3, &in_channels, err));
-    VG_TRY(vg_json_get_int(json, name, "out_channels", 3, 3, &out_channels, err));
+    const int64_t patched = 3 * c.patch * c.patch; /* channels of patches of pixels */
+    VG_TRY(vg_json_get_int(json, name, "in_channels", 1, 1024, &in_channels, err));
+    VG_TRY(vg_json_get_int(json, name, "out_channels", 1, 1024, &out_channels, err));
+    if (in_channels != patched || out_channels != patched)
+        return VG_FAIL(
+            err, VG_E_FORMAT,
+            "%s: in_channels %lld, out_channels %lld; with patch_size %lld both must be %lld", name,
+            (long long)in_channels, (long long)out_channels, (long long)c.patch,
+            (long long)patched);
     VG_TRY(vg_json_get_doubles(json, name, "dim_mult", mult, WAN_LEVELS_MAX, &levels, err));
     if (levels < 2)
         return VG_FAIL(err, VG_E_FORMAT, "%s: dim_mult must have at least 2 entries", name);
@@ -238,6 +277,7 @@ static vg_status read_vae(const cJSON *json, const char *name, wan_vae_config *o
             "temperal_downsample (%d and %d)",
             name, (long long)spatial, (long long)temporal, c.spatial, c.temporal);
     VG_TRY(read_latent_statistics(json, name, &c, err));
+    VG_TRY(check_shortcuts(name, &c, err));
     *out = c;
     return VG_OK;
 }
@@ -263,6 +303,15 @@ bool wan_preview(const vg_model *model, vg_preview *preview)
     return true;
 }
 
+static vg_status read_text(const cJSON *json, const char *name, wan_config *c, vg_err *err)
+{
+    VG_TRY(vg_umt5_config_read(json, name, &c->text, err));
+    if (c->text.shared_bias)
+        return VG_FAIL(err, VG_E_UNSUPPORTED,
+                       "%s: model_type is \"t5\"; this family's text encoder is umt5", name);
+    return VG_OK;
+}
+
 static vg_status read_component(const vg_checkpoint *checkpoint, const char *component,
                                 wan_config *c, vg_err *err)
 {
@@ -275,8 +324,10 @@ static vg_status read_component(const vg_checkpoint *checkpoint, const char *com
         status = read_dit(json, name, &c->dit[0], err);
     else if (strcmp(component, "transformer_2") == 0)
         status = read_dit(json, name, &c->dit[1], err);
+    else if (strcmp(component, "image_encoder") == 0)
+        status = vg_clip_config_read(json, name, &c->clip, err);
     else if (strcmp(component, "text_encoder") == 0)
-        status = vg_umt5_config_read(json, name, &c->text, err);
+        status = read_text(json, name, c, err);
     else
         status = read_vae(json, name, &c->vae, err);
     cJSON_Delete(json);
@@ -298,7 +349,29 @@ static vg_status read_optional(const vg_checkpoint *checkpoint, const char *comp
     return status == VG_E_MISSING ? VG_OK : status;
 }
 
-/* A transformer with more channels than latents have also takes a mask and an image's latents; the pipeline's class must agree. */
+/* The image encoder, what its files call its weights, and how its processor wants pictures. */
+static vg_status read_clip(const vg_checkpoint *checkpoint, wan_config *c, vg_err *err)
+{
+    static const char folder[] = "image_processor";
+    cJSON *json = NULL;
+    VG_TRY(read_optional(checkpoint, "image_encoder", c, &c->has_clip, err));
+    if (!c->has_clip)
+        return VG_OK;
+    char *dir = vg_path_join(vg_checkpoint_dir(checkpoint), "image_encoder");
+    if (!dir)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
+    vg_clip_find_root(dir, &c->clip);
+    free(dir);
+    if (vg_checkpoint_component(checkpoint, folder))
+        VG_TRY(vg_checkpoint_config(checkpoint, folder, &json, err));
+    vg_status status = vg_clip_processor_read(json, "image_processor/preprocessor_config.json",
+                                              &c->clip, &c->processor, err);
+    cJSON_Delete(json);
+    return status;
+}
+
+/* How a picture reaches the transformer: as channels beside the noise (a mask and latents), or in the latents themselves, as the first frame;
+ * the pipeline's class must agree. */
 static vg_status decide_image(const vg_checkpoint *checkpoint, wan_config *c, vg_err *err)
 {
     const wan_dit_config *d = &c->dit[0];
@@ -309,11 +382,35 @@ static vg_status decide_image(const vg_checkpoint *checkpoint, wan_config *c, vg
             err, VG_E_UNSUPPORTED,
             "transformer/config.json: a transformer %s does not fit the %s of model_index.json",
             wan_is_vace(c) ? "with a control branch" : "without a control branch", class_name);
-    if (c->image != (strcmp(class_name, IMAGE_CLASS) == 0))
+    if (c->image && c->first_frame)
+        return VG_FAIL(
+            err, VG_E_UNSUPPORTED,
+            "model_index.json: expand_timesteps is true, but transformer/config.json has "
+            "in_channels %lld beside out_channels %lld",
+            (long long)d->in_channels, (long long)d->out_channels);
+    if (!c->first_frame && c->image != (strcmp(class_name, IMAGE_CLASS) == 0))
         return VG_FAIL(
             err, VG_E_UNSUPPORTED,
             "transformer/config.json: in_channels %lld, out_channels %lld do not fit the %s of model_index.json",
             (long long)d->in_channels, (long long)d->out_channels, class_name);
+    if (!c->image)
+        c->dit[0].image_dim = c->dit[0].image_places =
+            0; /* some files name them without such weights */
+    return VG_OK;
+}
+
+static vg_status check_clip(const wan_config *c, vg_err *err)
+{
+    const wan_dit_config *d = &c->dit[0];
+    if (!c->has_clip)
+        return VG_OK;
+    int64_t tokens = vg_clip_tokens(&c->clip);
+    if (d->image_dim != c->clip.dim || (d->image_places && d->image_places != 2 * tokens))
+        return VG_FAIL(err, VG_E_FORMAT,
+                       "transformer/config.json: image_dim %lld, pos_embed_seq_len %lld; "
+                       "image_encoder/config.json gives %lld tokens of %lld a picture",
+                       (long long)d->image_dim, (long long)d->image_places, (long long)tokens,
+                       (long long)c->clip.dim);
     return VG_OK;
 }
 
@@ -337,7 +434,12 @@ static vg_status check_together(const wan_config *c, vg_err *err)
         if (memcmp(d->patch, c->dit[0].patch, sizeof d->patch) != 0)
             return VG_FAIL(err, VG_E_FORMAT,
                            "transformer_2/config.json: patch_size differs from transformer's");
+        if (d->image_dim != c->dit[0].image_dim || d->image_places != c->dit[0].image_places)
+            return VG_FAIL(err, VG_E_FORMAT,
+                           "transformer_2/config.json: image_dim or pos_embed_seq_len differ from "
+                           "transformer's");
     }
+    VG_TRY(check_clip(c, err));
     return wan_vace_config_check(c, err);
 }
 
@@ -350,9 +452,11 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the configuration");
     c->boundary_ratio = -1;
     c->experts = vg_checkpoint_component(checkpoint, "transformer_2") ? 2 : 1;
-    VG_TRY_GOTO(status,
-                must_be_false(index, "model_index.json", "expand_timesteps", "Wan2.2 TI2V-5B", err),
-                fail);
+    if (vg_json_is_set(index, "expand_timesteps")) /* the reference asks `if value` */
+        VG_TRY_GOTO(
+            status,
+            vg_json_get_bool(index, "model_index.json", "expand_timesteps", &c->first_frame, err),
+            fail);
     if (vg_json_is_set(index, "boundary_ratio"))
         VG_TRY_GOTO(status,
                     vg_json_get_double(index, "model_index.json", "boundary_ratio", 0, 1,
@@ -364,6 +468,8 @@ vg_status wan_config_load(const vg_checkpoint *checkpoint, void **config, vg_err
     VG_TRY_GOTO(status, decide_image(checkpoint, c, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "text_encoder", c, &c->has_text, err), fail);
     VG_TRY_GOTO(status, read_optional(checkpoint, "vae", c, &c->has_vae, err), fail);
+    if (c->dit[0].image_dim)
+        VG_TRY_GOTO(status, read_clip(checkpoint, c, err), fail);
     if (c->experts == 2)
         VG_TRY_GOTO(status, read_component(checkpoint, "transformer_2", c, err), fail);
     VG_TRY_GOTO(status, check_together(c, err), fail);

@@ -14,7 +14,7 @@ static vg_status rehearse(void *self, const vg_model *model, const vg_generate_p
                           vg_err *err)
 {
     (void)model;
-    return wan_vae_part_rehearse(self, p, false, err);
+    return wan_vae_part_rehearse(self, p, p->num_frames, false, err);
 }
 
 static vg_status frames(const vg_model *model, const vg_generate_params *p, const vg_latents *l,

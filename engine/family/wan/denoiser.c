@@ -10,9 +10,11 @@ typedef struct denoiser {
     vg_arena *arena;
     vg_tensor
         in; /* what a forward reads when that is not x itself: [Cin,T,h,w], the noise's channels first */
+    vg_tensor
+        first; /* latents of the first frame [z,1,h,w], compute dtype, absent where noise has its place */
     vg_tensor control;  /* what the control branch of VACE sees: [C,T,h,w] */
     const vg_tensor *x; /* of this step */
-    double timestep;
+    wan_dit_time time;
     vg_hooks hooks;
 } denoiser;
 
@@ -61,14 +63,34 @@ static vg_status upload_image(denoiser *d, const vg_condition *image, int64_t no
     return VG_OK;
 }
 
+/* The first frame's latents, once; their tokens have timestep 0. */
+static vg_status bind_first(denoiser *d, const vg_condition *first, vg_err *err)
+{
+    vg_backend *be = vg_arena_backend(d->arena);
+    const int *patch = d->config->dit[0].patch;
+    vg_tensor raw;
+    VG_TRY(vg_arena_tensor(d->arena, d->compute, 4, first->shape, &d->first, err));
+    size_t mark = vg_arena_mark(d->arena);
+    VG_TRY(vg_arena_tensor(d->arena, VG_F32, 4, first->shape, &raw, err));
+    VG_TRY(vg_backend_upload(be, &raw, first->values, err));
+    VG_TRY(vg_cast(be, &(vg_cast_args){.x = &raw, .y = &d->first}, err));
+    vg_arena_reset(d->arena, mark);
+    d->time.first = 0;
+    d->time.first_tokens = first->shape[2] / patch[1] * (first->shape[3] / patch[2]);
+    return VG_OK;
+}
+
 static vg_status bind_input(denoiser *d, const vg_binding *b, vg_err *err)
 {
     const vg_condition *image = vg_conditions_find(b->conditions, WAN_IMAGE);
     const int64_t shape[4] = {b->latent[0] + (image ? image->shape[0] : 0), b->latent[1],
                               b->latent[2], b->latent[3]};
-    if (d->in.data || (!image && d->compute == VG_F32))
+    const vg_condition *first = vg_conditions_find(b->conditions, WAN_FIRST);
+    if (d->in.data || (!image && !first && d->compute == VG_F32))
         return VG_OK;
     VG_TRY(vg_arena_tensor(d->arena, d->compute, 4, shape, &d->in, err));
+    if (first)
+        VG_TRY(bind_first(d, first, err));
     return image ? upload_image(d, image, b->latent[0], err) : VG_OK;
 }
 
@@ -82,31 +104,48 @@ static vg_status bind_text(denoiser *d, const vg_binding *b, int branch, const c
 static vg_status bind(void *self, const vg_binding *b, vg_err *err)
 {
     denoiser *d = self;
+    const vg_condition *clip = vg_conditions_find(b->conditions, WAN_CLIP);
     VG_TRY(bind_input(d, b, err));
+    if (clip)
+        VG_TRY(wan_dit_set_image(d->dit, clip->values, clip->shape[0], b->cancel, err));
     if (wan_is_vace(d->config))
         VG_TRY(wan_control_bind(b, d->compute, d->arena, &d->control, d->dit, err));
     VG_TRY(bind_text(d, b, 0, WAN_PROMPT, err));
     return b->guided ? bind_text(d, b, 1, WAN_NEGATIVE, err) : VG_OK;
 }
 
+/* The first frame of the input, channel by channel: the noise's is not looked at. */
+static vg_status put_first(denoiser *d, vg_err *err)
+{
+    const int64_t frames = d->in.shape[1], height = d->in.shape[2], width = d->in.shape[3];
+    for (int64_t k = 0; k < d->first.shape[0]; k++) {
+        vg_tensor from = vg_tensor_rows(&d->first, k, 1), channel = vg_tensor_rows(&d->in, k, 1);
+        channel = vg_tensor_reshape(&channel, 4, frames, 1, height, width);
+        vg_tensor to = vg_tensor_rows(&channel, 0, 1);
+        VG_TRY(vg_backend_copy(vg_arena_backend(d->arena), &to, &from, err));
+    }
+    return VG_OK;
+}
+
 static vg_status begin_step(void *self, const vg_denoise_step *step, vg_err *err)
 {
     denoiser *d = self;
     d->x = step->x;
-    d->timestep = step->timestep;
+    d->time.timestep = step->timestep;
     d->hooks = step->hooks;
     wan_dit_set_attention(d->dit, step->attention);
     if (!d->in.data)
         return VG_OK;
     vg_tensor noise = vg_tensor_rows(&d->in, 0, step->x->shape[0]); /* the image's channels stay */
     d->x = &d->in;
-    return vg_cast(vg_arena_backend(d->arena), &(vg_cast_args){.x = step->x, .y = &noise}, err);
+    VG_TRY(vg_cast(vg_arena_backend(d->arena), &(vg_cast_args){.x = step->x, .y = &noise}, err));
+    return d->first.data ? put_first(d, err) : VG_OK;
 }
 
 static vg_status forward(void *self, int branch, vg_tensor *v, vg_err *err)
 {
     const denoiser *d = self;
-    return wan_dit_forward(d->dit, d->x, d->timestep, branch, d->hooks.cancel, d->hooks.progress,
+    return wan_dit_forward(d->dit, d->x, &d->time, branch, d->hooks.cancel, d->hooks.progress,
                            d->hooks.user, v, err);
 }
 

@@ -36,10 +36,11 @@ vg_status wan_dit_open(vg_engine *engine, const char *dir, const char *component
     make_order(d);
     d->compute = options->compute;
     d->be = engine->be;
-    d->timestep = NAN;
+    d->timestep[0] = d->timestep[WAN_FIRST_TIME] = NAN;
     VG_TRY_GOTO(status, wan_dit_open_weights(d, component, err), fail);
     VG_TRY_GOTO(status, vg_module_open(engine, dir, component, options, &d->module, err), fail);
-    vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step, &d->work};
+    vg_arena **arenas[] = {&d->text[0], &d->text[1], &d->rope, &d->step[0],
+                           &d->step[1], &d->work,    &d->image};
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         VG_TRY_GOTO(status, vg_arena_new(d->be, (size_t)1 << 20, arenas[i], err), fail);
     VG_TRY_GOTO(status, wan_dit_load_globals(d, err), fail);
@@ -58,10 +59,12 @@ void wan_dit_close(wan_dit *d)
         return;
     vg_input_ranges_free(d->ranges);
     vg_arena_free(d->work);
-    vg_arena_free(d->step);
+    for (int i = 0; i < WAN_TIMES; i++)
+        vg_arena_free(d->step[i]);
     vg_arena_free(d->rope);
     for (int i = 0; i < WAN_TEXTS; i++)
         vg_arena_free(d->text[i]);
+    vg_arena_free(d->image);
     vg_module_close(d->module);
     vg_blocks_close(d->loaded);
     vg_weight_table_deinit(&d->weights);
@@ -87,59 +90,117 @@ void wan_dit_set_attention(wan_dit *d, const vg_attention_step *step)
 
 /* ---- forward ---- */
 
-static vg_tensor modulation(const wan_dit *d, int64_t block, int which)
+/* Tokens one after the other that have the same timestep. */
+typedef struct dit_stretch {
+    int64_t begin, count;
+    int time; /* 0 or WAN_FIRST_TIME */
+} dit_stretch;
+
+static vg_tensor modulation(const wan_dit *d, int time, int64_t block, int which)
 {
-    vg_tensor row = vg_tensor_rows(&d->mod, block * MODULATIONS + which, 1);
+    vg_tensor row = vg_tensor_rows(&d->mod[time], block * MODULATIONS + which, 1);
     return vg_tensor_reshape(&row, 1, d->config.dim);
 }
 
-void wan_dit_entry_of(const wan_dit *d, int64_t block, wan_dit_entry *e)
+wan_dit_norm wan_dit_entry_of(const wan_dit *d, int64_t block)
 {
     bool head = block == d->count;
-    e->scale = modulation(d, block, head ? HEAD_SCALE : SCALE_MSA);
-    e->shift = modulation(d, block, head ? HEAD_SHIFT : SHIFT_MSA);
-    e->norm = (wan_dit_norm){.scale = &e->scale, .shift = &e->shift};
-    if (head) {
-        e->norm.readers[e->norm.count++] = &d->global[PROJ_OUT];
-        return;
+    wan_dit_norm n = {.block = block,
+                      .scale = head ? HEAD_SCALE : SCALE_MSA,
+                      .shift = head ? HEAD_SHIFT : SHIFT_MSA};
+    if (head)
+        n.readers[n.count++] = &d->global[PROJ_OUT];
+    for (int j = ATTN1_Q; !head && j <= ATTN1_V; j++)
+        n.readers[n.count++] = &d->blocks[block].linear[j];
+    return n;
+}
+
+/* The tensors of one stretch. */
+typedef struct dit_part {
+    vg_tensor h, y, gate, scale, shift, values, codes;
+    vg_quant_out quant;
+} dit_part;
+
+static void part_of(const wan_dit *d, wan_dit_run *r, const dit_stretch *s, const wan_dit_sum *sum,
+                    const wan_dit_norm *n, dit_part *p)
+{
+    *p = (dit_part){.h = vg_tensor_rows(&r->h, s->begin, s->count)};
+    if (sum->y) {
+        p->y = vg_tensor_rows(sum->y, s->begin, s->count);
+        if (sum->gate != WAN_UNGATED)
+            p->gate = modulation(d, s->time, sum->block, sum->gate);
     }
-    for (int j = ATTN1_Q; j <= ATTN1_V; j++)
-        e->norm.readers[e->norm.count++] = &d->blocks[block].linear[j];
+    if (!n)
+        return;
+    if (!n->w) {
+        p->scale = modulation(d, s->time, n->block, n->scale);
+        p->shift = modulation(d, s->time, n->block, n->shift);
+    }
+    p->quant = vg_feed_codes(&r->in);
+    if (p->quant.kind == VG_QUANT_NONE) {
+        p->values = vg_tensor_rows(&r->in.x, s->begin, s->count);
+    } else {
+        p->codes = vg_tensor_rows(&r->in.q, s->begin, s->count);
+        p->quant.q = &p->codes;
+    }
 }
 
-vg_status wan_dit_enter(const wan_dit *d, wan_dit_run *r, const wan_dit_norm *n, vg_err *err)
+static vg_tensor *or_null(vg_tensor *t)
 {
-    vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
-    return vg_layer_norm_modulate(d->be,
-                                  &(vg_layer_norm_modulate_args){.x = &r->h,
-                                                                 .scale = n->scale,
-                                                                 .shift = n->shift,
-                                                                 .eps = (float)d->config.eps,
-                                                                 .y = vg_feed_values(&r->in),
-                                                                 .quant = vg_feed_codes(&r->in)},
-                                  err);
+    return t->data ? t : NULL;
 }
 
-vg_status wan_dit_add(const wan_dit *d, wan_dit_run *r, const vg_tensor *y, const vg_tensor *gate,
-                      const wan_dit_norm *n, vg_err *err)
+static vg_status add_stretch(const wan_dit *d, wan_dit_run *r, const dit_stretch *s,
+                             const wan_dit_sum *sum, const wan_dit_norm *n, vg_err *err)
 {
+    dit_part p;
+    part_of(d, r, s, sum, n, &p);
     if (!n)
         return vg_gate_residual(
-            d->be, &(vg_gate_residual_args){.x = &r->h, .y = y, .gate = gate, .out = &r->h}, err);
-    vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
+            d->be,
+            &(vg_gate_residual_args){.x = &p.h, .y = &p.y, .gate = or_null(&p.gate), .out = &p.h},
+            err);
+    if (!sum->y)
+        return vg_layer_norm_modulate(d->be,
+                                      &(vg_layer_norm_modulate_args){.x = &p.h,
+                                                                     .scale = or_null(&p.scale),
+                                                                     .shift = or_null(&p.shift),
+                                                                     .w = n->w,
+                                                                     .b = n->b,
+                                                                     .eps = (float)d->config.eps,
+                                                                     .y = or_null(&p.values),
+                                                                     .quant = p.quant},
+                                      err);
     return vg_residual_norm(d->be,
-                            &(vg_residual_norm_args){.x = &r->h,
-                                                     .add = y,
-                                                     .gate = gate,
-                                                     .sum = &r->h,
-                                                     .scale = n->scale,
-                                                     .shift = n->shift,
+                            &(vg_residual_norm_args){.x = &p.h,
+                                                     .add = &p.y,
+                                                     .gate = or_null(&p.gate),
+                                                     .sum = &p.h,
+                                                     .scale = or_null(&p.scale),
+                                                     .shift = or_null(&p.shift),
                                                      .w = n->w,
                                                      .b = n->b,
                                                      .eps = (float)d->config.eps,
-                                                     .y = vg_feed_values(&r->in),
-                                                     .quant = vg_feed_codes(&r->in)},
+                                                     .y = or_null(&p.values),
+                                                     .quant = p.quant},
                             err);
+}
+
+/* Scales of groups lie token by token beside each other, so a part of the tokens cannot write them: then values are written, and quantised
+ * when they are read. */
+vg_status wan_dit_add(const wan_dit *d, wan_dit_run *r, const wan_dit_sum *sum,
+                      const wan_dit_norm *n, vg_err *err)
+{
+    const dit_stretch stretches[2] = {{0, r->first, WAN_FIRST_TIME},
+                                      {r->first, r->h.shape[0] - r->first, 0}};
+    if (n)
+        vg_feed_make(n->readers, n->count, &r->a, r->a.data, &r->in);
+    if (n && r->first && r->in.kind == VG_QUANT_GROUP_DYNAMIC)
+        r->in = (vg_feed){.kind = VG_QUANT_NONE, .x = r->a};
+    for (int i = 0; i < 2; i++)
+        if (stretches[i].count)
+            VG_TRY(add_stretch(d, r, &stretches[i], sum, n, err));
+    return VG_OK;
 }
 
 /* in = attention(q, k, v), for the output projection. */
@@ -192,7 +253,6 @@ static vg_status project(const wan_dit *d, wan_dit_run *r, const vg_linear_layer
 static vg_status self_attention(wan_dit *d, int64_t block, wan_dit_run *r, vg_err *err)
 {
     const wan_dit_block *b = &d->blocks[block];
-    vg_tensor gate = modulation(d, block, GATE_MSA);
     VG_TRY(
         vg_linear_run_fed(d->work,
                           (const vg_linear_layer *const[]){&b->linear[ATTN1_Q], &b->linear[ATTN1_K],
@@ -201,25 +261,51 @@ static vg_status self_attention(wan_dit *d, int64_t block, wan_dit_run *r, vg_er
     VG_TRY(attend_to_itself(d, block, r, err));
     VG_TRY(project(d, r, &b->linear[ATTN1_O], &r->q, err));
     return wan_dit_add(
-        d, r, &r->q, &gate,
+        d, r, &(wan_dit_sum){&r->q, block, GATE_MSA},
         &(wan_dit_norm){
             .w = &b->norm2_w, .b = &b->norm2_b, .readers = {&b->linear[ATTN2_Q]}, .count = 1},
         err);
 }
 
+/* a = round(attention to the prompt + attention to the pictures), with the same queries. k is free here. */
+static vg_status attend_both(const wan_dit *d, int64_t block, wan_dit_run *r, vg_err *err)
+{
+    const wan_dit_block *b = &d->blocks[block];
+    const wan_dit_context *contexts[] = {&b->text[r->slot], &b->image};
+    vg_tensor *to[] = {&r->a, &r->k}, qh = wan_dit_heads_of(d, &r->q);
+    for (int i = 0; i < 2; i++) {
+        vg_tensor yh = wan_dit_heads_of(d, to[i]);
+        VG_TRY(vg_attention(
+            d->be,
+            &(vg_attention_args){.q = &qh,
+                                 .k = &contexts[i]->k,
+                                 .v = &contexts[i]->v,
+                                 .scale = (float)(1.0 / sqrt((double)d->config.head_dim)),
+                                 .y = &yh},
+            err));
+    }
+    r->in = (vg_feed){.kind = VG_QUANT_NONE, .x = r->a};
+    return vg_gate_residual(d->be, &(vg_gate_residual_args){.x = &r->a, .y = &r->k, .out = &r->a},
+                            err);
+}
+
 static vg_status cross_attention(wan_dit *d, int64_t block, wan_dit_run *r, vg_err *err)
 {
     const wan_dit_block *b = &d->blocks[block];
-    vg_tensor scale = modulation(d, block, C_SCALE), shift = modulation(d, block, C_SHIFT);
     VG_TRY(project(d, r, &b->linear[ATTN2_Q], &r->q, err));
     VG_TRY(wan_dit_norm_heads(d, &b->norm_q2, NULL, NULL, &r->q, err));
-    VG_TRY(attend(d, r, &b->linear[ATTN2_O], &b->text[r->slot].k, &b->text[r->slot].v, err));
+    if (d->config.image_dim)
+        VG_TRY(attend_both(d, block, r, err));
+    else
+        VG_TRY(attend(d, r, &b->linear[ATTN2_O], &b->text[r->slot].k, &b->text[r->slot].v, err));
     VG_TRY(project(d, r, &b->linear[ATTN2_O], &r->q, err));
-    return wan_dit_add(
-        d, r, &r->q, NULL,
-        &(wan_dit_norm){
-            .scale = &scale, .shift = &shift, .readers = {&b->linear[FFN_UP]}, .count = 1},
-        err);
+    return wan_dit_add(d, r, &(wan_dit_sum){&r->q, block, WAN_UNGATED},
+                       &(wan_dit_norm){.block = block,
+                                       .scale = C_SCALE,
+                                       .shift = C_SHIFT,
+                                       .readers = {&b->linear[FFN_UP]},
+                                       .count = 1},
+                       err);
 }
 
 static vg_tensor hidden_like(const wan_dit *d, int64_t rows)
@@ -232,13 +318,13 @@ static vg_status feed_forward(wan_dit *d, int64_t block, wan_dit_run *r, const w
 {
     const wan_dit_block *b = &d->blocks[block];
     const vg_linear_layer *down = &b->linear[FFN_DOWN];
-    vg_tensor gate = modulation(d, block, C_GATE), like = hidden_like(d, r->h.shape[0]);
+    vg_tensor like = hidden_like(d, r->h.shape[0]);
     vg_feed hidden;
     vg_feed_make(&down, 1, &like, r->hidden.data, &hidden);
     VG_TRY(vg_linear_feed(d->work, &b->linear[FFN_UP], &r->in, VG_ACT_GELU_TANH, &hidden, err));
     VG_TRY(vg_linear_run_fed(d->work, &down, 1, &hidden, VG_ACT_NONE, (vg_tensor *const[]){&r->q},
                              err));
-    return wan_dit_add(d, r, &r->q, &gate, next, err);
+    return wan_dit_add(d, r, &(wan_dit_sum){&r->q, block, C_GATE}, next, err);
 }
 
 vg_status wan_dit_block_run(wan_dit *d, int64_t block, wan_dit_run *r, const wan_dit_norm *next,
@@ -292,23 +378,22 @@ static vg_status take_buffers(wan_dit *d, int64_t n, wan_dit_run *r, vg_err *err
 }
 
 /* The norm behind what runs at a place of the order. */
-static void norm_behind(const wan_dit *d, int64_t place, wan_dit_entry *e)
+static wan_dit_norm norm_behind(const wan_dit *d, int64_t place)
 {
     do
         place++;
     while (place < d->count && d->order[place] >= d->config.layers);
-    wan_dit_entry_of(d, place < d->count ? d->order[place] : d->count, e);
+    return wan_dit_entry_of(d, place < d->count ? d->order[place] : d->count);
 }
 
 /* A block of the transformer; or one of the control branch, which adds to h where that block has left it. */
 static vg_status run_place(wan_dit *d, int64_t place, wan_dit_run *r, vg_err *err)
 {
     int64_t block = d->order[place], next = place + 1 < d->count ? d->order[place + 1] : 0;
-    wan_dit_entry e;
-    norm_behind(d, place, &e);
+    wan_dit_norm norm = norm_behind(d, place);
     if (block >= d->config.layers)
-        return wan_dit_add_hint(d, block, r, &e.norm, err);
-    return wan_dit_block_run(d, block, r, next >= d->config.layers ? NULL : &e.norm, err);
+        return wan_dit_add_hint(d, block, r, &norm, err);
+    return wan_dit_block_run(d, block, r, next >= d->config.layers ? NULL : &norm, err);
 }
 
 static vg_status run_places(wan_dit *d, wan_dit_run *r, const atomic_int *cancel,
@@ -327,7 +412,7 @@ static vg_status run_places(wan_dit *d, wan_dit_run *r, const atomic_int *cancel
     return VG_OK;
 }
 
-static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int slot,
+static vg_status forward(wan_dit *d, const vg_tensor *x, const wan_dit_time *time, int slot,
                          const atomic_int *cancel, wan_dit_progress *progress, void *user,
                          vg_tensor *v, vg_err *err)
 {
@@ -335,22 +420,24 @@ static vg_status forward(wan_dit *d, const vg_tensor *x, double timestep, int sl
     const int64_t grid[3] = {x->shape[1] / c->patch[0], x->shape[2] / c->patch[1],
                              x->shape[3] / c->patch[2]};
     int64_t n = grid[0] * grid[1] * grid[2];
-    wan_dit_run r = {.slot = slot};
-    wan_dit_entry first;
+    wan_dit_run r = {.slot = slot, .first = time->first_tokens};
+    wan_dit_norm first = wan_dit_entry_of(d, 0);
     VG_TRY(wan_dit_check_control(d, n, err));
     VG_TRY(wan_dit_prepare_rope(d, grid, err));
-    VG_TRY(wan_dit_embed_timestep(d, timestep, err));
+    if (r.first < n)
+        VG_TRY(wan_dit_embed_timestep(d, 0, time->timestep, err));
+    if (r.first)
+        VG_TRY(wan_dit_embed_timestep(d, WAN_FIRST_TIME, time->first, err));
     VG_TRY(take_buffers(d, n, &r, err));
     VG_TRY(embed_patches(d, x, &r, err));
     if (c->vace_count)
         VG_TRY(wan_dit_begin_control(d, &r, err));
-    wan_dit_entry_of(d, 0, &first);
-    VG_TRY(wan_dit_enter(d, &r, &first.norm, err));
+    VG_TRY(wan_dit_add(d, &r, &(wan_dit_sum){.y = NULL}, &first, err));
     VG_TRY(run_places(d, &r, cancel, progress, user, err));
     return head(d, &r, v, err);
 }
 
-vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int slot,
+vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, const wan_dit_time *time, int slot,
                           const atomic_int *cancel, wan_dit_progress *progress, void *user,
                           vg_tensor *v, vg_err *err)
 {
@@ -366,10 +453,15 @@ vg_status wan_dit_forward(wan_dit *d, const vg_tensor *x, double timestep, int s
                        c->patch[1], c->patch[2]);
     if (slot < 0 || slot >= WAN_TEXTS || !d->blocks[last].text[slot].k.data) /* set last */
         return VG_FAIL(err, VG_E_ARG, "no prompt was set for this forward");
-    if (!isfinite(timestep))
+    if (c->image_dim && !d->blocks[last].image.k.data)
+        return VG_FAIL(err, VG_E_ARG, "no picture was set for this forward");
+    if (!isfinite(time->timestep) || !isfinite(time->first))
         return VG_FAIL(err, VG_E_ARG, "the timestep is not a finite number");
+    if (time->first_tokens < 0 || time->first_tokens > wan_dit_tokens(c, x->shape))
+        return VG_FAIL(err, VG_E_ARG, "%lld tokens with a timestep of their own, of %lld",
+                       (long long)time->first_tokens, (long long)wan_dit_tokens(c, x->shape));
     size_t mark = vg_arena_mark(d->work);
-    vg_status status = forward(d, x, timestep, slot, cancel, progress, user, v, err);
+    vg_status status = forward(d, x, time, slot, cancel, progress, user, v, err);
     vg_arena_reset(d->work, mark);
     return status;
 }

@@ -31,11 +31,22 @@ void wan_dit_set_attention(wan_dit *dit, const vg_attention_step *step);
 vg_status wan_dit_set_control(wan_dit *dit, const vg_tensor *control, const double *scales,
                               vg_err *err);
 
-/* v = DiT(x, timestep, text in slot). x [Cin,T,h,w], v [Cout,T,h,w], both act dtype on the backend; v is written last and may not
+/* Embed pictures, of a transformer with an image branch (config image_dim): host [tokens, image_dim] FP32, the image encoder's hidden states of
+ * one picture after the other. They hold for both prompts. Errors: VG_E_SHAPE (tokens that its positions do not fit). */
+vg_status wan_dit_set_image(wan_dit *dit, const float *rows, int64_t tokens,
+                            const atomic_int *cancel, vg_err *err);
+
+/* Timesteps of a forward: `first` for the tokens of the first rows (t-major: of the first latent frames), `timestep` for all others. */
+typedef struct wan_dit_time {
+    double timestep, first;
+    int64_t first_tokens; /* 0: all have `timestep` */
+} wan_dit_time;
+
+/* v = DiT(x, time, text in slot). x [Cin,T,h,w], v [Cout,T,h,w], both act dtype on the backend; v is written last and may not
  * alias x. progress (or NULL) is called after each block. Cancel is seen at block boundaries. */
 typedef void wan_dit_progress(void *user, int done, int of);
 /* Errors: VG_E_SHAPE (x, or a grid that patches do not divide), VG_E_CANCELLED, those of the operations. */
-vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, double timestep, int slot,
+vg_status wan_dit_forward(wan_dit *dit, const vg_tensor *x, const wan_dit_time *time, int slot,
                           const atomic_int *cancel, wan_dit_progress *progress, void *user,
                           vg_tensor *v, vg_err *err);
 

@@ -77,13 +77,12 @@ vg_status wan_dit_add_hint(wan_dit *d, int64_t block, wan_dit_run *r, const wan_
                            vg_err *err)
 {
     vg_tensor h = r->h;
-    wan_dit_entry e;
+    wan_dit_norm entry = wan_dit_entry_of(d, block);
     r->h = r->c; /* the branch's own stream, with the buffers of all blocks */
-    wan_dit_entry_of(d, block, &e);
-    VG_TRY(wan_dit_enter(d, r, &e.norm, err));
+    VG_TRY(wan_dit_add(d, r, &(wan_dit_sum){.y = NULL}, &entry, err));
     VG_TRY(wan_dit_block_run(d, block, r, NULL, err));
     VG_TRY(vg_linear_run1(d->work, &d->blocks[block].hint, &r->c, VG_ACT_NONE, &r->q, err));
     r->h = h;
     VG_TRY(scale_hint(d, d->scales[block - d->config.layers], &r->q, err));
-    return wan_dit_add(d, r, &r->q, NULL, next, err);
+    return wan_dit_add(d, r, &(wan_dit_sum){&r->q, block, WAN_UNGATED}, next, err);
 }

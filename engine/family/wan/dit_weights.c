@@ -4,14 +4,29 @@
 #include <stdlib.h>
 
 /* Extents that follow from the config. */
-enum { DIM = 1, FFN, DIM6, FREQ, TEXT, PATCH_OUT, CHANNELS, PATCH_T, PATCH_H, PATCH_W, CONTROL };
+enum {
+    DIM = 1,
+    FFN,
+    DIM6,
+    FREQ,
+    TEXT,
+    PATCH_OUT,
+    CHANNELS,
+    PATCH_T,
+    PATCH_H,
+    PATCH_W,
+    CONTROL,
+    IMAGE,
+    PLACES
+};
 
 #define F32              VG_WEIGHT_F32
 #define QUANT            VG_WEIGHT_QUANTISABLE
 #define TIME_EMBEDDER(n) "condition_embedder.time_embedder.linear_" n
 #define TEXT_EMBEDDER(n) "condition_embedder.text_embedder.linear_" n
 
-#define ROW(...) VG_WEIGHT_ROW(wan_dit, __VA_ARGS__)
+#define IMAGE_EMBEDDER "condition_embedder.image_embedder."
+#define ROW(...)       VG_WEIGHT_ROW(wan_dit, __VA_ARGS__)
 
 static const vg_weight_row globals[] = {
     ROW("patch_embedding", PATCH, patch, 0, DIM, CHANNELS, PATCH_T, PATCH_H, PATCH_W),
@@ -22,6 +37,15 @@ static const vg_weight_row globals[] = {
     ROW(TEXT_EMBEDDER("2"), LINEAR, global[TEXT_2], 0, DIM, DIM),
     ROW("proj_out", LINEAR, global[PROJ_OUT], 0, PATCH_OUT, DIM),
     ROW("scale_shift_table", TENSOR, table, F32, VG_FIXED(1), VG_FIXED(2), DIM),
+};
+static const vg_weight_row image_globals[] = {
+    ROW("norm1.weight", TENSOR, image_w1, F32, IMAGE),
+    ROW("norm1.bias", TENSOR, image_b1, F32, IMAGE),
+    ROW("ff.net.0.proj", LINEAR, global[IMAGE_1], 0, IMAGE, IMAGE),
+    ROW("ff.net.2", LINEAR, global[IMAGE_2], 0, DIM, IMAGE),
+    ROW("norm2.weight", TENSOR, image_w2, F32, DIM),
+    ROW("norm2.bias", TENSOR, image_b2, F32, DIM),
+    ROW("pos_embed", TENSOR, image_pos, 0, VG_FIXED(1), PLACES, IMAGE), /* last: if PLACES */
 };
 static const vg_weight_row vace_globals[] = {
     ROW("vace_patch_embedding", PATCH, vace_patch, 0, DIM, CONTROL, PATCH_T, PATCH_H, PATCH_W),
@@ -52,6 +76,12 @@ static const vg_weight_row vace_first[] = {
         ROW("scale_shift_table", TENSOR, table, F32, VG_FIXED(1), VG_FIXED(MODULATIONS), DIM)
 
 static const vg_weight_row block[] = {BLOCK_ROWS};
+static const vg_weight_row image_block[] = {
+    BLOCK_ROWS,
+    ROW("attn2.add_k_proj", LINEAR, linear[IMAGE_K], QUANT, DIM, DIM),
+    ROW("attn2.add_v_proj", LINEAR, linear[IMAGE_V], QUANT, DIM, DIM),
+    ROW("attn2.norm_added_k.weight", TENSOR, norm_image_k, 0, DIM),
+};
 static const vg_weight_row vace_block[] = {
     BLOCK_ROWS,
     ROW("proj_out", LINEAR, hint, QUANT, DIM, DIM),
@@ -92,12 +122,21 @@ static vg_status add_lists(const wan_dit_config *c, wan_dit *dit, vg_weight_tabl
                  [PATCH_T] = c->patch[0],
                  [PATCH_H] = c->patch[1],
                  [PATCH_W] = c->patch[2],
-                 [CONTROL] = c->vace_channels},
+                 [CONTROL] = c->vace_channels,
+                 [IMAGE] = c->image_dim,
+                 [PLACES] = c->image_places},
         .to = dit,
     };
     VG_TRY(vg_weight_table_add(table, &list, err));
-    VG_TRY(add_blocks(table, &list, "blocks.%d.", block, COUNT(block), c->layers,
+    VG_TRY(add_blocks(table, &list, "blocks.%d.", c->image_dim ? image_block : block,
+                      c->image_dim ? COUNT(image_block) : COUNT(block), c->layers,
                       dit ? dit->blocks : NULL, err));
+    if (c->image_dim) {
+        list.rows = image_globals;
+        list.rows_count = COUNT(image_globals) - (c->image_places ? 0 : 1);
+        memcpy(list.prefix, IMAGE_EMBEDDER, sizeof IMAGE_EMBEDDER);
+        return vg_weight_table_add(table, &list, err);
+    }
     if (!c->vace_count)
         return VG_OK;
     list.rows = vace_globals;
@@ -126,8 +165,12 @@ vg_status wan_dit_open_weights(wan_dit *d, const char *component, vg_err *err)
 
 vg_status wan_dit_load_globals(wan_dit *d, vg_err *err)
 {
-    static const int lists[] = {WAN_DIT_GLOBALS, WAN_DIT_VACE_GLOBALS, WAN_DIT_VACE_FIRST};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0] && lists[i] < d->weights.count; i++)
+    static const int vace[] = {WAN_DIT_GLOBALS, WAN_DIT_VACE_GLOBALS, WAN_DIT_VACE_FIRST},
+                     image[] = {WAN_DIT_GLOBALS, WAN_DIT_IMAGE_GLOBALS};
+    const int *lists = d->config.image_dim ? image : vace, count = d->config.image_dim    ? 2
+                                                                   : d->config.vace_count ? 3
+                                                                                          : 1;
+    for (int i = 0; i < count; i++)
         VG_TRY(vg_module_load(d->module, &d->weights.lists[lists[i]], 0, err));
     return VG_OK;
 }

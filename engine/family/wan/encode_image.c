@@ -1,5 +1,6 @@
-/* encode_image.c: what an image-to-video transformer sees beside the noise: a mask of the known frames and the latents of a video that
- * has the picture in front, nothing (0) behind it, and in mode flf2v another picture at its end. Source: wan 7.5 (a). */
+/* encode_image.c: pictures to latents. Either what an image-to-video transformer sees beside the noise: a mask of the known frames and the
+ * latents of a video that has the picture in front, nothing (0) behind it, and in mode flf2v another picture at its end; or the latents of the
+ * picture alone, which are the clip's first frame. Source: wan 7.5 (a) and (b). */
 #include "engine/family/wan/vae_part.h"
 #include "engine/vision/resize.h"
 
@@ -7,8 +8,8 @@
 
 static bool wanted(const vg_model *model, const vg_generate_params *p)
 {
-    (void)p;
-    return wan_config_of(model)->image;
+    const wan_config *c = wan_config_of(model);
+    return c->image || (c->first_frame && wan_begins_with_picture(p));
 }
 
 static vg_status open_encoder(vg_engine *engine, const vg_model *model, const vg_generate_params *p,
@@ -17,18 +18,23 @@ static vg_status open_encoder(vg_engine *engine, const vg_model *model, const vg
     return wan_vae_part_open(engine, model, p, dir, WAN_VAE_ENCODER, self, err);
 }
 
+/* Frames of the video that is encoded. */
+static int frames_of(const vg_model *model, const vg_generate_params *p)
+{
+    return wan_config_of(model)->first_frame ? 1 : p->num_frames;
+}
+
 static vg_status rehearse(void *self, const vg_model *model, const vg_generate_params *p,
                           vg_err *err)
 {
-    (void)model;
-    return wan_vae_part_rehearse(self, p, true, err);
+    return wan_vae_part_rehearse(self, p, frames_of(model, p), true, err);
 }
 
-/* One frame of the video [3,F,H,W] in [-1,1] from a picture of any size. */
+/* One frame of the video [3,count,H,W] in [-1,1] from a picture of any size. */
 static vg_status put_picture(const vg_frames *picture, const vg_generate_params *p, int frame,
-                             float *video, vg_err *err)
+                             int count, float *video, vg_err *err)
 {
-    size_t plane = (size_t)p->height * (size_t)p->width, frames = (size_t)p->num_frames;
+    size_t plane = (size_t)p->height * (size_t)p->width, frames = (size_t)count;
     uint8_t *rgb = malloc(3 * plane);
     if (!rgb)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for a picture of %dx%d", p->width,
@@ -45,16 +51,16 @@ static vg_status put_picture(const vg_frames *picture, const vg_generate_params 
 
 /* The pictures at their places in a video that is 0 elsewhere, malloc'd. */
 static vg_status make_video(const vg_frames *first, const vg_media *last,
-                            const vg_generate_params *p, float **video, vg_err *err)
+                            const vg_generate_params *p, int frames, float **video, vg_err *err)
 {
     size_t plane = (size_t)p->height * (size_t)p->width;
-    float *v = calloc(3 * (size_t)p->num_frames * plane, sizeof *v);
+    float *v = calloc(3 * (size_t)frames * plane, sizeof *v);
     if (!v)
-        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %d frames of %dx%d", p->num_frames,
-                       p->width, p->height);
-    vg_status status = put_picture(first, p, 0, v, err);
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %d frames of %dx%d", frames, p->width,
+                       p->height);
+    vg_status status = put_picture(first, p, 0, frames, v, err);
     if (status == VG_OK && last)
-        status = put_picture(&last->frames, p, p->num_frames - 1, v, err);
+        status = put_picture(&last->frames, p, frames - 1, frames, v, err);
     if (status == VG_OK)
         *video = v;
     else
@@ -84,26 +90,39 @@ static void normalise(const wan_vae_config *c, int64_t plane, float *latents)
     }
 }
 
+/* Room for the latents of `shape` under its name; *mean: where the posterior mean belongs, behind the mask if there is one. */
+static vg_status add_condition(const vg_model *model, const vg_generate_params *p, bool last,
+                               int64_t shape[4], float **mean, vg_conditions *out, vg_err *err)
+{
+    const wan_config *c = wan_config_of(model);
+    int64_t temporal = c->vae.temporal;
+    wan_latent_shape(model, p, shape);
+    if (c->first_frame) {
+        shape[1] = 1;
+        return vg_conditions_add(out, WAN_FIRST, 4, shape, mean, err);
+    }
+    shape[0] = wan_condition_channels(c);
+    VG_TRY(vg_conditions_add(out, WAN_IMAGE, 4, shape, mean, err));
+    fill_mask(*mean, shape, temporal, last);
+    *mean += temporal * shape[1] * shape[2] * shape[3];
+    return VG_OK;
+}
+
 static vg_status run(void *self, const vg_model *model, const vg_generate_params *p,
                      const vg_hooks *hooks, vg_conditions *out, vg_err *err)
 {
-    const wan_config *c = wan_config_of(model);
     const vg_media *first = vg_inputs_find(&p->inputs, VG_ROLE_IMAGE, 0),
                    *last = vg_inputs_find(&p->inputs, VG_ROLE_LAST_IMAGE, 0);
-    const int64_t sample[4] = {3, p->num_frames, p->height, p->width};
-    int64_t shape[4], temporal = c->vae.temporal;
-    float *video = NULL, *values;
-    wan_latent_shape(model, p, shape);
-    shape[0] = wan_condition_channels(c);
-    VG_TRY(vg_conditions_add(out, WAN_IMAGE, 4, shape, &values, err));
-    VG_TRY(make_video(&first->frames, last, p, &video, err));
-    fill_mask(values, shape, temporal, last != NULL);
-    int64_t plane = shape[1] * shape[2] * shape[3];
-    float *mean = values + temporal * plane;
+    int frames = frames_of(model, p);
+    const int64_t sample[4] = {3, frames, p->height, p->width};
+    int64_t shape[4];
+    float *video = NULL, *mean;
+    VG_TRY(add_condition(model, p, last != NULL, shape, &mean, out, err));
+    VG_TRY(make_video(&first->frames, last, p, frames, &video, err));
     vg_status status = wan_vae_encode(self, video, sample, p->vae_tiling, hooks, mean, err);
     free(video);
     if (status == VG_OK)
-        normalise(&c->vae, plane, mean);
+        normalise(&wan_config_of(model)->vae, shape[1] * shape[2] * shape[3], mean);
     return status;
 }
 

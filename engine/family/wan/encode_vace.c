@@ -23,7 +23,7 @@ static vg_status rehearse(void *self, const vg_model *model, const vg_generate_p
                           vg_err *err)
 {
     (void)model;
-    return wan_vae_part_rehearse(self, p, true, err);
+    return wan_vae_part_rehearse(self, p, p->num_frames, true, err);
 }
 
 typedef struct job {

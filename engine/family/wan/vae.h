@@ -8,7 +8,8 @@
 
 enum { WAN_VAE_DECODER = 1, WAN_VAE_ENCODER = 2 };
 
-#define WAN_TILE        256 /* pixels; diffusers' defaults */
+/* diffusers' defaults: pixels of what a decoder makes; of what an encoder's net sees, which may be patches of pixels */
+#define WAN_TILE        256
 #define WAN_TILE_STRIDE 192
 
 typedef struct wan_vae {
@@ -52,9 +53,10 @@ vg_status wan_vae_decode(wan_vae *vae, const float *latents, const int64_t shape
  * mean, not normalised; T from wan_vae_latent_frames, h and w from wan_vae_latent_size. */
 vg_status wan_vae_encode(wan_vae *vae, const float *sample, const int64_t shape[4], bool tiling,
                          const vg_hooks *hooks, float *latents, vg_err *err);
-/* Height or width of the latents for so many pixels: each level but the first halves it. */
+/* Height or width of the latents for so many pixels: patches of them, and each level but the first halves it. */
 static inline int64_t wan_vae_latent_size(const wan_vae_config *config, int64_t pixels)
 {
+    pixels /= config->patch;
     for (int64_t i = 1; i < config->levels; i++)
         pixels /= 2;
     return pixels;

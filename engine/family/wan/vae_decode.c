@@ -64,7 +64,7 @@ static void frames_delivered(void *user)
 static vg_status send_frames(decode_job *job, int64_t first, const vg_tensor *frames, vg_err *err)
 {
     vg_backend *be = job->vae->be;
-    int64_t at = first * frames->shape[1] * frames->shape[2] * 3;
+    int64_t at = first * frames->shape[1] * frames->shape[2] * frames->shape[3];
     bool bytes = job->rgb && !job->tile;
     float *values = job->tile ? job->tile->v : job->sample;
     void *to = bytes ? (void *)(job->rgb + at) : (void *)(values + at), *device;
@@ -83,8 +83,31 @@ static vg_status send_frames(decode_job *job, int64_t first, const vg_tensor *fr
 static size_t chunk_bytes(const decode_job *job, const int64_t shape[4])
 {
     int64_t frames = 1, height = shape[2], width = shape[3];
+    int64_t patch = job->vae->config.patch;
     wan_vae_net_shape(job->vae->decoder, shape[1] == 1, &frames, &height, &width);
-    return (size_t)(frames * height * width * 3) * (job->rgb && !job->tile ? 1 : sizeof(float));
+    return (size_t)(frames * height * width * patch * patch * 3) *
+           (job->rgb && !job->tile ? 1 : sizeof(float));
+}
+
+/* The net's frames as pixels; tiles are blended as patches first, as the reference does it. */
+static vg_status unpatch_chunk(decode_job *job, vg_tensor *frames, vg_err *err)
+{
+    int64_t patch = job->vae->config.patch;
+    const int64_t *s = frames->shape,
+                  shape[4] = {s[0], s[1] * patch, s[2] * patch, s[3] / (patch * patch)};
+    vg_tensor pixels;
+    if (patch == 1 || job->tile)
+        return VG_OK;
+    VG_TRY(vg_arena_tensor(job->arena, frames->dtype, 4, shape, &pixels, err));
+    VG_TRY(vg_regroup(job->vae->be,
+                      &(vg_regroup_args){.x = frames,
+                                         .factor = {1, (int)patch},
+                                         .up = true,
+                                         .columns_first = true,
+                                         .y = &pixels},
+                      err));
+    *frames = pixels;
+    return VG_OK;
 }
 
 static vg_status decode_region(decode_job *job, const float *host, const int64_t shape[4],
@@ -104,9 +127,12 @@ static vg_status decode_region(decode_job *job, const float *host, const int64_t
         done);
     for (int64_t t = 0; t < shape[1]; t++) {
         vg_tensor x = vg_tensor_rows(&z, t, 1);
+        size_t chunk = vg_arena_mark(job->arena);
         VG_TRY_GOTO(status, wan_vae_net_run(state, &x, job->hooks->cancel, &frames, err), done);
+        VG_TRY_GOTO(status, unpatch_chunk(job, &frames, err), done);
         VG_TRY_GOTO(status, send_frames(job, first, &frames, err), done);
         first += frames.shape[0];
+        vg_arena_reset(job->arena, chunk);
     }
     status = vg_staging_out_finish(job->staging, err);
 done:
@@ -164,20 +190,50 @@ static vg_status convert_u8(decode_job *job, const float *clip, int64_t frames, 
     return VG_OK;
 }
 
+/* Patches [F,h,w,3 p p], columns before rows, to pixels [F,h p,w p,3]. */
+static void unpatch(const float *from, int64_t lines, int64_t width, int64_t p, float *to)
+{
+    for (int64_t y = 0; y < lines; y++)
+        for (int64_t x = 0; x < width; x++, from += 3 * p * p)
+            for (int64_t c = 0; c < 3; c++)
+                for (int64_t e = 0; e < p; e++)
+                    for (int64_t b = 0; b < p; b++)
+                        to[((y * p + b) * width * p + x * p + e) * 3 + c] =
+                            from[(c * p + e) * p + b];
+}
+
+/* All tiles, blended, as [F,H,W,3] in clip. */
+static vg_status assemble(decode_job *job, const vg_tiling *g, float *clip, vg_err *err)
+{
+    int64_t patch = job->vae->config.patch;
+    if (patch == 1)
+        return vg_tiles_run(g, decode_tile, job, clip, err);
+    int64_t lines = g->frames * g->out_height;
+    float *patches = malloc((size_t)(lines * g->out_width * g->channels) * sizeof *patches);
+    if (!patches)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld frames", (long long)g->frames);
+    vg_status status = vg_tiles_run(g, decode_tile, job, patches, err);
+    if (status == VG_OK)
+        unpatch(patches, lines, g->out_width, patch, clip);
+    free(patches);
+    return status;
+}
+
 static vg_status decode_tiled(decode_job *job, int64_t frames, vg_err *err)
 {
     const int64_t *s = job->shape;
-    int64_t ratio = job->vae->config.spatial, height = s[2] * ratio, width = s[3] * ratio;
+    int64_t ratio = job->vae->config.spatial, patch = job->vae->config.patch, height = s[2] * ratio,
+            width = s[3] * ratio;
     vg_tiling g = {.height = s[2],
                    .width = s[3],
                    .tile = WAN_TILE / ratio,
                    .stride = WAN_TILE_STRIDE / ratio,
-                   .out_tile = WAN_TILE,
-                   .out_stride = WAN_TILE_STRIDE,
-                   .out_height = height,
-                   .out_width = width,
+                   .out_tile = WAN_TILE / patch,
+                   .out_stride = WAN_TILE_STRIDE / patch,
+                   .out_height = height / patch,
+                   .out_width = width / patch,
                    .frames = frames,
-                   .channels = 3,
+                   .channels = 3 * patch * patch,
                    .bf16 = job->vae->compute == VG_BF16};
     float *clip = job->sample;
     job->of = (int)(vg_tiles_count(&g) * s[1]);
@@ -186,7 +242,7 @@ static vg_status decode_tiled(decode_job *job, int64_t frames, vg_err *err)
     if (!clip)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld frames of %lldx%lld",
                        (long long)frames, (long long)width, (long long)height);
-    vg_status status = vg_tiles_run(&g, decode_tile, job, clip, err);
+    vg_status status = assemble(job, &g, clip, err);
     if (status == VG_OK && job->rgb)
         status = convert_u8(job, clip, frames, height, width, err);
     if (clip != job->sample)

@@ -18,7 +18,7 @@ typedef struct encode_job {
 } encode_job;
 
 typedef struct region {
-    int64_t y, x, height, width;
+    int64_t y, x, height, width; /* pixels */
 } region;
 
 /* Begin the way of chunk t's frames of the region to the device, as planes [3,count,height,width]. */
@@ -41,7 +41,7 @@ static vg_status send_chunk(encode_job *job, int64_t t, const region *r, vg_err 
     return vg_staging_in_send(job->staging, (size_t)(planes * r->width) * sizeof *to, err);
 }
 
-/* The frames that came as [count,height,width,3] in the compute dtype. */
+/* The frames that came, in the compute dtype as the net takes them: [count,height,width,3], or patches of that as channels. */
 static vg_status take_chunk(encode_job *job, int64_t t, const region *r, vg_tensor *frames,
                             vg_err *err)
 {
@@ -53,7 +53,18 @@ static vg_status take_chunk(encode_job *job, int64_t t, const region *r, vg_tens
     vg_tensor planes = vg_tensor_make(device, VG_F32, 4, 3, count, r->height, r->width);
     VG_TRY(vg_channel_affine(
         be, &(vg_channel_affine_args){.x = &planes, .to_channels_last = true, .y = frames}, err));
-    return vg_staging_in_done(job->staging, err);
+    VG_TRY(vg_staging_in_done(job->staging, err));
+    int64_t patch = job->vae->config.patch;
+    if (patch == 1)
+        return VG_OK;
+    vg_tensor pixels = *frames;
+    const int64_t patches[4] = {count, r->height / patch, r->width / patch, 3 * patch * patch};
+    VG_TRY(vg_arena_tensor(job->arena, job->vae->compute, 4, patches, frames, err));
+    return vg_regroup(
+        be,
+        &(vg_regroup_args){
+            .x = &pixels, .factor = {1, (int)patch}, .columns_first = true, .y = frames},
+        err);
 }
 
 /* quant_conv's mean half, to host FP32 [t,h,w,z]. */
@@ -74,18 +85,19 @@ static vg_status finish_chunk(encode_job *job, const vg_tensor *y, float *out, v
     return vg_backend_download(v->be, out, &f32, err);
 }
 
-/* Encode a region; out->v is [T,h,w,z]. */
+/* Encode a region, in units of what the net takes; out->v is [T,h,w,z]. */
 static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, int64_t width,
                              vg_tile *out, vg_err *err)
 {
     encode_job *job = ctx;
     wan_vae *v = job->vae;
-    const region r = {y, x, height, width};
+    int64_t patch = v->config.patch;
+    const region r = {y * patch, x * patch, height * patch, width * patch};
     wan_vae_state *state = NULL;
     vg_status status;
     int64_t written = 0, most = out->frames > 1 ? CHUNK : 1;
     VG_TRY_GOTO(status,
-                vg_staging_new(v->be, (size_t)(most * height * width * 3) * sizeof(float),
+                vg_staging_new(v->be, (size_t)(most * r.height * r.width * 3) * sizeof(float),
                                &job->staging, err),
                 done);
     VG_TRY_GOTO(status,
@@ -104,7 +116,7 @@ static vg_status encode_tile(void *ctx, int64_t y, int64_t x, int64_t height, in
         if (latent.shape[0] != 1 || latent.shape[1] != out->height ||
             latent.shape[2] != out->width) {
             status = VG_FAIL(err, VG_E_SHAPE, "frames of %lldx%lld do not divide into latents",
-                             (long long)width, (long long)height);
+                             (long long)r.width, (long long)r.height);
             goto done;
         }
         VG_TRY_GOTO(status, finish_chunk(job, &latent, out->v + written, err), done);
@@ -124,7 +136,7 @@ vg_status wan_vae_encode(wan_vae *v, const float *sample, const int64_t shape[4]
                          const vg_hooks *hooks, float *latents, vg_err *err)
 {
     static const vg_hooks none = {0};
-    int64_t ratio = v->config.spatial, z = v->config.z_dim,
+    int64_t ratio = v->config.spatial, z = v->config.z_dim, patch = v->config.patch,
             frames = wan_vae_latent_frames(shape[1]);
     int64_t h = wan_vae_latent_size(&v->config, shape[2]),
             w = wan_vae_latent_size(&v->config, shape[3]);
@@ -138,21 +150,23 @@ vg_status wan_vae_encode(wan_vae *v, const float *sample, const int64_t shape[4]
     if (shape[1] < 1 || h < 1 || w < 1)
         return VG_FAIL(err, VG_E_SHAPE, "frames of %lldx%lld are too small for the VAE",
                        (long long)shape[3], (long long)shape[2]);
-    if (tiling && (shape[2] % ratio != 0 || shape[3] % ratio != 0))
+    if ((tiling || v->config.residual || patch > 1) &&
+        (shape[2] % ratio != 0 || shape[3] % ratio != 0))
         return VG_FAIL(err, VG_E_SHAPE,
-                       "tiled encoding wants frame sizes that are multiples of %lld",
-                       (long long)ratio);
+                       "frames of %lldx%lld; %s wants multiples of %lld in both directions",
+                       (long long)shape[3], (long long)shape[2],
+                       tiling ? "tiled encoding" : "this VAE", (long long)ratio);
     whole.v = malloc((size_t)(frames * h * w * z) * sizeof *whole.v);
     if (!whole.v)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for the latents");
     VG_TRY_GOTO(status, vg_arena_new(v->be, (size_t)1 << 20, &job.arena, err), done);
     if (tiling && (shape[2] > WAN_TILE || shape[3] > WAN_TILE)) {
-        vg_tiling g = {.height = shape[2],
-                       .width = shape[3],
+        vg_tiling g = {.height = shape[2] / patch,
+                       .width = shape[3] / patch,
                        .tile = WAN_TILE,
                        .stride = WAN_TILE_STRIDE,
-                       .out_tile = WAN_TILE / ratio,
-                       .out_stride = WAN_TILE_STRIDE / ratio,
+                       .out_tile = WAN_TILE * patch / ratio,
+                       .out_stride = WAN_TILE_STRIDE * patch / ratio,
                        .out_height = h,
                        .out_width = w,
                        .frames = frames,
@@ -161,7 +175,8 @@ vg_status wan_vae_encode(wan_vae *v, const float *sample, const int64_t shape[4]
         job.of = (int)(vg_tiles_count(&g) * frames);
         VG_TRY_GOTO(status, vg_tiles_run(&g, encode_tile, &job, whole.v, err), done);
     } else {
-        VG_TRY_GOTO(status, encode_tile(&job, 0, 0, shape[2], shape[3], &whole, err), done);
+        VG_TRY_GOTO(status,
+                    encode_tile(&job, 0, 0, shape[2] / patch, shape[3] / patch, &whole, err), done);
     }
     for (int64_t i = 0; i < frames * h * w; i++)
         for (int64_t c = 0; c < z; c++)

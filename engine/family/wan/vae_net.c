@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum layer_kind { CONV, RES, ATTN, UP2D, UP3D, DOWN2D, DOWN3D, HEAD } layer_kind;
+/* KEEP, ADD: begin and end of a level with a shortcut around it (residual VAEs); UP and DOWN are such an end, too, when `adds` is set. */
+typedef enum layer_kind { CONV, RES, ATTN, UP2D, UP3D, DOWN2D, DOWN3D, HEAD, KEEP, ADD } layer_kind;
 
 typedef struct net_layer {
     layer_kind kind;
@@ -18,6 +19,9 @@ typedef struct net_layer {
     vg_conv_layer conv1,
         conv2; /* CONV, HEAD: the one. RES: conv1, conv2. ATTN: qkv, proj. UP, DOWN: spatial, temporal */
     vg_conv_layer shortcut; /* RES: a matrix, absent if cin == cout */
+    bool adds;              /* UP, DOWN: what was kept is added */
+    int factor
+        [2]; /* KEEP: frames, rows and columns that become one, keeping means; 0: keeps x as it is */
 } net_layer;
 
 #define LAYERS_MAX     192
@@ -35,8 +39,8 @@ struct wan_vae_net {
 __attribute__((format(printf, 5, 6))) static void
 add(wan_vae_net *net, layer_kind kind, int64_t cin, int64_t cout, const char *format, ...)
 {
-    static const int slots_of[] = {[CONV] = 1, [RES] = 2,    [ATTN] = 0,   [UP2D] = 0,
-                                   [UP3D] = 1, [DOWN2D] = 0, [DOWN3D] = 1, [HEAD] = 1};
+    static const int slots_of[] = {[CONV] = 1,   [RES] = 2,    [ATTN] = 0, [UP2D] = 0, [UP3D] = 1,
+                                   [DOWN2D] = 0, [DOWN3D] = 1, [HEAD] = 1, [KEEP] = 0, [ADD] = 0};
     va_list args;
     if (net->count == LAYERS_MAX)
         return;
@@ -56,13 +60,36 @@ static void add_middle(wan_vae_net *net, const char *half, int64_t c)
     add(net, RES, c, c, "%s.mid_block.resnets.1", half);
 }
 
+/* Levels of a residual encoder: names by level, and around each the mean of what is fused, kept first. */
+static void add_residual_down(wan_vae_net *net, const wan_vae_config *c, int level, int64_t in,
+                              int64_t out)
+{
+    bool last = level == c->levels - 1, temporal = !last && c->temporal_down[level];
+    add(net, KEEP, in, out, "shortcut");
+    net->layer[net->count - 1].factor[0] = temporal ? 2 : 1;
+    net->layer[net->count - 1].factor[1] = last ? 1 : 2;
+    for (int j = 0; j < c->res_blocks; j++, in = out)
+        add(net, RES, in, out, "encoder.down_blocks.%d.resnets.%d", level, j);
+    add(net,
+        last       ? ADD
+        : temporal ? DOWN3D
+                   : DOWN2D,
+        out, out, "encoder.down_blocks.%d.downsampler", level);
+    net->layer[net->count - 1].adds = true;
+}
+
 static void build_encoder(wan_vae_net *net, const wan_vae_config *c)
 {
     int index = 0;
     int64_t in = c->base_dim;
-    add(net, CONV, 3, in, "encoder.conv_in");
+    add(net, CONV, 3 * c->patch * c->patch, in, "encoder.conv_in");
     for (int level = 0; level < c->levels; level++) {
         int64_t out = c->base_dim * c->dim_mult[level];
+        if (c->residual) {
+            add_residual_down(net, c, level, in, out);
+            in = out;
+            continue;
+        }
         for (int j = 0; j < c->res_blocks; j++, in = out)
             add(net, RES, in, out, "encoder.down_blocks.%d", index++);
         if (level < c->levels - 1)
@@ -80,15 +107,21 @@ static void build_decoder(wan_vae_net *net, const wan_vae_config *c)
     add_middle(net, "decoder", in);
     for (int level = 0; level < c->levels; level++) {
         int64_t out = c->decoder_base_dim * c->dim_mult[c->levels - 1 - level];
+        bool last = level == c->levels - 1;
+        if (c->residual && !last)
+            add(net, KEEP, in, in, "shortcut");
         for (int j = 0; j <= c->res_blocks; j++, in = out)
             add(net, RES, in, out, "decoder.up_blocks.%d.resnets.%d", level, j);
-        if (level < c->levels - 1) {
-            add(net, c->temporal_down[c->levels - 2 - level] ? UP3D : UP2D, out, out / 2,
-                "decoder.up_blocks.%d.upsamplers.0", level);
-            in = out / 2;
+        if (!last) {
+            in = c->residual ? out : out / 2;
+            add(net, c->temporal_down[c->levels - 2 - level] ? UP3D : UP2D, out, in,
+                c->residual ? "decoder.up_blocks.%d.upsampler"
+                            : "decoder.up_blocks.%d.upsamplers.0",
+                level);
+            net->layer[net->count - 1].adds = c->residual;
         }
     }
-    add(net, HEAD, in, 3, "decoder");
+    add(net, HEAD, in, 3 * c->patch * c->patch, "decoder");
 }
 
 static vg_status build(const wan_vae_config *c, vg_dtype compute, bool encoder, wan_vae_net **net,
@@ -153,7 +186,8 @@ static const vg_weight_row head_rows[] = {
 static const struct {
     const vg_weight_row *rows;
     int count;
-} kind_rows[] = {
+} kind_rows[ADD + 1] = {
+/* KEEP and ADD have none */
 #define ROWS(kind, list) [kind] = {list, sizeof list / sizeof list[0]}
     ROWS(CONV, conv_rows),     ROWS(RES, res_rows),   ROWS(ATTN, attn_rows),
     ROWS(UP2D, resample_rows), ROWS(UP3D, up3d_rows), ROWS(DOWN2D, resample_rows),
@@ -181,7 +215,8 @@ vg_status wan_vae_net_weights(const wan_vae_config *config, bool encoder, vg_wei
     for (int i = 0; i < n->count && status == VG_OK; i++) {
         vg_weight_list list;
         list_of(&n->layer[i], NULL, &list);
-        status = vg_weight_table_add(table, &list, err);
+        if (list.rows_count)
+            status = vg_weight_table_add(table, &list, err);
     }
     free(n);
     return status;
@@ -195,7 +230,7 @@ vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_d
     for (int i = 0; i < n->count; i++) {
         vg_weight_list list;
         list_of(&n->layer[i], &n->layer[i], &list);
-        vg_status status = vg_module_load(module, &list, 0, err);
+        vg_status status = list.rows_count ? vg_module_load(module, &list, 0, err) : VG_OK;
         if (status != VG_OK) {
             free(n);
             return status;
@@ -247,12 +282,14 @@ void wan_vae_net_shape(const wan_vae_net *net, bool first, int64_t *frames, int6
 /* Layers that add to their input write over it; the others write into the other of two buffers. */
 static bool in_place(const net_layer *l)
 {
-    return l->kind == ATTN || (l->kind == RES && l->cin == l->cout);
+    return l->kind == ATTN || l->kind == KEEP || l->kind == ADD ||
+           (l->kind == RES && l->cin == l->cout);
 }
 
 typedef struct net_sizes {
     size_t buffer[2]; /* elements of the two alternating activations */
     size_t work;      /* most elements that one layer takes beside them */
+    size_t kept;      /* most elements that a level keeps for its shortcut */
 } net_sizes;
 
 static size_t volume(extent e, int64_t c)
@@ -284,13 +321,26 @@ static size_t layer_work(const net_layer *l, bool first, extent e)
     }
 }
 
+/* What a KEEP keeps of a chunk; *skip: the empty frames in front that fill its first group. */
+static extent kept_extent(const net_layer *l, extent e, int *skip)
+{
+    int f0 = l->factor[0], f1 = l->factor[1];
+    *skip = 0;
+    if (!f0)
+        return e;
+    *skip = (int)((f0 - e.t % f0) % f0);
+    return (extent){(e.t + *skip) / f0, e.h / f1, e.w / f1};
+}
+
 /* What a chunk of this extent needs. */
 static net_sizes measure(const wan_vae_net *net, bool first, extent e)
 {
     net_sizes s = {0};
-    int at = 0;
+    int at = 0, skip;
     for (int i = 0; i < net->count; i++) {
         const net_layer *l = &net->layer[i];
+        if (l->kind == KEEP)
+            s.kept = max_size(s.kept, volume(kept_extent(l, e, &skip), l->cout));
         s.work = max_size(s.work, layer_work(l, first, e));
         e = layer_shape(l, first, e);
         if (!in_place(l)) {
@@ -321,7 +371,8 @@ struct wan_vae_state {
     const wan_vae_net *net;
     vg_backend *be;
     vg_arena *memory, *work;
-    vg_tensor buffer[2]; /* flat */
+    vg_tensor buffer[2];         /* flat */
+    vg_tensor kept_memory, kept; /* flat; what the present level keeps in it, [T,H,W,C] */
     int64_t height, width, chunk_frames;
     bool started;
     vg_tensor spare[SPARES_MAX]; /* tails [2,H,W,C], each of another shape */
@@ -359,6 +410,9 @@ vg_status wan_vae_state_new(const wan_vae_net *net, vg_backend *be, int64_t heig
                     flat(s->memory, net->compute, max_size(first.buffer[i], later.buffer[i]),
                          &s->buffer[i], err),
                     fail);
+    size_t kept = max_size(first.kept, later.kept);
+    if (kept)
+        VG_TRY_GOTO(status, flat(s->memory, net->compute, kept, &s->kept_memory, err), fail);
     *state = s;
     return VG_OK;
 fail:
@@ -591,12 +645,41 @@ static vg_status double_frames(wan_vae_state *s, const net_layer *l, const vg_te
     return remember(s, l->slot, x, 2, err);
 }
 
+static vg_status run_keep(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_err *err)
+{
+    int skip;
+    extent e = kept_extent(l, (extent){x->shape[0], x->shape[1], x->shape[2]}, &skip);
+    s->kept = vg_tensor_make(s->kept_memory.data, x->dtype, 4, e.t, e.h, e.w, l->cout);
+    if (!l->factor[0])
+        return vg_backend_copy(s->be, &s->kept, x, err);
+    return vg_regroup(
+        s->be,
+        &(vg_regroup_args){
+            .x = x, .factor = {l->factor[0], l->factor[1]}, .skip = skip, .y = &s->kept},
+        err);
+}
+
+/* y = what was kept at the begin of the level, each channel repeated to the pixels that it becomes; of the first chunk, the last one alone. */
+static vg_status spread_kept(wan_vae_state *s, const net_layer *l, vg_tensor *y, vg_err *err)
+{
+    int frames = l->kind == UP3D ? 2 : 1;
+    return vg_regroup(s->be,
+                      &(vg_regroup_args){.x = &s->kept,
+                                         .factor = {frames, 2},
+                                         .skip = s->started ? 0 : frames - 1,
+                                         .up = true,
+                                         .y = y},
+                      err);
+}
+
 static vg_status run_up(wan_vae_state *s, const net_layer *l, const vg_tensor *x, vg_tensor *y,
                         vg_err *err)
 {
     vg_tensor frames = *x;
     if (l->kind == UP3D && s->started)
         VG_TRY(double_frames(s, l, x, &frames, err));
+    if (l->adds)
+        VG_TRY(spread_kept(s, l, y, err));
     return vg_conv3d(s->be,
                      &(vg_conv3d_args){.x = &frames,
                                        .upsample = 2,
@@ -604,6 +687,7 @@ static vg_status run_up(wan_vae_state *s, const net_layer *l, const vg_tensor *x
                                        .bias = &l->conv1.bias,
                                        .stride = {1, 1, 1},
                                        .pad = {1, 1, 1, 1},
+                                       .residual = l->adds ? y : NULL,
                                        .y = y},
                      err);
 }
@@ -618,11 +702,15 @@ static vg_status run_down(wan_vae_state *s, const net_layer *l, const vg_tensor 
                               .stride = {1, 2, 2},
                               .pad = {0, 1, 0, 1},
                               .y = y};
-    if (l->kind == DOWN2D)
+    const vg_tensor *residual = l->adds ? &s->kept : NULL;
+    if (l->kind == DOWN2D) {
+        spatial.residual = residual;
         return vg_conv3d(s->be, &spatial, err);
-    if (!s->started) {
+    }
+    if (!s->started) { /* the history is the convolution's own result */
         VG_TRY(vg_conv3d(s->be, &spatial, err));
-        return remember(s, l->slot, y, 1, err);
+        VG_TRY(remember(s, l->slot, y, 1, err));
+        return residual ? add_into(s, y, residual, err) : VG_OK;
     }
     vg_tensor small, past = vg_tensor_rows(&s->slots[l->slot].mem, 1, 1);
     VG_TRY(frames_tensor(s->work, x->dtype, x->shape[0], y, l->cin, &small, err));
@@ -635,6 +723,7 @@ static vg_status run_down(wan_vae_state *s, const net_layer *l, const vg_tensor 
                                        .w = &l->conv2.w,
                                        .bias = &l->conv2.bias,
                                        .stride = {2, 1, 1},
+                                       .residual = residual,
                                        .y = y},
                      err));
     return remember(s, l->slot, &small, 1, err);
@@ -658,6 +747,10 @@ static vg_status run_layer(wan_vae_state *s, const net_layer *l, vg_tensor *x, v
     case DOWN2D:
     case DOWN3D:
         return run_down(s, l, x, y, err);
+    case KEEP:
+        return run_keep(s, l, x, err);
+    case ADD:
+        return add_into(s, x, &s->kept, err);
     default: /* HEAD */
         VG_TRY(norm_new_feed(s, x, &l->norm1, &f, err));
         return feed_conv(s, l->slot, &f, &l->conv1, NULL, y, err);

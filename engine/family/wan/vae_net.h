@@ -3,7 +3,10 @@
  *
  * Histories. Every causal 3x3x3 convolution keeps the last two frames of its own input; frames that do not exist yet are zero.
  * Temporal upsampling is skipped for the first chunk, which also leaves no history; temporal downsampling is skipped for the first
- * chunk, whose frame is its history. So latent frame 0 never passes a temporal convolution of the resamplers. */
+ * chunk, whose frame is its history. So latent frame 0 never passes a temporal convolution of the resamplers.
+ *
+ * Residual VAEs (wan 4.4) have a shortcut around each level beside those of its blocks: going down the mean of the pixels and frames that
+ * become one, going up channels repeated to the pixels that they become. What a level needs for it is kept at its begin. */
 #ifndef VG_ENGINE_FAMILY_WAN_VAE_NET_H
 #define VG_ENGINE_FAMILY_WAN_VAE_NET_H
 
@@ -11,7 +14,7 @@
 
 typedef struct wan_vae_net wan_vae_net;
 
-/* Load the encoder (3 channels to 2 z) or decoder (z to 3 channels) layers from `module`, which must outlive the net. */
+/* Load the encoder (pixels, or patches of them as channels, to 2 z) or decoder (z to the same) layers from `module`, which must outlive the net. */
 vg_status wan_vae_net_load(vg_module *module, const wan_vae_config *config, vg_dtype compute,
                            bool encoder, wan_vae_net **net, vg_err *err);
 /* Add what one half consists of to a table. */

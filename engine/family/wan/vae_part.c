@@ -67,16 +67,16 @@ static vg_status run_half(wan_vae *vae, const int64_t latent[4], int frames, boo
     return status;
 }
 
-vg_status wan_vae_part_rehearse(wan_vae *vae, const vg_generate_params *p, bool encoder,
+vg_status wan_vae_part_rehearse(wan_vae *vae, const vg_generate_params *p, int frames, bool encoder,
                                 vg_err *err)
 {
     const wan_vae_config *c = &vae->config;
-    int64_t tile = WAN_TILE / c->spatial;
-    int64_t latent[4] = {c->z_dim, (p->num_frames - 1) / c->temporal + 1, p->height / c->spatial,
+    int64_t limit = WAN_TILE / c->spatial, tile = encoder ? limit * c->patch : limit;
+    int64_t latent[4] = {c->z_dim, (frames - 1) / c->temporal + 1, p->height / c->spatial,
                          p->width / c->spatial};
-    bool tiled = p->vae_tiling && (latent[2] > tile || latent[3] > tile);
+    bool tiled = p->vae_tiling && (latent[2] > limit || latent[3] > limit);
     for (int i = 2; i < 4; i++)
         if (tiled && latent[i] > tile)
             latent[i] = tile;
-    return run_half(vae, latent, p->num_frames, encoder, tiled, err);
+    return run_half(vae, latent, frames, encoder, tiled, err);
 }

@@ -12,7 +12,7 @@ void wan_vae_part_close(void *self);
 /* Bytes of its weights, views into files included. */
 size_t wan_vae_part_bytes(const void *self);
 
-/* Run one half over the clip, or over one tile of it, on a backend that only counts. */
-vg_status wan_vae_part_rehearse(wan_vae *vae, const vg_generate_params *p, bool encoder,
+/* Run one half over so many frames of the clip's size, or over one tile of them, on a backend that only counts. */
+vg_status wan_vae_part_rehearse(wan_vae *vae, const vg_generate_params *p, int frames, bool encoder,
                                 vg_err *err);
 #endif

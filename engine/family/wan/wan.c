@@ -1,4 +1,4 @@
-/* wan.c: the Wan family: Wan2.1 T2V, Wan2.2 T2V-A14B and I2V-A14B in diffusers' layout. Its tables, and what follows from the configuration. */
+/* wan.c: the Wan family: Wan2.1 T2V, I2V and FLF2V, Wan2.2 T2V-A14B, I2V-A14B and TI2V-5B in diffusers' layout. Its tables, and what follows from the configuration. */
 #include "engine/family/wan/dit.h"
 #include "engine/family/wan/vace_media.h"
 #include "engine/family/wan/vae.h"
@@ -11,6 +11,8 @@ static const vg_component components[] = {
     {"transformer", "transformer", true, false}, /* it is what a Wan checkpoint is known by */
     {"transformer_2", "second transformer", true, false},
     {"text_encoder", "text encoder", true, true},
+    {"image_encoder", "image encoder", true, false},
+    {"image_processor", "image processor", false, false},
     {"vae", "VAE", true, true},
 };
 
@@ -21,6 +23,8 @@ static bool has(const vg_model *model, const char *folder)
         return c->has_text;
     if (strcmp(folder, "vae") == 0)
         return c->has_vae;
+    if (strcmp(folder, "image_encoder") == 0 || strcmp(folder, "image_processor") == 0)
+        return c->has_clip;
     return strcmp(folder, "transformer_2") != 0 || c->experts == 2;
 }
 
@@ -30,10 +34,13 @@ static vg_status weight_table(const vg_model *model, const char *component, vg_w
     const wan_config *c = wan_config_of(model);
     if (strcmp(component, "text_encoder") == 0)
         return vg_umt5_weights(&c->text, component, table, err);
+    if (strcmp(component, "image_encoder") == 0)
+        return vg_clip_weights(&c->clip, component, table, err);
     if (strcmp(component, "vae") == 0)
         return wan_vae_weights(&c->vae,
-                               c->image || wan_is_vace(c) ? WAN_VAE_DECODER | WAN_VAE_ENCODER
-                                                          : WAN_VAE_DECODER,
+                               c->image || c->first_frame || wan_is_vace(c)
+                                   ? WAN_VAE_DECODER | WAN_VAE_ENCODER
+                                   : WAN_VAE_DECODER,
                                table, err);
     return wan_dit_weights(&c->dit[strcmp(component, wan_expert_names[0]) != 0], component, table,
                            err);
@@ -94,44 +101,6 @@ void wan_latent_shape(const vg_model *model, const vg_generate_params *p, int64_
     shape[3] = p->width / c->vae.spatial;
 }
 
-static int conditions(const vg_model *model, const vg_generate_params *p,
-                      vg_condition_spec specs[VG_CONDITIONS_MAX])
-{
-    const wan_config *c = wan_config_of(model);
-    int count = 0;
-    const vg_condition_spec prompt = {
-        .name = WAN_PROMPT, .ndim = 2, .shape = {p->max_text_tokens, c->dit[0].text_dim}};
-    specs[count++] = prompt;
-    if (vg_model_guided(model, p)) {
-        specs[count] = prompt;
-        specs[count++].name = WAN_NEGATIVE;
-    }
-    if (c->image) {
-        vg_condition_spec *image = &specs[count++];
-        *image = (vg_condition_spec){.name = WAN_IMAGE, .ndim = 4};
-        wan_latent_shape(model, p, image->shape);
-        image->shape[0] = wan_condition_channels(c);
-    }
-    if (wan_is_vace(c)) {
-        vg_condition_spec *control = &specs[count++];
-        *control = (vg_condition_spec){.name = WAN_CONTROL, .ndim = 4};
-        wan_latent_shape(model, p, control->shape);
-        control->shape[0] = c->dit[0].vace_channels;
-    }
-    return count;
-}
-
-static double flop(const vg_model *model, const vg_generate_params *p)
-{
-    const wan_dit_config *c = &wan_config_of(model)->dit[0];
-    int64_t latent[4];
-    wan_latent_shape(model, p, latent);
-    return wan_dit_flop(c, wan_dit_tokens(c, latent), p->max_text_tokens);
-}
-
-static const vg_encoder *const encoders[] = {&wan_text_encoder_row, &wan_image_encoder_row,
-                                             &wan_vace_encoder_row};
-
 /* ---- modes ---- */
 
 #define BIT VG_ROLE_BIT
@@ -174,11 +143,94 @@ static const vg_mode modes[] = {
 };
 #undef BIT
 
+bool wan_begins_with_picture(const vg_generate_params *p)
+{
+    for (int i = 0; p && p->mode && i < PLAIN_MODES; i++)
+        if (strcmp(modes[i].name, p->mode) == 0)
+            return modes[i].needs & VG_ROLE_BIT(IMAGE);
+    return false;
+}
+
+/* A transformer with positions for two pictures has no use for one; one that attends to pictures without such takes one. */
 static bool allows(const vg_model *model, const vg_mode *mode)
 {
     const wan_config *c = wan_config_of(model);
-    bool vace = mode - modes >= PLAIN_MODES;
-    return vace == wan_is_vace(c) && (vace || c->image == (mode->needs != 0));
+    const wan_dit_config *d = &c->dit[0];
+    bool two = mode->needs & VG_ROLE_BIT(LAST_IMAGE);
+    if (wan_is_vace(c) || mode - modes >= PLAIN_MODES)
+        return wan_is_vace(c) && mode - modes >= PLAIN_MODES;
+    if (c->first_frame)
+        return !two;
+    if (d->image_dim)
+        return mode->needs && two == (d->image_places > 0);
+    return c->image == (mode->needs != 0);
+}
+
+/* ---- conditions ---- */
+
+static int conditions(const vg_model *model, const vg_generate_params *p,
+                      vg_condition_spec specs[VG_CONDITIONS_MAX])
+{
+    const wan_config *c = wan_config_of(model);
+    int count = 0;
+    const vg_condition_spec prompt = {
+        .name = WAN_PROMPT, .ndim = 2, .shape = {p->max_text_tokens, c->dit[0].text_dim}};
+    specs[count++] = prompt;
+    if (vg_model_guided(model, p)) {
+        specs[count] = prompt;
+        specs[count++].name = WAN_NEGATIVE;
+    }
+    if (c->image) {
+        vg_condition_spec *image = &specs[count++];
+        *image = (vg_condition_spec){.name = WAN_IMAGE, .ndim = 4};
+        wan_latent_shape(model, p, image->shape);
+        image->shape[0] = wan_condition_channels(c);
+    }
+    if (c->first_frame && wan_begins_with_picture(p)) {
+        vg_condition_spec *first = &specs[count++];
+        *first = (vg_condition_spec){.name = WAN_FIRST, .ndim = 4};
+        wan_latent_shape(model, p, first->shape);
+        first->shape[1] = 1;
+    }
+    if (c->dit[0].image_dim)
+        specs[count++] = (vg_condition_spec){
+            .name = WAN_CLIP,
+            .ndim = 2,
+            .shape = {(c->dit[0].image_places ? 2 : 1) * vg_clip_tokens(&c->clip),
+                      c->dit[0].image_dim}};
+    if (wan_is_vace(c)) {
+        vg_condition_spec *control = &specs[count++];
+        *control = (vg_condition_spec){.name = WAN_CONTROL, .ndim = 4};
+        wan_latent_shape(model, p, control->shape);
+        control->shape[0] = c->dit[0].vace_channels;
+    }
+    return count;
+}
+
+static double flop(const vg_model *model, const vg_generate_params *p)
+{
+    const wan_dit_config *c = &wan_config_of(model)->dit[0];
+    int64_t latent[4];
+    wan_latent_shape(model, p, latent);
+    int64_t pictures = c->image_dim ? vg_clip_tokens(&wan_config_of(model)->clip) : 0;
+    return wan_dit_flop(c, wan_dit_tokens(c, latent),
+                        p->max_text_tokens + (c->image_places ? 2 : 1) * pictures);
+}
+
+static const vg_encoder *const encoders[] = {&wan_text_encoder_row, &wan_clip_row,
+                                             &wan_image_encoder_row, &wan_vace_encoder_row};
+
+/* A picture that is the first latent frame is that at the end, too: what the schedule made of it is left out. */
+static void finish(const vg_model *model, const vg_generate_params *p,
+                   const vg_conditions *conditions, float *latents)
+{
+    const vg_condition *first = vg_conditions_find(conditions, WAN_FIRST);
+    int64_t shape[4];
+    wan_latent_shape(model, p, shape);
+    int64_t plane = shape[2] * shape[3];
+    for (int64_t k = 0; first && k < shape[0]; k++)
+        memcpy(latents + k * shape[1] * plane, first->values + k * plane,
+               (size_t)plane * sizeof *latents);
 }
 
 static vg_status check_inputs(const vg_model *model, const vg_generate_params *p, vg_err *err)
@@ -212,6 +264,7 @@ const vg_family vg_family_wan = {
     .flop = flop,
     .encoders = encoders,
     .encoders_count = sizeof encoders / sizeof encoders[0],
+    .finish = finish,
     .denoiser = &wan_denoiser_row,
     .decoder = &wan_decoder_row,
     .preview = wan_preview,

@@ -12,6 +12,7 @@
 
 #include "engine/run/family.h"
 #include "engine/text/umt5.h"
+#include "engine/vision/clip.h"
 
 #define WAN_EXPERTS_MAX 2
 #define WAN_Z_MAX       64
@@ -21,6 +22,9 @@
 typedef struct wan_dit_config {
     int64_t heads, head_dim, dim, ffn_dim, layers;
     int64_t in_channels, out_channels, text_dim, freq_dim, rope_max;
+    int64_t image_dim; /* of the image encoder's hidden states, 0: no image branch */
+    int64_t
+        image_places; /* tokens that have positions (of two pictures), 0: positions are not added */
     int patch[3];
     double eps;
     int64_t vace_channels; /* of the control; 0: the transformer has no control branch */
@@ -33,18 +37,25 @@ typedef struct wan_vae_config {
     int64_t base_dim, decoder_base_dim, z_dim, levels, res_blocks;
     int64_t dim_mult[WAN_LEVELS_MAX];
     bool temporal_down[WAN_LEVELS_MAX]; /* per level but the last */
+    bool residual;                      /* shortcuts around whole levels: Wan2.2 TI2V-5B */
+    int64_t patch; /* edge of the patches of pixels that its nets see as channels */
     double mean[WAN_Z_MAX], std[WAN_Z_MAX];
     int spatial, temporal; /* compression */
 } wan_vae_config;
 
 typedef struct wan_config {
     int experts; /* 1 or 2 */
-    bool image;  /* the transformer also takes a mask and a picture's latents, see encode_image.c */
-    bool has_text, has_vae; /* a transformer-only export can be run part by part */
+    bool
+        image; /* the transformer also takes a mask and a picture's latents as channels, see encode_image.c */
+    bool
+        first_frame; /* a picture is the first latent frame, at timestep 0 (expand_timesteps: Wan2.2 TI2V-5B) */
+    bool has_text, has_vae, has_clip; /* a transformer-only export can be run part by part */
     wan_dit_config dit[WAN_EXPERTS_MAX];
     wan_vae_config vae;
     vg_umt5_config text;
-    double boundary_ratio; /* < 0: none */
+    vg_clip_config clip;         /* of the image encoder, where the transformer has image_dim */
+    vg_clip_processor processor; /* in front of it */
+    double boundary_ratio;       /* < 0: none */
 } wan_config;
 
 extern const char *const wan_expert_names[WAN_EXPERTS_MAX + 1]; /* "transformer", "transformer_2" */
@@ -86,18 +97,25 @@ static inline bool wan_is_vace(const wan_config *config)
 int64_t wan_references(const vg_model *model, const vg_generate_params *params);
 void wan_latent_shape(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
 
-/* Names of the family's conditions: hidden states of the text encoder [tokens, text_dim], and what an image-to-video transformer sees beside
- * the noise, [temporal + z, T, h, w], the mask's channels first. */
+/* Does a picture begin the clip? Said by the mode, so that plans need none; params may be NULL: no. */
+bool wan_begins_with_picture(const vg_generate_params *params);
+
+/* Names of the family's conditions: hidden states of the text encoder [tokens, text_dim]; what an image-to-video transformer sees beside
+ * the noise, [temporal + z, T, h, w], the mask's channels first; latents that the first frame has [z, 1, h, w]; hidden states of the image
+ * encoder [pictures tokens, image_dim]. */
 #define WAN_PROMPT   "prompt_embeds"
 #define WAN_NEGATIVE "negative_prompt_embeds"
 #define WAN_IMAGE    "image_condition"
+#define WAN_FIRST    "first_frame"
+#define WAN_CLIP     "image_embeds"
 #define WAN_CONTROL  "control" /* of VACE: [vace_channels, references + T, h, w] */
 
 #define WAN_MODE_INPAINT    "inpaint"
 #define WAN_MODE_REFERENCES "r2v"
 
-/* encode_text.c, encode_image.c, encode_vace.c, denoiser.c, decode.c: the rows of the family's tables. */
-extern const vg_encoder wan_text_encoder_row, wan_image_encoder_row, wan_vace_encoder_row;
+/* encode_text.c, encode_clip.c, encode_image.c, encode_vace.c, denoiser.c, decode.c: the rows of the family's tables. */
+extern const vg_encoder wan_text_encoder_row, wan_clip_row, wan_image_encoder_row,
+    wan_vace_encoder_row;
 /* Can the tokenizer be read, and has the text encoder a row for each of its ids? */
 vg_status wan_check_tokenizer(const vg_model *model, vg_err *err);
 extern const vg_denoiser wan_denoiser_row;
@@ -108,6 +126,6 @@ vg_status wan_preview_encode(vg_engine *engine, const vg_model *model, const cha
                              vg_err *err);
 
 /* components.c */
-#define WAN_PARTS 5
+#define WAN_PARTS 6
 extern const vg_part wan_parts[WAN_PARTS];
 #endif
