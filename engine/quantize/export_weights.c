@@ -137,8 +137,9 @@ static vg_status add_place(const vg_weight_table *table, const vg_weight_place *
         }
         if (!found)
             return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s is missing", table->component, t.name);
-        vg_dtype dtype =
-            i == 0 && used != VG_PRECISION_HIGH ? VG_E4M3 : dtype_of(found, p->all_bf16 ? 0 : place->row->flags);
+        vg_dtype dtype = i == 0 && used != VG_PRECISION_HIGH
+                             ? VG_E4M3
+                             : dtype_of(found, p->all_bf16 ? 0 : place->row->flags);
         VG_TRY(add_piece(p, t.name, dtype, found->ndim, found->shape, from, err));
     }
     if (used == VG_PRECISION_HIGH)
