@@ -347,6 +347,45 @@ static void test_model_attention_is_refused_before_anything_runs(void **state)
     vg_model_close(model);
 }
 
+/* Joint attention of another family: its norms are its own, its text rows the valid ones, and the last block's queries are the video's alone. */
+static void test_model_attention_of_joint_streams(void **state)
+{
+    (void)state;
+    run r;
+    vg_err err;
+    memset(&r, 0, sizeof r);
+    r.engine = open_engine();
+    CHECK_OK(vg_model_open(GOLDEN "tiny-hv-t2v", VG_LOAD_DUMMY, &r.model, &err), err);
+    vg_generate_params_init(&r.p);
+    r.p.height = r.p.width = 32;
+    r.p.num_frames = 5;
+    r.p.steps = 3;
+    CHECK_OK(vg_model_defaults(r.model, &r.p, &err), err);
+    CHECK_OK(vg_model_fill_conditions(r.model, &r.p, &r.c, &err), err);
+    r.cb = (vg_callbacks){.user = &r.told, .event = tell};
+    vg_latents full = denoise(&r, NULL), other;
+    r.p.attention.self_test = true;
+    other = denoise(&r, NULL);
+    expect(&other, &full, true);
+    for (int i = 0; i < 2; i++)
+        assert_true(r.told.layers[0][i].tests >= 3 && r.told.layers[0][i].cosine > 0.95);
+    r.p.attention.self_test = false;
+    r.p.attention.mode = VG_ATTEND_QK8V8;
+    r.p.attention.limit = 0;
+    vg_latents eight = denoise(&r, NULL);
+    assert_true(memcmp(eight.values, full.values, bytes_of(&full)) != 0);
+    assert_true(rel_l2(eight.values, full.values, (int64_t)(bytes_of(&full) / 4)) < 0.05);
+    other = denoise(&r, NULL);
+    expect(&other, &eight, true);
+    r.p.attention.limit = 1;
+    other = denoise(&r, NULL);
+    expect(&other, &full, true);
+    assert_int_equal(r.told.fallbacks, 2);
+    vg_latents_deinit(&eight);
+    vg_latents_deinit(&full);
+    end(&r);
+}
+
 /* On a backend without the kernel, who insists is refused before a step, and auto computes in BF16 and says so. */
 static void test_model_attention_without_a_kernel(void **state)
 {
@@ -461,6 +500,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_model_attention_of_a_bad_state_is_refused,
                                         scratch_open, scratch_close),
         cmocka_unit_test(test_model_attention_is_refused_before_anything_runs),
+        cmocka_unit_test(test_model_attention_of_joint_streams),
         cmocka_unit_test(test_model_attention_without_a_kernel),
         cmocka_unit_test(test_model_attention_memory_is_planned),
         cmocka_unit_test(test_model_attention_quality_on_the_demo),

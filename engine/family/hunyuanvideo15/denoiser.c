@@ -125,6 +125,7 @@ static vg_status begin_step(void *self, const vg_denoise_step *step, vg_err *err
     denoiser *d = self;
     vg_tensor noise = vg_tensor_rows(&d->in, 0, d->config->out_channels);
     d->hooks = step->hooks;
+    hv_dit_set_attention(d->dit, step->attention);
     VG_TRY(hv_dit_set_timestep(d->dit, step->timestep, err));
     return vg_cast(vg_arena_backend(d->arena), &(vg_cast_args){.x = step->x, .y = &noise}, err);
 }
@@ -164,6 +165,12 @@ static int blocks(const vg_model *model, int expert)
     return (int)hv_config_of(model)->dit.layers;
 }
 
+static int64_t head_dim(const vg_model *model, int expert)
+{
+    (void)expert;
+    return hv_config_of(model)->dit.head_dim;
+}
+
 const vg_denoiser hv_denoiser_row = {
     .open = open_denoiser,
     .close = close_denoiser,
@@ -175,4 +182,5 @@ const vg_denoiser hv_denoiser_row = {
     .calibrate_begin = calibrate_begin,
     .calibrate_each = calibrate_each,
     .blocks = blocks,
+    .head_dim = head_dim,
 };

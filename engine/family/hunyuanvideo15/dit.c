@@ -2,7 +2,6 @@
  * reference rounds more often (hunyuanvideo15 2.9: modulation three times, gates twice) the operations keep FP32 in between. */
 #include "engine/family/hunyuanvideo15/dit_impl.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 static vg_status allocate(const hv_dit_config *config, hv_dit **dit, vg_err *err)
@@ -87,6 +86,11 @@ const vg_module *hv_dit_module(const hv_dit *d)
 size_t hv_dit_host_bytes(const hv_dit *d)
 {
     return vg_blocks_host_bytes(d->loaded);
+}
+
+void hv_dit_set_attention(hv_dit *d, const vg_attention_step *step)
+{
+    d->attention = step;
 }
 
 /* ---- forward ---- */
@@ -194,19 +198,17 @@ static vg_status project_heads(hv_dit *d, int64_t layer, int stream, dit_run *r,
 }
 
 /* Every query against the keys of both streams. Behind the last block nobody reads the text's. */
-static vg_status attend(const hv_dit *d, dit_run *r, bool last, vg_err *err)
+static vg_status attend(const hv_dit *d, int64_t layer, dit_run *r, bool last, vg_err *err)
 {
-    const vg_tensor *queries = last ? &r->of[VIDEO].q : &r->q;
-    vg_tensor q = hv_heads_of(d, queries), k = hv_heads_of(d, &r->k), v = hv_heads_of(d, &r->v),
-              y = hv_heads_of(d, last ? &r->of[VIDEO].att : &r->att);
-    return vg_attention(
-        d->be,
-        &(vg_attention_args){.q = &q,
-                             .k = &k,
-                             .v = &v,
-                             .scale = (float)(1.0 / sqrt((double)d->config.head_dim)),
-                             .y = &y},
-        err);
+    return vg_self_attention_run(d->work,
+                                 &(vg_self_attention){.step = d->attention,
+                                                      .layer = (int)layer,
+                                                      .q = last ? &r->of[VIDEO].q : &r->q,
+                                                      .k = &r->k,
+                                                      .v = &r->v,
+                                                      .heads = (int)d->config.heads,
+                                                      .y = last ? &r->of[VIDEO].att : &r->att},
+                                 err);
 }
 
 /* What follows attention in one stream. */
@@ -232,7 +234,7 @@ static vg_status run_block(hv_dit *d, int64_t layer, dit_run *r, vg_err *err)
     int streams = last ? 1 : STREAMS; /* whose attention is finished */
     for (int i = 0; i < STREAMS; i++)
         VG_TRY(project_heads(d, layer, i, r, err));
-    VG_TRY(attend(d, r, last, err));
+    VG_TRY(attend(d, layer, r, last, err));
     for (int i = 0; i < streams; i++) {
         dit_stream *s = &r->of[i];
         vg_tensor gate = hv_dit_modulation(d, layer, i, GATE_MSA);

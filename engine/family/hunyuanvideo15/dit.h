@@ -3,6 +3,7 @@
 #define VG_ENGINE_FAMILY_HUNYUANVIDEO15_DIT_H
 
 #include "engine/family/hunyuanvideo15/hv15.h"
+#include "engine/layers/attention.h"
 
 typedef struct hv_dit hv_dit;
 
@@ -35,6 +36,9 @@ vg_status hv_dit_set_text(hv_dit *dit, int branch, const hv_text *text, vg_err *
 
 /* Choose the step of the forwards that follow, by the timestep that the schedule has for it. Errors: VG_E_ARG. */
 vg_status hv_dit_set_timestep(hv_dit *dit, double timestep, vg_err *err);
+
+/* How self-attention of the blocks is computed from now on; borrowed until the next call. NULL, as in the beginning: in full. */
+void hv_dit_set_attention(hv_dit *dit, const vg_attention_step *step);
 
 /* v = DiT(x). x [in_padded,T,h,w] with hv_dit_channels(in_channels) channels, those behind in_channels zero; v [out_channels,T,h,w]; both act
  * dtype on the backend; v is written last and may not alias x. progress (or NULL) is called after each block. Cancel is seen at block

@@ -92,7 +92,8 @@ struct hv_dit {
     vg_tensor refine_times; /* [steps, dim]: the refiner's embedding of each timestep */
     int64_t grid[3];        /* video tokens that the rope tables are for */
     vg_tensor rope_cos, rope_sin;
-    vg_input_ranges *ranges; /* while calibrating */
+    vg_input_ranges *ranges;            /* while calibrating */
+    const vg_attention_step *attention; /* of this step, borrowed; NULL: in full */
 };
 
 /* The lists of its weight table. */
