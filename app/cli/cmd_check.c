@@ -92,11 +92,11 @@ static void print_error(const vg_check_folder *f)
 static void print_folder(const vg_check_folder *f)
 {
     print_text("\n[A] ", f->name, ": ");
-    print_text("quant_method ", f->method, ", ");
-    print_text("quant_algo ", f->algo, ", ");
-    print_text("strategy ", f->strategy, ", ");
-    print_text("producer ", f->producer, " (");
-    print_text("", f->metadata, ")\n");
+    print_text("quant_method ", f->label.method, ", ");
+    print_text("quant_algo ", f->label.algo, ", ");
+    print_text("strategy ", f->label.strategy, ", ");
+    print_text("producer ", f->label.producer, " (");
+    print_text("", f->label.where, ")\n");
     printf("[B] Tensor dtype counts across %d safetensors file(s):\n", f->files);
     for (int d = 0; d < VG_DTYPE_COUNT; d++)
         if (f->of_dtype[d])
@@ -183,11 +183,11 @@ static cJSON *folder_json(const vg_check_folder *f)
 {
     cJSON *o = cJSON_CreateObject();
     add_text(o, "folder", f->name);
-    add_text(o, "quant_method", f->method);
-    add_text(o, "quant_algo", f->algo);
-    add_text(o, "strategy", f->strategy);
-    add_text(o, "producer", f->producer);
-    add_text(o, "metadata", f->metadata);
+    add_text(o, "quant_method", f->label.method);
+    add_text(o, "quant_algo", f->label.algo);
+    add_text(o, "strategy", f->label.strategy);
+    add_text(o, "producer", f->label.producer);
+    add_text(o, "metadata", f->label.where);
     add_text(o, "granularity", vg_check_granularity(f));
     cJSON_AddNumberToObject(o, "files", f->files);
     cJSON_AddNumberToObject(o, "tensors", f->tensors);

@@ -2,7 +2,10 @@
  * fine-grained one of transformers: {"quant_method": "fp8", "weight_block_size": [128, 128]}. */
 #include "engine/checkpoint/quantization.h"
 
+#include "kernels/base/fileio.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -80,4 +83,88 @@ vg_status vg_quantization_check(const cJSON *config, const char *name, vg_err *e
     return VG_FAIL(err, VG_E_UNSUPPORTED,
                    "%s: quant_method is %s%s%s; \"modelopt\" and \"fp8\" are supported", where,
                    method ? "\"" : "", method ? method : "missing", method ? "\"" : "");
+}
+
+/* ---- the label ---- */
+
+static void take(char *to, size_t size, const cJSON *o, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
+    if (cJSON_IsString(item) && !*to)
+        snprintf(to, size, "%s", item->valuestring);
+}
+
+/* In a flat block, or one nested under "quantization". */
+static void read_label(vg_quantization_label *f, const cJSON *q)
+{
+    const cJSON *nested = cJSON_GetObjectItemCaseSensitive(q, "quantization"),
+                *producer = cJSON_GetObjectItemCaseSensitive(q, "producer"),
+                *groups = cJSON_GetObjectItemCaseSensitive(q, "config_groups");
+    const cJSON *group = groups ? groups->child : NULL;
+    char version[48] = "";
+    take(f->method, sizeof f->method, q, "quant_method");
+    take(f->algo, sizeof f->algo, q, "quant_algo");
+    take(f->algo, sizeof f->algo, nested, "quant_algo");
+    take(f->producer, sizeof f->producer - sizeof version, producer, "name");
+    take(version, sizeof version, producer, "version");
+    if (*version)
+        snprintf(f->producer + strlen(f->producer), sizeof version + 1, " %s", version);
+    if (!*f->method && !strcasecmp(f->producer, "modelopt"))
+        snprintf(f->method, sizeof f->method, "modelopt");
+    if (!group)
+        return;
+    const cJSON *weights = cJSON_GetObjectItemCaseSensitive(group, "weights");
+    take(f->strategy, sizeof f->strategy, weights, "strategy");
+    if (cJSON_IsObject(weights) && !*f->strategy)
+        snprintf(f->strategy, sizeof f->strategy, "tensor");
+}
+
+static cJSON *load_file(const char *dir, const char *file)
+{
+    char *path = vg_path_join(dir, file);
+    cJSON *root = NULL;
+    if (!path || !vg_file_exists(path) || vg_json_load(path, &root, NULL) != VG_OK)
+        root = NULL;
+    free(path);
+    return root;
+}
+
+/* The block, in *holder; where: the file. */
+static const cJSON *find_block(const char *dir, const vg_weights *weights, cJSON **holder,
+                               const char **where)
+{
+    const char *text = weights ? vg_weights_metadata(weights, KEY) : NULL;
+    char *above = vg_path_join(dir, "..");
+    *where = "config.json";
+    *holder = load_file(dir, *where);
+    const cJSON *q = cJSON_GetObjectItemCaseSensitive(*holder, KEY);
+    if (!cJSON_IsObject(q)) {
+        cJSON_Delete(*holder);
+        *where = "hf_quant_config.json";
+        *holder = load_file(dir, *where);
+        if (!*holder && above)
+            *holder = load_file(above, *where);
+        q = *holder;
+    }
+    if (!q && text) {
+        *where = "safetensors metadata";
+        if (vg_json_parse(text, strlen(text), KEY, holder, NULL) != VG_OK)
+            *holder = NULL;
+        q = *holder;
+    }
+    free(above);
+    return q;
+}
+
+const cJSON *vg_quantization_find(const char *dir, const vg_weights *weights, cJSON **holder,
+                                  vg_quantization_label *label)
+{
+    const char *where;
+    *label = (vg_quantization_label){.method = ""};
+    const cJSON *q = find_block(dir, weights, holder, &where);
+    if (!q)
+        return NULL;
+    snprintf(label->where, sizeof label->where, "%s", where);
+    read_label(label, q);
+    return q;
 }

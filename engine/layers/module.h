@@ -21,6 +21,7 @@ typedef struct vg_module_options {
 typedef struct vg_precision_census {
     int fp8;          /* E4M3 `.weight` tensors */
     int input_scales; /* `.input_scale` tensors */
+    int block_scales; /* `.weight_scale` tensors of more than one tile, in ModelOpt's form [a,1,b,1] */
     vg_dtype high;    /* dtype of the largest other weight */
 } vg_precision_census;
 /* Pure: names, dtypes and shapes only. What the quantiser kept of its own state does not count. */

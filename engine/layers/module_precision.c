@@ -15,6 +15,8 @@ void vg_precision_census_take(const vg_weights *weights, vg_precision_census *ce
             continue;
         if (vg_ends_with(name, ".input_scale"))
             census->input_scales++;
+        if (vg_ends_with(name, ".weight_scale") && t->ndim == 4)
+            census->block_scales++;
         if (!vg_ends_with(name, ".weight"))
             continue;
         if (t->dtype == VG_E4M3) {
@@ -199,6 +201,17 @@ static bool contradicts(const wish *w, vg_precision stored)
     return w->rule || w->precision == VG_PRECISION_BLOCK || stored == VG_PRECISION_BLOCK;
 }
 
+/* A layer that is one tile has one scale in a per-block checkpoint, too, which ModelOpt writes as a scalar. */
+static void take_one_tile(const wish *w, const vg_precision_census *census, int64_t n, int64_t k,
+                          vg_layer_choice *choice)
+{
+    if (w->rule || !census->block_scales || w->precision != VG_PRECISION_BLOCK ||
+        choice->stored != VG_PRECISION_TENSOR || n > VG_QUANT_GROUP || k > VG_QUANT_GROUP)
+        return;
+    choice->stored = VG_PRECISION_BLOCK;
+    choice->act = VG_QUANT_GROUP_DYNAMIC;
+}
+
 static vg_status choose_stored_fp8(const wish *w, const char *component, const char *layer,
                                    vg_layer_choice *choice, vg_err *err)
 {
@@ -273,6 +286,7 @@ vg_status vg_layer_choose(const vg_weights *weights, const vg_precision_census *
                        name, vg_tensor_describe(w, text, sizeof text), (long long)n, (long long)k);
     if (w->dtype == VG_E4M3) {
         VG_TRY(read_stored_fp8(weights, census, component, layer, n, k, choice, err));
+        take_one_tile(&wanted, census, n, k, choice);
         return choose_stored_fp8(&wanted, component, layer, choice, err);
     }
     if (!vg_dtype_is_high(w->dtype))

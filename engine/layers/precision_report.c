@@ -47,6 +47,7 @@ vg_status vg_precision_report_add(vg_precision_report *report, const vg_weight_t
     vg_weight_place p = {0};
     vg_weight_tensor t;
     vg_precision_census_take(weights, &census);
+    report->scales_skipped += census.input_scales;
     while (vg_weight_table_next(table, &p)) {
         vg_dtype dtype = vg_weight_dtype(p.row, options->compute);
         bool linear = p.row->kind == VG_WEIGHT_LINEAR;
@@ -54,6 +55,7 @@ vg_status vg_precision_report_add(vg_precision_report *report, const vg_weight_t
             vg_layer_choice choice;
             VG_TRY(vg_layer_choose_at(table, &p, weights, &census, options->policy, &choice, err));
             count_layer(&choice, dtype, report);
+            report->scales_skipped -= !choice.made && choice.act == VG_QUANT_TENSOR_STATIC;
             report->weight_bytes += layer_bytes(choice.used, dtype, p.shape[0], p.shape[1]);
         }
         for (int i = linear ? 1 : 0; vg_weight_tensor_of(&p, i, &t); i++)

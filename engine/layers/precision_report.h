@@ -9,7 +9,8 @@ typedef struct vg_precision_report {
     int f32;                             /* those in F32 */
     unsigned inputs[VG_PRECISION_COUNT]; /* bit i: some have inputs of vg_quant_kind i */
     int dequantised; /* of those in BF16 or F32: FP8 in the files, so not what they are called */
-    int made_static; /* made FP8 at load, with input scales of calibration */
+    int scales_skipped; /* input scales of the files that no layer uses: their inputs are dynamic, or stay as they are */
+    int made_static;     /* made FP8 at load, with input scales of calibration */
     size_t weight_bytes; /* all weights as loaded, scales of FP8 layers too */
 } vg_precision_report;
 

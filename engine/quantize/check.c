@@ -194,10 +194,10 @@ static vg_status check_each_other(vg_check_report *report, vg_err *err)
                                "it has no FP8 weights, the other expert has: only one of them is "
                                "quantised");
     for (int i = 1; i < report->count; i++)
-        if (strcasecmp(report->folders[i].algo, first->algo))
+        if (strcasecmp(report->folders[i].label.algo, first->label.algo))
             VG_TRY(vg_findings_add(&report->findings, VG_FINDING_WARNING, report->folders[i].name,
-                                   err, "quant_algo is %s, %s has %s", report->folders[i].algo,
-                                   first->name, first->algo));
+                                   err, "quant_algo is %s, %s has %s",
+                                   report->folders[i].label.algo, first->name, first->label.algo));
     return VG_OK;
 }
 

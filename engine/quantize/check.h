@@ -11,6 +11,7 @@
 #define VG_ENGINE_QUANTIZE_CHECK_H
 
 #include <stdatomic.h>
+#include "engine/checkpoint/quantization.h"
 #include "engine/layers/linear.h"
 #include "engine/layers/weight_table.h"
 #include "engine/quantize/findings.h"
@@ -29,8 +30,7 @@ typedef struct vg_check_error {
 
 typedef struct vg_check_folder {
     char name[64];
-    char method[32], algo[64], strategy[32], producer[96]; /* as the metadata say; "" not said */
-    char metadata[64];                                     /* which file says so */
+    vg_quantization_label label;
     int files, tensors;
     int of_dtype[VG_DTYPE_COUNT], of_other_dtype; /* tensors */
     int layers

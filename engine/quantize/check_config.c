@@ -7,90 +7,27 @@
 #include <string.h>
 #include <strings.h>
 
-static void take(char *to, size_t size, const cJSON *o, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
-    if (cJSON_IsString(item) && !*to)
-        snprintf(to, size, "%s", item->valuestring);
-}
-
-/* The label, in a flat block or one nested under "quantization". */
-static void read_label(vg_check_folder *f, const cJSON *q)
-{
-    const cJSON *nested = cJSON_GetObjectItemCaseSensitive(q, "quantization"),
-                *producer = cJSON_GetObjectItemCaseSensitive(q, "producer"),
-                *groups = cJSON_GetObjectItemCaseSensitive(q, "config_groups");
-    const cJSON *group = groups ? groups->child : NULL;
-    char version[48] = "";
-    take(f->method, sizeof f->method, q, "quant_method");
-    take(f->algo, sizeof f->algo, q, "quant_algo");
-    take(f->algo, sizeof f->algo, nested, "quant_algo");
-    take(f->producer, sizeof f->producer - sizeof version, producer, "name");
-    take(version, sizeof version, producer, "version");
-    if (*version)
-        snprintf(f->producer + strlen(f->producer), sizeof version + 1, " %s", version);
-    if (!*f->method && !strcasecmp(f->producer, "modelopt"))
-        snprintf(f->method, sizeof f->method, "modelopt");
-    if (!group)
-        return;
-    const cJSON *weights = cJSON_GetObjectItemCaseSensitive(group, "weights");
-    take(f->strategy, sizeof f->strategy, weights, "strategy");
-    if (cJSON_IsObject(weights) && !*f->strategy)
-        snprintf(f->strategy, sizeof f->strategy, "tensor");
-}
-
-static vg_status load(const char *dir, const char *file, cJSON **root)
-{
-    char *path = vg_path_join(dir, file);
-    vg_status status = path && vg_file_exists(path) ? vg_json_load(path, root, NULL) : VG_E_MISSING;
-    free(path);
-    return status;
-}
-
-/* Where exports keep it: the folder's config, hf_quant_config.json in or above the folder, the metadata of the files. *holder is deleted by
- * the caller. */
-static const cJSON *find_label(vg_checking *c, cJSON **holder)
-{
-    const cJSON *q = NULL;
-    const char *text = c->weights ? vg_weights_metadata(c->weights, "quantization_config") : NULL;
-    *holder = NULL;
-    snprintf(c->folder->metadata, sizeof c->folder->metadata, "config.json");
-    if (load(c->path, "config.json", holder) == VG_OK &&
-        (q = cJSON_GetObjectItemCaseSensitive(*holder, "quantization_config")) && cJSON_IsObject(q))
-        return q;
-    cJSON_Delete(*holder);
-    *holder = NULL;
-    snprintf(c->folder->metadata, sizeof c->folder->metadata, "hf_quant_config.json");
-    if (load(c->path, "hf_quant_config.json", holder) == VG_OK ||
-        load(c->dir, "hf_quant_config.json", holder) == VG_OK)
-        return *holder;
-    snprintf(c->folder->metadata, sizeof c->folder->metadata, "safetensors metadata");
-    if (text && vg_json_parse(text, strlen(text), "quantization_config", holder, NULL) == VG_OK)
-        return *holder;
-    c->folder->metadata[0] = 0;
-    return NULL;
-}
-
 static vg_status check_label(vg_checking *c, const cJSON *q, vg_err *err)
 {
-    vg_check_folder *f = c->folder;
+    const vg_check_folder *f = c->folder;
+    const vg_quantization_label *l = &f->label;
     vg_err why = {0};
     cJSON *wrapped = cJSON_CreateObject();
-    bool block_algo = !strcasecmp(f->algo, "FP8_PB_WO") || !strcasecmp(f->algo, "FP8_PB_REAL") ||
-                      !strcasecmp(f->algo, "FP8_2D_BLOCKWISE_WEIGHT_ONLY");
+    bool block_algo = !strcasecmp(l->algo, "FP8_PB_WO") || !strcasecmp(l->algo, "FP8_PB_REAL") ||
+                      !strcasecmp(l->algo, "FP8_2D_BLOCKWISE_WEIGHT_ONLY");
     cJSON_AddItemReferenceToObject(wrapped, "quantization_config", (cJSON *)(uintptr_t)q);
-    vg_status known = vg_quantization_check(wrapped, f->metadata, &why);
+    vg_status known = vg_quantization_check(wrapped, l->where, &why);
     cJSON_Delete(wrapped);
     if (known != VG_OK)
         VG_FIND(c, FAILURE, "%s", why.message);
-    if (*f->method && strcasecmp(f->method, "modelopt"))
-        VG_FIND(c, WARNING, "quant_method is \"%s\", not \"modelopt\"", f->method);
-    if (*f->strategy && block_algo != !strcasecmp(f->strategy, "block"))
+    if (*l->method && strcasecmp(l->method, "modelopt"))
+        VG_FIND(c, WARNING, "quant_method is \"%s\", not \"modelopt\"", l->method);
+    if (*l->strategy && block_algo != !strcasecmp(l->strategy, "block"))
         VG_FIND(c, WARNING,
                 "quant_algo %s and the strategy of its weights, \"%s\", contradict each other",
-                f->algo, f->strategy);
-    if (*f->algo && f->fp8 && block_algo != (f->layers[VG_PRECISION_BLOCK] > 0))
-        VG_FIND(c, WARNING, "quant_algo is %s, but the scales are %s", f->algo,
+                l->algo, l->strategy);
+    if (*l->algo && f->fp8 && block_algo != (f->layers[VG_PRECISION_BLOCK] > 0))
+        VG_FIND(c, WARNING, "quant_algo is %s, but the scales are %s", l->algo,
                 vg_check_granularity(f));
     return VG_OK;
 }
@@ -129,10 +66,9 @@ static vg_status check_ignored(vg_checking *c, const cJSON *q, vg_err *err)
 vg_status vg_check_config(vg_checking *c, vg_err *err)
 {
     cJSON *holder;
-    const cJSON *q = find_label(c, &holder);
+    const cJSON *q = vg_quantization_find(c->path, c->weights, &holder, &c->folder->label);
     vg_status status = VG_OK;
     if (q) {
-        read_label(c->folder, q);
         status = check_label(c, q, err);
         if (status == VG_OK && c->weights)
             status = check_ignored(c, q, err);

@@ -113,6 +113,15 @@ static vg_status round_latents(vg_denoise_run *r, vg_err *err)
     return vg_cast(r->be, &(vg_cast_args){.x = &r->cond, .y = &r->x}, err);
 }
 
+vg_status vg_denoise_advance(vg_denoise_run *r, vg_err *err)
+{
+    int step = vg_scheduler_at(r->scheduler);
+    vg_guided v = vg_denoise_answer(r);
+    VG_TRY(vg_scheduler_step(r->scheduler, &v, &r->x, err));
+    VG_TRY(round_latents(r, err));
+    return vg_denoise_download(r, step, err);
+}
+
 static vg_status run_step(vg_denoise_run *r, vg_err *err)
 {
     int step = vg_scheduler_at(r->scheduler), steps = vg_scheduler_steps(r->scheduler);
@@ -124,10 +133,7 @@ static vg_status run_step(vg_denoise_run *r, vg_err *err)
     VG_TRY(vg_denoise_predict(r, step, err));
     if (r->preview)
         VG_TRY(emit_preview(r, sigma, step + 1, steps, err));
-    vg_guided v = vg_denoise_answer(r);
-    VG_TRY(vg_scheduler_step(r->scheduler, &v, &r->x, err));
-    VG_TRY(round_latents(r, err));
-    VG_TRY(vg_denoise_download(r, step, err));
+    VG_TRY(vg_denoise_advance(r, err));
     double seconds = vg_now() - begin;
     r->seconds_done += seconds;
     VG_TRY(save_state(r, err));

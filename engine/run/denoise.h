@@ -59,6 +59,8 @@ vg_guided vg_denoise_answer(const vg_denoise_run *r);
 vg_status vg_denoise_follow(vg_denoise_run *r, double coef, vg_tensor *y, vg_err *err);
 /* x to the host, refused when something made it NaN: the steps after it would only spread it. */
 vg_status vg_denoise_download(vg_denoise_run *r, int step, vg_err *err);
+/* x one step on by the scheduler, as the family keeps it between steps, and to the host. */
+vg_status vg_denoise_advance(vg_denoise_run *r, vg_err *err);
 /* VG_E_CANCELLED once the caller asks for it. step: the one that would begin, from 0 (counted from 1 in the message). */
 vg_status vg_denoise_check_cancel(const vg_denoise_run *r, int step, vg_err *err);
 /* One run from begin to release, within its memory. out: NULL when calibrating. */

@@ -1,6 +1,8 @@
 /* experts.c: which transformer is loaded. One is resident at a time; while it runs, the files of the one that follows come into memory. */
 #include "engine/run/denoise.h"
 
+#include "engine/checkpoint/quantization.h"
+#include "engine/layers/precision_report.h"
 #include "engine/run/emit.h"
 
 #include <stdlib.h>
@@ -119,6 +121,40 @@ static void prefetch_next(vg_denoise_run *r)
     free(dir);
 }
 
+/* What an FP8 checkpoint is loaded as, so that nobody has to guess whether it was: what it calls itself, how its layers run, what of it is not
+ * used. */
+static void tell_quantised(const vg_denoise_run *r, const char *name, const vg_weights *weights)
+{
+    vg_weight_table table = {.component = name};
+    vg_precision_policy policy;
+    vg_precision_report report = {0};
+    vg_quantization_label label = {.algo = ""};
+    vg_module_options options = {.compute = vg_compute_dtype(r->p->compute), .policy = &policy};
+    cJSON *holder = NULL;
+    char *dir = NULL, text[160];
+    vg_status status = vg_params_policy(r->p, &policy, NULL);
+    if (status == VG_OK)
+        status = vg_model_component_dir(r->model, name, &dir, NULL);
+    if (status == VG_OK)
+        status = r->family->weight_table(r->model, name, &table, NULL);
+    if (status == VG_OK)
+        status = vg_precision_report_add(&report, &table, weights, &options, NULL);
+    if (status == VG_OK) {
+        (void)vg_quantization_find(dir, weights, &holder, &label);
+        vg_emit_note(r->cb, VG_STAGE_LOAD,
+                     "%s: detected %s FP8 checkpoint (quant_algo=%s): %s; %d input scales skipped; "
+                     "FP8 products by %s",
+                     name, *label.method ? label.method : "an unlabelled",
+                     *label.algo ? label.algo : "-",
+                     vg_precision_report_text(&report, text, sizeof text), report.scales_skipped,
+                     r->be->ops->kind == VG_DEVICE_CUDA ? "cuBLASLt" : "the CPU backend");
+    }
+    cJSON_Delete(holder);
+    vg_weight_table_deinit(&table);
+    vg_precision_policy_deinit(&policy);
+    free(dir);
+}
+
 /* What a person should know about the weights that were found. */
 static void tell_weights(const vg_denoise_run *r, const char *name)
 {
@@ -126,6 +162,10 @@ static void tell_weights(const vg_denoise_run *r, const char *name)
     const char *unused;
     int dequantised = vg_module_dequantised(module),
         unused_count = vg_module_unused(module, &unused);
+    vg_precision_census census;
+    vg_precision_census_take(vg_module_weights(module), &census);
+    if (census.fp8 > 0)
+        tell_quantised(r, name, vg_module_weights(module));
     if (dequantised > 0)
         vg_emit_note(r->cb, VG_STAGE_LOAD,
                      "%s: %d FP8 layers of the checkpoint were dequantised, as was asked", name,

@@ -73,9 +73,7 @@ static vg_status run_step(vg_denoise_run *r, int i, vg_err *err)
     double begin = vg_now();
     VG_TRY(vg_denoise_check_cancel(r, step, err));
     VG_TRY(vg_denoise_predict(r, step, err));
-    vg_guided v = vg_denoise_answer(r);
-    VG_TRY(vg_scheduler_step(r->scheduler, &v, &r->x, err));
-    VG_TRY(vg_denoise_download(r, step, err));
+    VG_TRY(vg_denoise_advance(r, err));
     if (r->pass->measure)
         VG_TRY(hand_ranges(r, i, step, err));
     vg_emit(r->cb, &(vg_event){.kind = VG_EVENT_STEP,

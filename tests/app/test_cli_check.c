@@ -1,157 +1,85 @@
 /* test_cli_check.c: vgen check on an export that is whole, and on the same with one thing wrong at a time: each is found, on the level that it
  * has, with its layer named. */
-#include "engine/checkpoint/safetensors.h"
-#include "kernels/base/numeric.h"
-#include "tests/app/test_cli.h"
+#include "tests/app/edit_weights.h"
 
-#define EXPORT  VG_TEST_DIR "/golden/tiny-b-modelopt-fp8"
-#define SOURCE  VG_TEST_DIR "/golden/tiny-b"
-#define BLOCK   VG_TEST_DIR "/golden/tiny-a-modelopt-fp8-block"
-#define WEIGHTS "diffusion_pytorch_model.safetensors"
-#define LAYER   "blocks.1.attn2.to_k"
-
-static void copy_tree(const char *from, const char *to)
-{
-    char command[1200];
-    snprintf(command, sizeof command, "mkdir -p '%s' && cp -rL '%s'/. '%s'", to, from, to);
-    assert_int_equal(system(command), 0);
-}
+#define EXPORT VG_TEST_DIR "/golden/tiny-b-modelopt-fp8"
+#define SOURCE VG_TEST_DIR "/golden/tiny-b"
+#define BLOCK  VG_TEST_DIR "/golden/tiny-a-modelopt-fp8-block"
+#define LAYER  "blocks.1.attn2.to_k"
 
 /* A whole checkpoint: the source's parts with the export's transformers. */
 static char *make_whole(const char *name)
 {
     static char dir[300];
     snprintf(dir, sizeof dir, "%s/%s", cli_dir, name);
-    copy_tree(SOURCE, dir);
-    copy_tree(EXPORT, dir);
+    edit_copy_tree(SOURCE, dir);
+    edit_copy_tree(EXPORT, dir);
     return dir;
 }
 
 /* ---- what can be wrong ---- */
 
-typedef struct file {
-    vg_safetensors_entry entries[200];
-    char names[200][128];
-    int count;
-} file;
-
-typedef void edit_fn(file *f);
-
-static vg_safetensors_entry *entry_of(file *f, const char *name)
+static void no_scale(edit_file *f)
 {
-    for (int i = 0; i < f->count; i++)
-        if (!strcmp(f->names[i], name))
-            return &f->entries[i];
-    fail_msg("there is no %s", name);
-    return NULL;
+    edit_drop(f, LAYER ".weight_scale");
 }
-
-static void drop(file *f, const char *name)
+static void zero_scale(edit_file *f)
 {
-    vg_safetensors_entry *e = entry_of(f, name);
-    int at = (int)(e - f->entries);
-    free(e->tensor.data);
-    for (int i = at; i + 1 < f->count; i++) {
-        f->entries[i] = f->entries[i + 1];
-        memcpy(f->names[i], f->names[i + 1], sizeof f->names[i]);
-    }
-    f->count--;
+    edit_set_f32(f, LAYER ".weight_scale", 0);
 }
-
-static void set_f32(file *f, const char *name, float value)
+static void negative_scale(edit_file *f)
 {
-    memcpy(entry_of(f, name)->tensor.data, &value, sizeof value);
+    edit_set_f32(f, LAYER ".weight_scale", -0.25f);
 }
-
-static void no_scale(file *f)
+static void unset_scale(edit_file *f) /* what a parameter holds that nobody loaded */
 {
-    drop(f, LAYER ".weight_scale");
+    edit_set_f32(f, LAYER ".weight_scale", -3.4028235e38f);
 }
-static void zero_scale(file *f)
+static void nan_scale(edit_file *f)
 {
-    set_f32(f, LAYER ".weight_scale", 0);
+    edit_set_f32(f, LAYER ".input_scale", NAN);
 }
-static void negative_scale(file *f)
+static void misshapen_scale(edit_file *f)
 {
-    set_f32(f, LAYER ".weight_scale", -0.25f);
-}
-static void unset_scale(file *f) /* what a parameter holds that nobody loaded */
-{
-    set_f32(f, LAYER ".weight_scale", -3.4028235e38f);
-}
-static void nan_scale(file *f)
-{
-    set_f32(f, LAYER ".input_scale", NAN);
-}
-static void misshapen_scale(file *f)
-{
-    vg_safetensors_entry *e = entry_of(f, LAYER ".weight_scale");
+    vg_safetensors_entry *e = edit_entry_of(f, LAYER ".weight_scale");
     free(e->tensor.data);
     e->tensor.data = calloc(3, sizeof(float));
     e->tensor.ndim = 1;
     e->tensor.shape[0] = 3;
 }
-static void no_input_scale(file *f)
+static void no_input_scale(edit_file *f)
 {
-    drop(f, LAYER ".input_scale");
+    edit_drop(f, LAYER ".input_scale");
 }
-static void one_input_scale(file *f)
+static void one_input_scale(edit_file *f)
 {
-    set_f32(f, LAYER ".input_scale", 1);
+    edit_set_f32(f, LAYER ".input_scale", 1);
 }
-static void nan_code(file *f)
+static void nan_code(edit_file *f)
 {
-    ((uint8_t *)entry_of(f, LAYER ".weight")->tensor.data)[7] = 0xff;
+    ((uint8_t *)edit_entry_of(f, LAYER ".weight")->tensor.data)[7] = 0xff;
 }
-static void small_codes(file *f)
+static void small_codes(edit_file *f)
 {
-    vg_tensor *t = &entry_of(f, LAYER ".weight")->tensor;
+    vg_tensor *t = &edit_entry_of(f, LAYER ".weight")->tensor;
     memset(t->data, 0x30, vg_tensor_bytes(t));
 }
-static void no_norm(file *f)
+static void no_norm(edit_file *f)
 {
-    drop(f, "blocks.0.norm2.weight");
+    edit_drop(f, "blocks.0.norm2.weight");
 }
-static void nan_bias(file *f)
+static void nan_bias(edit_file *f)
 {
     uint16_t nan = 0x7fc0;
-    memcpy(entry_of(f, "blocks.0.ffn.net.2.bias")->tensor.data, &nan, sizeof nan);
+    memcpy(edit_entry_of(f, "blocks.0.ffn.net.2.bias")->tensor.data, &nan, sizeof nan);
 }
-static void stranger(file *f)
+static void stranger(edit_file *f)
 {
     vg_safetensors_entry *e = &f->entries[f->count++];
     *e = f->entries[0];
     e->tensor.data = malloc(vg_tensor_bytes(&e->tensor));
     memcpy(e->tensor.data, f->entries[0].tensor.data, vg_tensor_bytes(&e->tensor));
     snprintf(f->names[f->count - 1], sizeof f->names[0], "blocks.0.nobody.weight");
-}
-
-/* Open a folder's weights, change them, write them again. */
-static void edit(const char *dir, const char *folder, edit_fn *fn)
-{
-    static file f;
-    char path[600];
-    vg_safetensors *st = NULL;
-    vg_err err = {0};
-    snprintf(path, sizeof path, "%s/%s/" WEIGHTS, dir, folder);
-    CHECK_OK(vg_safetensors_open(path, &st, &err), err);
-    f.count = vg_safetensors_count(st);
-    assert_true(f.count < 190);
-    for (int i = 0; i < f.count; i++) {
-        f.entries[i].tensor = *vg_safetensors_tensor(st, i);
-        size_t bytes = vg_tensor_bytes(&f.entries[i].tensor);
-        void *copy = malloc(bytes + 1);
-        memcpy(copy, f.entries[i].tensor.data, bytes);
-        f.entries[i].tensor.data = copy;
-        snprintf(f.names[i], sizeof f.names[i], "%s", vg_safetensors_name(st, i));
-    }
-    vg_safetensors_close(st);
-    fn(&f);
-    for (int i = 0; i < f.count; i++)
-        f.entries[i].name = f.names[i];
-    CHECK_OK(vg_safetensors_write(path, f.entries, f.count, NULL, &err), err);
-    for (int i = 0; i < f.count; i++)
-        free(f.entries[i].tensor.data);
 }
 
 /* ---- asking ---- */
@@ -238,7 +166,7 @@ static void test_cli_check_finds_what_is_wrong(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *dir = make_whole("wrong");
-        edit(dir, "transformer_2", cases[i].edit);
+        edit_weights(dir, "transformer_2", cases[i].edit);
         cJSON *o = check_json(dir, NULL, cases[i].status);
         if (!found(o, cases[i].level, "transformer_2", cases[i].text)) {
             char *text = cJSON_Print(cJSON_GetObjectItem(o, "findings"));
@@ -249,48 +177,28 @@ static void test_cli_check_finds_what_is_wrong(void **state)
     }
 }
 
-static void write_text(const char *dir, const char *name, const char *text)
-{
-    char path[600];
-    vg_err err = {0};
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    CHECK_OK(vg_file_write_atomic(path, text, strlen(text), &err), err);
-}
-
-/* Replace in a text file; there must be something to replace. */
-static void replace(const char *dir, const char *name, const char *old, const char *new)
-{
-    char path[600], made[8192];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    char *text = cli_read(path), *at = text ? strstr(text, old) : NULL;
-    assert_non_null(at);
-    snprintf(made, sizeof made, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
-    write_text(dir, name, made);
-    free(text);
-}
-
 static void test_cli_check_holds_labels_against_tensors(void **state)
 {
     (void)state;
     char *dir = make_whole("labels");
-    replace(dir, "transformer/config.json", "\"FP8\"", "\"FP8_PB_WO\"");
+    edit_replace(dir, "transformer/config.json", "\"FP8\"", "\"FP8_PB_WO\"");
     cJSON *o = check_json(dir, NULL, 2);
     assert_true(found(o, "warning", "transformer", "the scales are per-tensor"));
     cJSON_Delete(o);
     dir = make_whole("labels");
-    replace(dir, "transformer/config.json", "\"proj_out*\"", "\"blocks.1.*\"");
+    edit_replace(dir, "transformer/config.json", "\"proj_out*\"", "\"blocks.1.*\"");
     o = check_json(dir, NULL, 2);
     assert_true(found(o, "warning", "transformer", "10 FP8 layers are among those"));
     cJSON_Delete(o);
     dir = make_whole("labels");
-    replace(dir, "transformer/config.json", "quantization_config", "quantization_konfig");
+    edit_replace(dir, "transformer/config.json", "quantization_config", "quantization_konfig");
     o = check_json(dir, NULL, 1);
     assert_true(found(o, "failure", "transformer", "there is no quantization_config"));
     cJSON_Delete(o);
     /* The same label where other exporters leave it. */
-    write_text(dir, "hf_quant_config.json",
-               "{\"producer\": {\"name\": \"modelopt\", \"version\": \"0.47.0\"}, "
-               "\"quantization\": {\"quant_algo\": \"FP8\"}}");
+    edit_text(dir, "hf_quant_config.json",
+              "{\"producer\": {\"name\": \"modelopt\", \"version\": \"0.47.0\"}, "
+              "\"quantization\": {\"quant_algo\": \"FP8\"}}");
     o = check_json(dir, NULL, 0);
     const cJSON *f = cJSON_GetArrayItem(cJSON_GetObjectItem(o, "folders"), 0);
     assert_string_equal(cJSON_GetObjectItem(f, "metadata")->valuestring, "hf_quant_config.json");
@@ -312,7 +220,7 @@ static void test_cli_check_compares_folders_and_sources(void **state)
     /* The other expert's weights in the place of this one's. */
     dir = make_whole("swapped");
     snprintf(command, sizeof command,
-             "cp '%s/transformer/" WEIGHTS "' '%s/transformer_2/" WEIGHTS "'", dir, dir);
+             "cp '%s/transformer/" EDIT_WEIGHTS "' '%s/transformer_2/" EDIT_WEIGHTS "'", dir, dir);
     assert_int_equal(system(command), 0);
     o = check_json(dir, SOURCE, 1);
     assert_true(found(o, "failure", "transformer_2", "is not the source's"));
@@ -333,11 +241,11 @@ static void test_cli_check_reads_indexes(void **state)
     (void)state;
     static char dir[300];
     snprintf(dir, sizeof dir, "%s/%s", cli_dir, "block");
-    copy_tree(VG_TEST_DIR "/golden/tiny-a", dir);
+    edit_copy_tree(VG_TEST_DIR "/golden/tiny-a", dir);
     char command[1200];
     snprintf(command, sizeof command, "rm -r '%s/transformer'", dir);
     assert_int_equal(system(command), 0);
-    copy_tree(BLOCK, dir);
+    edit_copy_tree(BLOCK, dir);
     cJSON *o = check_json(dir, VG_TEST_DIR "/golden/tiny-a", 0);
     const cJSON *f = cJSON_GetArrayItem(cJSON_GetObjectItem(o, "folders"), 0);
     assert_string_equal(cJSON_GetObjectItem(f, "strategy")->valuestring, "block");

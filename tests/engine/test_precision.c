@@ -319,6 +319,46 @@ static void test_precision_rules_are_used(void **state)
     vg_weight_table_deinit(&table);
 }
 
+/* A name to ignore is that very layer and all below it, wherever numbers or names go on. */
+static void test_precision_ignored_names_are_exact_or_above(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *names, *layer;
+        bool found;
+    } cases[] = {
+        {"blocks.1", "blocks.1", true},
+        {"blocks.1", "blocks.1.attn1.to_q", true},
+        {"blocks.1", "blocks.10.attn1.to_q", false},
+        {"blocks.1", "vace_blocks.1.attn1.to_q", false},
+        {"proj_out", "proj_out", true},
+        {"proj_out", "vace_blocks.0.proj_out", false},
+        {"*.proj_out", "vace_blocks.0.proj_out", true},
+        {"blocks.0-1,*.ffn", "blocks.7.ffn.net.2", true},
+        {"blocks.0-1,*.ffn", "blocks.1.attn2.to_k", true},
+        {"blocks.0-1,*.ffn", "blocks.2.attn2.to_k", false},
+        {"transformer_2/blocks.0", "blocks.0.attn1.to_q", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vg_precision_policy p = {.scheme = VG_SCHEME_FP8};
+        vg_err err = {0};
+        CHECK_OK(vg_precision_policy_ignore(&p, cases[i].names, &err), err);
+        const vg_precision_rule *rule = vg_precision_policy_find(&p, "transformer", cases[i].layer);
+        if ((rule != NULL) != cases[i].found)
+            fail_msg("%s, %s", cases[i].names, cases[i].layer);
+        if (rule)
+            assert_int_equal(rule->precision, VG_PRECISION_HIGH);
+        vg_precision_policy_deinit(&p);
+    }
+    vg_precision_policy p = {.scheme = VG_SCHEME_FP8};
+    vg_err err = {0};
+    CHECK_FAILS(vg_precision_policy_ignore(&p, "blocks.0=bf16", &err), VG_E_ARG, err);
+    CHECK_FAILS(vg_precision_policy_ignore(&p, "a,,b", &err), VG_E_ARG, err);
+    CHECK_OK(vg_precision_policy_ignore(&p, NULL, &err), err);
+    assert_int_equal(p.count, 0);
+    vg_precision_policy_deinit(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_precision_rules_choose_layers, scratch_open,
                                         scratch_close),
         cmocka_unit_test(test_precision_report_tells_inputs_and_scales),
+        cmocka_unit_test(test_precision_ignored_names_are_exact_or_above),
         cmocka_unit_test(test_precision_rules_are_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

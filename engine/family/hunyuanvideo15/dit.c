@@ -197,17 +197,17 @@ static vg_status project_heads(hv_dit *d, int64_t layer, int stream, dit_run *r,
     return norm_heads(d, &d->blocks[layer].stream[stream].norm_k, stream == VIDEO, &s->k, err);
 }
 
-/* Every query against the keys of both streams. Behind the last block nobody reads the text's. */
-static vg_status attend(const hv_dit *d, int64_t layer, dit_run *r, bool last, vg_err *err)
+/* Every query against the keys of both streams. alone: those of the video only. */
+static vg_status attend(const hv_dit *d, int64_t layer, dit_run *r, bool alone, vg_err *err)
 {
     return vg_self_attention_run(d->work,
                                  &(vg_self_attention){.step = d->attention,
                                                       .layer = (int)layer,
-                                                      .q = last ? &r->of[VIDEO].q : &r->q,
+                                                      .q = alone ? &r->of[VIDEO].q : &r->q,
                                                       .k = &r->k,
                                                       .v = &r->v,
                                                       .heads = (int)d->config.heads,
-                                                      .y = last ? &r->of[VIDEO].att : &r->att},
+                                                      .y = alone ? &r->of[VIDEO].att : &r->att},
                                  err);
 }
 
@@ -230,11 +230,12 @@ static vg_status finish_stream(hv_dit *d, int64_t layer, int stream, dit_run *r,
 
 static vg_status run_block(hv_dit *d, int64_t layer, dit_run *r, vg_err *err)
 {
-    bool last = layer + 1 == d->config.layers;
-    int streams = last ? 1 : STREAMS; /* whose attention is finished */
+    /* Behind the last block nobody reads the text; but its layers have scales, which a calibration wants to know. */
+    bool alone = layer + 1 == d->config.layers && !d->ranges;
+    int streams = alone ? 1 : STREAMS; /* whose attention is finished */
     for (int i = 0; i < STREAMS; i++)
         VG_TRY(project_heads(d, layer, i, r, err));
-    VG_TRY(attend(d, layer, r, last, err));
+    VG_TRY(attend(d, layer, r, alone, err));
     for (int i = 0; i < streams; i++) {
         dit_stream *s = &r->of[i];
         vg_tensor gate = hv_dit_modulation(d, layer, i, GATE_MSA);

@@ -218,4 +218,5 @@ const vg_family vg_family_hunyuanvideo15 = {
     .decoder = &hv_decoder_row,
     .parts = hv_parts,
     .parts_count = HV_PARTS,
+    .recipe = &hv_recipe,
 };

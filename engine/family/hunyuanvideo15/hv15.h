@@ -89,6 +89,8 @@ vg_status hv_check_tokenizers(const vg_model *model, vg_err *err);
 extern const vg_denoiser hv_denoiser_row;
 extern const vg_decoder hv_decoder_row;
 
+extern const vg_export_recipe hv_recipe; /* recipe.c */
+
 /* components.c */
 #define HV_PARTS 8
 extern const vg_part hv_parts[HV_PARTS];
