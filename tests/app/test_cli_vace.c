@@ -128,6 +128,83 @@ static void test_cli_vace_takes_the_size_of_a_video(void **state)
     vg_safetensors_close(st);
 }
 
+/* ---- every scheme ---- */
+
+static double latents_apart(const char *a, const char *b)
+{
+    vg_safetensors *x = open_file(a), *y = open_file(b);
+    const vg_tensor *p = vg_safetensors_find(x, "latents"), *q = vg_safetensors_find(y, "latents");
+    double off = rel_l2(p->data, q->data, vg_tensor_numel(q));
+    vg_safetensors_close(x);
+    vg_safetensors_close(y);
+    return off;
+}
+
+/* Static scales are calibrated for the blocks of the control branch, too. */
+static void test_cli_vace_in_every_scheme(void **state)
+{
+    (void)state;
+    char fp8[400], block[400], bf16[400];
+    snprintf(bf16, sizeof bf16, "%s", in_folder("all-bf16" END));
+    snprintf(fp8, sizeof fp8, "%s", in_folder("all-fp8" END));
+    snprintf(block, sizeof block, "%s", in_folder("all-fp8-block" END));
+    CLI_EXPECT(0, "compare", "--model", TINY, "--reference-image", MEDIA "reference-a" END,
+               "--prompt", "a fox", "--height", "32", "--width", "48", "--num-frames", "5",
+               "--num-inference-steps", "4", "--quantization", "bf16,fp8,fp8-block",
+               "--save-latents", in_folder("all" END), "-q");
+    double a = latents_apart(fp8, bf16), b = latents_apart(block, bf16);
+    print_message("from BF16: FP8 per-tensor %.2e, per-block %.2e\n", a, b);
+    assert_true(a > 1e-4 && a < 0.3 && b > 1e-4 && b < 0.3);
+}
+
+/* ---- one part ---- */
+
+/* Inputs of the transformer, without one tensor, or with fewer of its values (all but the last of an extent). */
+static const char *inputs_without(const char *tensor, int extent)
+{
+    vg_err err;
+    vg_safetensors *st = open_file(TINY "/component/transformer.in" END);
+    static const char *const names[] = {"hidden_states", "timestep", "encoder_hidden_states",
+                                        "control_hidden_states", "control_hidden_states_scale"};
+    vg_safetensors_entry entries[5];
+    int count = 0;
+    for (int i = 0; i < 5; i++) {
+        entries[count] =
+            (vg_safetensors_entry){.name = names[i], .tensor = *vg_safetensors_find(st, names[i])};
+        if (strcmp(names[i], tensor) == 0 && extent >= 0)
+            entries[count].tensor.shape[extent]--;
+        count += strcmp(names[i], tensor) != 0 || extent >= 0;
+    }
+    const char *path = in_folder("inputs" END);
+    CHECK_OK(vg_safetensors_write(path, entries, count, NULL, &err), err);
+    vg_safetensors_close(st);
+    return path;
+}
+
+static void part_refuses(const char *inputs, const char *says)
+{
+    cli_result r = CLI("component", "transformer", "--model", TINY, "--in", inputs, "--out",
+                       in_folder("out" END), "--compute", "f32");
+    if (r.status != 1 || cli_lines(r.err) != 1 || !strstr(r.err, says))
+        fail_msg("exit %d, wanted \"%s\": %s", r.status, says, r.err);
+    cli_result_free(&r);
+}
+
+static void test_cli_vace_part_refuses_other_controls(void **state)
+{
+    (void)state;
+    part_refuses(inputs_without("control_hidden_states", -1),
+                 "the input tensor control_hidden_states is missing");
+    part_refuses(inputs_without("control_hidden_states", 1),
+                 "control_hidden_states has 95 channels; the model wants 96");
+    part_refuses(inputs_without("control_hidden_states", 4), "multiples of 2, 2 are wanted");
+    part_refuses(inputs_without("control_hidden_states_scale", 0),
+                 "has 1 entries; the model has 2 vace_layers");
+    part_refuses(inputs_without("hidden_states", 2), "the control has 12 tokens");
+    CLI_EXPECT(0, "component", "transformer", "--model", TINY, "--in",
+               inputs_without("control_hidden_states_scale", -1), "--out", in_folder("out" END));
+}
+
 /* ---- what a job keeps ---- */
 
 static char *job_dir(const char *jobs)
@@ -303,6 +380,8 @@ int main(void)
         cmocka_unit_test(test_cli_vace_equals_diffusers),
         cmocka_unit_test(test_cli_vace_mistakes_would_be_seen),
         cmocka_unit_test(test_cli_vace_takes_the_size_of_a_video),
+        cmocka_unit_test(test_cli_vace_in_every_scheme),
+        cmocka_unit_test(test_cli_vace_part_refuses_other_controls),
         cmocka_unit_test(test_cli_vace_goes_on_without_the_originals),
         cmocka_unit_test(test_cli_vace_roles_missing_or_too_much),
         cmocka_unit_test(test_cli_vace_lengths),

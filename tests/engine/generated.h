@@ -7,6 +7,63 @@
 #include "kernels/base/numeric.h"
 #include "tests/model.h"
 
+/* A model of tests/golden with generated weights. */
+static inline vg_model *open_dummy(const char *name)
+{
+    char dir[512];
+    vg_err err;
+    vg_model *model;
+    snprintf(dir, sizeof dir, GOLDEN "%s", name);
+    CHECK_OK(vg_model_open(dir, VG_LOAD_DUMMY, &model, &err), err);
+    return model;
+}
+
+/* One of its goldens. */
+static inline vg_safetensors *open_golden(const char *model, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, GOLDEN "%s/component/%s.safetensors", model, name);
+    return open_file(path);
+}
+
+/* waves() of make_hunyuan.py: a clip that needs no file. */
+static inline vg_safetensors *make_waves(void **state, int64_t frames, int64_t height,
+                                         int64_t width)
+{
+    vg_err err;
+    float *v = malloc((size_t)(3 * frames * height * width) * sizeof *v), *at = v;
+    assert_non_null(v);
+    for (int64_t c = 0; c < 3; c++)
+        for (int64_t f = 0; f < frames; f++)
+            for (int64_t y = 0; y < height; y++)
+                for (int64_t x = 0; x < width; x++)
+                    *at++ = (float)((y * (3 + c) + x * (5 - c) + f * 29 + x * y / (17 + c)) % 256 -
+                                    128) /
+                            128.0f;
+    vg_safetensors_entry e = {"sample", vg_tensor_make(v, VG_F32, 5, 1, 3, frames, height, width)};
+    CHECK_OK(vg_safetensors_write(scratch_path(state, "waves"), &e, 1, NULL, &err), err);
+    free(v);
+    return open_file(scratch_path(state, "waves"));
+}
+
+/* Relative error against a golden, which may hold every Nth value only. */
+static inline double error_of(const vg_tensor *t, const vg_safetensors *golden)
+{
+    const vg_tensor *g = vg_safetensors_tensor(golden, 0);
+    const char *every = vg_safetensors_metadata(golden, "every");
+    int64_t step = every ? strtol(every, NULL, 10) : 1, count = vg_tensor_numel(g);
+    float *picked = malloc((size_t)count * sizeof *picked);
+    assert_non_null(picked);
+    assert_int_equal((vg_tensor_numel(t) + step - 1) / step, count);
+    if (step == 1)
+        assert_true(vg_tensor_same_shape(t, g));
+    for (int64_t i = 0; i < count; i++)
+        picked[i] = ((const float *)t->data)[i * step];
+    double error = rel_l2(picked, g->data, count);
+    free(picked);
+    return error;
+}
+
 /* A folder with every tensor that the family's table names, as files: FP32 ones, as the published have them. */
 static inline void write_component(void **state, const vg_model *model, const char *folder)
 {

@@ -151,3 +151,19 @@ const vg_encoder hv_latents_row = {
     .wanted = wanted,
     .run = run_vae,
 };
+
+vg_status hv_preview_encode(vg_engine *engine, const vg_model *model, const char *dir,
+                            const float *sample, const int64_t shape[4], float *latents,
+                            vg_err *err)
+{
+    const hv_vae_config *c = &hv_config_of(model)->vae;
+    int64_t count = c->z * hv_vae_latent_frames(c, shape[1]) * (shape[2] / c->spatial) *
+                    (shape[3] / c->spatial);
+    hv_vae *vae;
+    VG_TRY(hv_vae_open(engine, dir, c, VG_F32, HV_VAE_ENCODER, &vae, err));
+    vg_status status = hv_vae_encode(vae, sample, shape, false, NULL, latents, err);
+    hv_vae_close(vae);
+    for (int64_t i = 0; status == VG_OK && i < count; i++)
+        latents[i] *= (float)c->scaling_factor;
+    return status;
+}

@@ -216,6 +216,7 @@ const vg_family vg_family_hunyuanvideo15 = {
     .encoders_count = sizeof encoders / sizeof encoders[0],
     .denoiser = &hv_denoiser_row,
     .decoder = &hv_decoder_row,
+    .preview_encode = hv_preview_encode,
     .parts = hv_parts,
     .parts_count = HV_PARTS,
     .recipe = &hv_recipe,

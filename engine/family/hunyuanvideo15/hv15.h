@@ -91,6 +91,12 @@ extern const vg_decoder hv_decoder_row;
 
 extern const vg_export_recipe hv_recipe; /* recipe.c */
 
+/* encode_picture.c. A clip's latents for measuring previews: sample, shape and latents as in hv_vae_encode, but scaled; opens and closes DIR's
+ * encoder in FP32. */
+vg_status hv_preview_encode(vg_engine *engine, const vg_model *model, const char *dir,
+                            const float *sample, const int64_t shape[4], float *latents,
+                            vg_err *err);
+
 /* components.c */
 #define HV_PARTS 8
 extern const vg_part hv_parts[HV_PARTS];
