@@ -21,6 +21,7 @@ typedef struct vg_added_tokens {
     bool starts[256]; /* some token starts with this byte */
 } vg_added_tokens;    /* all zero is empty */
 
+/* Free the texts; empty afterwards. */
 void vg_added_tokens_deinit(vg_added_tokens *list);
 /* One more; a text that is there already keeps its first meaning. flags: an object with lstrip, rstrip, single_word, normalized, or NULL. name:
  * the file, in messages. Errors: VG_E_FORMAT, VG_E_NOMEM. */

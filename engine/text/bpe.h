@@ -24,7 +24,7 @@ int vg_bpe_vocab(const vg_bpe *tokenizer); /* ids are below this */
 
 /* Ids of text[0..size), no special token added: the first `room` of them in ids, *count says how many there are, more than room when they
  * did not all fit. Broken UTF-8 is read as Python's errors="replace" reads it (vg_utf8_repair). ids may be NULL with room 0.
- * Errors: VG_E_ARG (more than VG_BPE_MAX_BYTES), VG_E_NOMEM. */
+ * Not for two threads at once with the same tokenizer. Errors: VG_E_ARG (more than VG_BPE_MAX_BYTES), VG_E_NOMEM. */
 #define VG_BPE_MAX_BYTES (1 << 20)
 vg_status vg_bpe_encode(const vg_bpe *tokenizer, const char *text, size_t size, int32_t *ids,
                         int room, int *count, vg_err *err);

@@ -349,14 +349,10 @@ static vg_status with_json(vg_bpe *t, const char *dir, const char *file, json_fn
                            vg_err *err)
 {
     cJSON *root = NULL;
-    vg_status status = VG_OK;
-    char *path = vg_path_join(dir, file);
-    if (!path)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
-    *found = vg_file_exists(path);
-    if (*found)
-        status = vg_json_load(path, &root, err);
-    if (*found && status == VG_OK)
+    char *path = NULL;
+    vg_status status = vg_json_load_if(dir, file, &path, &root, err);
+    *found = root != NULL;
+    if (status == VG_OK && root)
         status = fn(t, root, path, err);
     cJSON_Delete(root);
     free(path);

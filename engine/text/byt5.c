@@ -49,22 +49,14 @@ static vg_status read_config(vg_byt5 *t, const cJSON *config, const char *name, 
     return t->added.count > 0 ? VG_OK : add_defaults(t, config, name, err);
 }
 
-/* DIR/FILE, where there is one. */
-static vg_status load(const char *dir, const char *file, char **path, cJSON **root, vg_err *err)
-{
-    *path = vg_path_join(dir, file);
-    if (!*path)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
-    return vg_file_exists(*path) ? vg_json_load(*path, root, err) : VG_OK;
-}
-
 static vg_status read_folder(vg_byt5 *t, const char *dir, vg_err *err)
 {
     char *config_path = NULL, *map_path = NULL;
     cJSON *config = NULL, *map = NULL;
     vg_status status;
-    VG_TRY_GOTO(status, load(dir, "tokenizer_config.json", &config_path, &config, err), done);
-    VG_TRY_GOTO(status, load(dir, "added_tokens.json", &map_path, &map, err), done);
+    VG_TRY_GOTO(status, vg_json_load_if(dir, "tokenizer_config.json", &config_path, &config, err),
+                done);
+    VG_TRY_GOTO(status, vg_json_load_if(dir, "added_tokens.json", &map_path, &map, err), done);
     if (!config && !map) {
         status = VG_FAIL(err, VG_E_MISSING, "%s: no tokenizer_config.json of a ByT5Tokenizer", dir);
         goto done;

@@ -51,19 +51,11 @@ static void folder_deinit(folder *f)
     free(f->model_path);
 }
 
-static vg_status load_json(const char *dir, const char *file, char **path, cJSON **root,
-                           vg_err *err)
-{
-    *path = vg_path_join(dir, file);
-    if (!*path)
-        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
-    return vg_file_exists(*path) ? vg_json_load(*path, root, err) : VG_OK;
-}
-
 /* tokenizer.json is some 16 MB of vocabulary: read only when it must be, and once. */
 static vg_status need_whole(const char *dir, folder *f, vg_err *err)
 {
-    return f->whole_path ? VG_OK : load_json(dir, "tokenizer.json", &f->whole_path, &f->whole, err);
+    return f->whole_path ? VG_OK
+                         : vg_json_load_if(dir, "tokenizer.json", &f->whole_path, &f->whole, err);
 }
 
 /* A special token is written as "text" or {"content": "text"}; null: there is none. */
@@ -187,8 +179,8 @@ static vg_status load_folder(vg_tokenizer *t, const char *dir, folder *f, vg_err
 {
     const char *end = "</s>";
 
-    VG_TRY(load_json(dir, "tokenizer_config.json", &f->config_path, &f->config, err));
-    VG_TRY(load_json(dir, "special_tokens_map.json", &f->map_path, &f->map, err));
+    VG_TRY(vg_json_load_if(dir, "tokenizer_config.json", &f->config_path, &f->config, err));
+    VG_TRY(vg_json_load_if(dir, "special_tokens_map.json", &f->map_path, &f->map, err));
     VG_TRY(special_token(f, "eos_token", &end, err));
     VG_TRY(load_pieces(t, dir, f, end, err));
     VG_TRY(load_added(t, dir, f, err));

@@ -157,6 +157,14 @@ vg_status vg_json_load(const char *path, cJSON **root, vg_err *err)
     return status;
 }
 
+vg_status vg_json_load_if(const char *dir, const char *file, char **path, cJSON **root, vg_err *err)
+{
+    *path = vg_path_join(dir, file);
+    if (!*path)
+        return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory", dir);
+    return vg_file_exists(*path) ? vg_json_load(*path, root, err) : VG_OK;
+}
+
 vg_status vg_json_save(const char *path, const cJSON *root, vg_err *err)
 {
     char *text = cJSON_Print(root);

@@ -13,6 +13,9 @@
  * 64, 4 million values; text must be valid UTF-8 without NUL. NaN and Infinity, which Python writes, are numbers that no getter below
  * accepts. Errors: VG_E_IO, VG_E_FORMAT with the line, VG_E_NOMEM. */
 vg_status vg_json_load(const char *path, cJSON **root, vg_err *err);
+/* The same for DIR/FILE, which may be missing: *root is then as it was. *path is its path, malloc'd, also when loading fails. */
+vg_status vg_json_load_if(const char *dir, const char *file, char **path, cJSON **root,
+                          vg_err *err);
 /* text need not end with NUL; name is for messages. *root is the caller's (cJSON_Delete). Errors: VG_E_FORMAT with the line. */
 vg_status vg_json_parse(const char *text, size_t size, const char *name, cJSON **root, vg_err *err);
 /* Atomic, indented, newline at the end. */
