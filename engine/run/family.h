@@ -139,6 +139,8 @@ typedef struct vg_export_recipe {
         ignore; /* patterns of layers that are never quantised, as exports list them; NULL-terminated */
     /* Rules (engine/layers/precision_policy.h) of layers that could be, and are not unless somebody asks; NULL: none of this model. */
     const char *(*kept)(const vg_model *model);
+    bool
+        all_bf16; /* diffusers keeps none of its modules in FP32: what the weight table computes in FP32 is BF16 in files */
 } vg_export_recipe;
 
 struct vg_family {
