@@ -123,7 +123,7 @@ static void check_case(void **state, const char *name)
         const char *dir = make_dir(state, path);
         vg_export_options options = {
             .policy = &policy, .input_scales = scales, .compat_rounding = true, .pool = pool()};
-        CHECK_OK(vg_export_plan(&c.table, c.weights, &policy, &planned, &err), err);
+        CHECK_OK(vg_export_plan(&c.table, c.weights, &options, &planned, &err), err);
         CHECK_OK(vg_export_weights(&c.table, c.weights, dir, &options, &counts, &err), err);
         assert_int_equal(counts.quantised, cJSON_GetArraySize(at(folder, "amax")));
         assert_int_equal(counts.kept, 0);
@@ -232,9 +232,13 @@ static void test_export_keeps_what_rules_keep(void **state)
     assert_non_null(strstr(err.message, "blocks.0.attn2.to_q"));
     /* Nothing, and two kinds. */
     CHECK_OK(vg_precision_policy_add(&policy, "blocks.1.ffn.*=fp8-block", &err), err);
-    CHECK_FAILS(vg_export_plan(&c.table, c.weights, &policy, &counts, &err), VG_E_UNSUPPORTED, err);
+    CHECK_FAILS(
+        vg_export_plan(&c.table, c.weights, &(vg_export_options){.policy = &policy}, &counts, &err),
+        VG_E_UNSUPPORTED, err);
     CHECK_OK(vg_precision_policy_add(&policy, "*=bf16", &err), err);
-    CHECK_FAILS(vg_export_plan(&c.table, c.weights, &policy, &counts, &err), VG_E_ARG, err);
+    CHECK_FAILS(
+        vg_export_plan(&c.table, c.weights, &(vg_export_options){.policy = &policy}, &counts, &err),
+        VG_E_ARG, err);
     vg_precision_policy_deinit(&policy);
     vg_input_scales_free(scales);
     component_close(&c);
@@ -248,7 +252,9 @@ static void test_export_refuses_fp8_sources(void **state)
     vg_precision_policy policy = {.scheme = VG_SCHEME_FP8};
     vg_export_counts counts;
     component_open("tiny-b-modelopt-fp8", "transformer", VG_LOAD_FILES, &c);
-    CHECK_FAILS(vg_export_plan(&c.table, c.weights, &policy, &counts, &err), VG_E_UNSUPPORTED, err);
+    CHECK_FAILS(
+        vg_export_plan(&c.table, c.weights, &(vg_export_options){.policy = &policy}, &counts, &err),
+        VG_E_UNSUPPORTED, err);
     assert_non_null(strstr(err.message, "is FP8 already"));
     component_close(&c);
 }
