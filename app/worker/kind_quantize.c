@@ -6,183 +6,22 @@
  *
  * Each piece carries the mark of the settings that made it; a job that was killed begins behind the last whole one. */
 #include "app/job/fold.h"
-#include "app/job/job_create.h"
 #include "app/job/kind.h"
 #include "app/job/weights.h"
-#include "app/settings/paths.h"
 #include "app/worker/quantize_output.h"
-#include "app/worker/quantize_plan.h"
-#include "app/worker/quantize_ranges.h"
-#include "app/worker/worker_run.h"
-#include "engine/run/hub.h"
+#include "app/worker/quantize_run.h"
 #include "engine/run/pass.h"
 #include "kernels/base/clock.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SAMPLES_FOLDER "samples"
 #define RANGES_FILE    "ranges.json"
-#define EXPORT_FILE    "export.json" /* what was written, for reading */
-#define MIB            (1u << 20)
 
-/* ---- making a job ---- */
+/* ---- pieces, and what is told ---- */
 
-static vg_status open_model(vg_job *job, vg_model **model, vg_err *err)
-{
-    vg_lines presets = {0};
-    char *found = NULL;
-    vg_paths_presets(&presets);
-    vg_status status =
-        vg_model_find(vg_settings_get(&job->settings, VG_OPT_model),
-                      (const char *const *)presets.items, presets.count, &found, err);
-    vg_lines_free(&presets);
-    VG_TRY(status);
-    job->model_dir = realpath(found, NULL);
-    free(found);
-    if (!job->model_dir)
-        return VG_FAIL(err, VG_E_MISSING, "%s: there is no such folder",
-                       vg_settings_get(&job->settings, VG_OPT_model));
-    VG_TRY(vg_model_open(job->model_dir, vg_settings_load_format(&job->settings), model, err));
-    return vg_model_check(*model, err);
-}
-
-static vg_status set_path(vg_settings *s, vg_option_id id, vg_err *err)
-{
-    if (!*vg_settings_get(s, id))
-        return VG_OK;
-    char *path = vg_paths_absolute(vg_settings_get(s, id));
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        path[--n] = 0;
-    vg_status status = vg_settings_set(s, id, path, err);
-    free(path);
-    return status;
-}
-
-/* Rules of family, edges and person as one text, so that the worker need not make them again. */
-static vg_status take_rules(vg_job *job, const vg_model *model, vg_err *err)
-{
-    char *rules;
-    vg_settings *s = &job->resolved;
-    VG_TRY(vg_quantize_rules(model, vg_settings_bool(s, VG_OPT_quantize_vace_proj_out),
-                             vg_settings_int(s, VG_OPT_edge_blocks),
-                             vg_settings_get(s, VG_OPT_precision), &rules, err));
-    vg_status status = *rules ? vg_settings_set(s, VG_OPT_precision, rules, err) : VG_OK;
-    free(rules);
-    return status;
-}
-
-/* Every picture is opened once before anything is begun. */
-static vg_status check_pictures(const vg_quantize_plan *plan, vg_err *err)
-{
-    for (int i = 0; i < plan->pictures.count; i++) {
-        vg_picture picture = {0};
-        vg_err why = {0};
-        if (vg_picture_read(plan->pictures.items[i], &picture, &why) != VG_OK)
-            return VG_FAIL(err, VG_E_ARG, "reference_images: %s", why.message);
-        vg_picture_deinit(&picture);
-    }
-    return VG_OK;
-}
-
-static vg_status check_output(const vg_job *job, const vg_model *model,
-                              const vg_generate_params *params, vg_err *err)
-{
-    const char *names[VG_QUANTIZE_EXPERTS_MAX + 1] = {NULL};
-    int count = vg_quantize_experts(model, names);
-    uint64_t bytes = vg_quantize_output_rest(job->model_dir, names);
-    for (int e = 0; e < count; e++) {
-        vg_export_counts counts;
-        VG_TRY(vg_quantize_count(model, params, names[e], &counts, err));
-        bytes += counts.bytes;
-    }
-    return vg_quantize_output_check(vg_settings_get(&job->resolved, VG_OPT_output), job->model_dir,
-                                    vg_settings_bool(&job->resolved, VG_OPT_overwrite), bytes, err);
-}
-
-static vg_status check_settings(const vg_settings *s, vg_err *err)
-{
-    vg_scheme schemes[VG_SCHEME_COUNT];
-    if (!*vg_settings_get(s, VG_OPT_output))
-        return VG_FAIL(err, VG_E_ARG, "output: the folder to write is missing");
-    if (vg_settings_schemes(s, schemes) != 1 ||
-        vg_scheme_precision(schemes[0]) == VG_PRECISION_HIGH)
-        return VG_FAIL(err, VG_E_ARG,
-                       "quantization: one of fp8 (per tensor) and fp8-block (128x128) is wanted");
-    return VG_OK;
-}
-
-static vg_status resolve(vg_job *job, const vg_model *model, vg_err *err)
-{
-    vg_quantize_plan plan = {.model = NULL};
-    vg_generate_params params;
-    vg_media media;
-    vg_status status;
-    VG_TRY(vg_settings_draw_seed(&job->settings, err));
-    VG_TRY(set_path(&job->settings, VG_OPT_output, err));
-    VG_TRY(set_path(&job->settings, VG_OPT_reference_images, err));
-    vg_settings_copy(&job->resolved, &job->settings);
-    VG_TRY(take_rules(job, model, err));
-    VG_TRY_GOTO(status, vg_quantize_plan_make(&job->resolved, model, &plan, err), done);
-    VG_TRY_GOTO(status, check_pictures(&plan, err), done);
-    VG_TRY_GOTO(status, vg_quantize_sample(&plan, 0, &params, &media, err), done);
-    VG_TRY_GOTO(status, check_output(job, model, &params, err), done);
-    /* Modes differ from sample to sample. */
-    if (!vg_settings_is_set(&job->settings, VG_OPT_mode))
-        params.mode = NULL;
-    VG_TRY_GOTO(status, vg_settings_take_resolved(&job->resolved, &params, err), done);
-    VG_TRY_GOTO(status, vg_job_weights(model, &job->identity, err), done);
-    job->family = vg_xstrdup(vg_model_family_name(model));
-done:
-    vg_quantize_plan_deinit(&plan);
-    return status;
-}
-
-static vg_status create(vg_job *job, const vg_job_media *media, int batch, vg_err *err)
-{
-    vg_model *model = NULL;
-    (void)media;
-    (void)batch;
-    VG_TRY(check_settings(&job->settings, err));
-    if (job->variants_count != 1)
-        return VG_FAIL(err, VG_E_ARG, "quantization: a job quantises in one way");
-    vg_status status = open_model(job, &model, err);
-    if (status == VG_OK)
-        status = resolve(job, model, err);
-    vg_model_close(model);
-    VG_TRY(status);
-    vg_job_variant *v = &job->variants[0];
-    v->model_dir = vg_xstrdup(job->model_dir);
-    v->identity = vg_xstrdup(job->identity);
-    vg_settings_copy(&v->resolved, &job->resolved);
-    return VG_OK;
-}
-
-/* ---- the worker's ---- */
-
-typedef struct run {
-    vg_worker *w;
-    vg_model *model;
-    vg_quantize_plan plan;
-    vg_ranges ranges;
-    char made_with[17];
-    vg_callbacks callbacks;
-    const vg_quantize_pass *pass;
-    vg_input_scales *scales; /* of the first expert, while it runs quantised */
-    vg_media media;
-    int steps_done;
-    double begin, encode_s, passes_s, export_s;
-    /* the export */
-    const char *output;
-    char *hidden;
-    uint64_t rest_bytes, bytes_before, bytes_all;
-    int64_t told_ms;
-} run;
-
-static char *sample_path(const run *r, int i, const char *what)
+static char *sample_path(const vg_quantize_run *r, int i, const char *what)
 {
     char *file = vg_xstrf(SAMPLES_FOLDER "/%04d.%s.safetensors", i + 1, what),
          *path = vg_job_path(&r->w->job, file);
@@ -190,7 +29,7 @@ static char *sample_path(const run *r, int i, const char *what)
     return path;
 }
 
-static char *conditions_path(const run *r, int i)
+static char *conditions_path(const vg_quantize_run *r, int i)
 {
     return sample_path(r, vg_quantize_sample_like(&r->plan, i), "conditions");
 }
@@ -198,7 +37,7 @@ static char *conditions_path(const run *r, int i)
 /* Steps are those of all passes; all else is told as always. */
 static void on_event(void *user, const vg_event *event)
 {
-    run *r = user;
+    vg_quantize_run *r = user;
     if (event->stage == VG_STAGE_CALIBRATE && event->kind == VG_EVENT_PROGRESS)
         return;
     if (event->kind != VG_EVENT_STEP) {
@@ -214,10 +53,9 @@ static void on_event(void *user, const vg_event *event)
     e.expert = event->expert;
     vg_worker_tell(r->w, e);
 }
-
 /* ---- encoding ---- */
 
-static vg_status encode_sample(run *r, int i, const char *path, vg_err *err)
+static vg_status encode_sample(vg_quantize_run *r, int i, const char *path, vg_err *err)
 {
     const char *const metadata[] = {VG_MADE_WITH, r->made_with, NULL};
     int picture = vg_quantize_sample_picture(&r->plan, i);
@@ -239,7 +77,7 @@ done:
     return status;
 }
 
-static vg_status encode_all(run *r, vg_err *err)
+static vg_status encode_all(vg_quantize_run *r, vg_err *err)
 {
     char *folder = vg_job_path(&r->w->job, SAMPLES_FOLDER);
     double begin = vg_now();
@@ -256,12 +94,11 @@ static vg_status encode_all(run *r, vg_err *err)
     r->encode_s = vg_now() - begin;
     return status;
 }
-
 /* ---- passes ---- */
 
 static vg_status load_sample(void *user, int i, vg_pass_sample *sample, vg_err *err)
 {
-    run *r = user;
+    vg_quantize_run *r = user;
     char *path = conditions_path(r, i), *state = sample_path(r, i, "state");
     vg_status status = vg_quantize_sample(&r->plan, i, &sample->params, &r->media, err);
     sample->params.boundary_ratio = r->pass->boundary_ratio;
@@ -277,7 +114,7 @@ static vg_status load_sample(void *user, int i, vg_pass_sample *sample, vg_err *
 
 static vg_status take_range(void *user, int i, int step, const char *layer, float amax, vg_err *err)
 {
-    run *r = user;
+    vg_quantize_run *r = user;
     (void)err;
     vg_ranges_add(&r->ranges, r->pass->expert, i, step, layer, amax);
     return VG_OK;
@@ -285,7 +122,7 @@ static vg_status take_range(void *user, int i, int step, const char *layer, floa
 
 static vg_status sample_done(void *user, int i, const vg_denoise_state *state, vg_err *err)
 {
-    run *r = user;
+    vg_quantize_run *r = user;
     vg_status status;
     char *path;
     if (r->pass->measure) {
@@ -302,7 +139,7 @@ static vg_status sample_done(void *user, int i, const vg_denoise_state *state, v
 }
 
 /* Samples that this pass has behind it. */
-static int samples_done(const run *r, const vg_quantize_pass *pass)
+static int samples_done(const vg_quantize_run *r, const vg_quantize_pass *pass)
 {
     int i = 0;
     if (pass->measure)
@@ -315,18 +152,7 @@ static int samples_done(const run *r, const vg_quantize_pass *pass)
     return i;
 }
 
-static void tell_stage(vg_worker *w, const char *what, const char *stage, const char *detail,
-                       double seconds)
-{
-    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_stage);
-    e.what = what;
-    e.stage = stage;
-    e.detail = detail;
-    e.seconds = seconds;
-    vg_worker_tell(w, e);
-}
-
-static vg_status run_pass(run *r, int number, vg_err *err)
+static vg_status run_pass(vg_quantize_run *r, int number, vg_err *err)
 {
     const char *names[VG_QUANTIZE_EXPERTS_MAX];
     vg_pass pass = {.user = r,
@@ -353,7 +179,7 @@ static vg_status run_pass(run *r, int number, vg_err *err)
     return status;
 }
 
-static vg_status run_passes(run *r, vg_err *err)
+static vg_status run_passes(vg_quantize_run *r, vg_err *err)
 {
     double begin = vg_now();
     for (int i = 0; i < r->plan.passes_count; i++)
@@ -361,225 +187,6 @@ static vg_status run_passes(run *r, vg_err *err)
     r->passes_s = vg_now() - begin;
     return VG_OK;
 }
-
-/* ---- export ---- */
-
-static void tell_bytes(run *r, uint64_t done)
-{
-    int64_t now = vg_now_monotonic_ms();
-    if (now - r->told_ms < 150)
-        return;
-    r->told_ms = now;
-    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_progress);
-    e.stage = "export";
-    e.part = (int)((r->bytes_before + done) / MIB);
-    e.parts = (int)(r->bytes_all / MIB) + 1;
-    vg_worker_tell(r->w, e);
-}
-
-static void on_copy(void *user, uint64_t bytes)
-{
-    tell_bytes(user, bytes);
-}
-
-static void on_export(void *user, uint64_t done, uint64_t of)
-{
-    (void)of;
-    tell_bytes(user, done);
-}
-
-/* An expert's folder that is whole has its config, which is written last. */
-static vg_status export_expert(run *r, const char *name, const vg_generate_params *params,
-                               const vg_export_options *options, vg_export_counts *counts,
-                               vg_err *err)
-{
-    char *dir = vg_xstrf("%s/%s", r->hidden, name), *config = vg_xstrf("%s/config.json", dir);
-    vg_status status = VG_OK;
-    if (!vg_file_exists(config)) {
-        status = vg_file_remove_tree(dir, err);
-        if (status == VG_OK)
-            status = vg_file_make_dirs(dir, err);
-        if (status == VG_OK)
-            status = vg_quantize_export(r->model, params, name, dir, *options, counts, err);
-    }
-    r->bytes_before += counts->bytes;
-    free(dir);
-    free(config);
-    return status;
-}
-
-/* ---- how it was made ---- */
-
-static cJSON *samples_json(const run *r)
-{
-    cJSON *list = cJSON_CreateArray();
-    for (int i = 0; i < r->plan.samples; i++) {
-        vg_generate_params p;
-        vg_media media;
-        int picture = vg_quantize_sample_picture(&r->plan, i);
-        if (vg_quantize_sample(&r->plan, i, &p, &media, NULL) != VG_OK)
-            continue;
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "prompt", p.inputs.prompt);
-        cJSON_AddNumberToObject(o, "seed", (double)p.seed);
-        cJSON_AddStringToObject(o, "mode", p.mode);
-        if (picture >= 0) {
-            const char *path = r->plan.pictures.items[picture], *slash = strrchr(path, '/');
-            cJSON_AddStringToObject(o, "picture", slash ? slash + 1 : path);
-        }
-        cJSON_AddItemToArray(list, o);
-    }
-    return list;
-}
-
-static cJSON *passes_json(const run *r)
-{
-    cJSON *list = cJSON_CreateArray();
-    for (int i = 0; i < r->plan.passes_count; i++) {
-        const vg_quantize_pass *pass = &r->plan.passes[i];
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "expert", r->ranges.experts[pass->expert].name);
-        cJSON_AddBoolToObject(o, "measured", pass->measure);
-        cJSON_AddNumberToObject(o, "boundary_ratio", pass->boundary_ratio);
-        cJSON_AddNumberToObject(o, "steps_per_sample", pass->steps);
-        cJSON_AddItemToArray(list, o);
-    }
-    return list;
-}
-
-static cJSON *report_json(const run *r, const vg_export_counts *counts)
-{
-    const vg_job *job = &r->w->job;
-    cJSON *root = cJSON_CreateObject(), *folders;
-    cJSON_AddStringToObject(root, "format", "vgen-calibration");
-    cJSON_AddNumberToObject(root, "version", 1);
-    cJSON_AddStringToObject(root, "job", job->id);
-    cJSON_AddStringToObject(root, "vgen", VG_VERSION);
-    cJSON_AddStringToObject(root, "device", job->device);
-    cJSON *source = cJSON_AddObjectToObject(root, "source");
-    const char *slash = strrchr(job->model_dir, '/');
-    cJSON_AddStringToObject(source, "model", vg_settings_get(&job->settings, VG_OPT_model));
-    cJSON_AddStringToObject(source, "folder", slash ? slash + 1 : job->model_dir);
-    cJSON_AddStringToObject(source, "family", job->family ? job->family : "");
-    cJSON_AddStringToObject(source, "weights_identity", job->identity ? job->identity : "");
-    cJSON_AddItemToObject(root, "settings", vg_settings_to_json(&job->resolved));
-    cJSON_AddItemToObject(root, "samples", samples_json(r));
-    cJSON_AddItemToObject(root, "passes", passes_json(r));
-    folders = cJSON_AddObjectToObject(root, "folders");
-    for (int e = 0; e < r->ranges.count; e++) {
-        cJSON *o = cJSON_AddObjectToObject(folders, r->ranges.experts[e].name);
-        cJSON_AddNumberToObject(o, "quantised_layers", counts[e].quantised);
-        cJSON_AddNumberToObject(o, "kept_layers", counts[e].kept);
-        cJSON_AddNumberToObject(o, "bytes", (double)counts[e].bytes);
-        cJSON_AddItemToObject(o, "inputs",
-                              vg_range_expert_json(&r->ranges.experts[e], r->ranges.steps));
-    }
-    return root;
-}
-
-/* For --json and print: the same without the layers. */
-static vg_status write_summary(const run *r, const vg_export_counts *counts, vg_err *err)
-{
-    char *path = vg_job_path(&r->w->job, EXPORT_FILE);
-    cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, VG_MADE_WITH, r->made_with);
-    cJSON_AddStringToObject(root, "output", r->output);
-    cJSON_AddStringToObject(root, "scheme", vg_scheme_label(vg_job_variant_scheme(&r->w->job, 0)));
-    cJSON_AddNumberToObject(root, "samples", r->plan.samples);
-    cJSON_AddNumberToObject(root, "steps", r->plan.steps);
-    cJSON_AddNumberToObject(root, "encode_s", r->encode_s);
-    cJSON_AddNumberToObject(root, "calibrate_s", r->passes_s);
-    cJSON_AddNumberToObject(root, "export_s", r->export_s);
-    cJSON_AddNumberToObject(root, "peak_bytes", (double)r->w->calibration_peak_bytes);
-    cJSON *folders = cJSON_AddArrayToObject(root, "folders");
-    for (int e = 0; e < r->ranges.count; e++) {
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "folder", r->ranges.experts[e].name);
-        cJSON_AddNumberToObject(o, "quantised_layers", counts[e].quantised);
-        cJSON_AddNumberToObject(o, "kept_layers", counts[e].kept);
-        cJSON_AddNumberToObject(o, "bytes", (double)counts[e].bytes);
-        cJSON_AddItemToArray(folders, o);
-    }
-    vg_status status = vg_json_save(path, root, err);
-    cJSON_Delete(root);
-    free(path);
-    return status;
-}
-
-static vg_status write_report(const run *r, const vg_export_counts *counts, vg_err *err)
-{
-    char *path = vg_xstrf("%s/" VG_QUANTIZE_REPORT, r->hidden);
-    cJSON *root = report_json(r, counts);
-    vg_status status = vg_json_save(path, root, err);
-    cJSON_Delete(root);
-    free(path);
-    return status;
-}
-
-static void tell_counts(vg_worker *w, const vg_export_counts *counts, int count)
-{
-    char text[96];
-    int quantised = 0, kept = 0;
-    for (int e = 0; e < count; e++) {
-        quantised += counts[e].quantised;
-        kept += counts[e].kept;
-    }
-    snprintf(text, sizeof text, "%d layers %s, %d kept in BF16", quantised,
-             vg_scheme_label(vg_job_variant_scheme(&w->job, 0)), kept);
-    vg_job_event e = vg_job_event_of(VG_JOB_EVENT_precision);
-    e.text = text;
-    vg_worker_tell(w, e);
-}
-
-static vg_status export_within(run *r, const vg_export_options *options, vg_err *err)
-{
-    const char *names[VG_QUANTIZE_EXPERTS_MAX + 1] = {NULL};
-    const char *model_dir = r->w->job.model_dir;
-    int count = vg_quantize_experts(r->model, names);
-    vg_export_counts counts[VG_QUANTIZE_EXPERTS_MAX] = {0};
-    vg_generate_params params;
-    double begin = vg_now();
-    bool overwrite = vg_settings_bool(&r->w->job.resolved, VG_OPT_overwrite);
-    VG_TRY(vg_quantize_sample(&r->plan, 0, &params, &r->media, err));
-    r->rest_bytes = r->bytes_all = vg_quantize_output_rest(model_dir, names);
-    for (int e = 0; e < count; e++) {
-        VG_TRY(vg_quantize_count(r->model, &params, names[e], &counts[e], err));
-        r->bytes_all += counts[e].bytes;
-    }
-    tell_counts(r->w, counts, count);
-    tell_stage(r->w, "begin", "export", "", NAN);
-    VG_TRY(vg_quantize_output_copy(model_dir, names, r->hidden, &vg_worker_cancel_flag, on_copy, r,
-                                   err));
-    r->bytes_before = r->rest_bytes;
-    for (int e = 0; e < count; e++)
-        VG_TRY(export_expert(r, names[e], &params, options, &counts[e], err));
-    VG_TRY(write_report(r, counts, err));
-    VG_TRY(vg_quantize_output_name(r->hidden, r->output, overwrite, err));
-    r->export_s = vg_now() - begin;
-    tell_stage(r->w, "end", "export", "", r->export_s);
-    return write_summary(r, counts, err);
-}
-
-static vg_status export_all(run *r, vg_err *err)
-{
-    vg_threads *pool;
-    vg_export_options options = {
-        .compat_rounding = vg_settings_bool(&r->w->job.resolved, VG_OPT_modelopt_compat_rounding),
-        .cancel = &vg_worker_cancel_flag,
-        .progress = on_export,
-        .user = r};
-    vg_input_scales *scales = NULL;
-    VG_TRY(vg_threads_new(vg_settings_int(&r->w->job.resolved, VG_OPT_threads), &pool, err));
-    vg_status status = vg_ranges_scales(&r->ranges, &scales, err);
-    options.input_scales = scales;
-    options.pool = pool;
-    if (status == VG_OK)
-        status = export_within(r, &options, err);
-    vg_input_scales_free(scales);
-    vg_threads_free(pool);
-    return status;
-}
-
 /* ---- from the beginning to the end ---- */
 
 static void tell_end(vg_worker *w)
@@ -592,7 +199,7 @@ static void tell_end(vg_worker *w)
     vg_worker_tell(w, e);
 }
 
-static vg_status run_all(run *r, vg_err *err)
+static vg_status run_all(vg_quantize_run *r, vg_err *err)
 {
     const vg_job *job = &r->w->job;
     const char *names[VG_QUANTIZE_EXPERTS_MAX];
@@ -610,12 +217,17 @@ static vg_status run_all(run *r, vg_err *err)
     if (vg_quantize_output_is_of(r->output, job->id))
         goto done; /* a resume of what is finished */
     VG_TRY_GOTO(status,
+                vg_quantize_output_check(r->output, job->model_dir,
+                                         vg_settings_bool(&job->resolved, VG_OPT_overwrite), 0,
+                                         err),
+                done);
+    VG_TRY_GOTO(status,
                 vg_job_weights_check(job->identity, r->model, &params, VG_STAGE_CALIBRATE, err),
                 done);
     vg_worker_begins(r->w, r->steps_done);
     VG_TRY_GOTO(status, encode_all(r, err), done);
     VG_TRY_GOTO(status, run_passes(r, err), done);
-    VG_TRY_GOTO(status, export_all(r, err), done);
+    VG_TRY_GOTO(status, vg_quantize_export_all(r, err), done);
     tell_end(r->w);
 done:
     free(path);
@@ -624,7 +236,7 @@ done:
 
 static vg_status run_job(vg_worker *w, vg_err *err)
 {
-    run r = {.w = w};
+    vg_quantize_run r = {.w = w};
     vg_status status =
         vg_model_open(w->job.model_dir, vg_settings_load_format(&w->job.resolved), &r.model, err);
     w->variant = 0;
@@ -638,7 +250,6 @@ static vg_status run_job(vg_worker *w, vg_err *err)
     vg_model_close(r.model);
     return status;
 }
-
 /* ---- telling ---- */
 
 static void fold(vg_snapshot *s, int variant, const vg_job_event *e)
@@ -649,7 +260,7 @@ static void fold(vg_snapshot *s, int variant, const vg_job_event *e)
 
 static cJSON *read_summary(const vg_snapshot *s)
 {
-    char *path = vg_job_path(s->job, EXPORT_FILE);
+    char *path = vg_job_path(s->job, VG_QUANTIZE_EXPORT_FILE);
     cJSON *root = NULL;
     if (vg_file_exists(path) && vg_json_load(path, &root, NULL) != VG_OK)
         root = NULL;
@@ -710,7 +321,7 @@ static void print(const vg_snapshot *s, FILE *out, bool markdown)
 const vg_job_kind vg_job_kind_quantize = {
     .name = "quantize",
     .help = "calibrate a checkpoint and export it as ModelOpt FP8",
-    .create = create,
+    .create = vg_quantize_create,
     .run = run_job,
     .fold = fold,
     .report = report,

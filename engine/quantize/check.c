@@ -111,6 +111,7 @@ static vg_status add_folder(const char *dir, const char *name, const vg_check_op
     snprintf(c.folder->name, sizeof c.folder->name, "%s", name);
     if (model && model->family->weight_table(model, name, &table, NULL) == VG_OK)
         c.table = &table;
+    c.all_bf16 = model && model->family->recipe && model->family->recipe->all_bf16;
     vg_status status = check_folder(&c, err);
     vg_weight_table_deinit(&table);
     vg_weights_close(c.weights);

@@ -17,6 +17,7 @@ typedef struct vg_checking {
     vg_weights *weights;          /* NULL: cannot be opened */
     vg_weights *source;           /* NULL: none */
     const vg_weight_table *table; /* NULL: no family knows it */
+    bool all_bf16;                /* its files keep nothing in FP32 */
     vg_precision_census census;
     vg_threads *pool;
 } vg_checking;

@@ -211,7 +211,7 @@ static void take_fault(void *user, const vg_weight_place *place, const vg_err *w
                                 "%s", why->message);
 }
 
-static uint64_t place_bytes(const vg_weight_place *p)
+static uint64_t place_bytes(const vg_weight_place *p, bool all_bf16)
 {
     uint64_t bytes = 0;
     vg_weight_tensor t;
@@ -219,7 +219,7 @@ static uint64_t place_bytes(const vg_weight_place *p)
         uint64_t numel = 1;
         for (int d = 0; d < t.ndim; d++)
             numel *= (uint64_t)t.shape[d];
-        bytes += numel * (p->row->flags & VG_WEIGHT_F32 ? 4 : 2);
+        bytes += numel * (p->row->flags & VG_WEIGHT_F32 && !all_bf16 ? 4 : 2);
     }
     return bytes;
 }
@@ -282,7 +282,7 @@ static vg_status check_table(vg_checking *c, vg_err *err)
         vg_weight_resolve(&place, c->weights);
         bool quantisable = place.row->flags & VG_WEIGHT_QUANTISABLE;
         f->quantisable += quantisable;
-        f->bf16_bytes += place_bytes(&place);
+        f->bf16_bytes += place_bytes(&place, c->all_bf16);
         mark_place(c, &place, known);
         char name[VG_WEIGHT_NAME_BYTES + 8];
         snprintf(name, sizeof name, "%s.weight", place.name);

@@ -16,6 +16,7 @@ typedef struct vg_export_options {
     const vg_input_scales *input_scales;
     /* ModelOpt's own roundings: weights are rounded to BF16 first, and per tensor scale and quotient too. Without: FP32 all along. */
     bool compat_rounding;
+    bool all_bf16;        /* what the table keeps in FP32, too */
     uint64_t shard_bytes; /* most in a file; 0: VG_SHARD_BYTES */
     vg_threads *pool;
     const atomic_int *cancel;
@@ -32,7 +33,7 @@ typedef struct vg_export_counts {
 /* What options make of a folder, before anything is read. Errors: VG_E_UNSUPPORTED (a source that is FP8 already, two kinds of FP8 in one
  * export), VG_E_ARG (no layer is quantised), those of vg_layer_choose. */
 vg_status vg_export_plan(const vg_weight_table *table, const vg_weights *weights,
-                         const vg_precision_policy *policy, vg_export_counts *counts, vg_err *err);
+                         const vg_export_options *options, vg_export_counts *counts, vg_err *err);
 /* Weights of `weights` to `dir`, which has none of this name yet. Memory: the largest layer, in FP32 and as codes.
  * Errors: those of _plan, of vg_input_scales_find and of the writer; VG_E_FORMAT for NaN or infinity in a weight; VG_E_CANCELLED.
  * Tests: test_export, against nvidia-modelopt's own. */

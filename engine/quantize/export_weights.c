@@ -32,6 +32,7 @@ typedef struct pieces {
     bool *taken; /* tensors of the source */
     vg_export_counts counts;
     vg_precision kind; /* of FP8; HIGH: none yet */
+    bool all_bf16;
 } pieces;
 
 static void pieces_deinit(pieces *p)
@@ -136,8 +137,9 @@ static vg_status add_place(const vg_weight_table *table, const vg_weight_place *
         }
         if (!found)
             return VG_FAIL(err, VG_E_MISSING, "%s: tensor %s is missing", table->component, t.name);
-        vg_dtype dtype =
-            i == 0 && used != VG_PRECISION_HIGH ? VG_E4M3 : dtype_of(found, place->row->flags);
+        vg_dtype dtype = i == 0 && used != VG_PRECISION_HIGH
+                             ? VG_E4M3
+                             : dtype_of(found, p->all_bf16 ? 0 : place->row->flags);
         VG_TRY(add_piece(p, t.name, dtype, found->ndim, found->shape, from, err));
     }
     if (used == VG_PRECISION_HIGH)
@@ -173,10 +175,10 @@ static vg_status make_pieces(const vg_weight_table *table, const vg_weights *wei
 }
 
 vg_status vg_export_plan(const vg_weight_table *table, const vg_weights *weights,
-                         const vg_precision_policy *policy, vg_export_counts *counts, vg_err *err)
+                         const vg_export_options *options, vg_export_counts *counts, vg_err *err)
 {
-    pieces p = {.kind = VG_PRECISION_HIGH};
-    vg_status status = make_pieces(table, weights, policy, &p, err);
+    pieces p = {.kind = VG_PRECISION_HIGH, .all_bf16 = options->all_bf16};
+    vg_status status = make_pieces(table, weights, options->policy, &p, err);
     for (int i = 0; status == VG_OK && i < p.count; i++) {
         const vg_safetensors_shape *s = &p.list[i].shape;
         size_t bytes;
@@ -345,7 +347,7 @@ vg_status vg_export_weights(const vg_weight_table *table, const vg_weights *weig
                             const char *dir, const vg_export_options *options,
                             vg_export_counts *counts, vg_err *err)
 {
-    pieces p = {.kind = VG_PRECISION_HIGH};
+    pieces p = {.kind = VG_PRECISION_HIGH, .all_bf16 = options->all_bf16};
     writing w = {
         .options = options, .weights = weights, .component = table->component, .pieces = &p};
     vg_status status;

@@ -164,12 +164,18 @@ static vg_status folder_open(const vg_model *model, const vg_generate_params *pa
     return status;
 }
 
+static bool all_bf16(const vg_model *model)
+{
+    return model->family->recipe && model->family->recipe->all_bf16;
+}
+
 vg_status vg_quantize_count(const vg_model *model, const vg_generate_params *params,
                             const char *expert, vg_export_counts *counts, vg_err *err)
 {
     folder f;
     VG_TRY(folder_open(model, params, expert, &f, err));
-    vg_status status = vg_export_plan(&f.table, f.weights, &f.policy, counts, err);
+    const vg_export_options options = {.policy = &f.policy, .all_bf16 = all_bf16(model)};
+    vg_status status = vg_export_plan(&f.table, f.weights, &options, counts, err);
     folder_close(&f);
     return status;
 }
@@ -195,6 +201,7 @@ vg_status vg_quantize_export(const vg_model *model, const vg_generate_params *pa
     folder f;
     VG_TRY(folder_open(model, params, expert, &f, err));
     options.policy = &f.policy;
+    options.all_bf16 = all_bf16(model);
     vg_status status = export_folder(model, expert, &f, dir, &options, counts, err);
     folder_close(&f);
     return status;

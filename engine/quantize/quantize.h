@@ -36,7 +36,7 @@ vg_status vg_quantize_rules(const vg_model *model, bool all, int edge, const cha
 /* What an export of one folder would be, by these params' scheme and rules. Errors: those of vg_export_plan. */
 vg_status vg_quantize_count(const vg_model *model, const vg_generate_params *params,
                             const char *expert, vg_export_counts *counts, vg_err *err);
-/* Weights and config of one folder to `dir`, which is there; the config comes last. options: all but the policy. */
+/* Weights and config of one folder to `dir`, which is there; the config comes last. options: all but the policy and what the family says. */
 vg_status vg_quantize_export(const vg_model *model, const vg_generate_params *params,
                              const char *expert, const char *dir, vg_export_options options,
                              vg_export_counts *counts, vg_err *err);

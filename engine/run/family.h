@@ -139,6 +139,8 @@ typedef struct vg_export_recipe {
         ignore; /* patterns of layers that are never quantised, as exports list them; NULL-terminated */
     /* Rules (engine/layers/precision_policy.h) of layers that could be, and are not unless somebody asks; NULL: none of this model. */
     const char *(*kept)(const vg_model *model);
+    bool
+        all_bf16; /* diffusers keeps none of its modules in FP32: what the weight table computes in FP32 is BF16 in files */
 } vg_export_recipe;
 
 struct vg_family {
@@ -170,8 +172,6 @@ struct vg_family {
     /* Fill what is unset; checking is the run's. */
     void (*defaults)(const vg_model *model, vg_generate_params *params);
     void (*latent_shape)(const vg_model *model, const vg_generate_params *params, int64_t shape[4]);
-    /* What this model cannot do with settings that are filled in and within the limits; NULL: it can do all. Errors: VG_E_ARG. */
-    vg_status (*check_params)(const vg_model *model, const vg_generate_params *params, vg_err *err);
     bool rounds_latents; /* before and between steps they are of the compute dtype, not FP32 */
     bool even_sigmas;    /* vg_scheduler_params.even */
     /* Do these settings want a second forward each step? NULL: when guidance_scale > 1. */

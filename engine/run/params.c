@@ -148,8 +148,6 @@ vg_status vg_model_defaults(const vg_model *model, vg_generate_params *params, v
     VG_TRY(vg_model_check_precision(model, &p, err));
     VG_TRY(vg_attention_check_model(model, &p, err));
     VG_TRY(check_frames(model, &p, err));
-    if (model->family->check_params)
-        VG_TRY(model->family->check_params(model, &p, err));
     VG_TRY(vg_limits_check(&p, err)); /* of what the checkpoint's configs filled in */
     *params = p;
     return VG_OK;

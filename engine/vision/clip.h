@@ -16,8 +16,8 @@ typedef struct vg_clip_config {
 vg_status vg_clip_config_read(const cJSON *json, const char *name, vg_clip_config *config,
                               vg_err *err);
 /* Do the files' names begin with "vision_model.", as the hub has them, or not, as transformers 5 writes them? Sets config->root; unchanged
- * while there are no files that can be read. */
-void vg_clip_find_root(const char *component_dir, vg_clip_config *config);
+ * while there are no files. Errors: VG_E_FORMAT of damaged files. */
+vg_status vg_clip_find_root(const char *component_dir, vg_clip_config *config, vg_err *err);
 
 /* Tokens of a picture, the class token among them: 257 for 224 / 14. */
 static inline int64_t vg_clip_tokens(const vg_clip_config *config)

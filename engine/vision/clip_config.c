@@ -44,13 +44,11 @@ vg_status vg_clip_config_read(const cJSON *json, const char *name, vg_clip_confi
     return VG_OK;
 }
 
-void vg_clip_find_root(const char *component_dir, vg_clip_config *config)
+vg_status vg_clip_find_root(const char *component_dir, vg_clip_config *config, vg_err *err)
 {
-    vg_weights *weights;
-    if (vg_weights_open(component_dir, &weights, NULL) != VG_OK)
-        return;
-    config->root = vg_weights_find(weights, ROOT "embeddings.class_embedding") ? ROOT : "";
-    vg_weights_close(weights);
+    static const char *const roots[] = {ROOT, ""};
+    return vg_weight_root(component_dir, roots, 2, "embeddings.class_embedding", &config->root,
+                          err);
 }
 
 /* A step of the processor that must not be left out; absent: done. */

@@ -325,6 +325,75 @@ static void test_cli_quantize_keeps_and_overwrites(void **state)
     cJSON_Delete(config);
 }
 
+/* ---- every family ---- */
+
+/* Each by its own tables: what is quantised, what is kept, which picture is what. */
+static void test_cli_quantize_takes_every_family(void **state)
+{
+    (void)state;
+#define SMALL                                                                                      \
+    "--quiet", "--height", "64", "--width", "64", "--num-frames", "5", "--calib-steps", "4",       \
+        "--output"
+    char command[900], pictures[400], out[400];
+    snprintf(pictures, sizeof pictures, "%s", in_dir("pictures"));
+    snprintf(command, sizeof command, "mkdir '%s' && cp '%s'/tiny-i2v/*.png '%s'/", pictures,
+             GOLDEN, pictures);
+    assert_int_equal(system(command), 0);
+    static const struct {
+        const char *model, *format;
+        bool pictures;
+        int quantised, kept, ignored;
+        const char *mode; /* of the last of four samples */
+    } cases[] = {
+        {"tiny-vace", "auto", false, 51, 2, 7 + 2, "t2v"},
+        {"tiny-vace", "auto", true, 51, 2, 7 + 2, "r2v"}, /* half of them with references */
+        {"tiny-ti2v", "auto", false, 20, 0, 7, "t2v"},
+        {"tiny-clip", "auto", true, 12, 0, 7, "i2v"},
+        {"tiny-hv-t2v", "dummy", false, 24, 0, 13, "t2v"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char model[400], name[32];
+        snprintf(model, sizeof model, "%s/%s", GOLDEN, cases[i].model);
+        snprintf(name, sizeof name, "family-%zu", i);
+        snprintf(out, sizeof out, "%s", in_dir(name));
+        cli_result r =
+            CLI("quantize", "--model", model, "--load-format", cases[i].format, "--calib-size", "4",
+                SMALL, out, cases[i].pictures ? "--reference-images" : "--seed",
+                cases[i].pictures ? pictures : "42");
+        if (r.status != 0)
+            fail_msg("%s: %s", cases[i].model, r.err);
+        cli_result_free(&r);
+        cJSON *report = load_json(out, "vgen_calibration.json");
+        const cJSON *folder = at(at(report, "folders"), "transformer"), *layer;
+        assert_int_equal(at(folder, "quantised_layers")->valuedouble, cases[i].quantised);
+        assert_int_equal(at(folder, "kept_layers")->valuedouble, cases[i].kept);
+        cJSON_ArrayForEach(layer, at(folder, "inputs")) /* none was left out by the run */
+            if (!(at(layer, "amax")->valuedouble > 0))
+                fail_msg("%s: the input of %s was not measured", cases[i].model, layer->string);
+        assert_string_equal(at(cJSON_GetArrayItem(at(report, "samples"), 3), "mode")->valuestring,
+                            cases[i].mode);
+        assert_string_equal(at(cJSON_GetArrayItem(at(report, "samples"), 0), "mode")->valuestring,
+                            cases[i].mode[0] == 'i' ? "i2v" : "t2v");
+        cJSON_Delete(report);
+        char dir[500];
+        snprintf(dir, sizeof dir, "%s/transformer", out);
+        cJSON *config = load_json(dir, "config.json");
+        assert_int_equal(cJSON_GetArraySize(at(at(config, "quantization_config"), "ignore")),
+                         cases[i].ignored);
+        cJSON_Delete(config);
+        vg_weights *made;
+        vg_err err = {0};
+        int f32 = 0;
+        CHECK_OK(vg_weights_open(dir, &made, &err), err);
+        for (int k = 0; k < vg_weights_count(made); k++)
+            f32 += vg_weights_tensor(made, k)->dtype == VG_F32 &&
+                   !strstr(vg_weights_name(made, k), "_scale");
+        vg_weights_close(made);
+        assert_int_equal(f32 > 0, strcmp(cases[i].model, "tiny-hv-t2v") !=
+                                      0); /* there nothing stays in FP32 */
+    }
+}
+
 /* ---- killed ---- */
 
 static pid_t worker_of(const char *job_dir)
@@ -413,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_cli_quantize_is_modelopts_from_pictures),
         cmocka_unit_test(test_cli_quantize_refuses_before_it_writes),
         cmocka_unit_test(test_cli_quantize_keeps_and_overwrites),
+        cmocka_unit_test(test_cli_quantize_takes_every_family),
         cmocka_unit_test(test_cli_quantize_goes_on_after_kills),
     };
     return cmocka_run_group_tests(tests, cli_setup, cli_teardown);

@@ -320,6 +320,44 @@ static void test_model_hv15_configurations_are_checked(void **state)
     }
 }
 
+/* Tensors and parameters of the published sizes, by their configurations. */
+static void test_model_hv15_counts_as_published(void **state)
+{
+    static const struct {
+        const char *model, *folder;
+        int tensors;
+        int64_t parameters;
+    } cases[] = {{"t2v", "transformer", 1801, INT64_C(8326608160)},
+                 {"i2v", "vae", 218, INT64_C(1260634115)},
+                 {"t2v", "text_encoder_2", 111, INT64_C(219314944)}};
+    vg_err err;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char dir[512];
+        vg_model *model;
+        vg_weight_table table;
+        vg_weight_place place = {0};
+        vg_weight_tensor t;
+        int tensors = 0;
+        int64_t parameters = 0;
+        snprintf(dir, sizeof dir, VG_SOURCE_DIR "/presets/arch/hunyuanvideo-1.5-720p-%s",
+                 cases[i].model);
+        CHECK_OK(vg_model_open(dir, VG_LOAD_DUMMY, &model, &err), err);
+        CHECK_OK(model->family->weight_table(model, cases[i].folder, &table, &err), err);
+        while (vg_weight_table_next(&table, &place))
+            for (int k = 0; vg_weight_tensor_of(&place, k, &t); k++) {
+                vg_tensor x = vg_tensor_of(NULL, VG_F32, t.ndim, t.shape);
+                parameters += vg_tensor_numel(&x);
+                tensors++;
+            }
+        if (tensors != cases[i].tensors || parameters != cases[i].parameters)
+            fail_msg("%s: %d tensors, %lld parameters", cases[i].folder, tensors,
+                     (long long)parameters);
+        vg_weight_table_deinit(&table);
+        vg_model_close(model);
+    }
+}
+
 /* ---- encoders: those of hunyuan-text, see make_hunyuan_text.py ---- */
 
 static const vg_tensor *tensor_of(const vg_safetensors *st, const char *name)
@@ -480,6 +518,7 @@ int main(void)
         TEST(test_model_hv15_errors_say_what),
         TEST(test_model_hv15_configurations_are_checked),
         TEST(test_model_hv15_image_encoder),
+        TEST(test_model_hv15_counts_as_published),
         TEST(test_model_hv15_tokenizers),
         TEST(test_model_hv15_text_encoders),
     };

@@ -272,7 +272,9 @@ static void test_model_hv15_run_buckets(void **state)
             scratch_text(state, "transformer/config.json", config);
             CHECK_OK(vg_model_open(scratch_path(state, "."), VG_LOAD_DUMMY, &model, &err), err);
         }
-        const vg_media media = {VG_ROLE_IMAGE, {.count = 1, .height = n[1], .width = n[2]}};
+        static uint8_t pixels; /* nobody looks at them */
+        const vg_media media = {VG_ROLE_IMAGE,
+                                {.count = 1, .height = n[1], .width = n[2], .rgb = &pixels}};
         vg_generate_params p;
         vg_generate_params_init(&p);
         p.inputs.media = &media;
@@ -281,8 +283,9 @@ static void test_model_hv15_run_buckets(void **state)
         if (p.height != n[3] || p.width != n[4])
             fail_msg("%dx%d at %d: %dx%d, wanted %dx%d", n[1], n[2], n[0], p.height, p.width, n[3],
                      n[4]);
+        CHECK_OK(vg_model_check_inputs(model, &p, &err), err);
         p.height = n[3] + 16;
-        CHECK_FAILS(vg_model_defaults(model, &p, &err), VG_E_ARG, err);
+        CHECK_FAILS(vg_model_check_inputs(model, &p, &err), VG_E_ARG, err);
         assert_non_null(strstr(err.message, "follows from the picture"));
     }
     assert_int_equal(seen, 96);

@@ -110,7 +110,7 @@ void hv_latent_shape(const vg_model *model, const vg_generate_params *p, int64_t
 }
 
 /* Image to video takes no size. */
-static vg_status check_params(const vg_model *model, const vg_generate_params *p, vg_err *err)
+static vg_status check_inputs(const vg_model *model, const vg_generate_params *p, vg_err *err)
 {
     const hv_config *c = hv_config_of(model);
     const vg_frames *picture = picture_of(c, p);
@@ -193,6 +193,7 @@ const vg_family vg_family_hunyuanvideo15 = {
     .modes = modes,
     .modes_count = sizeof modes / sizeof modes[0],
     .allows = allows,
+    .check_inputs = check_inputs,
     .probe = hv_probe,
     .config_load = hv_config_load,
     .config_free = hv_config_free,
@@ -206,7 +207,6 @@ const vg_family vg_family_hunyuanvideo15 = {
     .geometry = geometry,
     .defaults = defaults,
     .latent_shape = hv_latent_shape,
-    .check_params = check_params,
     .rounds_latents = true,
     .even_sigmas = true,
     .guided = guided,

@@ -32,4 +32,4 @@ static const char *const ignore[] = {"context_embedder*",
                                      "x_embedder*",
                                      NULL};
 
-const vg_export_recipe hv_recipe = {.defaults = defaults, .ignore = ignore};
+const vg_export_recipe hv_recipe = {.defaults = defaults, .ignore = ignore, .all_bf16 = true};

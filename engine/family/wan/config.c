@@ -360,12 +360,13 @@ static vg_status read_clip(const vg_checkpoint *checkpoint, wan_config *c, vg_er
     char *dir = vg_path_join(vg_checkpoint_dir(checkpoint), "image_encoder");
     if (!dir)
         return VG_FAIL(err, VG_E_NOMEM, "out of memory for a path");
-    vg_clip_find_root(dir, &c->clip);
+    vg_status status = vg_clip_find_root(dir, &c->clip, err);
     free(dir);
+    VG_TRY(status);
     if (vg_checkpoint_component(checkpoint, folder))
         VG_TRY(vg_checkpoint_config(checkpoint, folder, &json, err));
-    vg_status status = vg_clip_processor_read(json, "image_processor/preprocessor_config.json",
-                                              &c->clip, &c->processor, err);
+    status = vg_clip_processor_read(json, "image_processor/preprocessor_config.json", &c->clip,
+                                    &c->processor, err);
     cJSON_Delete(json);
     return status;
 }
