@@ -8,18 +8,19 @@ static void test_presets_that_came_along_load_without_warnings(void **state)
 {
     (void)state;
     static const char *const names[] = {"demo",
-<<<<<<< HEAD
-                                        "wan2.1-flf2v-14b-720p",
-                                        "wan2.1-i2v-14b-480p",
-                                        "wan2.1-i2v-14b-720p",
-=======
                                         "hunyuanvideo-1.5-480p-t2v",
                                         "hunyuanvideo-1.5-480p-t2v-distilled",
                                         "hunyuanvideo-1.5-720p-t2v",
->>>>>>> main
+                                        "wan2.1-flf2v-14b-720p",
+                                        "wan2.1-i2v-14b-480p",
+                                        "wan2.1-i2v-14b-720p",
                                         "wan2.1-t2v-1.3b-480p",
                                         "wan2.1-t2v-14b-480p",
                                         "wan2.1-t2v-14b-720p",
+                                        "wan2.1-vace-1.3b-480p",
+                                        "wan2.1-vace-14b-480p",
+                                        "wan2.1-vace-14b-720p",
+                                        "wan2.1-vace-14b-r2v-480p",
                                         "wan2.2-i2v-a14b-480p",
                                         "wan2.2-i2v-a14b-720p",
                                         "wan2.2-t2v-a14b-480p",

@@ -63,14 +63,21 @@ static vg_status read_next(const vg_safetensors *in, const hv_dit_config *c, int
                            double **next, vg_err *err)
 {
     int64_t shape[1];
+    double *values = NULL;
     if (!given(in, "timestep_r"))
         return VG_OK;
     if (!c->meanflow)
         return VG_FAIL(err, VG_E_ARG,
                        DIT
                        ": timestep_r was given; it is for step-distilled models (use_meanflow)");
-    VG_TRY(vg_input_numbers(in, DIT, "timestep_r", 1, shape, next, err));
-    if (shape[0] != batch)
+    VG_TRY(vg_input_numbers(in, DIT, "timestep_r", 1, shape, &values, err));
+    *next = malloc((size_t)batch * sizeof **next);
+    for (int64_t b = 0; *next && b < batch; b++)
+        (*next)[b] = values[shape[0] == 1 ? 0 : b % shape[0]];
+    free(values);
+    if (!*next)
+        return VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld timesteps", (long long)batch);
+    if (shape[0] != batch && shape[0] != 1)
         return VG_FAIL(err, VG_E_SHAPE,
                        DIT ": timestep_r has %lld numbers; the batch has %lld rows",
                        (long long)shape[0], (long long)batch);
@@ -341,7 +348,7 @@ const vg_part hv_parts[HV_PARTS] = {
     {"transformer",
      "hidden_states [B,C,T,h,w], timestep [B], [1] or [], encoder_hidden_states [B,L,text_embed_dim], encoder_attention_mask [B,L]; "
      "if wanted encoder_hidden_states_2 [B,L2,text_embed_2_dim] with encoder_attention_mask_2 [B,L2], image_embeds "
-     "[B,N,image_embed_dim], timestep_r [B] -> sample [B,z,T,h,w]",
+     "[B,N,image_embed_dim], timestep_r [B] or [1] -> sample [B,z,T,h,w]",
      run_transformer},
     {"vae-decode", "latents [B,z,T,h,w], not scaled -> sample [B,3,F,H,W], about [-1,1]",
      run_vae_decode},
