@@ -84,17 +84,10 @@ int vg_run_job(vg_args *args, const vg_job_kind *kind, const vg_settings *settin
     return status;
 }
 
-int vg_run_read_prompts(vg_args *args, const char *path, vg_lines *prompts)
+bool vg_run_split_prompts(char *text, size_t size, vg_lines *prompts)
 {
-    char *text = NULL;
-    size_t size = 0;
-    vg_err err = {0};
-    if (vg_file_read(path, PROMPT_FILE_LIMIT_BYTES, &text, &size, &err) != VG_OK)
-        return vg_cli_usage(args, "--prompt-file: %s", err.message);
-    if (strlen(text) != size) {
-        free(text);
-        return vg_cli_usage(args, "%s: a zero byte in it, so this is not a text file", path);
-    }
+    if (strlen(text) != size)
+        return false;
     for (char *line = text + (strncmp(text, "\xef\xbb\xbf", 3) ? 0 : 3); *line;) {
         size_t n = strcspn(line, "\r\n");
         bool last = !line[n];
@@ -103,7 +96,20 @@ int vg_run_read_prompts(vg_args *args, const char *path, vg_lines *prompts)
             vg_lines_add(prompts, vg_xstrdup(line));
         line += n + !last;
     }
+    return true;
+}
+
+int vg_run_read_prompts(vg_args *args, const char *path, vg_lines *prompts)
+{
+    char *text = NULL;
+    size_t size = 0;
+    vg_err err = {0};
+    if (vg_file_read(path, PROMPT_FILE_LIMIT_BYTES, &text, &size, &err) != VG_OK)
+        return vg_cli_usage(args, "--prompt-file: %s", err.message);
+    bool split = vg_run_split_prompts(text, size, prompts);
     free(text);
+    if (!split)
+        return vg_cli_usage(args, "%s: a zero byte in it, so this is not a text file", path);
     return prompts->count ? VG_EXIT_OK : vg_cli_usage(args, "%s: there is no prompt in it", path);
 }
 

@@ -13,6 +13,8 @@
 int vg_run_job(vg_args *args, const vg_job_kind *kind, const vg_settings *settings,
                const vg_variants *variants, int batch, cJSON *results, bool *went_away);
 
+/* Its text, of `size` bytes and a NUL behind them, which is changed. False: there is a zero byte in it. */
+bool vg_run_split_prompts(char *text, size_t size, vg_lines *prompts);
 /* The file of --prompt-file: one prompt a line; lines end in LF, CR LF or CR; a byte order mark is not part of the first one. Returns an exit
  * status, wrong files are told. */
 int vg_run_read_prompts(vg_args *args, const char *path, vg_lines *prompts);

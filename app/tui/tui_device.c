@@ -30,14 +30,17 @@ bool vg_tui_device_ask(vg_tui_device *device, pid_t *pid)
     int ends[2];
     if (device->fd >= 0 || pipe2(ends, O_CLOEXEC) != 0)
         return false;
+    /* Before there is a child, which nobody would wait for after a failure. */
+    int rc = fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0 ? errno : 0;
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&files, ends[1], 1);
     posix_spawn_file_actions_addopen(&files, 2, "/dev/null", O_WRONLY, 0);
-    int rc = posix_spawn(pid, "/proc/self/exe", &files, NULL, argv, environ);
+    if (rc == 0)
+        rc = posix_spawn(pid, "/proc/self/exe", &files, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&files);
     close(ends[1]);
-    if (rc != 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) {
+    if (rc != 0) {
         close(ends[0]);
         return false;
     }

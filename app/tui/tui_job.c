@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "app/job/preview_file.h"
 
 #define PREVIEW_LIMIT_BYTES (16u << 20)
 #define RUNNING_REBUILD_MS  250 /* times count on while it runs */
@@ -22,13 +23,14 @@ static void load_preview(vg_tui_job *job, int variant)
     vg_tui_detail *d = &job->details[variant];
     char *path = vg_job_variant_path(&job->job, variant, VG_VARIANT_PREVIEW), *file = NULL;
     size_t size = 0;
-    int w = 0, h = 0, head = 0;
-    if (vg_file_read(path, PREVIEW_LIMIT_BYTES, &file, &size, NULL) == VG_OK &&
-        sscanf(file, "P6 %d %d 255%n", &w, &h, &head) == 2 && head > 0 && w > 0 && h > 0 &&
-        w <= 8192 && h <= 8192 && (size_t)head + 1 + (size_t)w * (size_t)h * 3 == size) {
+    int w, h;
+    const uint8_t *rgb = vg_file_read(path, PREVIEW_LIMIT_BYTES, &file, &size, NULL) == VG_OK
+                             ? vg_preview_parse(file, size, &w, &h)
+                             : NULL;
+    if (rgb) {
         free(d->preview);
         d->preview = vg_xcalloc((size_t)w * (size_t)h, 3);
-        memcpy(d->preview, file + head + 1, (size_t)w * (size_t)h * 3);
+        memcpy(d->preview, rgb, (size_t)w * (size_t)h * 3);
         d->preview_w = w;
         d->preview_h = h;
         d->preview_serial = job->snapshot.variants[variant].preview_serial;

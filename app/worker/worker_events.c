@@ -1,5 +1,6 @@
 /* worker_events.c: what the engine says, written down as events. */
 #include "app/worker/worker_run.h"
+#include "app/job/preview_file.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -36,18 +37,9 @@ void vg_worker_note(vg_worker *w, const char *format, ...)
 
 static void write_preview(vg_worker *w, const vg_event *event)
 {
-    if (event->preview_width <= 0 || event->preview_height <= 0 || event->preview_width > 8192 ||
-        event->preview_height > 8192)
-        return;
-    char head[64];
-    size_t n = (size_t)snprintf(head, sizeof head, "P6\n%d %d\n255\n", event->preview_width,
-                                event->preview_height);
-    size_t pixels = (size_t)event->preview_width * (size_t)event->preview_height * 3;
-    char *file = vg_xcalloc(n + pixels, 1);
-    memcpy(file, head, n);
-    memcpy(file + n, event->preview, pixels);
     char *path = vg_job_variant_path(&w->job, w->variant, VG_VARIANT_PREVIEW);
-    if (vg_file_write_volatile(path, file, n + pixels, NULL) == VG_OK) {
+    if (vg_preview_write(path, event->preview, event->preview_width, event->preview_height, NULL) ==
+        VG_OK) {
         vg_job_event e = vg_job_event_of(VG_JOB_EVENT_preview);
         e.width = event->preview_width;
         e.height = event->preview_height;
@@ -55,7 +47,6 @@ static void write_preview(vg_worker *w, const vg_event *event)
         vg_worker_tell(w, e);
     }
     free(path);
-    free(file);
 }
 
 static void watch_memory(vg_worker *w)

@@ -499,6 +499,88 @@ static void test_model_wan_modes(void **state)
     }
 }
 
+/* A changed value of one config file is refused before anything is loaded. */
+static void test_model_wan_refuses_what_it_cannot_run(void **state)
+{
+    static const struct {
+        const char *model, *component, *key, *value;
+        vg_status wanted;
+    } cases[] = {
+        {CLIP, "image_encoder", "hidden_act", "\"quick_gelu\"", VG_E_UNSUPPORTED},
+        {CLIP, "image_encoder", "model_type", "\"siglip_vision_model\"", VG_E_UNSUPPORTED},
+        {CLIP, "image_encoder", "hidden_size", "22", VG_E_FORMAT}, /* not the transformer's */
+        {CLIP, "image_encoder", "num_attention_heads", "3", VG_E_FORMAT},
+        {CLIP, "image_encoder", "num_hidden_layers", "1", VG_E_FORMAT},
+        {CLIP, "image_encoder", "image_size", "30", VG_E_FORMAT},
+        {CLIP, "image_encoder", "num_channels", "4", VG_E_FORMAT},
+        {CLIP, "transformer", "added_kv_proj_dim", "20", VG_E_UNSUPPORTED},
+        {CLIP, "transformer", "image_dim", "0", VG_E_FORMAT},
+        {CLIP, "transformer", "pos_embed_seq_len", "34.5", VG_E_FORMAT},
+        {FLF2V, "transformer", "pos_embed_seq_len", "36", VG_E_FORMAT},
+        {TI2V, "transformer", "in_channels", "16", VG_E_UNSUPPORTED},
+        {TI2V, "vae", "patch_size", "3", VG_E_FORMAT},
+        {TI2V, "vae", "patch_size", "\"2\"", VG_E_FORMAT},
+        {TI2V, "vae", "in_channels", "3", VG_E_FORMAT},
+        {TI2V, "vae", "is_residual", "\"yes\"", VG_E_FORMAT},
+        {TI2V, "vae", "dim_mult", "[1, 1, 2, 3]", VG_E_UNSUPPORTED},
+        {TI2V, "vae", "scale_factor_spatial", "8", VG_E_FORMAT},
+    };
+    vg_err err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cJSON *json;
+        vg_model *model;
+        char source[512], name[64];
+        CHECK_OK(vg_file_remove_tree(*state, &err), err);
+        CHECK_OK(vg_file_make_dirs(*state, &err), err);
+        snprintf(source, sizeof source, GOLDEN "%s", cases[i].model);
+        link_model(state, source, cases[i].component);
+        snprintf(name, sizeof name, "%s/config.json", cases[i].component);
+        CHECK_OK(vg_json_load(scratch_path(state, name), &json, &err), err);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, cases[i].key);
+        cJSON_AddItemToObject(json, cases[i].key, cJSON_Parse(cases[i].value));
+        CHECK_OK(vg_json_save(scratch_path(state, name), json, &err), err);
+        cJSON_Delete(json);
+        vg_status status = vg_model_open(*state, VG_LOAD_FILES, &model, &err);
+        if (status != cases[i].wanted)
+            fail_msg("%s %s %s = %s: %s (%s)", cases[i].model, cases[i].component, cases[i].key,
+                     cases[i].value, vg_status_name(status), status ? err.message : "");
+    }
+}
+
+/* What image_processor/preprocessor_config.json may not say. */
+static void test_model_wan_processor_is_checked(void **state)
+{
+    static const struct {
+        const char *text;
+        vg_status wanted;
+    } cases[] = {
+        {"{}", VG_OK},
+        {"{\"size\": 28, \"crop_size\": 28}", VG_OK},
+        {"{\"size\": {\"shortest_edge\": 40}}", VG_OK},
+        {"{\"size\": {\"shortest_edge\": 20}}", VG_E_UNSUPPORTED},
+        {"{\"crop_size\": {\"height\": 28, \"width\": 32}}", VG_E_UNSUPPORTED},
+        {"{\"size\": \"large\"}", VG_E_FORMAT},
+        {"{\"do_center_crop\": false}", VG_E_UNSUPPORTED},
+        {"{\"do_resize\": 1}", VG_E_FORMAT},
+        {"{\"resample\": 2}", VG_E_FORMAT},
+        {"{\"rescale_factor\": 1}", VG_E_FORMAT},
+        {"{\"image_std\": [1, 0, 1]}", VG_E_FORMAT},
+        {"{\"image_mean\": [1, 2]}", VG_E_FORMAT},
+    };
+    vg_clip_config config = {.image = 28, .patch = 7};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vg_err err;
+        vg_clip_processor processor;
+        cJSON *json = cJSON_Parse(cases[i].text);
+        assert_non_null(json);
+        vg_status status = vg_clip_processor_read(json, "p.json", &config, &processor, &err);
+        if (status != cases[i].wanted)
+            fail_msg("%s: %s", cases[i].text, vg_status_name(status));
+        cJSON_Delete(json);
+    }
+}
+
 static void test_model_wan_sizes_are_of_patches(void **state)
 {
     vg_err err;
@@ -533,6 +615,9 @@ int main(void)
         cmocka_unit_test(test_model_wan_first_frame_is_the_picture),
         cmocka_unit_test(test_model_wan_mistakes_are_seen),
         cmocka_unit_test(test_model_wan_modes),
+        cmocka_unit_test_setup_teardown(test_model_wan_refuses_what_it_cannot_run, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test(test_model_wan_processor_is_checked),
         cmocka_unit_test(test_model_wan_sizes_are_of_patches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

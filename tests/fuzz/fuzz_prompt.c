@@ -4,6 +4,7 @@
 
 #include "kernels/base/json.h"
 #include "engine/text/prompt.h"
+#include "kernels/base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
