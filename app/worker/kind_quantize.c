@@ -225,6 +225,13 @@ static vg_status run_all(vg_quantize_run *r, vg_err *err)
                 vg_job_weights_check(job->identity, r->model, &params, VG_STAGE_CALIBRATE, err),
                 done);
     vg_worker_begins(r->w, r->steps_done);
+    vg_worker_note(
+        r->w,
+        "calibrates on %d samples of %dx%d, %d frames, %d steps, guidance %g, seeds from %llu; "
+        "%s, written to %s",
+        r->plan.samples, params.height, params.width, params.num_frames, params.steps,
+        params.guidance_scale, (unsigned long long)params.seed,
+        vg_scheme_label(vg_job_variant_scheme(job, 0)), r->output);
     VG_TRY_GOTO(status, encode_all(r, err), done);
     VG_TRY_GOTO(status, run_passes(r, err), done);
     VG_TRY_GOTO(status, vg_quantize_export_all(r, err), done);

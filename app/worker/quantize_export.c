@@ -2,6 +2,7 @@
 #include "app/worker/quantize_output.h"
 #include "app/worker/quantize_run.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/hash.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -65,6 +66,18 @@ static vg_status export_expert(vg_quantize_run *r, const char *name,
 }
 /* ---- how it was made ---- */
 
+/* Of the file as it is now: FNV-1a 64, as the names of a job's inputs. */
+static void add_digest(cJSON *o, const char *path)
+{
+    char *bytes = NULL, hex[17];
+    size_t size = 0;
+    if (vg_file_read(path, VG_PICTURE_FILE_MAX, &bytes, &size, NULL) != VG_OK)
+        return;
+    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)vg_fnv1a(VG_FNV1A_BEGIN, bytes, size));
+    cJSON_AddStringToObject(o, "picture_digest", hex);
+    free(bytes);
+}
+
 static cJSON *samples_json(const vg_quantize_run *r)
 {
     cJSON *list = cJSON_CreateArray();
@@ -81,6 +94,7 @@ static cJSON *samples_json(const vg_quantize_run *r)
         if (picture >= 0) {
             const char *path = r->plan.pictures.items[picture], *slash = strrchr(path, '/');
             cJSON_AddStringToObject(o, "picture", slash ? slash + 1 : path);
+            add_digest(o, path);
         }
         cJSON_AddItemToArray(list, o);
     }

@@ -233,9 +233,10 @@ static void test_cli_words_the_progress_line_never_wraps(void **state)
     (void)state;
     static const int widths[] = {80, 40, 20, 5};
     /* As many steps as the line shows several states of on a machine that is not busy. */
-    const char *const argv[] = {"compare", "--preset", "demo", "--height", "64", "--width", "64",
-                                "--num-frames", "5", "--num-inference-steps", "12", "--jobs-dir",
-                                in_dir("tty"), NULL};
+    const char *const argv[] = {
+        "compare", "--preset",   "demo",         "--height", "64",
+        "--width", "64",         "--num-frames", "5",        "--num-inference-steps",
+        "12",      "--jobs-dir", in_dir("tty"),  NULL};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         int status, lines = 0;
         char *text = on_terminal("xterm-256color", widths[i], argv, &status);

@@ -223,13 +223,12 @@ static void test_export_keeps_what_rules_keep(void **state)
     assert_string_equal(cJSON_GetArrayItem(ignore, 7)->valuestring, "blocks.0.attn1.to_q");
     cJSON_Delete(config);
     /* A layer whose inputs nobody measured. */
+    vg_input_scales *none = scales_of(NULL, "transformer");
+    options.input_scales = none;
     CHECK_FAILS(
-        vg_export_weights(&c.table, c.weights, make_dir(state, "none"),
-                          &(vg_export_options){.policy = &policy,
-                                               .pool = pool(),
-                                               .input_scales = scales_of(NULL, "transformer")},
-                          &counts, &err),
+        vg_export_weights(&c.table, c.weights, make_dir(state, "none"), &options, &counts, &err),
         VG_E_MISSING, err);
+    vg_input_scales_free(none);
     assert_non_null(strstr(err.message, "blocks.0.attn2.to_q"));
     /* Nothing, and two kinds. */
     CHECK_OK(vg_precision_policy_add(&policy, "blocks.1.ffn.*=fp8-block", &err), err);

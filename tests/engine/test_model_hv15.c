@@ -280,6 +280,43 @@ static void test_model_hv15_errors_say_what(void **state)
     vg_safetensors_close(odd);
 }
 
+/* Whichever allocation of the backend fails, the error says so, everything is given back, and the next run works. */
+static void test_model_hv15_failing_memory(void **state)
+{
+    vg_err err;
+    vg_engine *engine = open_engine();
+    vg_backend *be = vg_engine_backend(engine);
+    vg_model *model = open_dummy("tiny-hv-i2v");
+    const vg_component_params params = {.compute = VG_COMPUTE_BF16, .vae_compute = VG_COMPUTE_BF16};
+    for (int p = 0; p < 3; p++) {
+        vg_safetensors *in = p == 0   ? open_golden("tiny-hv-i2v", "transformer.in")
+                             : p == 1 ? open_golden("tiny-hv-i2v", "vae-decode.in")
+                                      : make_waves(state, 5, 32, 16);
+        bool done = false;
+        int failed = 0;
+        for (int64_t n = 0; !done; n += 1 + n / 8) {
+            vg_safetensors_entry *out;
+            int count;
+            vg_backend_fail_after(be, n);
+            vg_status status =
+                vg_component_run(engine, model, parts[p], &params, in, &out, &count, &err);
+            vg_backend_fail_after(be, -1);
+            if (status == VG_OK) {
+                vg_entries_free(out, count);
+                done = true;
+            } else {
+                assert_int_equal(status, VG_E_NOMEM);
+                failed++;
+            }
+            assert_int_equal(be->bytes_now, 0);
+        }
+        assert_true(failed >= 3);
+        vg_safetensors_close(in);
+    }
+    vg_model_close(model);
+    vg_engine_close(engine);
+}
+
 /* Keys whose values other models have are refused by name, and so is what contradicts itself. */
 static void test_model_hv15_configurations_are_checked(void **state)
 {
@@ -516,6 +553,7 @@ int main(void)
         TEST(test_model_hv15_fp8_is_near),
         TEST(test_model_hv15_reads_files),
         TEST(test_model_hv15_errors_say_what),
+        TEST(test_model_hv15_failing_memory),
         TEST(test_model_hv15_configurations_are_checked),
         TEST(test_model_hv15_image_encoder),
         TEST(test_model_hv15_counts_as_published),

@@ -3,8 +3,7 @@
  * shortcuts), Wan2.1's image to video (CLIP) and its first and last frame. Parts in FP32 within 1e-4 (they are some 1e-6), runs of 10 steps
  * within 1e-3 (some 1e-5); BF16 2e-2, runs 4e-2: twice what BF16 costs the reference. Mistakes are made on purpose, and are far outside. */
 #include "engine/family/wan/wan.h"
-#include "kernels/base/json.h"
-#include "tests/model.h"
+#include "tests/wan_run.h"
 
 #define TI2V  "tiny-ti2v"
 #define CLIP  "tiny-clip"
@@ -263,76 +262,6 @@ static void test_model_wan_clip_of_either_layout(void **state)
 
 /* ---- whole runs ---- */
 
-typedef struct golden_run {
-    vg_engine *engine;
-    vg_model *model;
-    cJSON *json; /* texts of p */
-    vg_safetensors *golden;
-    vg_generate_params p;
-    vg_media media[2];
-} golden_run;
-
-static void take_picture(golden_run *r, vg_role role, const char *name)
-{
-    const vg_tensor *t = vg_safetensors_find(r->golden, name);
-    if (!t)
-        return;
-    r->media[r->p.inputs.media_count++] = (vg_media){
-        role, {.count = 1, .height = (int)t->shape[0], .width = (int)t->shape[1], .rgb = t->data}};
-}
-
-static void open_run(golden_run *r, const char *model, const char *name, vg_compute compute)
-{
-    vg_err err;
-    char path[512];
-    *r = (golden_run){.engine = open_engine()};
-    snprintf(path, sizeof path, GOLDEN "%s", model);
-    r->model = open_model(path);
-    snprintf(path, sizeof path, GOLDEN "%s/%s.safetensors", model, name);
-    r->golden = open_file(path);
-    snprintf(path, sizeof path, GOLDEN "%s/%s.json", model, name);
-    CHECK_OK(vg_json_load(path, &r->json, &err), err);
-    vg_generate_params *p = &r->p;
-    vg_generate_params_init(p);
-    CHECK_OK(vg_json_get_string(r->json, path, "prompt", &p->inputs.prompt, &err), err);
-    CHECK_OK(vg_json_get_string(r->json, path, "negative", &p->inputs.negative_prompt, &err), err);
-    p->height = cJSON_GetObjectItem(r->json, "height")->valueint;
-    p->width = cJSON_GetObjectItem(r->json, "width")->valueint;
-    p->num_frames = cJSON_GetObjectItem(r->json, "num_frames")->valueint;
-    p->steps = cJSON_GetObjectItem(r->json, "num_inference_steps")->valueint;
-    p->seed = (uint64_t)cJSON_GetObjectItem(r->json, "seed")->valuedouble;
-    p->guidance_scale = cJSON_GetObjectItem(r->json, "guidance_scale")->valuedouble;
-    p->compute = compute;
-    take_picture(r, VG_ROLE_IMAGE, "image");
-    take_picture(r, VG_ROLE_LAST_IMAGE, "last_image");
-    p->inputs.media = r->media;
-    CHECK_OK(vg_model_defaults(r->model, p, &err), err);
-    assert_string_equal(p->mode, name);
-}
-
-static void close_run(golden_run *r)
-{
-    vg_safetensors_close(r->golden);
-    cJSON_Delete(r->json);
-    vg_model_close(r->model);
-    assert_int_equal(vg_engine_backend(r->engine)->bytes_now, 0);
-    vg_engine_close(r->engine);
-}
-
-static double latents_error(golden_run *r, const vg_conditions *c)
-{
-    vg_err err;
-    vg_latents latents;
-    const vg_tensor *wanted = vg_safetensors_find(
-        r->golden, r->p.compute == VG_COMPUTE_BF16 ? "latents_bf16" : "latents");
-    CHECK_OK(vg_denoise(r->engine, r->model, &r->p, c, NULL, NULL, &latents, &err), err);
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(latents.shape[i], wanted->shape[i + 1]);
-    double error = rel_l2(latents.values, wanted->data, vg_tensor_numel(wanted));
-    vg_latents_deinit(&latents);
-    return error;
-}
-
 /* What encoding makes of the pictures, against the golden's; the mask of CLIP's models is part of it. */
 static void check_conditions(const golden_run *r, const vg_conditions *c)
 {
@@ -363,7 +292,8 @@ static void test_model_wan_runs(void **state)
             vg_err err;
             golden_run r;
             vg_conditions c;
-            open_run(&r, runs[i].model, runs[i].name, bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32);
+            open_run(&r, open_engine(), runs[i].model, runs[i].name,
+                     bf16 ? VG_COMPUTE_BF16 : VG_COMPUTE_F32);
             CHECK_OK(vg_encode(r.engine, r.model, &r.p, NULL, &c, &err), err);
             assert_int_equal(c.count, runs[i].conditions);
             check_conditions(&r, &c);
@@ -388,7 +318,7 @@ static void test_model_wan_runs_in_fp8(void **state)
             golden_run r;
             vg_conditions c;
             vg_input_scales *scales = NULL;
-            open_run(&r, runs[i].model, runs[i].name, VG_COMPUTE_BF16);
+            open_run(&r, open_engine(), runs[i].model, runs[i].name, VG_COMPUTE_BF16);
             r.p.scheme = s ? VG_SCHEME_FP8_BLOCK : VG_SCHEME_FP8;
             CHECK_OK(vg_encode(r.engine, r.model, &r.p, NULL, &c, &err), err);
             if (!s) {
@@ -425,7 +355,7 @@ static void test_model_wan_first_frame_is_the_picture(void **state)
     vg_conditions c;
     vg_latents whole;
     (void)state;
-    open_run(&r, TI2V, "i2v", VG_COMPUTE_F32);
+    open_run(&r, open_engine(), TI2V, "i2v", VG_COMPUTE_F32);
     CHECK_OK(vg_encode(r.engine, r.model, &r.p, NULL, &c, &err), err);
     r.p.steps = 1;
     vg_denoise_state kept = {0};
@@ -455,7 +385,7 @@ static double error_when(const char *model, const char *name, bool swap, const c
     vg_err err;
     golden_run r;
     vg_conditions c;
-    open_run(&r, model, name, VG_COMPUTE_F32);
+    open_run(&r, open_engine(), model, name, VG_COMPUTE_F32);
     if (swap) {
         vg_frames first = r.media[0].frames;
         r.media[0].frames = r.media[1].frames;
@@ -499,6 +429,88 @@ static void test_model_wan_modes(void **state)
     }
 }
 
+/* A changed value of one config file is refused before anything is loaded. */
+static void test_model_wan_refuses_what_it_cannot_run(void **state)
+{
+    static const struct {
+        const char *model, *component, *key, *value;
+        vg_status wanted;
+    } cases[] = {
+        {CLIP, "image_encoder", "hidden_act", "\"quick_gelu\"", VG_E_UNSUPPORTED},
+        {CLIP, "image_encoder", "model_type", "\"siglip_vision_model\"", VG_E_UNSUPPORTED},
+        {CLIP, "image_encoder", "hidden_size", "22", VG_E_FORMAT}, /* not the transformer's */
+        {CLIP, "image_encoder", "num_attention_heads", "3", VG_E_FORMAT},
+        {CLIP, "image_encoder", "num_hidden_layers", "1", VG_E_FORMAT},
+        {CLIP, "image_encoder", "image_size", "30", VG_E_FORMAT},
+        {CLIP, "image_encoder", "num_channels", "4", VG_E_FORMAT},
+        {CLIP, "transformer", "added_kv_proj_dim", "20", VG_E_UNSUPPORTED},
+        {CLIP, "transformer", "image_dim", "0", VG_E_FORMAT},
+        {CLIP, "transformer", "pos_embed_seq_len", "34.5", VG_E_FORMAT},
+        {FLF2V, "transformer", "pos_embed_seq_len", "36", VG_E_FORMAT},
+        {TI2V, "transformer", "in_channels", "16", VG_E_UNSUPPORTED},
+        {TI2V, "vae", "patch_size", "3", VG_E_FORMAT},
+        {TI2V, "vae", "patch_size", "\"2\"", VG_E_FORMAT},
+        {TI2V, "vae", "in_channels", "3", VG_E_FORMAT},
+        {TI2V, "vae", "is_residual", "\"yes\"", VG_E_FORMAT},
+        {TI2V, "vae", "dim_mult", "[1, 1, 2, 3]", VG_E_UNSUPPORTED},
+        {TI2V, "vae", "scale_factor_spatial", "8", VG_E_FORMAT},
+    };
+    vg_err err;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cJSON *json;
+        vg_model *model;
+        char source[512], name[64];
+        CHECK_OK(vg_file_remove_tree(*state, &err), err);
+        CHECK_OK(vg_file_make_dirs(*state, &err), err);
+        snprintf(source, sizeof source, GOLDEN "%s", cases[i].model);
+        link_model(state, source, cases[i].component);
+        snprintf(name, sizeof name, "%s/config.json", cases[i].component);
+        CHECK_OK(vg_json_load(scratch_path(state, name), &json, &err), err);
+        cJSON_DeleteItemFromObjectCaseSensitive(json, cases[i].key);
+        cJSON_AddItemToObject(json, cases[i].key, cJSON_Parse(cases[i].value));
+        CHECK_OK(vg_json_save(scratch_path(state, name), json, &err), err);
+        cJSON_Delete(json);
+        vg_status status = vg_model_open(*state, VG_LOAD_FILES, &model, &err);
+        if (status != cases[i].wanted)
+            fail_msg("%s %s %s = %s: %s (%s)", cases[i].model, cases[i].component, cases[i].key,
+                     cases[i].value, vg_status_name(status), status ? err.message : "");
+    }
+}
+
+/* What image_processor/preprocessor_config.json may not say. */
+static void test_model_wan_processor_is_checked(void **state)
+{
+    static const struct {
+        const char *text;
+        vg_status wanted;
+    } cases[] = {
+        {"{}", VG_OK},
+        {"{\"size\": 28, \"crop_size\": 28}", VG_OK},
+        {"{\"size\": {\"shortest_edge\": 40}}", VG_OK},
+        {"{\"size\": {\"shortest_edge\": 20}}", VG_E_UNSUPPORTED},
+        {"{\"crop_size\": {\"height\": 28, \"width\": 32}}", VG_E_UNSUPPORTED},
+        {"{\"size\": \"large\"}", VG_E_FORMAT},
+        {"{\"do_center_crop\": false}", VG_E_UNSUPPORTED},
+        {"{\"do_resize\": 1}", VG_E_FORMAT},
+        {"{\"resample\": 2}", VG_E_FORMAT},
+        {"{\"rescale_factor\": 1}", VG_E_FORMAT},
+        {"{\"image_std\": [1, 0, 1]}", VG_E_FORMAT},
+        {"{\"image_mean\": [1, 2]}", VG_E_FORMAT},
+    };
+    vg_clip_config config = {.image = 28, .patch = 7};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vg_err err;
+        vg_clip_processor processor;
+        cJSON *json = cJSON_Parse(cases[i].text);
+        assert_non_null(json);
+        vg_status status = vg_clip_processor_read(json, "p.json", &config, &processor, &err);
+        if (status != cases[i].wanted)
+            fail_msg("%s: %s", cases[i].text, vg_status_name(status));
+        cJSON_Delete(json);
+    }
+}
+
 static void test_model_wan_sizes_are_of_patches(void **state)
 {
     vg_err err;
@@ -533,6 +545,9 @@ int main(void)
         cmocka_unit_test(test_model_wan_first_frame_is_the_picture),
         cmocka_unit_test(test_model_wan_mistakes_are_seen),
         cmocka_unit_test(test_model_wan_modes),
+        cmocka_unit_test_setup_teardown(test_model_wan_refuses_what_it_cannot_run, scratch_open,
+                                        scratch_close),
+        cmocka_unit_test(test_model_wan_processor_is_checked),
         cmocka_unit_test(test_model_wan_sizes_are_of_patches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
