@@ -445,7 +445,7 @@ vg_status vg_safetensors_check(const vg_safetensors *st, vg_err *err)
         return VG_FAIL(err, VG_E_NOMEM, "%s: out of memory for a header of %zu bytes", st->path,
                        size);
     memcpy(header, st->bytes, size);
-    memcpy(header + at, VG_SAFETENSORS_UNKNOWN, VG_DIGEST_HEX);
+    memset(header + at, VG_SAFETENSORS_UNKNOWN[0], VG_DIGEST_HEX);
     uint64_t digest = vg_digest(0, header, size);
     free(header);
     /* The writer knows no others than the usable ones, which lie in order. */
