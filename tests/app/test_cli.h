@@ -15,6 +15,14 @@
 
 #define CLI_ARGS_MAX 64
 
+/* Under sanitizers a program takes terabytes of addresses (shadow memory), and a start of it many times as long: campaigns of hundreds of starts
+ * are thinned out there. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CLI_SANITIZED true
+#else
+#define CLI_SANITIZED false
+#endif
+
 typedef struct cli_result {
     int status; /* exit status, or 1000 + signal */
     char *out, *err;

@@ -10,12 +10,6 @@
 #define SECONDS_MAX 60    /* a machine that is busy with other tests */
 #define NOBODY      54321 /* the kernel does not count root's processes */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true /* shadow memory takes terabytes of addresses */
-#else
-#define SANITIZED false
-#endif
-
 /* Run vgen under a limit. It is killed, and the test fails, when it does not end. */
 static cli_result limited(int resource, rlim_t limit, const char *const *argv)
 {
@@ -52,7 +46,7 @@ static void test_cli_limits_of_addresses(void **state)
     static const char *const *const commands[] = {version, jobs, models, run};
     int done = 0, refused = 0;
     (void)state;
-    if (SANITIZED)
+    if (CLI_SANITIZED)
         skip();
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
         for (rlim_t mib = 100; mib <= 1600; mib = mib * 5 / 4) {
@@ -82,7 +76,7 @@ static void test_cli_limits_of_processes(void **state)
     static const char *const run[] = {"generate", TINY, "-q", "--threads", "4", NULL};
     int done = 0, refused = 0;
     (void)state;
-    if (SANITIZED) /* looking for leaks takes a process of its own at the end */
+    if (CLI_SANITIZED) /* looking for leaks takes a process of its own at the end */
         skip();
     if (geteuid() == 0)
         assert_int_equal(cli_chown(NOBODY), 0);
