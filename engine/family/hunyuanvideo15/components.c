@@ -4,6 +4,7 @@
 #include "engine/family/hunyuanvideo15/vae.h"
 
 #include "engine/run/component_io.h"
+#include "engine/run/component_vae.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -239,99 +240,76 @@ done:
 
 /* ---- VAE ---- */
 
-static vg_status open_vae(vg_engine *engine, vg_model *model, const vg_component_params *params,
-                          int half, hv_vae **vae, vg_err *err)
+static int64_t vae_channels(const vg_model *model)
 {
-    char *dir;
-    VG_TRY(vg_model_need(model, "vae", err));
-    VG_TRY(vg_model_weights_dir(model, "vae", &dir, err));
-    vg_status status = hv_vae_open(engine, dir, &hv_config_of(model)->vae,
-                                   vg_compute_dtype(params->vae_compute), half, vae, err);
-    free(dir);
+    return hv_config_of(model)->vae.z;
+}
+
+static void vae_frames(const vg_model *model, const int64_t latents[3], int64_t frames[3])
+{
+    const hv_vae_config *c = &hv_config_of(model)->vae;
+    frames[0] = hv_vae_frames(c, latents[0]);
+    frames[1] = latents[1] * c->spatial;
+    frames[2] = latents[2] * c->spatial;
+}
+
+static void vae_latents(const vg_model *model, const int64_t frames[3], int64_t latents[3])
+{
+    const hv_vae_config *c = &hv_config_of(model)->vae;
+    latents[0] = hv_vae_latent_frames(c, frames[0]);
+    latents[1] = frames[1] / c->spatial;
+    latents[2] = frames[2] / c->spatial;
+}
+
+static vg_status vae_open(vg_engine *engine, const vg_model *model, const char *dir,
+                          vg_dtype compute, bool encoder, void **vae, vg_err *err)
+{
+    hv_vae *opened = NULL;
+    vg_status status = hv_vae_open(engine, dir, &hv_config_of(model)->vae, compute,
+                                   encoder ? HV_VAE_ENCODER : HV_VAE_DECODER, &opened, err);
+    *vae = opened;
     return status;
 }
 
-static vg_status check_channels(const char *part, const char *name, const int64_t shape[5],
-                                int64_t channels, vg_err *err)
+static void vae_close(void *vae)
 {
-    if (shape[1] != channels)
-        return VG_FAIL(err, VG_E_SHAPE, "%s: %s has %lld channels; %lld are wanted", part, name,
-                       (long long)shape[1], (long long)channels);
-    return VG_OK;
+    hv_vae_close(vae);
 }
 
-/* [F,H,W,3] to [3,F,H,W]. */
-static void planes(const float *last, int64_t pixels, float *first)
+static vg_status vae_decode(void *vae, const float *latents, const int64_t shape[4], bool tiled,
+                            const vg_hooks *hooks, float *frames, vg_err *err)
 {
-    for (int64_t i = 0; i < pixels; i++)
-        for (int64_t k = 0; k < 3; k++)
-            first[k * pixels + i] = last[i * 3 + k];
+    return hv_vae_decode(vae, latents, shape, false, tiled, hooks, NULL, frames, err);
 }
+
+static vg_status vae_encode(void *vae, const float *sample, const int64_t shape[4], bool tiled,
+                            const vg_hooks *hooks, float *latents, vg_err *err)
+{
+    return hv_vae_encode(vae, sample, shape, tiled, hooks, latents, err);
+}
+
+static const vg_vae_part vae_part = {
+    .channels = vae_channels,
+    .shape_of_frames = vae_frames,
+    .shape_of_latents = vae_latents,
+    .open = vae_open,
+    .close = vae_close,
+    .decode = vae_decode,
+    .encode = vae_encode,
+};
 
 static vg_status run_vae_decode(vg_engine *engine, vg_model *model,
                                 const vg_component_params *params, const vg_safetensors *in,
                                 vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
-    const hv_vae_config *c = &hv_config_of(model)->vae;
-    vg_hooks hooks = {.cancel = params->cancel};
-    hv_vae *vae = NULL;
-    float *latents = NULL, *frames = NULL, *values;
-    int64_t s[5];
-    vg_status status;
-    *out = NULL;
-    VG_TRY_GOTO(status, vg_input_f32(in, "vae-decode", "latents", 5, s, &latents, err), done);
-    VG_TRY_GOTO(status, open_vae(engine, model, params, HV_VAE_DECODER, &vae, err), done);
-    VG_TRY_GOTO(status, check_channels("vae-decode", "latents", s, c->z, err), done);
-    const int64_t shape[5] = {s[0], 3, hv_vae_frames(c, s[2]), s[3] * c->spatial,
-                              s[4] * c->spatial};
-    int64_t pixels = shape[2] * shape[3] * shape[4];
-    VG_TRY_GOTO(status, vg_output_f32("sample", 5, shape, out, out_count, &values, err), done);
-    frames = malloc((size_t)pixels * 3 * sizeof *frames);
-    if (!frames) {
-        status = VG_FAIL(err, VG_E_NOMEM, "out of memory for %lld pixels", (long long)pixels);
-        goto done;
-    }
-    for (int64_t b = 0; b < s[0]; b++) {
-        VG_TRY_GOTO(status,
-                    hv_vae_decode(vae, latents + b * s[1] * s[2] * s[3] * s[4], s + 1, false,
-                                  params->vae_tiling, &hooks, NULL, frames, err),
-                    done);
-        planes(frames, pixels, values + b * 3 * pixels);
-    }
-done:
-    free(frames);
-    free(latents);
-    hv_vae_close(vae);
-    return vg_output_finish(status, out, out_count);
+    return vg_vae_part_decode(&vae_part, engine, model, params, in, out, out_count, err);
 }
 
 static vg_status run_vae_encode(vg_engine *engine, vg_model *model,
                                 const vg_component_params *params, const vg_safetensors *in,
                                 vg_safetensors_entry **out, int *out_count, vg_err *err)
 {
-    const hv_vae_config *c = &hv_config_of(model)->vae;
-    vg_hooks hooks = {.cancel = params->cancel};
-    hv_vae *vae = NULL;
-    float *sample = NULL, *values;
-    int64_t s[5];
-    vg_status status;
-    *out = NULL;
-    VG_TRY_GOTO(status, vg_input_f32(in, "vae-encode", "sample", 5, s, &sample, err), done);
-    VG_TRY_GOTO(status, open_vae(engine, model, params, HV_VAE_ENCODER, &vae, err), done);
-    VG_TRY_GOTO(status, check_channels("vae-encode", "sample", s, 3, err), done);
-    const int64_t shape[5] = {s[0], c->z, hv_vae_latent_frames(c, s[2]), s[3] / c->spatial,
-                              s[4] / c->spatial};
-    VG_TRY_GOTO(status, vg_output_f32("latents", 5, shape, out, out_count, &values, err), done);
-    for (int64_t b = 0; b < s[0]; b++)
-        VG_TRY_GOTO(status,
-                    hv_vae_encode(vae, sample + b * 3 * s[2] * s[3] * s[4], s + 1,
-                                  params->vae_tiling, &hooks,
-                                  values + b * shape[1] * shape[2] * shape[3] * shape[4], err),
-                    done);
-done:
-    free(sample);
-    hv_vae_close(vae);
-    return vg_output_finish(status, out, out_count);
+    return vg_vae_part_encode(&vae_part, engine, model, params, in, out, out_count, err);
 }
 
 const vg_part hv_parts[HV_PARTS] = {
