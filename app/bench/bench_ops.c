@@ -29,7 +29,7 @@ static vg_status call(runner *r, int64_t i, vg_err *err)
 {
     const vg_bench_operands *o = &r->sets[i % r->sets_count];
     if (r->library)
-        return r->be->ops->library_product(r->be, &o->call.args.linear, err);
+        return r->be->ops->vendor_product(r->be, &o->call.args.linear, err);
     return vg_operands_run(r->be, &o->call, err);
 }
 
@@ -108,9 +108,9 @@ static vg_status make_sets(runner *r, vg_op op, const vg_op_case *row, vg_arena 
 static bool has_library_product(runner *r)
 {
     const vg_bench_operands *o = &r->sets[0];
-    if (o->call.op != VG_OP_linear || !o->call.args.linear.y || !r->be->ops->library_product)
+    if (o->call.op != VG_OP_linear || !o->call.args.linear.y || !r->be->ops->vendor_product)
         return false;
-    return r->be->ops->library_product(r->be, &o->call.args.linear, NULL) != VG_E_UNSUPPORTED;
+    return r->be->ops->vendor_product(r->be, &o->call.args.linear, NULL) != VG_E_UNSUPPORTED;
 }
 
 static vg_status run_row(runner *r, vg_op op, const vg_op_case *row, vg_bench_op_row *out,
@@ -276,7 +276,7 @@ cJSON *vg_bench_ops_json(vg_backend *be, const vg_bench_op_row *rows, int count)
     cJSON_AddStringToObject(root, "device", info.name);
     cJSON_AddStringToObject(root, "driver", info.driver);
     cJSON_AddStringToObject(root, "runtime", info.runtime);
-    cJSON_AddStringToObject(root, "library", info.library);
+    cJSON_AddStringToObject(root, "library", info.math_library);
     cJSON *array = cJSON_AddArrayToObject(root, "ops");
     for (int i = 0; i < count; i++) {
         const vg_bench_op_row *r = &rows[i];

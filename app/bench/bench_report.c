@@ -79,7 +79,8 @@ static void print_head(FILE *out, const vg_bench_plan *plan, const vg_bench_resu
     fprintf(out, ", %s", vg_text_bytes(r->device.memory_total, memory, sizeof memory));
     if (*r->device.driver)
         fprintf(out, ", driver %s, CUDA runtime %s", r->device.driver, r->device.runtime);
-    fprintf(out, "%s%s, vgen %s\n", *r->device.library ? ", " : "", r->device.library, VG_VERSION);
+    fprintf(out, "%s%s, vgen %s\n", *r->device.math_library ? ", " : "", r->device.math_library,
+            VG_VERSION);
     fprintf(out, "%d step%s measured after %d to warm up\n", r->steps, r->steps == 1 ? "" : "s",
             r->warm_up);
 }
@@ -381,7 +382,7 @@ static cJSON *result_json(const vg_bench_plan *plan, const vg_bench_result *r)
         add_range(clocks, vg_gpu_metric_describe((vg_gpu_metric)m)->name, &r->clocks.of[m]);
     add_text(o, "driver", r->device.driver);
     add_text(o, "runtime", r->device.runtime);
-    add_text(o, "library", r->device.library);
+    add_text(o, "library", r->device.math_library);
     cJSON_AddStringToObject(o, "vgen", VG_VERSION);
     cJSON_AddItemToObject(o, "settings", vg_settings_to_json(&plan->settings));
     if (r->timed)

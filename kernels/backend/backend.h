@@ -39,7 +39,7 @@ typedef struct vg_device_info {
     char driver
         [64]; /* its release where it tells, and the newest CUDA it serves: "580.82.07, CUDA 13.0"; "" on the CPU */
     char runtime[32]; /* CUDA runtime of this build, "13.0"; "" on the CPU */
-    char library
+    char math_library
         [64]; /* of the matrix products: "cuBLASLt 13.1.0", "OpenBLAS 0.3.21"; "" while it has not been opened */
 } vg_device_info;
 
@@ -97,7 +97,7 @@ typedef struct vg_backend_ops {
     vg_status (*mark_between)(vg_backend *be, void *from, void *to, double *seconds, vg_err *err);
     /* What the library alone does for a linear layer, for benchmarks beside vg_linear: x w^T with its scales, without bias, activation or
      * conversions. NULL, or VG_E_UNSUPPORTED, where the library has no such product. */
-    vg_status (*library_product)(vg_backend *be, const vg_linear_args *args, vg_err *err);
+    vg_status (*vendor_product)(vg_backend *be, const vg_linear_args *args, vg_err *err);
     /* Operations: NULL = unsupported here. */
 #define VG_OP(name, help)                                                                          \
     vg_status (*name)(vg_backend * be, const vg_##name##_args *args, vg_err *err);

@@ -141,7 +141,7 @@ static vg_status cpu_info(vg_backend *be, vg_device_info *info, vg_err *err)
              threads);
     info->memory_total = (size_t)vg_proc_bytes("/proc/meminfo", "MemTotal");
     info->memory_free = vg_memory_available();
-    vg_cpu_blas_name(info->library, sizeof info->library);
+    vg_cpu_blas_name(info->math_library, sizeof info->math_library);
     return VG_OK;
 }
 

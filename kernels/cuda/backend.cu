@@ -79,7 +79,7 @@ static vg_status cuda_info(vg_backend *be, vg_device_info *info, vg_err *err)
     snprintf(info->driver, sizeof info->driver, "%sCUDA %d.%d", release, driver / 1000,
              driver % 1000 / 10); // 13010 is 13.1
     snprintf(info->runtime, sizeof info->runtime, "%d.%d", runtime / 1000, runtime % 1000 / 10);
-    vg_cuda_blas_version(vg_cuda(be)->blas, info->library, sizeof info->library);
+    vg_cuda_blas_version(vg_cuda(be)->blas, info->math_library, sizeof info->math_library);
     return VG_OK;
 }
 
@@ -426,7 +426,7 @@ static const vg_backend_ops *cuda_ops()
         t.mark_free = cuda_mark_free;
         t.mark_set = cuda_mark_set;
         t.mark_between = cuda_mark_between;
-        t.library_product = vg_cuda_library_product;
+        t.vendor_product = vg_cuda_library_product;
 #define VG_OP(name, help) t.name = vg_cuda_##name;
 #include "kernels/op/ops.def"
 #undef VG_OP

@@ -60,7 +60,7 @@ static void expect_same_product(int form, int64_t m, int64_t n, int64_t k)
     }
     CHECK_OK(vg_linear(gpu, &args, &err), err);
     args.y = theirs;
-    vg_status status = gpu->ops->library_product(gpu, &args, &err);
+    vg_status status = gpu->ops->vendor_product(gpu, &args, &err);
     if (status != VG_E_UNSUPPORTED) { /* block scales on other GPUs than Hopper */
         assert_int_equal(status, VG_OK);
         expect_near(names[form], back(ours), back(theirs), 0x1p-8);
@@ -88,7 +88,7 @@ static void test_cuda_devices_tell_their_versions(void **state)
     CHECK_OK(vg_backend_info(gpu, &info, &err), err);
     assert_non_null(strstr(info.driver, "CUDA "));
     assert_true(strtod(info.runtime, NULL) >= 12);
-    assert_memory_equal(info.library, "cuBLASLt ", 9); /* a product was made before */
+    assert_memory_equal(info.math_library, "cuBLASLt ", 9); /* a product was made before */
 }
 
 int main(void)
